@@ -1,0 +1,131 @@
+"""The command line: every command's name, arguments and help. What a command does is imported when it runs."""
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from agentic.cli.conversations_app import conversations_app
+from agentic.cli.invocation import Invocation
+from agentic.cli.tools_app import tools_app
+
+app = typer.Typer(
+    name="agentic",
+    help="A personal assistant you run yourself, made of MCP servers and MCP clients.",
+    no_args_is_help=True,
+    add_completion=False,
+    rich_markup_mode=None,  # rich would double the time of --help
+    pretty_exceptions_enable=False,
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
+app.add_typer(tools_app, name="tools")
+app.add_typer(conversations_app, name="conversations")
+
+ConversationOption = Annotated[
+    str | None, typer.Option("--conversation", "-c", metavar="ID", help="Which conversation.")
+]
+ModelOption = Annotated[
+    str | None, typer.Option("--model", "-m", metavar="NAME", help="A name under models: in mcp.yml.")
+]
+
+
+def _show_version(wanted: bool) -> None:  # noqa: FBT001 - typer's callbacks get the flag
+    if wanted:
+        from importlib.metadata import version
+
+        typer.echo(f"agentic {version('agentic-ai')}")
+        raise typer.Exit
+
+
+@app.callback()
+def set_up(
+    context: typer.Context,
+    config: Annotated[
+        Path | None,
+        typer.Option("--config", metavar="PATH", help="The mcp.yml to use."),
+    ] = None,
+    verbose: Annotated[
+        bool, typer.Option("--verbose", "-v", help="Logs, and where an error came from, on stderr.")
+    ] = False,
+    _version: Annotated[
+        bool,
+        typer.Option("--version", callback=_show_version, is_eager=True, help="The version."),
+    ] = False,
+) -> None:
+    """Keep what was said before the command's name."""
+    context.obj = Invocation(config, verbose)
+
+
+@app.command()
+def chat(
+    context: typer.Context,
+    conversation: ConversationOption = None,
+    model: ModelOption = None,
+    thoughts: Annotated[
+        bool, typer.Option("--thoughts/--no-thoughts", help="Show the model's thoughts, dimmed.")
+    ] = True,
+) -> None:
+    """Talk in the terminal."""
+    from agentic.cli.chat import chat as work
+
+    raise typer.Exit(work(context.obj, conversation, model, thoughts=thoughts))
+
+
+@app.command()
+def ask(
+    context: typer.Context,
+    text: Annotated[
+        list[str] | None,
+        typer.Argument(metavar="[TEXT]...", help="The question; `-` or nothing: read from stdin."),
+    ] = None,
+    conversation: ConversationOption = None,
+    model: ModelOption = None,
+    as_json: Annotated[
+        bool, typer.Option("--json", help="One JSON object instead of the text.")
+    ] = False,
+) -> None:
+    """Ask one question and print the answer. Without --conversation it begins a new one."""
+    from agentic.cli.ask import ask as work
+
+    raise typer.Exit(work(context.obj, text or [], conversation, model, as_json=as_json))
+
+
+@app.command()
+def serve(
+    context: typer.Context,
+    name: Annotated[str, typer.Argument(help="conversations or tools.")],
+    delegate: Annotated[
+        bool,
+        typer.Option("--delegate", help="On stdio: each call names the owner it acts for."),
+    ] = False,
+    http: Annotated[
+        str | None,
+        typer.Option("--http", metavar="HOST:PORT", help="Streamable HTTP at /NAME/mcp."),
+    ] = None,
+    no_auth: Annotated[
+        bool, typer.Option("--no-auth", help="With --http, on loopback only: no token needed.")
+    ] = False,
+) -> None:
+    """Run one of the MCP servers, on stdio or HTTP."""
+    from agentic.cli.serve import serve as work
+
+    raise typer.Exit(work(context.obj, name, delegate=delegate, http=http, no_auth=no_auth))
+
+
+@app.command()
+def bot(context: typer.Context) -> None:
+    """Run the Telegram bot."""
+    from agentic.cli.bot import bot as work
+
+    raise typer.Exit(work(context.obj))
+
+
+@app.command()
+def trust(
+    context: typer.Context,
+    yes: Annotated[bool, typer.Option("--yes", "-y", help="Don't ask.")] = False,
+) -> None:
+    """Allow ./mcp.yml, as it is now, to start its commands."""
+    from agentic.cli.trust import trust as work
+
+    raise typer.Exit(work(context.obj, yes=yes))

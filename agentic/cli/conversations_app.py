@@ -1,0 +1,66 @@
+"""`agentic conversations …`: names, arguments and help."""
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+conversations_app = typer.Typer(help="The stored conversations.", no_args_is_help=True)
+IdArgument = Annotated[str, typer.Argument(metavar="ID", help="The conversation.")]
+JsonOption = Annotated[bool, typer.Option("--json", help="JSON instead of text.")]
+
+
+@conversations_app.command("list")
+def list_conversations(
+    context: typer.Context,
+    limit: Annotated[int | None, typer.Option(min=1, help="At most so many; else all.")] = None,
+    tag: Annotated[str | None, typer.Option(help="Only with this tag.")] = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Show all conversations, the newest first."""
+    from agentic.cli.conversations import list_conversations as work
+
+    raise typer.Exit(work(context.obj, limit, tag, as_json=as_json))
+
+
+@conversations_app.command("show")
+def show_conversation(
+    context: typer.Context,
+    conversation_id: IdArgument,
+    limit: Annotated[int, typer.Option(min=1, help="The latest so many messages.")] = 50,
+    everything: Annotated[bool, typer.Option("--all", help="Every message.")] = False,
+    as_json: JsonOption = False,
+) -> None:
+    """Show the messages of a conversation."""
+    from agentic.cli.conversations import show_conversation as work
+
+    raise typer.Exit(
+        work(context.obj, conversation_id, None if everything else limit, as_json=as_json)
+    )
+
+
+@conversations_app.command("export")
+def export_conversation(
+    context: typer.Context,
+    conversation_id: IdArgument,
+    output: Annotated[
+        Path | None, typer.Option("--output", "-o", help="A file; else stdout.")
+    ] = None,
+    force: Annotated[bool, typer.Option("--force", help="Overwrite the file.")] = False,
+) -> None:
+    """Write a conversation as JSON that loses nothing."""
+    from agentic.cli.export import export_conversation as work
+
+    raise typer.Exit(work(context.obj, conversation_id, output, force=force))
+
+
+@conversations_app.command("delete")
+def delete_conversation(
+    context: typer.Context,
+    conversation_id: IdArgument,
+    yes: Annotated[bool, typer.Option("--yes", "-y", help="Don't ask.")] = False,
+) -> None:
+    """Delete a conversation for good."""
+    from agentic.cli.conversations import delete_conversation as work
+
+    raise typer.Exit(work(context.obj, conversation_id, yes=yes))

@@ -1,0 +1,68 @@
+"""Standard input, line by line, without a thread that could not be stopped."""
+
+import codecs
+import sys
+from collections.abc import AsyncIterator
+
+import anyio
+from anyio.lowlevel import checkpoint
+
+from agentic.cli.failures import UsageError
+from servers.conversations.contract import MAX_MESSAGE_BYTES
+
+_CHUNK_BYTES = 65_536
+
+
+class InputLines:
+    """The lines of standard input, whatever it is: a terminal, a pipe, a file."""
+
+    def __init__(self) -> None:
+        self._file = sys.stdin.fileno() if sys.stdin else None
+        self._decoder = codecs.getincrementaldecoder("utf-8")()
+        self._text = ""
+        self._ended = self._file is None
+
+    async def next_line(self) -> str | None:
+        """The next line without its end, or None when there is no more.
+
+        Raises:
+            UsageError: It is no UTF-8, or too long to be a message.
+        """
+        while "\n" not in self._text and not self._ended:
+            await self._read_more()
+        line, newline, self._text = self._text.partition("\n")
+        return line.removesuffix("\r") if line or newline else None
+
+    async def read_all(self) -> str:
+        """All of it.
+
+        Raises:
+            UsageError: It is no UTF-8, or too long to be a message.
+        """
+        while not self._ended:
+            await self._read_more()
+        text, self._text = self._text, ""
+        return text
+
+    async def _read_more(self) -> None:
+        assert self._file is not None
+        data = await _read(self._file)
+        try:
+            self._text += self._decoder.decode(data, final=not data)
+        except UnicodeDecodeError:
+            raise UsageError("What came on standard input is no UTF-8 text.") from None
+        self._ended = not data
+        if len(self._text) > MAX_MESSAGE_BYTES:
+            raise UsageError(
+                f"What came on standard input is longer than a message may be ({MAX_MESSAGE_BYTES} bytes)."
+            )
+
+
+async def _read(file: int) -> bytes:
+    import os
+
+    try:
+        await anyio.wait_readable(file)
+    except PermissionError:  # a regular file is always readable, and can't be waited for
+        await checkpoint()
+    return os.read(file, _CHUNK_BYTES)

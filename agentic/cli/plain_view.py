@@ -1,0 +1,91 @@
+"""A turn as plain text: the answer as it is written on one stream, what happens meanwhile on another."""
+
+import json
+from collections.abc import Mapping
+from typing import Any, TextIO, assert_never
+
+from agentic.cli.terminal_text import TextCleaner, clean, one_line
+from client.coordinator.events import (
+    StepFinished,
+    ToolFinished,
+    ToolStarted,
+    TurnEvent,
+    TurnFailed,
+    TurnFinished,
+    TurnStarted,
+)
+from client.llm.protocol import TextDelta, ThoughtDelta
+
+
+class PlainTurnView:
+    """Shows the events of one turn line by line, without any control sequence."""
+
+    def __init__(self, answers: TextIO, notes: TextIO) -> None:
+        self._answers = answers
+        self._notes = notes
+        self._cleaner = TextCleaner()
+        self._at_line_start = True
+        self._wrote_answer = False
+        self._arguments: dict[str, str] = {}
+
+    def show(self, event: TurnEvent) -> None:
+        """Show what happened next."""
+        match event:
+            case TextDelta(text):
+                self._write(self._cleaner.feed(text))
+            case ToolStarted():
+                self._arguments[event.call_id] = render_call(event.tool, event.arguments)
+            case ToolFinished():
+                call = self._arguments.pop(event.call_id, one_line(event.tool))
+                self._note(render_outcome(event, call))
+            case StepFinished():
+                self._end_line()
+            case TurnFinished():
+                if not self._wrote_answer:
+                    self._write(clean(event.content))
+                self._end_line()
+            case TurnFailed():
+                self._end_line()
+                self._note(render_failure(event))
+            case TurnStarted() | ThoughtDelta():
+                pass
+            case _:
+                assert_never(event)
+
+    def _write(self, text: str) -> None:
+        if text:
+            self._answers.write(text)
+            self._answers.flush()
+            self._wrote_answer = True
+            self._at_line_start = text.endswith("\n")
+
+    def _end_line(self) -> None:
+        self._write(self._cleaner.finish())
+        if not self._at_line_start:
+            self._write("\n")
+
+    def _note(self, line: str) -> None:
+        self._notes.write(line + "\n")
+        self._notes.flush()
+
+
+def render_call(tool: str, arguments: Mapping[str, Any], max_width: int = 100) -> str:
+    """A tool's call on one line, such as `tools__current_time(timezone="Europe/Rome")`."""
+    given = ", ".join(
+        f"{name}={json.dumps(value, ensure_ascii=False, default=str)}"
+        for name, value in arguments.items()
+    )
+    return f"{one_line(tool, 64)}({one_line(given, max(1, max_width - len(tool) - 2))})"
+
+
+def render_outcome(event: ToolFinished, call: str) -> str:
+    """How a tool's call ended, on one line; why, if it failed."""
+    if event.is_error:
+        return f"✗ {call} {event.seconds:.1f} s: {one_line(event.text)}"
+    return f"✓ {call} {event.seconds:.1f} s"
+
+
+def render_failure(event: TurnFailed) -> str:
+    """Why there is no reply, and under which reference the log has more."""
+    reference = f" (reference {one_line(event.reference)})" if event.reference else ""
+    return one_line(event.message, 2_000) + reference

@@ -1,0 +1,47 @@
+"""Reads a stored history of any length in chronological order, a page at a time."""
+
+from collections.abc import AsyncIterator
+from dataclasses import dataclass, field
+
+from client.conversations import RemoteConversationStore
+from servers.conversations.contract import MAX_LOAD_LIMIT, LoadResult, Message
+
+
+@dataclass(slots=True)
+class StoredHistory:
+    """The latest `limit` messages of a conversation as they are when reading begins, or all of them.
+
+    Pages come newest first. So one pass notes where each begins, and a second reads them from the
+    oldest on: what is kept is a cursor for each page, and one page.
+    """
+
+    store: RemoteConversationStore
+    conversation_id: str
+    limit: int | None = None
+    damaged: int = field(default=0, init=False)
+    """Records that could not be read and are left out; known when all was read."""
+
+    async def read(self) -> AsyncIterator[Message]:
+        """The messages, the oldest first."""
+        newest = await self._load(None)
+        cursors: list[str] = []
+        found, oldest = len(newest.messages), newest
+        while oldest.next_cursor and (self.limit is None or found < self.limit):
+            cursors.append(oldest.next_cursor)
+            oldest = await self._load(oldest.next_cursor)
+            found += len(oldest.messages)
+        surplus = 0 if self.limit is None else max(0, found - self.limit)
+        self.damaged = newest.damaged
+        for cursor in reversed(cursors):
+            page = await self._load(cursor)
+            self.damaged += page.damaged
+            for message in page.messages[surplus:]:
+                yield message
+            surplus = 0
+        for message in newest.messages[surplus:]:
+            yield message
+
+    async def _load(self, before: str | None) -> LoadResult:
+        return await self.store.load_conversation(
+            self.conversation_id, limit=MAX_LOAD_LIMIT, before=before
+        )

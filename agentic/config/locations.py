@@ -1,0 +1,128 @@
+"""Where the configuration and our files are.
+
+The places are the same for every program that starts ours, so the terminal, the bot and a desktop client
+meet the same conversations: XDG_* variables, which differ between a shell and a sandboxed editor, have no say.
+"""
+
+import os
+import pwd
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+from agentic.config.findings import ConfigError, printable
+
+CONFIG_PATH_VARIABLE = "MCP_CONFIG_PATH"
+FILE_NAME = "mcp.yml"
+MAX_FILE_BYTES = 1_000_000
+
+
+@dataclass(frozen=True, slots=True)
+class FoundFile:
+    """The file to read. `by_itself`: nobody named it, it lay in the current folder."""
+
+    path: Path
+    by_itself: bool = False
+
+
+def find_home(environ: Mapping[str, str]) -> Path:
+    """The user's folder: HOME, else what the system knows.
+
+    Raises:
+        ConfigError: There is none.
+    """
+    home = environ.get("HOME", "")
+    if not home.startswith("/"):
+        try:
+            home = pwd.getpwuid(os.getuid()).pw_dir
+        except KeyError:
+            home = ""
+    if not home.startswith("/"):
+        raise ConfigError(["HOME: is not set: set it to the folder that holds your files"])
+    return Path(home)
+
+
+def expand_home(text: str, home: Path) -> Path:
+    """`~` and `~/x` as a path below `home`; anything else as it is.
+
+    Raises:
+        ValueError: Another user's home (`~ada/x`), or nothing at all.
+    """
+    if not text:
+        raise ValueError("is empty, should be a path")
+    if not text.startswith("~"):
+        return Path(text)
+    if text != "~" and not text.startswith("~/"):
+        raise ValueError("~name is not read: write the path in full")
+    return home / text[2:]
+
+
+def find_file(environ: Mapping[str, str], cwd: Path, home: Path) -> FoundFile | None:
+    """`MCP_CONFIG_PATH`, else `./mcp.yml`, else `~/.config/agentic/mcp.yml`, else nothing.
+
+    Raises:
+        ConfigError: `MCP_CONFIG_PATH` names no file.
+    """
+    if named := environ.get(CONFIG_PATH_VARIABLE, ""):
+        try:
+            path = cwd / expand_home(named, home)
+        except ValueError as error:
+            raise ConfigError([f"{CONFIG_PATH_VARIABLE}: {error}"]) from None
+        if not os.path.lexists(path):
+            raise ConfigError(
+                [
+                    f"{CONFIG_PATH_VARIABLE}: there is no file {printable(str(path))}: correct or unset it"
+                ]
+            )
+        return FoundFile(path)
+    own = config_directory(home) / FILE_NAME
+    here = cwd / FILE_NAME
+    if os.path.lexists(here):
+        return FoundFile(here, by_itself=here != own)
+    return FoundFile(own) if os.path.lexists(own) else None
+
+
+def config_directory(home: Path) -> Path:
+    """Where our own settings, keys and trust are kept."""
+    return home / ".config" / "agentic"
+
+
+def read_bytes(path: Path) -> bytes:
+    """The content of a configuration file.
+
+    Raises:
+        ConfigError: It is no plain file, is too large, or can't be read.
+    """
+    shown = printable(str(path))
+    try:
+        if path.is_dir():
+            raise ConfigError(
+                [
+                    f"{shown}: is a folder, should be a file (Docker makes one when what it should mount is missing)"
+                ]
+            )
+        if not path.is_file():
+            raise ConfigError([f"{shown}: is not a file, or a link to nothing"])
+        with path.open("rb") as file:
+            data = file.read(MAX_FILE_BYTES + 1)
+    except (OSError, ValueError) as error:
+        reason = error.strerror if isinstance(error, OSError) else "not a possible path"
+        raise ConfigError([f"{shown}: can't be read: {reason}"]) from None
+    if len(data) > MAX_FILE_BYTES:
+        raise ConfigError([f"{shown}: is larger than {MAX_FILE_BYTES:,} bytes"])
+    return data
+
+
+def decode_text(data: bytes, path: Path) -> str:
+    """UTF-8, with or without a byte order mark.
+
+    Raises:
+        ConfigError: It is something else; says on which line.
+    """
+    try:
+        return data.decode("utf-8-sig")
+    except UnicodeDecodeError as error:
+        line = data.count(b"\n", 0, error.start) + 1
+        raise ConfigError(
+            [f"{printable(str(path))}:{line}: is not UTF-8: save the file in that encoding"]
+        ) from None

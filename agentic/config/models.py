@@ -1,0 +1,212 @@
+"""The frozen models that `mcp.yml` and the environment become."""
+
+import re
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Literal, Self
+from urllib.parse import urlsplit
+
+from pydantic import BaseModel, ConfigDict, Field, SecretStr, field_validator, model_validator
+
+from agentic.config.tool_parameters import ParameterConfig, check_parameters
+
+
+class Frozen(BaseModel):
+    """Read once, never changed. Unknown keys are kept out (and warned about by the loader)."""
+
+    model_config = ConfigDict(frozen=True, extra="ignore")
+
+
+class ToolFilter(Frozen):
+    """Which of a foreign server's tools exist for us, by shell patterns on the tool's own name."""
+
+    allow: list[str] = Field(default_factory=lambda: ["*"])
+    deny: list[str] = Field(default_factory=list)
+
+
+class ServerConfig(Frozen):
+    """One MCP server the assistant connects to: a command (stdio) or a URL (streamable HTTP)."""
+
+    command: str | None = None
+    args: list[str] = Field(default_factory=list)
+    env: dict[str, SecretStr] = Field(default_factory=dict)
+    cwd: Path | None = None
+    url: str | None = None
+    headers: dict[str, SecretStr] = Field(default_factory=dict)
+    tools: ToolFilter = Field(default_factory=ToolFilter)
+    offer_to_model: bool | list[str] = True
+    timeout_seconds: float = Field(default=60.0, gt=0, alias="timeout", description="Of one call.")
+    ours: bool | None = None
+    """Whether this is a server of this project, told for which owner a call acts.
+
+    Absent: it is when it is started as `agentic serve …`, or is reached by URL under one of our
+    names.
+    """
+    enabled: bool = True
+
+
+class ToolConfig(Frozen):
+    """A plain HTTP endpoint, served as an MCP tool."""
+
+    url: str = Field(repr=False)
+    """May hold a user and password, or a key in its query: never shown."""
+    description: str = ""
+    title: str | None = None
+    timeout_seconds: float = Field(default=30.0, gt=0, le=600, alias="timeout")
+    parameters: dict[str, ParameterConfig] = Field(default_factory=dict[str, ParameterConfig])
+    required: list[str] | None = None
+    """Absent: the parameters without a default."""
+    headers: dict[str, SecretStr] = Field(default_factory=dict[str, SecretStr])
+    requires_auth: bool = False
+    token: SecretStr | None = None
+    """Sent as `Authorization: Bearer …`.
+
+    `requires_auth` is met by it, by a user in `url`, or by a header or query parameter whose name
+    says that it is a credential (`Authorization`, `X-API-Key`); else the tool is unavailable.
+    """
+    read_only: bool = False
+    max_response_bytes: int = Field(default=524_288, gt=0, le=16_777_216)
+    """After decompression. Clients take 1 MiB per result, which holds the answer and its text."""
+
+    @field_validator("url")
+    @classmethod
+    def _check_url(cls, url: str) -> str:
+        try:
+            parts = urlsplit(url)
+            usable = parts.scheme in ("http", "https") and parts.hostname and parts.port != 0
+        except ValueError:
+            usable = False
+        if not usable or any(character <= " " or character == "\x7f" for character in url):
+            raise ValueError("must be an http or https address, such as https://example.com/search")
+        return url
+
+    @field_validator("headers")
+    @classmethod
+    def _check_headers(cls, headers: dict[str, SecretStr]) -> dict[str, SecretStr]:
+        for name, value in headers.items():
+            if not re.fullmatch(r"[A-Za-z0-9!#$%&'*+.^_`|~-]+", name):
+                raise ValueError(f"{name!r} can't be the name of a header")
+            if name.lower() in ("content-length", "transfer-encoding", "connection"):
+                raise ValueError(f"{name} is set for each request; remove it")
+            if not _is_header_text(value.get_secret_value().strip()):
+                raise ValueError(f"the value of {name} must be printable ASCII, on one line")
+        return headers
+
+    @field_validator("token")
+    @classmethod
+    def _check_token(cls, token: SecretStr | None) -> SecretStr | None:
+        if token is not None and not _is_header_text(token.get_secret_value().strip()):
+            raise ValueError("must be printable ASCII, on one line")
+        return token
+
+    @model_validator(mode="after")
+    def _check_parameters(self) -> Self:
+        check_parameters(self.parameters, self.required)
+        return self
+
+
+def _is_header_text(text: str) -> bool:
+    return text.isascii() and text.isprintable()
+
+
+class Price(Frozen):
+    """Money per million tokens."""
+
+    input: float = Field(ge=0)
+    output: float = Field(ge=0)
+
+
+class ModelConfig(Frozen):
+    """A language model by the user's own name for it."""
+
+    provider: Literal["anthropic", "openai", "ollama", "scripted"]
+    model: str | None = None
+    base_url: str | None = None
+    api_key: SecretStr | None = None
+    """Absent: the provider's usual variable, then the keys file."""
+    max_output_tokens: int = Field(default=4_096, gt=0)
+    context_tokens: int | None = Field(default=None, gt=0)
+    """The model's window; absent: what is known of the model, else a careful default."""
+    temperature: float | None = None
+    price: Price | None = None
+    timeout_seconds: float = Field(
+        default=120.0, gt=0, alias="timeout", description="Without any news from the model."
+    )
+    script: Path | None = None
+    """For `scripted`: a YAML file of replies."""
+
+
+class ModelsConfig(Frozen):
+    """Models by name, and which one answers."""
+
+    default: str | None = None
+    by_name: dict[str, ModelConfig] = Field(default_factory=dict)
+
+
+class ConversationsConfig(Frozen):
+    """Where conversations live."""
+
+    store: Literal["file", "dynamodb"] = "file"
+    directory: Path = Path("~/.local/share/agentic/conversations")
+    durability: Literal["always", "interval"] = "always"
+
+
+class AccessConfig(Frozen):
+    """Tokens for HTTP."""
+
+    tokens_file: Path = Path("~/.local/share/agentic/tokens.json")
+
+
+class BotConfig(Frozen):
+    """The Telegram bot."""
+
+    token: SecretStr | None = None
+    """Absent: TELEGRAM_BOT_TOKEN."""
+    people: dict[str, str] = Field(default_factory=dict)
+    """Telegram user ids (digits, as text) → owners. Empty: nobody may talk."""
+    base_url: str = "https://api.telegram.org"
+    poll_timeout_seconds: int = Field(default=30, ge=0, le=50)
+
+
+class LimitsConfig(Frozen):
+    """What one turn may take. Reaching one ends the turn with a sentence that names it."""
+
+    max_steps: int = Field(default=16, gt=0)
+    turn_timeout_seconds: float = Field(default=300.0, gt=0)
+    max_turn_tokens: int = Field(default=400_000, gt=0)
+    max_turn_cost: float | None = Field(default=None, gt=0)
+    tool_timeout_seconds: float = Field(default=60.0, gt=0)
+    max_tool_result_characters: int = Field(default=50_000, gt=0)
+    history_messages: int = Field(default=200, gt=0)
+
+
+class AgentConfig(Frozen):
+    """A named way to answer: its own instructions and model."""
+
+    instructions: str | None = None
+    model: str | None = None
+
+
+class Config(Frozen):
+    """All of `mcp.yml`, with the environment applied; every path absolute."""
+
+    path: Path | None = None
+    """The file that was read, None for defaults."""
+    found_by_itself: bool = False
+    """`./mcp.yml` was found in the current folder and not named by anybody: it needs trust."""
+    warnings: list[str] = Field(default_factory=list)
+    owner: str = "owner"
+    data_directory: Path = Path("~/.local/share/agentic")
+    config_directory: Path = Path("~/.config/agentic")
+    servers: dict[str, ServerConfig] = Field(default_factory=dict)
+    tools: dict[str, ToolConfig] = Field(default_factory=dict)
+    models: ModelsConfig = Field(default_factory=ModelsConfig)
+    conversations: ConversationsConfig = Field(default_factory=ConversationsConfig)
+    access: AccessConfig = Field(default_factory=AccessConfig)
+    bot: BotConfig = Field(default_factory=BotConfig)
+    limits: LimitsConfig = Field(default_factory=LimitsConfig)
+    agents: dict[str, AgentConfig] = Field(default_factory=dict)
+    section_variables: Mapping[str, frozenset[str]] = Field(default_factory=dict)
+    """Top-level section (`tools`, `conversations`, …) → names of the variables it expands."""
+    environment: Mapping[str, str] = Field(default_factory=dict, repr=False)
+    """The variables the process was started with; the only place that holds them."""

@@ -1,0 +1,230 @@
+"""One conversation as an object: messages are added, read and cleared, kept behind MCP."""
+
+import uuid
+from collections.abc import Mapping, Sequence
+from datetime import UTC, datetime
+from typing import Any, Protocol
+
+from client.conversations import ConversationCallError
+from client.response_parser import ResponseParser
+from servers.conversations.contract import (
+    MAX_LOAD_LIMIT,
+    AppendResult,
+    DeleteResult,
+    LoadResult,
+    Message,
+    Role,
+    SaveResult,
+    check_conversation_id,
+    to_timestamp,
+)
+
+
+class ConversationVerbs(Protocol):
+    """What the manager needs of a store, as `RemoteConversationStore` has it."""
+
+    async def load_conversation(
+        self, conversation_id: str, *, limit: int = 50, before: str | None = None
+    ) -> LoadResult:
+        """The latest messages, a page."""
+        ...
+
+    async def append_messages(
+        self,
+        conversation_id: str,
+        messages: Sequence[Message],
+        *,
+        expected_version: int | None = None,
+    ) -> AppendResult:
+        """Add messages."""
+        ...
+
+    async def save_conversation(
+        self,
+        conversation_id: str,
+        messages: Sequence[Message],
+        *,
+        expected_version: int | None = None,
+    ) -> SaveResult:
+        """Make the history exactly this."""
+        ...
+
+    async def delete_conversation(self, conversation_id: str) -> DeleteResult:
+        """Remove it."""
+        ...
+
+
+class ConversationManager:
+    """A conversation's messages. With a store they live there, without one in memory.
+
+    Nothing is fetched before it is asked for, and adding sends only what is new. What was fetched
+    is kept, and fetched again when the store's version says that somebody else wrote.
+
+    Methods raise `pydantic.ValidationError` (a ValueError) for what can't be a message, and what
+    the store raises: then nothing is added here either.
+    """
+
+    def __init__(
+        self, conversation_id: str = "default", store: ConversationVerbs | None = None
+    ) -> None:
+        self.conversation_id = check_conversation_id(conversation_id)
+        self._store = store
+        self._messages: list[Message] = []
+        self._version: int | None = None
+        """The store's version that `_messages` shows; None before the first fetch."""
+
+    async def add_message(
+        self,
+        role: Role,
+        content: str | list[dict[str, Any]],
+        name: str | None = None,
+        extract_thoughts: bool = True,  # noqa: FBT001 - kept name and order
+        show_thinking: bool = False,  # noqa: FBT001 - kept name and order
+        tool_call_id: str | None = None,
+        **fields: Any,  # noqa: ANN401 - further fields of Message, validated there
+    ) -> Message:
+        """Add one message and return it as stored.
+
+        Of an assistant's text, thoughts are taken apart when `extract_thoughts`; the content keeps
+        them too when `show_thinking`.
+        """
+        thoughts: str | None = None
+        if role == "assistant" and isinstance(content, str):
+            parsed = ResponseParser.parse_response(
+                content, extract_thoughts=extract_thoughts, show_thinking=show_thinking
+            )
+            content, thoughts = parsed.content, parsed.thoughts
+        draft: dict[str, Any] = {
+            "role": role,
+            "content": content,
+            "name": name,
+            "thoughts": thoughts,
+            "tool_call_id": tool_call_id,
+            **fields,
+        }
+        return (await self.append([Message.model_validate(draft)]))[0]
+
+    async def add_interaction(
+        self,
+        user_message: str,
+        assistant_message: str,
+        extract_thoughts: bool = True,  # noqa: FBT001 - kept name and order
+        show_thinking: bool = False,  # noqa: FBT001 - kept name and order
+    ) -> None:
+        """Add what the user said and what the assistant answered, both or neither."""
+        parsed = ResponseParser.parse_response(
+            assistant_message, extract_thoughts=extract_thoughts, show_thinking=show_thinking
+        )
+        await self.append(
+            [
+                Message(role="user", content=user_message),
+                Message(role="assistant", content=parsed.content, thoughts=parsed.thoughts),
+            ]
+        )
+
+    async def append(self, messages: Sequence[Message]) -> list[Message]:
+        """Add messages, all or none; returns them with the ids and times they have now."""
+        complete = [_completed(message) for message in messages]
+        if self._store is None:
+            self._messages.extend(complete)
+        else:
+            await self._store.append_messages(self.conversation_id, complete)
+        return complete
+
+    async def latest(self, limit: int, *, back_to: str | None = None) -> list[Message]:
+        """The latest `limit` messages, and older ones back to the message with the id `back_to`."""
+        if self._store is None:
+            return self._messages[-limit:]
+        messages, _ = await self._fetch(self._store, limit, back_to)
+        return messages
+
+    async def get_messages(self) -> list[dict[str, Any]]:
+        """All messages in chronological order, as JSON, without thoughts."""
+        await self._fetch_if_changed()
+        return [_without_thoughts(message.to_wire()) for message in self._messages]
+
+    async def get_last_message(self) -> dict[str, Any] | None:
+        """The latest message, thoughts included, or None."""
+        if self._store is None:
+            return self._messages[-1].to_wire() if self._messages else None
+        page = await self._store.load_conversation(self.conversation_id, limit=1)
+        return page.messages[-1].to_wire() if page.messages else None
+
+    async def clear_messages(self) -> None:
+        """Remove all messages; the conversation itself stays, with its title and tags."""
+        if self._store is not None:
+            page = await self._store.load_conversation(self.conversation_id, limit=1)
+            if page.messages:
+                await self._store.save_conversation(
+                    self.conversation_id, [], expected_version=page.version
+                )
+        self._forget()
+
+    async def delete_conversation(self) -> bool:
+        """Remove the conversation with all that belongs to it; False if there was none."""
+        existed = bool(self._messages)
+        if self._store is not None:
+            existed = (await self._store.delete_conversation(self.conversation_id)).deleted
+        self._forget()
+        return existed
+
+    def _forget(self) -> None:
+        self._messages.clear()
+        self._version = None
+
+    async def _fetch_if_changed(self) -> None:
+        if self._store is None:
+            return
+        newest = await self._store.load_conversation(self.conversation_id, limit=1)
+        if newest.version != self._version:
+            self._messages, self._version = await self._fetch(self._store, None, None)
+
+    async def _fetch(
+        self, store: ConversationVerbs, limit: int | None, back_to: str | None
+    ) -> tuple[list[Message], int]:
+        """The latest messages and the version they belong to, page by page.
+
+        A history that is rewritten meanwhile is read again from its end, twice at most.
+        """
+        for attempts_left in (2, 1, 0):
+            try:
+                return await self._fetch_once(store, limit, back_to)
+            except ConversationCallError as error:
+                if error.code != "stale_cursor" or not attempts_left:
+                    raise
+        raise AssertionError("unreachable")
+
+    async def _fetch_once(
+        self, store: ConversationVerbs, limit: int | None, back_to: str | None
+    ) -> tuple[list[Message], int]:
+        size = MAX_LOAD_LIMIT if limit is None else min(limit, MAX_LOAD_LIMIT)
+        page = await store.load_conversation(self.conversation_id, limit=size)
+        version, pages = page.version, [page.messages]
+
+        def wanted() -> bool:
+            if limit is None or sum(map(len, pages)) < limit:
+                return True
+            return back_to is not None and not any(
+                message.message_id == back_to for messages in pages for message in messages
+            )
+
+        while page.next_cursor is not None and wanted():
+            page = await store.load_conversation(
+                self.conversation_id, limit=size, before=page.next_cursor
+            )
+            pages.append(page.messages)
+        return [message for messages in reversed(pages) for message in messages], version
+
+
+def _completed(message: Message) -> Message:
+    """With an id, so that appending again is safe, and a time."""
+    absent: dict[str, str] = {}
+    if message.message_id is None:
+        absent["message_id"] = uuid.uuid4().hex
+    if message.created_at is None:
+        absent["created_at"] = to_timestamp(datetime.now(UTC))
+    return message.model_copy(update=absent) if absent else message
+
+
+def _without_thoughts(message: Mapping[str, Any]) -> dict[str, Any]:
+    return {name: value for name, value in message.items() if name != "thoughts"}

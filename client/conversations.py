@@ -1,0 +1,187 @@
+"""The conversation store as a client sees it: its verbs over MCP, for one owner."""
+
+from collections.abc import Mapping, Sequence
+from typing import Any, Protocol, TypeVar
+
+from mcp_types import CallToolResult
+from pydantic import BaseModel, ValidationError
+
+from servers.conversations.contract import (
+    AnnotateResult,
+    AppendResult,
+    Conversation,
+    ConversationWithStats,
+    DeleteResult,
+    DeliveriesResult,
+    ErrorDetail,
+    ErrorResult,
+    ListResult,
+    LoadResult,
+    Message,
+    SaveResult,
+)
+
+ResultT = TypeVar("ResultT", bound=BaseModel)
+
+
+class ToolCaller(Protocol):
+    """The part of the hub that the store needs."""
+
+    async def call_tool(
+        self,
+        server: str,
+        tool: str,
+        arguments: Mapping[str, Any],
+        *,
+        owner: str | None = None,
+        timeout_seconds: float | None = None,
+    ) -> CallToolResult:
+        """Call one tool of one server.
+
+        Raises:
+            HubError: No result came.
+        """
+        ...
+
+
+class ConversationCallError(Exception):
+    """The conversation server refused; `detail` says why, by code."""
+
+    def __init__(self, detail: ErrorDetail) -> None:
+        super().__init__(detail.message)
+        self.detail = detail
+
+    @property
+    def code(self) -> str:
+        """One of the contract's error codes."""
+        return self.detail.code
+
+
+class RemoteConversationStore:
+    """The conversation server's verbs for one owner; the server's contract says what they promise.
+
+    Every verb raises `ConversationCallError` when the server refuses and `HubError` when no answer
+    came (then whether it took effect is unknown; appending again with the same message ids is
+    safe).
+    """
+
+    def __init__(
+        self, hub: ToolCaller, owner: str | None = None, server: str = "conversations"
+    ) -> None:
+        """`owner` None: the operator's own, as the server knows it."""
+        self._hub = hub
+        self._server = server
+        self.owner = owner
+
+    async def load_conversation(
+        self, conversation_id: str, *, limit: int = 50, before: str | None = None
+    ) -> LoadResult:
+        """The latest `limit` messages (1 to 500) in chronological order."""
+        arguments: dict[str, Any] = {"conversation_id": conversation_id, "limit": limit}
+        if before is not None:
+            arguments["before"] = before
+        return await self._call("load_conversation", arguments, LoadResult)
+
+    async def append_messages(
+        self,
+        conversation_id: str,
+        messages: Sequence[Message],
+        *,
+        expected_version: int | None = None,
+    ) -> AppendResult:
+        """Add messages; a repeat is counted, not stored."""
+        arguments = _with_messages(conversation_id, messages, expected_version)
+        return await self._call("append_messages", arguments, AppendResult)
+
+    async def save_conversation(
+        self,
+        conversation_id: str,
+        messages: Sequence[Message],
+        *,
+        expected_version: int | None = None,
+    ) -> SaveResult:
+        """Make the history exactly this list."""
+        arguments = _with_messages(conversation_id, messages, expected_version)
+        return await self._call("save_conversation", arguments, SaveResult)
+
+    async def annotate_message(
+        self, conversation_id: str, message_id: str, annotations: Mapping[str, Any]
+    ) -> AnnotateResult:
+        """Merge annotations by key."""
+        arguments = {
+            "conversation_id": conversation_id,
+            "message_id": message_id,
+            "annotations": dict(annotations),
+        }
+        return await self._call("annotate_message", arguments, AnnotateResult)
+
+    async def delete_conversation(self, conversation_id: str) -> DeleteResult:
+        """Remove it; an unknown one is not an error."""
+        return await self._call(
+            "delete_conversation", {"conversation_id": conversation_id}, DeleteResult
+        )
+
+    async def list_conversations(
+        self, *, limit: int = 100, cursor: str | None = None, tag: str | None = None
+    ) -> ListResult:
+        """Conversations, newest first."""
+        arguments: dict[str, Any] = {"limit": limit}
+        arguments |= {} if cursor is None else {"cursor": cursor}
+        arguments |= {} if tag is None else {"tag": tag}
+        return await self._call("list_conversations", arguments, ListResult)
+
+    async def get_conversation(self, conversation_id: str) -> ConversationWithStats:
+        """Facts and figures of one conversation."""
+        return await self._call(
+            "get_conversation", {"conversation_id": conversation_id}, ConversationWithStats
+        )
+
+    async def update_conversation(self, conversation_id: str, **changes: Any) -> Conversation:  # noqa: ANN401 - JSON
+        """Change title, tags, metadata or expires_at; what is not given stays."""
+        return await self._call(
+            "update_conversation", {"conversation_id": conversation_id, **changes}, Conversation
+        )
+
+    async def list_deliveries(self, state: str, *, cursor: str | None = None) -> DeliveriesResult:
+        """Messages by delivery state; a delegate with `owner` None gets those of all owners."""
+        arguments = {"state": state} if cursor is None else {"state": state, "cursor": cursor}
+        return await self._call("list_deliveries", arguments, DeliveriesResult)
+
+    async def _call(
+        self, tool: str, arguments: Mapping[str, Any], result: type[ResultT]
+    ) -> ResultT:
+        answer = await self._hub.call_tool(self._server, tool, arguments, owner=self.owner)
+        if answer.is_error:
+            raise ConversationCallError(_error_detail(answer))
+        try:
+            return result.model_validate(answer.structured_content)
+        except ValidationError as error:
+            raise ConversationCallError(
+                ErrorDetail(
+                    code="unavailable",
+                    message=f"The server {self._server} answered {tool} against its contract "
+                    f"({error.error_count()} findings): is it an older version?",
+                )
+            ) from None
+
+
+def _with_messages(
+    conversation_id: str, messages: Sequence[Message], expected_version: int | None
+) -> dict[str, Any]:
+    arguments: dict[str, Any] = {
+        "conversation_id": conversation_id,
+        "messages": [message.to_wire() for message in messages],
+    }
+    if expected_version is not None:
+        arguments["expected_version"] = expected_version
+    return arguments
+
+
+def _error_detail(answer: CallToolResult) -> ErrorDetail:
+    try:
+        return ErrorResult.model_validate(answer.structured_content).error
+    except ValidationError:
+        texts = [block.text for block in answer.content if block.type == "text"]
+        return ErrorDetail(
+            code="unavailable", message=" ".join(texts) or "The server gave no reason."
+        )

@@ -1,0 +1,243 @@
+"""The Coordinator: takes requests, runs one turn at a time per conversation, tells what happens."""
+
+import logging
+import secrets
+import uuid
+from collections.abc import AsyncGenerator, AsyncIterator, Callable, Mapping
+from contextlib import asynccontextmanager
+from datetime import datetime
+from typing import Any
+from weakref import WeakValueDictionary
+
+import anyio
+from anyio.streams.memory import MemoryObjectSendStream
+from pydantic import ValidationError
+
+from agentic.config.models import LimitsConfig, Price
+from client.conversation_manager import ConversationManager
+from client.conversations import ConversationCallError, RemoteConversationStore
+from client.coordinator.events import (
+    FailureCode,
+    TurnEvent,
+    TurnFailed,
+    TurnFinished,
+    TurnStarted,
+)
+from client.coordinator.record import TurnRecord, TurnTakenError
+from client.coordinator.request import Accepted, TurnRequest
+from client.coordinator.tool_calls import ToolBox
+from client.coordinator.turn import Emit, LimitReachedError, Turn
+from client.hub.errors import HubError
+from client.llm.protocol import LanguageModel, ModelError
+from client.prompt_template import PromptTemplate
+from servers.conversations.contract import Message, check_conversation_id
+
+_EVENTS_AHEAD = 64
+_CLEANUP_SECONDS = 5.0
+
+logger = logging.getLogger(__name__)
+
+
+class Coordinator:
+    """Answers messages with a model and tools; all it takes and gives is stored over MCP."""
+
+    def __init__(
+        self,
+        hub: ToolBox,
+        model: LanguageModel,
+        limits: LimitsConfig | None = None,
+        *,
+        instructions: str | None = None,
+        price: Price | None = None,
+        now: Callable[[], datetime] = lambda: datetime.now().astimezone(),
+    ) -> None:
+        """`instructions` are put after our own; `now` gives an aware time."""
+        self._hub = hub
+        self._model = model
+        self._limits = limits or LimitsConfig()
+        self._template = PromptTemplate(instructions)
+        self._price = price
+        self._now = now
+        self._turns: WeakValueDictionary[tuple[str | None, str], anyio.Lock] = WeakValueDictionary()
+        """Whose turn it is, by (owner, conversation_id); gone when nobody holds or waits for it."""
+
+    async def accept(self, request: TurnRequest) -> Accepted:
+        """Store the user message; storing it again changes nothing.
+
+        Raises:
+            pydantic.ValidationError: It can't be a message (empty, too large).
+            HubError, ConversationCallError: It was not stored, or nobody knows.
+        """
+        turn_id = request.message_id or uuid.uuid4().hex
+        message = Message(
+            message_id=turn_id,
+            role="user",
+            content=request.prompt,
+            turn_id=turn_id,
+            metadata=dict(request.metadata) or None,
+            annotations=dict(request.user_annotations) or None,
+        )
+        store = RemoteConversationStore(self._hub, request.owner)
+        result = await store.append_messages(request.conversation_id, [message])
+        return Accepted(turn_id, repeated=bool(result.repeated))
+
+    @asynccontextmanager
+    async def stream(self, request: TurnRequest) -> AsyncGenerator[AsyncIterator[TurnEvent]]:
+        """Answer a message. Inside the context, iterate: events, the last a finish or a failure.
+
+        Leaving early, or being cancelled, stops the turn: what was said and done by then is stored
+        (within 5 s), and the history is whole. A second request for a conversation waits for the
+        first.
+        """
+        send, receive = anyio.create_memory_object_stream[TurnEvent](_EVENTS_AHEAD)
+        async with anyio.create_task_group() as group:
+            group.start_soon(self._run, request, send)
+            with receive:
+                yield receive
+            group.cancel_scope.cancel()
+
+    async def process_request(self, request: Mapping[str, Any]) -> dict[str, Any]:
+        """Answer `{"prompt", "conversation_id"?, "owner"?, "message_id"?, "metadata"?}` whole.
+
+        Without a `conversation_id` it is `<platform>:<chat_id>` of the metadata, else `default`.
+        Gives `{"content", "metadata"}`; a turn that failed has `metadata["error"]` and its sentence
+        as content.
+        """
+        metadata: dict[str, Any] = dict(request.get("metadata") or {})
+        last: TurnEvent | None = None
+        async with self.stream(_to_turn_request(request, metadata)) as events:
+            async for event in events:
+                last = event
+        match last:
+            case TurnFinished():
+                ids = {"conversation_id": last.conversation_id, "turn_id": last.turn_id}
+                return {"content": last.content, "metadata": {**last.metadata, **ids}}
+            case TurnFailed():
+                error = {"code": last.code, "message": last.message, "reference": last.reference}
+                return {"content": last.message, "metadata": {"error": error}}
+            case _:
+                raise AssertionError("a turn ends with a finish or a failure")
+
+    async def _run(self, request: TurnRequest, send: MemoryObjectSendStream[TurnEvent]) -> None:
+        async def emit(event: TurnEvent) -> None:
+            await send.send(event)
+
+        with send:
+            key = (request.owner, request.conversation_id)
+            lock = self._turns.setdefault(key, anyio.Lock())
+            async with lock:
+                try:
+                    last = await self._answer(request, emit)
+                except Exception as error:  # noqa: BLE001
+                    # boundary: whatever a turn runs into becomes one sentence and one log record
+                    last = _to_failure(error, request)
+                await emit(last)
+
+    async def _answer(self, request: TurnRequest, emit: Emit) -> TurnFinished | TurnFailed:
+        if request.stored and request.message_id is not None:
+            turn_id = request.message_id
+        else:
+            turn_id = (await self.accept(request)).turn_id
+        await emit(TurnStarted(request.conversation_id, turn_id))
+        store = RemoteConversationStore(self._hub, request.owner)
+        record = TurnRecord(ConversationManager(request.conversation_id, store), turn_id)
+        began = self._now()
+        turn = Turn(
+            request,
+            record,
+            hub=self._hub,
+            model=self._model,
+            limits=self._limits,
+            price=self._price,
+            instructions=lambda has_tools: self._template.render(
+                now=began, person=request.person, has_tools=has_tools
+            ),
+            emit=emit,
+        )
+        try:
+            return await self._within_limits(turn, request, turn_id)
+        except TurnTakenError:
+            reply = await record.load(self._limits.history_messages)
+            if reply is None:
+                raise
+            return turn.finished(reply, repeated=True)
+        except anyio.get_cancelled_exc_class():
+            with anyio.move_on_after(_CLEANUP_SECONDS, shield=True):
+                await _leave_whole(turn.interrupt("stopped"), request)
+            raise
+        except ModelError:
+            await _leave_whole(turn.keep(), request)
+            raise
+
+    async def _within_limits(
+        self, turn: Turn, request: TurnRequest, turn_id: str
+    ) -> TurnFinished | TurnFailed:
+        limit = self._limits.turn_timeout_seconds
+        reason = f"it took {limit:g} seconds (limits.turn_timeout_seconds)"
+        try:
+            with anyio.move_on_after(limit):
+                return await turn.run()
+        except LimitReachedError as error:
+            reason = str(error)
+        sentence = f"I stopped before this was done: {reason}."
+        await turn.interrupt("limit", sentence=sentence)
+        return _failed(request, turn_id, "limit", sentence)
+
+
+def _to_turn_request(request: Mapping[str, Any], metadata: Mapping[str, Any]) -> TurnRequest:
+    conversation_id = request.get("conversation_id")
+    if conversation_id is None and "chat_id" in metadata:
+        conversation_id = f"{metadata.get('platform', 'chat')}:{metadata['chat_id']}"
+    return TurnRequest(
+        conversation_id=check_conversation_id(conversation_id or "default"),
+        prompt=request.get("prompt") or "",
+        owner=request.get("owner"),
+        message_id=request.get("message_id"),
+        person=metadata.get("user_name"),
+        metadata=metadata,
+    )
+
+
+async def _leave_whole(storing: Any, request: TurnRequest) -> None:  # noqa: ANN401
+    """Store what a turn leaves behind; that this fails must not hide why the turn ended."""
+    try:
+        await storing
+    except (HubError, ConversationCallError, TurnTakenError) as error:
+        logger.warning(
+            "What the turn in %r had produced was not stored: %s", request.conversation_id, error
+        )
+
+
+def _to_failure(error: Exception, request: TurnRequest) -> TurnFailed:
+    turn_id = request.message_id or ""
+    match error:
+        case ModelError():
+            return _failed(request, turn_id, "model", str(error))
+        case TurnTakenError():
+            return _failed(
+                request, turn_id, "store", "Another program is answering this message already."
+            )
+        case ConversationCallError() | HubError():
+            message = f"The conversation could not be read or stored: {error}"
+            return _failed(request, turn_id, "store", message)
+        case ValidationError():
+            reasons = [e["msg"].removeprefix("Value error, ") for e in error.errors()]
+            return _failed(request, turn_id, "invalid", f"Not sent: {'; '.join(reasons)}.")
+        case _:
+            failed = _failed(
+                request, turn_id, "internal", "Something went wrong here, and it was recorded."
+            )
+            logger.error("Turn %s failed unexpectedly", failed.reference, exc_info=error)
+            return failed
+
+
+def _failed(request: TurnRequest, turn_id: str, code: FailureCode, message: str) -> TurnFailed:
+    reference = secrets.token_hex(4)
+    logger.warning(
+        "Turn in %r ended without a reply (%s, reference %s): %s",
+        request.conversation_id,
+        code,
+        reference,
+        message,
+    )
+    return TurnFailed(request.conversation_id, turn_id, code, message, reference)

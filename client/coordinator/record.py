@@ -1,0 +1,113 @@
+"""What a turn produces, and how it is stored: numbered, in order, once."""
+
+import random
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import anyio
+
+from client.conversation_manager import ConversationManager
+from client.conversations import ConversationCallError
+from client.coordinator.history import tool_uses, unknown_result
+from client.hub.errors import HubError
+from servers.conversations.contract import Message, encode_json
+
+_ATTEMPTS = 5
+_FIRST_DELAY_SECONDS = 0.2
+_FLUSH_BYTES = 1024 * 1024
+"""What waits is kept well under the size of one batch."""
+
+
+class TurnTakenError(Exception):
+    """Another program stores answers to the same message."""
+
+
+class TurnRecord:
+    """A turn's messages: what is stored, what was produced since, and what of it still waits.
+
+    Ids are `<turn_id>/1`, `/2`, …: a second program that answers the same message collides with the
+    first instead of doubling it, and storing again after an error stores once.
+    """
+
+    def __init__(self, conversation: ConversationManager, turn_id: str) -> None:
+        self.turn_id = turn_id
+        self._conversation = conversation
+        self._stored: Sequence[Message] = ()
+        self._produced: list[Message] = []
+        self._flushed = 0
+        self._number = 0
+
+    @property
+    def messages(self) -> list[Message]:
+        """The conversation as it is now, this turn's newest messages included."""
+        return [*self._stored, *self._produced]
+
+    async def load(self, limit: int) -> Message | None:
+        """Read the conversation, back to this turn's beginning at least; gives its reply if any.
+
+        Calls that an earlier run of this turn had started get the result that nothing is known of
+        them.
+        """
+        self._stored = await self._conversation.latest(limit, back_to=self.turn_id)
+        mine = [m for m in self._stored if m.turn_id == self.turn_id and m.role != "user"]
+        for message in mine:
+            if message.role == "assistant" and (message.metadata or {}).get("final"):
+                return message
+        self._number = len(mine)
+        answered = {message.tool_call_id for message in mine if message.role == "tool"}
+        for message in mine:
+            for call in tool_uses(message):
+                if call["id"] not in answered:
+                    self.add(unknown_result(message, call))
+        return None
+
+    def add(self, message: Message) -> Message:
+        """Give the message its id and keep it to be stored."""
+        self._number += 1
+        numbered = message.model_copy(
+            update={"message_id": f"{self.turn_id}/{self._number}", "turn_id": self.turn_id}
+        )
+        self._produced.append(numbered)
+        return numbered
+
+    def add_assistant(
+        self,
+        content: str | list[dict[str, Any]],
+        metadata: Mapping[str, Any],
+        **fields: Any,  # noqa: ANN401 - further fields of Message
+    ) -> Message:
+        """Keep a message of the assistant."""
+        return self.add(
+            Message(role="assistant", content=content, metadata=dict(metadata), **fields)
+        )
+
+    async def flush_if_large(self) -> None:
+        """Store what waits, if it is so much that one batch might not hold it with more."""
+        waiting = self._produced[self._flushed :]
+        if sum(len(encode_json(message.to_wire())) for message in waiting) > _FLUSH_BYTES:
+            await self.flush()
+
+    async def flush(self) -> None:
+        """Store what waits. Repeating is safe, so a store that is away for seconds is waited for.
+
+        Raises:
+            TurnTakenError: Another program answers this message.
+            HubError, ConversationCallError: It could not be stored; it still waits.
+        """
+        waiting = self._produced[self._flushed :]
+        if not waiting:
+            return
+        for attempt in range(_ATTEMPTS):
+            try:
+                await self._conversation.append(waiting)
+                break
+            except ConversationCallError as error:
+                if error.code == "conflict":
+                    raise TurnTakenError from error
+                if error.code != "unavailable" or attempt == _ATTEMPTS - 1:
+                    raise
+            except HubError:
+                if attempt == _ATTEMPTS - 1:
+                    raise
+            await anyio.sleep(_FIRST_DELAY_SECONDS * 2**attempt * random.uniform(0.5, 1))  # noqa: S311
+        self._flushed += len(waiting)

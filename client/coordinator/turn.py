@@ -1,0 +1,315 @@
+"""One turn: from a stored user message to its stored reply, model and tools by turns."""
+
+import json
+import time
+from collections.abc import Awaitable, Callable, Iterable, Sequence
+from dataclasses import replace
+from typing import Any
+
+from agentic.config.models import LimitsConfig, Price
+from client.coordinator.events import StepFinished, TurnEvent, TurnFinished
+from client.coordinator.history import UNKNOWN_OUTCOME, build_history, estimate_tokens
+from client.coordinator.record import TurnRecord
+from client.coordinator.request import TurnRequest
+from client.coordinator.tool_calls import CallOutcome, ToolBox, ToolRunner
+from client.hub.servers import HubTool
+from client.llm.protocol import (
+    Completion,
+    ContextTooLongError,
+    LanguageModel,
+    ModelRequest,
+    ModelUnavailableError,
+    RefusedError,
+    TextDelta,
+    ThoughtDelta,
+    ToolCall,
+    Usage,
+)
+from client.response_parser import Piece, ResponseParser
+from servers.conversations.contract import Message
+
+_SAME_FAILURES = 3
+_WINDOW_SHARES = (1.0, 0.6, 0.3)
+"""We only estimate tokens: when a model says too long, this much of its window is tried."""
+_MAX_THOUGHTS_CHARACTERS = 100_000
+
+Emit = Callable[[TurnEvent], Awaitable[None]]
+
+
+class LimitReachedError(Exception):
+    """The turn took as much as one turn may; the text names the limit."""
+
+
+class Turn:
+    """The state of one turn while it runs."""
+
+    def __init__(
+        self,
+        request: TurnRequest,
+        record: TurnRecord,
+        *,
+        hub: ToolBox,
+        model: LanguageModel,
+        limits: LimitsConfig,
+        price: Price | None,
+        instructions: Callable[[bool], str],
+        emit: Emit,
+    ) -> None:
+        self._request = request
+        self._record = record
+        self._hub = hub
+        self._model = model
+        self._limits = limits
+        self._price = price
+        self._instructions = instructions
+        self._emit = emit
+        self._began = time.monotonic()
+        self._steps = 0
+        self._usage = Usage()
+        self._said = ""
+        """Of the step that runs, what the user has seen so far."""
+        self._thoughts = ""
+        self._running: tuple[Sequence[ToolCall], ToolRunner] | None = None
+        self._call_ids: set[str] = set()
+        self._failures: dict[str, int] = {}
+        self._told: list[dict[str, Any]] = []
+        """Each finished call in short, for the reply's metadata."""
+
+    async def run(self) -> TurnFinished:
+        """Answer. The reply is stored when this returns.
+
+        Raises:
+            ModelError, LimitReachedError: There is no reply.
+            TurnTakenError, HubError, ConversationCallError: The conversation can't be read or
+            written.
+        """
+        if (reply := await self._record.load(self._limits.history_messages)) is not None:
+            return self.finished(reply, repeated=True)
+        while True:
+            self._check_limits()
+            completion = await self._ask()
+            if not completion.tool_calls:
+                return await self._reply(completion)
+            await self._call_tools(completion)
+
+    async def interrupt(self, reason: str, *, sentence: str | None = None) -> None:
+        """Leave a whole history behind: open calls get a result, and what was said stays.
+
+        The turn is closed by a last message (`sentence`, or what was said so far, marked as
+        interrupted), unless it is to be answered later and there is no sentence.
+        """
+        self._close_calls()
+        if sentence is not None:
+            self._record.add_assistant(sentence, self._metadata(error=reason))
+        elif not self._request.resumable:
+            self._record.add_assistant(self._said, self._metadata(interrupted=reason))
+        await self._record.flush()
+
+    async def keep(self) -> None:
+        """Store what was produced, without a reply: after an error the turn may be run again."""
+        self._close_calls()
+        await self._record.flush()
+
+    def finished(self, reply: Message, *, repeated: bool = False) -> TurnFinished:
+        """The event for a stored reply."""
+        return TurnFinished(
+            conversation_id=self._request.conversation_id,
+            turn_id=self._record.turn_id,
+            message_id=reply.message_id or "",
+            content=reply.text(),
+            thoughts=reply.thoughts or "",
+            metadata={**(reply.metadata or {}), **({"repeated": True} if repeated else {})},
+        )
+
+    def _check_limits(self) -> None:
+        limits, tokens = self._limits, self._usage.input_tokens + self._usage.output_tokens
+        if self._steps >= limits.max_steps:
+            raise LimitReachedError(f"it took {self._steps} steps (limits.max_steps)")
+        if tokens >= limits.max_turn_tokens:
+            raise LimitReachedError(f"it took {tokens:,} tokens (limits.max_turn_tokens)")
+        cost = self._cost()
+        if cost is not None and limits.max_turn_cost is not None and cost >= limits.max_turn_cost:
+            raise LimitReachedError(f"it cost {cost:.4f} (limits.max_turn_cost)")
+
+    async def _ask(self) -> Completion:
+        """One step's answer; a history too long for the model is sent again, cut shorter."""
+        tools = {tool.definition.name: tool for tool in self._hub.tools() if tool.offered}
+        instructions = self._instructions(bool(tools))
+        fixed = estimate_tokens(instructions) + _estimate_tools(tools.values())
+        room = self._model.context_tokens - self._model.max_output_tokens - fixed
+        for share in _WINDOW_SHARES:
+            history = build_history(
+                self._record.messages,
+                current_turn=self._record.turn_id,
+                budget_tokens=int(room * share),
+                with_tools=bool(tools),
+            )
+            definitions = [tool.definition for tool in tools.values()]
+            try:
+                return await self._stream(ModelRequest(instructions, history, definitions))
+            except ContextTooLongError:
+                if share == _WINDOW_SHARES[-1]:
+                    raise
+        raise AssertionError("unreachable")
+
+    async def _stream(self, request: ModelRequest) -> Completion:
+        self._said = self._thoughts = ""
+        parser = ResponseParser()
+        completion: Completion | None = None
+        async with self._model.stream(request) as events:
+            async for event in events:
+                match event:
+                    case TextDelta(text):
+                        await self._say(parser.feed(text))
+                    case ThoughtDelta():
+                        await self._emit(event)
+                    case Completion():
+                        completion = event
+        await self._say(parser.finish())
+        if completion is None:
+            raise ModelUnavailableError("The model's answer broke off. Please try again.")
+        self._steps += 1
+        self._usage += completion.usage
+        self._thoughts = "\n".join(filter(None, (completion.thoughts, self._thoughts.strip())))
+        await self._emit(StepFinished(self._steps, completion.usage, bool(completion.tool_calls)))
+        return completion
+
+    async def _say(self, pieces: Iterable[Piece]) -> None:
+        for piece in pieces:
+            if piece.kind == "content":
+                self._said += piece.text
+                await self._emit(TextDelta(piece.text))
+            else:
+                self._thoughts += piece.text
+                await self._emit(ThoughtDelta(piece.text))
+
+    async def _reply(self, completion: Completion) -> TurnFinished:
+        content = self._said.strip()
+        if completion.stop_reason == "refused":
+            raise RefusedError(content or "The model declined to answer this.")
+        if not content and completion.stop_reason == "max_tokens":
+            raise ModelUnavailableError(
+                "The model used up its room for an answer before it said anything "
+                "(models.….max_output_tokens)."
+            )
+        if not content:
+            raise ModelUnavailableError("The model answered with nothing. Please try again.")
+        reply = self._record.add_assistant(
+            content,
+            self._metadata(stop_reason=completion.stop_reason),
+            thoughts=self._thoughts[:_MAX_THOUGHTS_CHARACTERS] or None,
+            annotations=dict(self._request.reply_annotations) or None,
+        )
+        await self._record.flush()
+        return self.finished(reply)
+
+    async def _call_tools(self, completion: Completion) -> None:
+        calls = [self._with_unique_id(call) for call in completion.tool_calls]
+        said = [{"type": "text", "text": self._said}] if self._said.strip() else []
+        uses = [
+            {"type": "tool_use", "id": call.id, "name": call.name, "input": call.arguments or {}}
+            for call in calls
+        ]
+        self._record.add_assistant(
+            [*said, *uses],
+            {"model": self._model.name, "usage": _usage_json(completion.usage)},
+            thoughts=self._thoughts[:_MAX_THOUGHTS_CHARACTERS] or None,
+        )
+        tools = {tool.definition.name: tool for tool in self._hub.tools() if tool.offered}
+        if any(call.name in tools and not tools[call.name].read_only for call in calls):
+            await self._record.flush()  # so that after a crash nobody starts it a second time
+        runner = ToolRunner(
+            self._hub,
+            tools,
+            owner=self._request.owner,
+            timeout_seconds=self._limits.tool_timeout_seconds,
+            max_characters=self._max_result_characters(),
+            emit=self._emit,
+        )
+        self._said = ""
+        self._running = (calls, runner)
+        await runner.run(calls)
+        self._close_calls()
+        await self._record.flush_if_large()
+        self._check_failures(calls, runner)
+
+    def _close_calls(self) -> None:
+        """Keep the results of the calls that run, in the order of the calls."""
+        if self._running is None:
+            return
+        calls, runner = self._running
+        self._running = None
+        for call in calls:
+            outcome = runner.outcomes.get(call.id, CallOutcome(UNKNOWN_OUTCOME, True, 0.0))
+            self._record.add(
+                Message(
+                    role="tool",
+                    content=outcome.content,
+                    name=call.name,
+                    tool_call_id=call.id,
+                    is_error=outcome.is_error,
+                    metadata={"seconds": outcome.seconds},
+                )
+            )
+            self._told.append(
+                {"tool": call.name, "is_error": outcome.is_error, "seconds": outcome.seconds}
+            )
+
+    def _check_failures(self, calls: Sequence[ToolCall], runner: ToolRunner) -> None:
+        for call in calls:
+            outcome = runner.outcomes[call.id]
+            key = f"{call.name} {json.dumps(call.arguments, sort_keys=True)}"
+            if not outcome.is_error:
+                self._failures.pop(key, None)
+                continue
+            self._failures[key] = self._failures.get(key, 0) + 1
+            if self._failures[key] >= _SAME_FAILURES:
+                said = outcome.first_line()
+                raise LimitReachedError(f"{call.name} failed three times the same way: {said}")
+
+    def _with_unique_id(self, call: ToolCall) -> ToolCall:
+        """Some engines number the calls of each answer from zero; within a turn ids must differ."""
+        call_id, number = call.id or "call", 1
+        while call_id in self._call_ids:
+            number += 1
+            call_id = f"{call.id or 'call'}-{number}"
+        self._call_ids.add(call_id)
+        return replace(call, id=call_id)
+
+    def _max_result_characters(self) -> int:
+        """One result takes at most a quarter of the window."""
+        return min(self._limits.max_tool_result_characters, self._model.context_tokens * 3 // 4)
+
+    def _cost(self) -> float | None:
+        if self._price is None:
+            return None
+        usage = self._usage
+        return (
+            usage.input_tokens * self._price.input + usage.output_tokens * self._price.output
+        ) / 1_000_000
+
+    def _metadata(self, **more: object) -> dict[str, Any]:
+        cost = self._cost()
+        return {
+            "final": True,
+            "model": self._model.name,
+            "usage": _usage_json(self._usage),
+            "seconds": round(time.monotonic() - self._began, 3),
+            "steps": self._steps,
+            **({} if cost is None else {"cost": round(cost, 6)}),
+            **({"tool_calls": self._told[-50:]} if self._told else {}),
+            **more,
+        }
+
+
+def _estimate_tools(tools: Iterable[HubTool]) -> int:
+    definitions = [tool.definition for tool in tools]
+    return sum(20 + estimate_tokens([d.name, d.description, d.input_schema]) for d in definitions)
+
+
+def _usage_json(usage: Usage) -> dict[str, int]:
+    return {
+        "input_tokens": usage.input_tokens,
+        "output_tokens": usage.output_tokens,
+        "cached_input_tokens": usage.cached_input_tokens,
+    }

@@ -1,0 +1,148 @@
+"""A server behind a URL, where a request that fails costs itself and not the whole connection."""
+
+import json
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
+from typing import Any
+
+import httpx2
+from mcp.client.streamable_http import streamable_http_client  # noqa: TID251 - opened here
+from mcp.shared._stream_protocols import ReadStream, WriteStream
+from mcp.shared.message import SessionMessage
+from mcp_types import CONNECTION_CLOSED, INTERNAL_ERROR
+
+from client.hub.servers import HttpTarget
+
+MAX_RESPONSE_BYTES = 16 * 1024 * 1024
+NOT_SENT = "not-sent"
+"""`data` of an error for a request that never reached the server, so it may be sent again."""
+
+_CONNECT_SECONDS = 10.0
+_MIN_READ_SECONDS = 300.0
+_NOT_SENT_ERRORS = (
+    httpx2.ConnectError,
+    httpx2.ConnectTimeout,
+    httpx2.PoolTimeout,
+    httpx2.UnsupportedProtocol,
+)
+_SESSION_HEADER = "mcp-session-id"
+_GATEWAY_STATUSES = (502, 503, 504)
+
+
+@asynccontextmanager
+async def open_http(
+    target: HttpTarget,
+    timeout_seconds: float,
+    on_end: Callable[[str], None],
+    on_doubt: Callable[[], None],
+) -> AsyncIterator[tuple[ReadStream[SessionMessage | Exception], WriteStream[SessionMessage]]]:
+    """Speak to the URL.
+
+    `on_end` is called with the reason when the server has forgotten us, `on_doubt` when a request failed
+    on its way.
+    """
+    read_seconds = max(_MIN_READ_SECONDS, timeout_seconds + _CONNECT_SECONDS)
+    timeout = httpx2.Timeout(_CONNECT_SECONDS, read=read_seconds, pool=None)
+    async with (
+        _Client(on_end, on_doubt, headers=dict(target.headers), timeout=timeout) as http_client,
+        streamable_http_client(
+            target.url, http_client=http_client, max_sse_event_size=MAX_RESPONSE_BYTES
+        ) as streams,
+    ):
+        yield streams
+
+
+class _Client(httpx2.AsyncClient):
+    """Answers a request that failed as a server would: with a JSON-RPC error.
+
+    The SDK's transport lets an exception of one request end all the others with it, and says of a status
+    of 400 and over only that it was an error.
+    """
+
+    def __init__(
+        self, on_end: Callable[[str], None], on_doubt: Callable[[], None], **settings: Any
+    ) -> None:
+        super().__init__(**settings)
+        self._on_end = on_end
+        self._on_doubt = on_doubt
+
+    async def send(self, request: httpx2.Request, **settings: Any) -> httpx2.Response:
+        """Send, and give an answer in any case."""
+        try:
+            response = await super().send(request, **settings)
+            if response.is_error or (_is_json(response) and not response.has_redirect_location):
+                response = await _load(request, response)
+        except httpx2.RequestError as error:
+            self._on_doubt()
+            return _create_failure(request, error)
+        if response.status_code == 404 and _SESSION_HEADER in request.headers:
+            self._on_end("the server was restarted and has forgotten this session")
+            return _create_error(request, CONNECTION_CLOSED, "the session is over", NOT_SENT)
+        if response.is_error and not _is_rpc_error(response):
+            return _create_status_error(request, response)
+        return response
+
+
+async def _load(request: httpx2.Request, response: httpx2.Response) -> httpx2.Response:
+    """The response with its body, which is read here so that what goes wrong is noticed here."""
+    body = bytearray()
+    try:
+        async for chunk in response.aiter_bytes():
+            body += chunk
+            if len(body) > MAX_RESPONSE_BYTES:
+                return _create_error(
+                    request, INTERNAL_ERROR, f"the answer is over {MAX_RESPONSE_BYTES:,} bytes"
+                )
+    finally:
+        await response.aclose()
+    headers = [
+        (name, value)
+        for name, value in response.headers.multi_items()
+        if name not in ("content-encoding", "content-length", "transfer-encoding")
+    ]
+    return httpx2.Response(
+        response.status_code, headers=headers, content=bytes(body), request=request
+    )
+
+
+def _is_json(response: httpx2.Response) -> bool:
+    return response.headers.get("content-type", "").lower().startswith("application/json")
+
+
+def _is_rpc_error(response: httpx2.Response) -> bool:
+    if not _is_json(response):
+        return False
+    try:
+        match json.loads(response.content):
+            case {"jsonrpc": "2.0", "error": {"code": int(), "message": str()}}:
+                return True
+            case _:
+                return False
+    except (ValueError, RecursionError):
+        return False
+
+
+def _create_failure(request: httpx2.Request, error: httpx2.RequestError) -> httpx2.Response:
+    what = str(error) or type(error).__name__
+    if isinstance(error, _NOT_SENT_ERRORS):
+        return _create_error(request, CONNECTION_CLOSED, f"can't be reached ({what})", NOT_SENT)
+    return _create_error(request, CONNECTION_CLOSED, f"the connection broke ({what})")
+
+
+def _create_status_error(request: httpx2.Request, response: httpx2.Response) -> httpx2.Response:
+    status = response.status_code
+    text = f"HTTP {status} {response.reason_phrase}".rstrip()
+    if status in (401, 403):
+        text += "; check the server's `headers` (its token) in mcp.yml"
+    elif status == 404:
+        text += "; check the server's `url` in mcp.yml"
+    gone = status in _GATEWAY_STATUSES
+    return _create_error(request, CONNECTION_CLOSED if gone else INTERNAL_ERROR, text)
+
+
+def _create_error(
+    request: httpx2.Request, code: int, message: str, data: str | None = None
+) -> httpx2.Response:
+    error = {"code": code, "message": message, "data": data}
+    answer = {"jsonrpc": "2.0", "id": None, "error": error}
+    return httpx2.Response(503, json=answer, request=request)

@@ -1,0 +1,54 @@
+"""What other programs say about themselves, made fit for a person's screen and a model's eyes."""
+
+import re
+from collections.abc import Callable, Iterable, Mapping
+
+_ESCAPE_SEQUENCE = re.compile(
+    r"\x1b(?:\[[0-?]*[ -/]*[@-~]|\][^\x07\x1b]*(?:\x07|\x1b\\)?|.)?", re.DOTALL
+)
+
+# Invisible characters that carry orders to a terminal, turn text around, or hide text from a person that a
+# model reads: controls but for newline and tab, bidirectional overrides, tags, variation selectors.
+_INVISIBLE = dict.fromkeys(
+    (
+        *(code for code in (*range(32), *range(127, 160)) if code not in (9, 10)),
+        *range(0x202A, 0x202F),
+        *range(0x2066, 0x206A),
+        0x200B,
+        0x2060,
+        0xFEFF,
+        *range(0xD800, 0xE000),
+        *range(0xE0000, 0xE1000),
+    )
+)
+
+_SECRET_NAME = re.compile(r"key|token|secret|pass|credential|auth|cookie", re.IGNORECASE)
+_MIN_SECRET_CHARACTERS = 6
+
+
+def clean(text: str, max_characters: int) -> str:
+    """`text` without escape sequences and invisible characters, cut at `max_characters`."""
+    text = _ESCAPE_SEQUENCE.sub("", text[: 4 * max_characters]).translate(_INVISIBLE).strip()
+    return text if len(text) <= max_characters else text[: max_characters - 1].rstrip() + "…"
+
+
+def find_secrets(values: Mapping[str, str]) -> list[str]:
+    """Those of a server's settings that must not be shown; of doubtful ones only plain paths may be."""
+    secrets: set[str] = set()
+    for name, value in values.items():
+        if not _SECRET_NAME.search(name) and value.startswith(("/", "~", ".")):
+            continue
+        # "Bearer x" is also seen as just x.
+        secrets.update(
+            part for part in (value, *value.split()) if len(part) >= _MIN_SECRET_CHARACTERS
+        )
+    return sorted(secrets, key=len, reverse=True)
+
+
+def create_scrubber(secrets: Iterable[str]) -> Callable[[str], str]:
+    """A function that hides these secrets in a text."""
+    pattern = "|".join(re.escape(secret) for secret in secrets)
+    if not pattern:
+        return lambda text: text
+    compiled = re.compile(pattern)
+    return lambda text: compiled.sub("***", text)

@@ -1,0 +1,168 @@
+"""One request to a provider and the stream of its answer: retries before it, silence, its end."""
+
+import math
+from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Sequence
+from contextlib import aclosing, asynccontextmanager
+from dataclasses import dataclass
+from typing import Protocol
+
+import anyio
+
+from client.llm.failures import Service
+from client.llm.protocol import (
+    Completion,
+    ModelError,
+    ModelEvent,
+    ModelUnavailableError,
+    RateLimitedError,
+    TextDelta,
+    ThoughtDelta,
+)
+
+_PAUSES_SECONDS = (0.25, 1.0)
+"""Before a second and a third attempt, where the provider names no time."""
+_MAX_PAUSE_SECONDS = 5.0
+"""A provider that asks for more patience than this is an error, so that the user hears of it."""
+_AFTERWORD_SECONDS = 5.0
+"""How long to wait for figures after the answer is complete."""
+_CLOSE_SECONDS = 2.0
+
+
+class RawStream(Protocol):
+    """A vendor's stream of parsed events."""
+
+    async def __anext__(self) -> object:
+        """The next event; StopAsyncIteration at the end."""
+        ...
+
+    async def close(self) -> None:
+        """End the request."""
+        ...
+
+
+class Answer(Protocol):
+    """What has been heard so far of one answer."""
+
+    @property
+    def heard(self) -> int:
+        """Grows with every event that brings something."""
+        ...
+
+    @property
+    def is_complete(self) -> bool:
+        """The model is done; only figures may still come."""
+        ...
+
+    @property
+    def is_closed(self) -> bool:
+        """Nothing more can come."""
+        ...
+
+    def hear(self, event: object) -> Sequence[TextDelta | ThoughtDelta]:
+        """Take one event; give what it adds to show.
+
+        Raises:
+            ModelError: The event says that the model failed.
+            ValueError: It has no known shape.
+        """
+        ...
+
+    def finish(self) -> Completion:
+        """The whole answer, once it is complete."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class Exchange:
+    """How one request is made: `ask` sends it, `explain` turns `failures` into errors of ours."""
+
+    ask: Callable[[], Awaitable[RawStream]]
+    failures: tuple[type[Exception], ...]
+    explain: Callable[[Exception], ModelError]
+    service: Service
+    timeout_seconds: float
+
+
+@asynccontextmanager
+async def stream_answer(
+    exchange: Exchange, answer: Answer
+) -> AsyncGenerator[AsyncIterator[ModelEvent]]:
+    """Send the request and give the events of its answer; leaving ends the request.
+
+    Raises:
+        ModelError: On entering or while iterating.
+    """
+    raw = await _ask(exchange)
+    try:
+        async with aclosing(_listen(raw, exchange, answer)) as events:
+            yield events
+    finally:
+        with anyio.move_on_after(_CLOSE_SECONDS, shield=True):
+            await raw.close()
+
+
+async def _ask(exchange: Exchange) -> RawStream:
+    error: ModelError = exchange.service.silent(exchange.timeout_seconds)
+    with anyio.move_on_after(exchange.timeout_seconds):
+        for pause in (*_PAUSES_SECONDS, math.inf):
+            outcome = await _attempt(exchange)
+            if not isinstance(outcome, ModelError):
+                return outcome
+            error = outcome
+            pause_seconds = _choose_pause(error, pause)
+            if pause_seconds > _MAX_PAUSE_SECONDS:
+                break
+            await anyio.sleep(pause_seconds)
+    raise error
+
+
+async def _attempt(exchange: Exchange) -> RawStream | ModelError:
+    """One request. An error is given back, not raised: it must not carry the vendor's with it."""
+    try:
+        return await exchange.ask()
+    except exchange.failures as error:
+        return exchange.explain(error)
+
+
+def _choose_pause(error: ModelError, pause: float) -> float:
+    if pause == math.inf:
+        return math.inf
+    if isinstance(error, ModelUnavailableError):
+        return pause if error.retry_after_seconds is None else error.retry_after_seconds
+    if isinstance(error, RateLimitedError) and error.retry_after_seconds is not None:
+        return error.retry_after_seconds
+    return math.inf
+
+
+async def _listen(raw: RawStream, exchange: Exchange, answer: Answer) -> AsyncGenerator[ModelEvent]:
+    deadline = anyio.current_time() + exchange.timeout_seconds
+    while not answer.is_closed:
+        heard = answer.heard
+        deltas = await _hear_next(raw, exchange, answer, deadline)
+        if deltas is None:
+            break
+        for delta in deltas:
+            yield delta
+        if answer.heard > heard:
+            patience = _AFTERWORD_SECONDS if answer.is_complete else exchange.timeout_seconds
+            deadline = anyio.current_time() + min(patience, exchange.timeout_seconds)
+    if not answer.is_complete:
+        raise exchange.service.broken_off() if answer.heard else exchange.service.garbled()
+    yield answer.finish()
+
+
+async def _hear_next(
+    raw: RawStream, exchange: Exchange, answer: Answer, deadline: float
+) -> Sequence[TextDelta | ThoughtDelta] | None:
+    """What the next event adds; None at the end, and at any failure after a complete answer."""
+    error: ModelError = exchange.service.silent(exchange.timeout_seconds)
+    with anyio.move_on_after(deadline - anyio.current_time()):
+        try:
+            return answer.hear(await anext(raw))
+        except StopAsyncIteration:
+            return None
+        except exchange.failures as raised:
+            error = exchange.explain(raised)
+    if answer.is_complete:
+        return None
+    raise error

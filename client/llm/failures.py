@@ -1,0 +1,194 @@
+"""How a provider's failures become our errors, in words for the one who can act on them."""
+
+import math
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from email.utils import parsedate_to_datetime
+
+from client.llm.protocol import (
+    BadKeyError,
+    BadRequestError,
+    ContextTooLongError,
+    ModelError,
+    ModelNotFoundError,
+    ModelRequest,
+    ModelUnavailableError,
+    RateLimitedError,
+    RefusedError,
+)
+
+_TOO_LONG = re.compile(
+    r"prompt is too long|context.{0,20}(length|window|size|limit)|too many (input )?tokens"
+    r"|input is too long|reduce the length|exceed_context_size",
+    re.IGNORECASE,
+)
+_NO_CREDIT = re.compile(r"credit balance|insufficient.{0,10}(quota|balance|credit)", re.IGNORECASE)
+_BY_CODE: Mapping[str, type[ModelError]] = {
+    "authentication_error": BadKeyError,
+    "permission_error": BadKeyError,
+    "invalid_api_key": BadKeyError,
+    "rate_limit_error": RateLimitedError,
+    "rate_limit_exceeded": RateLimitedError,
+    "insufficient_quota": RateLimitedError,
+    "billing_error": RateLimitedError,
+    "context_length_exceeded": ContextTooLongError,
+    "exceed_context_size_error": ContextTooLongError,
+    "request_too_large": ContextTooLongError,
+    "content_filter": RefusedError,
+    "content_policy_violation": RefusedError,
+    "not_found_error": ModelNotFoundError,
+    "model_not_found": ModelNotFoundError,
+    "overloaded_error": ModelUnavailableError,
+    "api_error": ModelUnavailableError,
+    "timeout_error": ModelUnavailableError,
+    "server_error": ModelUnavailableError,
+}
+_BY_STATUS: Mapping[int, type[ModelError]] = {
+    401: BadKeyError,
+    402: RateLimitedError,
+    403: BadKeyError,
+    404: ModelNotFoundError,
+    408: ModelUnavailableError,
+    409: ModelUnavailableError,
+    413: ContextTooLongError,
+    429: RateLimitedError,
+}
+_MAX_DETAIL_CHARACTERS = 300
+_QUOTED_CHARACTERS = 12
+
+
+@dataclass(frozen=True, slots=True)
+class Failure:
+    """What a provider said when it failed, as far as it said anything."""
+
+    status: int | None = None
+    codes: tuple[str, ...] = ()
+    message: str = ""
+    retry_after_seconds: float | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Service:
+    """Who is asked, as errors name it. `key_advice` says where the key comes from."""
+
+    title: str
+    model: str
+    key_advice: str
+    secret: str = field(default="", repr=False)
+
+    def explain(self, failure: Failure, request: ModelRequest) -> ModelError:
+        """The error of ours for `failure`. Its text holds neither the key nor what was asked."""
+        kind = _classify(failure)
+        return kind(
+            self._describe(kind, failure, request), retry_after_seconds=failure.retry_after_seconds
+        )
+
+    def unreachable(self) -> ModelUnavailableError:
+        """For a connection that can't be made or is lost before anything was answered."""
+        return ModelUnavailableError(
+            f"{self.title} can't be reached: check that it is running and the network is up."
+        )
+
+    def silent(self, seconds: float) -> ModelUnavailableError:
+        """For a model from which nothing came for too long."""
+        return ModelUnavailableError(
+            f"{self.title} said nothing for {seconds:g} seconds. Try again, "
+            "or give the model more time (`timeout`)."
+        )
+
+    def broken_off(self) -> ModelUnavailableError:
+        """For an answer that ends before its end, or is none at all."""
+        return ModelUnavailableError(
+            f"{self.title} broke off in the middle of the answer. Try again."
+        )
+
+    def garbled(self) -> ModelUnavailableError:
+        """For an answer in no known shape."""
+        return ModelUnavailableError(
+            f"{self.title} answered with something that is no model's answer. "
+            "Check `base_url`, or try again."
+        )
+
+    def _describe(self, kind: type[ModelError], failure: Failure, request: ModelRequest) -> str:
+        title, status = self.title, f" (HTTP {failure.status})" if failure.status else ""
+        if kind is BadKeyError:
+            return f"{title} says the key is wrong or may not do this{status}: {self.key_advice}."
+        if kind is RateLimitedError:
+            return _describe_limit(title, failure)
+        if kind is ContextTooLongError:
+            return f"The conversation is longer than {self.model} at {title} can read at once."
+        if kind is RefusedError:
+            return f"{title} declined to answer this."
+        if kind is ModelNotFoundError:
+            return (
+                f"{title} knows no model {self.model!r}, or the key may not use it{status}: "
+                "check `model` and `base_url`."
+            )
+        if kind is ModelUnavailableError:
+            return f"{title} is down or overloaded{status}. Try again in a moment."
+        return f"{title} rejects the request{status}{self._quote(failure, request)}"
+
+    def _quote(self, failure: Failure, request: ModelRequest) -> str:
+        """The provider's own words, unless they repeat what was asked."""
+        words = " ".join(failure.message[:_MAX_DETAIL_CHARACTERS].split())
+        if self.secret:
+            words = words.replace(self.secret, "[key]")
+        if not words or _repeats(words, request):
+            codes = ", ".join(failure.codes)
+            return f": {codes}." if codes else "."
+        return f": {words}"
+
+
+def parse_retry_after(headers: Mapping[str, str]) -> float | None:
+    """Seconds to wait as a provider's headers say it: milliseconds, seconds, or a date."""
+    for name, unit in (("retry-after-ms", 0.001), ("retry-after", 1.0)):
+        try:
+            seconds = float(headers.get(name, "")) * unit
+        except ValueError:
+            continue
+        return seconds if math.isfinite(seconds) and seconds >= 0 else None
+    try:
+        moment = parsedate_to_datetime(headers.get("retry-after", ""))
+    except ValueError:
+        return None
+    if moment.tzinfo is None:
+        moment = moment.replace(tzinfo=UTC)
+    return max(0.0, (moment - datetime.now(UTC)).total_seconds())
+
+
+def _classify(failure: Failure) -> type[ModelError]:
+    known = next((_BY_CODE[code] for code in failure.codes if code in _BY_CODE), None)
+    if known:
+        return known
+    status = failure.status
+    if status is None or status < 500:
+        if _TOO_LONG.search(failure.message):
+            return ContextTooLongError
+        if _NO_CREDIT.search(failure.message):
+            return RateLimitedError
+    if status is None or not 400 <= status < 500:
+        return ModelUnavailableError
+    return _BY_STATUS.get(status, BadRequestError)
+
+
+def _describe_limit(title: str, failure: Failure) -> str:
+    if (
+        failure.status == 402
+        or {"insufficient_quota", "billing_error"} & {*failure.codes}
+        or _NO_CREDIT.search(failure.message)
+    ):
+        return f"{title} says there is no credit left: top it up or use another model."
+    wait = failure.retry_after_seconds
+    when = "in a moment" if wait is None else f"in {math.ceil(wait)} seconds"
+    return f"{title} is getting too many requests with this key. Try again {when}."
+
+
+def _repeats(words: str, request: ModelRequest) -> bool:
+    texts = [request.instructions, *(str(message.content) for message in request.messages)]
+    size = min(_QUOTED_CHARACTERS, len(words))
+    runs = {words[start : start + size] for start in range(len(words) - size + 1)}
+    return any(run in text for text in texts for run in runs) or any(
+        text in words for text in texts if len(text) > 3
+    )

@@ -1,0 +1,170 @@
+"""What the conversation server's tools take, checked before the store sees it."""
+
+from typing import Annotated, Any
+
+from pydantic import AfterValidator, Field, ValidationInfo, field_validator
+from pydantic.json_schema import SkipJsonSchema
+
+from servers.conversations.contract import (
+    MAX_BATCH_MESSAGES,
+    MAX_LIST_LIMIT,
+    MAX_LOAD_LIMIT,
+    MAX_MESSAGE_ID_CHARACTERS,
+    MAX_OFFSET,
+    MAX_TAG_CHARACTERS,
+    MAX_TAGS,
+    MAX_TITLE_CHARACTERS,
+    Message,
+    check_conversation_id,
+    check_facts,
+    parse_timestamp,
+)
+from servers.conversations.store import ConversationUpdate
+from servers.typed_arguments import ToolArguments
+
+
+def _check_facts(facts: dict[str, Any]) -> dict[str, Any]:
+    check_facts(facts)
+    return facts
+
+
+def _check_no_nul(text: str) -> str:
+    if "\0" in text:
+        raise ValueError("holds no NUL character")
+    return text
+
+
+ConversationId = Annotated[
+    str,
+    AfterValidator(check_conversation_id),
+    Field(description="The conversation's id, an opaque string of 1 to 1,024 bytes."),
+]
+MessageId = Annotated[
+    str,
+    Field(
+        description="The message's id.",
+        min_length=1,
+        max_length=MAX_MESSAGE_ID_CHARACTERS,
+        pattern=r"^[^\x00-\x1f\x7f-\x9f]*$",
+    ),
+]
+Facts = Annotated[dict[str, Any], AfterValidator(_check_facts)]
+Tag = Annotated[
+    str, Field(min_length=1, max_length=MAX_TAG_CHARACTERS), AfterValidator(_check_no_nul)
+]
+Tags = Annotated[list[Tag], Field(max_length=MAX_TAGS)]
+Title = Annotated[str, Field(max_length=MAX_TITLE_CHARACTERS), AfterValidator(_check_no_nul)]
+Cursor = Annotated[str, Field(min_length=1), AfterValidator(_check_no_nul)]
+ExpectedVersion = Annotated[
+    int,
+    Field(
+        ge=0,
+        description="Only if the conversation still has this version; 0: it must not exist yet. "
+        "A conflict tells the current one.",
+    ),
+]
+
+
+class ConversationArguments(ToolArguments):
+    """Which conversation."""
+
+    conversation_id: ConversationId
+
+
+class LoadArguments(ConversationArguments):
+    """A page of the latest messages."""
+
+    limit: int = Field(
+        default=50, ge=1, le=MAX_LOAD_LIMIT, description="How many messages at most."
+    )
+    before: Cursor | None = Field(
+        default=None,
+        description="The next_cursor of an earlier page: the messages before that page.",
+    )
+
+
+class AppendArguments(ConversationArguments):
+    """Messages to add."""
+
+    messages: list[Message] = Field(
+        max_length=MAX_BATCH_MESSAGES, description="In order. At most 1,000, 512 KiB each, 3 MiB."
+    )
+    expected_version: ExpectedVersion | None = None
+
+
+class SaveArguments(ConversationArguments):
+    """The whole history."""
+
+    messages: list[Message] = Field(
+        max_length=MAX_BATCH_MESSAGES,
+        description="All messages the history shall have, in order; an empty list empties it.",
+    )
+    expected_version: ExpectedVersion | None = None
+
+
+class AnnotateArguments(ConversationArguments):
+    """Facts about a message."""
+
+    message_id: MessageId
+    annotations: Facts = Field(
+        description="Merged by key; null removes a key. At most 16 KiB after the merge."
+    )
+
+
+class ListArguments(ToolArguments):
+    """A page of conversations."""
+
+    limit: int = Field(
+        default=100, ge=1, le=MAX_LIST_LIMIT, description="How many conversations at most."
+    )
+    offset: int = Field(
+        default=0, ge=0, le=MAX_OFFSET, description="How many to skip; not together with cursor."
+    )
+    cursor: Cursor | None = Field(
+        default=None, description="The next_cursor of the page before; not together with offset."
+    )
+    tag: Tag | None = Field(
+        default=None, description="Only conversations that have exactly this tag."
+    )
+
+    @field_validator("cursor")
+    @classmethod
+    def _check_alone(cls, cursor: str | None, info: ValidationInfo) -> str | None:
+        if cursor is not None and info.data.get("offset"):
+            raise ValueError("excludes offset: give one of them")
+        return cursor
+
+
+class UpdateArguments(ConversationArguments):
+    """Changes to a conversation's facts; what is absent stays."""
+
+    title: Title | None = Field(default=None, description="null clears it.")
+    tags: Tags | SkipJsonSchema[None] = Field(default=None, description="Replaces all tags.")
+    metadata: Facts | SkipJsonSchema[None] = Field(
+        default=None, description="Merged by key; null removes a key. At most 16 KiB."
+    )
+    expires_at: Annotated[str, AfterValidator(parse_timestamp)] | None = Field(
+        default=None,
+        description="When it may be removed, RFC 3339 with an offset. null clears it.",
+    )
+
+    @field_validator("tags", "metadata")
+    @classmethod
+    def _check_not_null(cls, value: object) -> object:
+        if value is None:
+            raise ValueError("must not be null: leave it out to keep what is there")
+        return value
+
+    def to_update(self) -> ConversationUpdate:
+        """What was given, and only that: absent and null are different here."""
+        given = self.model_dump(include=self.model_fields_set - {"conversation_id"})
+        return ConversationUpdate.model_validate(given)
+
+
+class DeliveriesArguments(ToolArguments):
+    """Which deliveries."""
+
+    state: Annotated[str, Field(min_length=1), AfterValidator(_check_no_nul)] = Field(
+        description='The delivery state, such as "pending", as the annotation "delivery" has it.',
+    )
+    cursor: Cursor | None = Field(default=None, description="The next_cursor of the page before.")

@@ -1,0 +1,155 @@
+"""The line format of a conversation's file: numbered, checksummed JSON, one record a line."""
+
+import json
+import zlib
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any, Literal, NamedTuple
+
+from pydantic import BaseModel, ConfigDict, Field
+
+from servers.conversations.contract import encode_json
+
+Kind = Literal["header", "metadata", "message", "annotation", "tombstone"]
+"""`header` or `tombstone` begins a file. Readers pass over kinds they don't know."""
+
+_START_OF_RECORD = b'{"seq":'
+_BODY = b',"body":'
+_CHECKSUM = b',"crc":"'
+_SUFFIX_BYTES = len(_CHECKSUM) + 8 + len(b'"}')
+
+
+class Facts(BaseModel):
+    """A conversation's own facts: the body of `header`, `metadata` and `tombstone`, each time whole."""
+
+    model_config = ConfigDict(frozen=True)
+
+    owner: str
+    conversation_id: str
+    created_at: str
+    title: str | None = None
+    tags: list[str] = Field(default_factory=list)
+    metadata: dict[str, Any] = Field(default_factory=dict)
+    expires_at: str | None = None
+
+
+class Annotation(BaseModel):
+    """All annotations of one message from here on: the body of `annotation`."""
+
+    model_config = ConfigDict(frozen=True)
+
+    message_id: str
+    message_seq: int
+    stored_at: str
+    annotations: dict[str, Any]
+
+
+@dataclass(frozen=True, slots=True)
+class Progress:
+    """Where a conversation stands after a record. Each record carries it, so the last one tells all."""
+
+    seq: int
+    """Of the record; grows over all generations of the file, and across a deletion."""
+    version: int
+    count: int
+    """Messages so far in this generation."""
+    facts_at: int
+    """Offset of the latest record that holds the facts."""
+    updated: str
+
+    def after(self, kind: Kind, offset: int, at: str) -> "Progress":
+        """Where it stands after a record of this kind, written at `offset` at the time `at`."""
+        seq = self.seq + 1
+        match kind:
+            case "message":
+                return Progress(seq, seq, self.count + 1, self.facts_at, at)
+            case "metadata":
+                return Progress(seq, seq, self.count, offset, self.updated)
+            case "annotation":
+                return Progress(seq, self.version, self.count, self.facts_at, self.updated)
+            case "header" | "tombstone":
+                return Progress(seq, seq, 0, offset, at)
+
+    def after_damage(self, lost: int) -> "Progress":
+        """Where it stands after `lost` unreadable records: their numbers are not used again."""
+        if not lost:
+            return self
+        seq = self.seq + lost
+        return Progress(seq, seq, self.count, self.facts_at, self.updated)
+
+
+NOTHING = Progress(seq=0, version=0, count=0, facts_at=0, updated="")
+
+
+class Draft(NamedTuple):
+    """A record to be written."""
+
+    kind: Kind
+    body: dict[str, Any]
+
+
+@dataclass(frozen=True, slots=True)
+class Record:
+    """One line, read or written."""
+
+    offset: int
+    kind: str
+    left: int
+    """How many records of the same write follow: a write counts only when all of them are there."""
+    progress: Progress
+    body: dict[str, Any]
+    body_bytes: int
+
+
+def encode_batch(
+    progress: Progress, offset: int, at: str, drafts: Sequence[Draft]
+) -> tuple[bytes, list[Record]]:
+    """The lines of one write that begins at `offset`.
+
+    Raises:
+        ValueError: A body is not JSON.
+    """
+    lines: list[bytes] = []
+    records: list[Record] = []
+    for left, draft in zip(range(len(drafts) - 1, -1, -1), drafts, strict=True):
+        progress = progress.after(draft.kind, offset, at)
+        body = encode_json(draft.body)
+        line = _encode_line(draft.kind, left, progress, body)
+        records.append(Record(offset, draft.kind, left, progress, draft.body, len(body)))
+        lines.append(line)
+        offset += len(line)
+    return b"".join(lines), records
+
+
+def _encode_line(kind: Kind, left: int, progress: Progress, body: bytes) -> bytes:
+    front = (
+        f'{{"seq":{progress.seq},"kind":"{kind}","left":{left},"version":{progress.version},'
+        f'"count":{progress.count},"facts_at":{progress.facts_at},"updated":"{progress.updated}"'
+    )
+    line = front.encode() + _BODY + body
+    return b'%b%b%08x"}\n' % (line, _CHECKSUM, zlib.crc32(line))
+
+
+def parse_line(offset: int, line: bytes) -> Record | None:
+    """The record of a line (without its line break), or None if the line is damaged."""
+    checked = line[:-_SUFFIX_BYTES]
+    if line[len(checked) :] != b'%b%08x"}' % (_CHECKSUM, zlib.crc32(checked)):
+        return None
+    try:
+        fields = json.loads(line)
+        progress = Progress(
+            seq=fields["seq"],
+            version=fields["version"],
+            count=fields["count"],
+            facts_at=fields["facts_at"],
+            updated=fields["updated"],
+        )
+        body_bytes = len(checked) - checked.index(_BODY) - len(_BODY)
+        return Record(offset, fields["kind"], fields["left"], progress, fields["body"], body_bytes)
+    except (ValueError, KeyError, TypeError, RecursionError):
+        return None
+
+
+def count_lost(line: bytes) -> int:
+    """How many records a damaged line stood for: more than one where a line break was hit."""
+    return max(1, line.count(_START_OF_RECORD))

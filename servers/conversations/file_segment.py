@@ -1,0 +1,120 @@
+"""A file of lines: read from either end, appended to whole or not at all."""
+
+import os
+from collections.abc import Iterator
+from contextlib import suppress
+from dataclasses import dataclass
+
+from servers.conversations.file_records import Record, count_lost, parse_line
+
+_FIRST_BLOCK_BYTES = 64 * 1024
+_MAX_BLOCK_BYTES = 1024 * 1024
+
+
+@dataclass(frozen=True, slots=True)
+class Tail:
+    """The end of a file as far as its last complete write."""
+
+    end: int
+    last: Record | None
+    lost: int
+    """Damaged records after `last`."""
+
+
+def read_range(fd: int, start: int, end: int) -> bytes:
+    """The bytes from `start` to `end`, or to the end of the file if that comes first."""
+    parts: list[bytes] = []
+    while start < end and (part := os.pread(fd, end - start, start)):
+        parts.append(part)
+        start += len(part)
+    return b"".join(parts)
+
+
+def lines_forward(fd: int, start: int, end: int) -> Iterator[tuple[int, bytes]]:
+    """Offset and bytes of each complete line; `start` is the beginning of one."""
+    rest = b""
+    while start < end and (block := read_range(fd, start, min(start + _MAX_BLOCK_BYTES, end))):
+        offset = start - len(rest)
+        start += len(block)
+        *lines, rest = (rest + block).split(b"\n")
+        for line in lines:
+            yield offset, line
+            offset += len(line) + 1
+
+
+def lines_backward(fd: int, end: int, start: int = 0) -> Iterator[tuple[int, bytes]]:
+    """Offset and bytes of each line, last first; `start` and `end` lie between lines."""
+    rest = b""
+    size = _FIRST_BLOCK_BYTES
+    while end > start:
+        begin = max(start, end - size)
+        block = read_range(fd, begin, end) + rest
+        first = 0 if begin == start else block.find(b"\n") + 1
+        offset = begin + len(block)
+        for line in reversed(block[first:].split(b"\n")[:-1]):
+            offset -= len(line) + 1
+            yield offset, line
+        rest = block[:first]
+        end = begin
+        size = min(2 * size, _MAX_BLOCK_BYTES)
+
+
+def read_first_line(fd: int) -> bytes | None:
+    """The first line without its break, None if there is no complete one."""
+    block = b""
+    while part := os.pread(fd, _FIRST_BLOCK_BYTES, len(block)):
+        line, found, _ = part.partition(b"\n")
+        block += line
+        if found:
+            return block
+    return None
+
+
+def read_tail(fd: int, start: int, size: int) -> Tail:
+    """What lies between `start`, which is between lines, and the end of the last complete write.
+
+    A line without its break, and the lines of a write whose last ones are missing, were never
+    acknowledged and are left out. A whole line that fails its checksum was, and is counted as lost.
+    """
+    end = _after_last_break(fd, start, size)
+    lost = 0
+    for offset, line in lines_backward(fd, end, start):
+        record = parse_line(offset, line)
+        if record is None:
+            lost += count_lost(line)
+        elif record.left <= lost:
+            return Tail(end, record, lost)
+        else:
+            end, lost = offset, 0
+    return Tail(end, None, lost)
+
+
+def _after_last_break(fd: int, start: int, size: int) -> int:
+    end = size
+    while end > start:
+        begin = max(start, end - _FIRST_BLOCK_BYTES)
+        found = read_range(fd, begin, end).rfind(b"\n")
+        if found >= 0:
+            return begin + found + 1
+        end = begin
+    return start
+
+
+def write_whole(fd: int, offset: int, data: bytes, *, sync: bool) -> None:
+    """Write `data` at `offset`, the end of the file, or leave the file as it was.
+
+    Raises:
+        OSError: It could not be written or synced.
+    """
+    try:
+        os.ftruncate(fd, offset)  # what an interrupted write left behind
+        written = 0
+        while written < len(data):
+            written += os.pwrite(fd, data[written:] if written else data, offset + written)
+        if sync:
+            os.fdatasync(fd)
+    except OSError:
+        with suppress(OSError):
+            os.ftruncate(fd, offset)
+            os.fdatasync(fd)
+        raise

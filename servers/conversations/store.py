@@ -1,0 +1,239 @@
+"""The port for persistence of conversations: its verbs, what they promise, and how they fail.
+
+ConversationError
+├── InvalidError          a value that can't be one            invalid
+│   └── TooLargeError     over a size limit                    too_large
+├── NotFoundError         no such conversation or message      not_found
+├── ConflictError         expected_version, or an id with other content   conflict
+├── StaleCursorError      a cursor from before a rewrite       stale_cursor
+├── UnsupportedError      this back end can't                  unsupported
+└── UnavailableError      disk full, read-only, locked out     unavailable
+"""
+
+from collections.abc import Mapping, Sequence
+from typing import Any, ClassVar, Protocol
+
+from pydantic import BaseModel, ConfigDict
+
+from servers.conversations.contract import (
+    AnnotateResult,
+    AppendResult,
+    Conversation,
+    ConversationWithStats,
+    DeleteResult,
+    DeliveriesResult,
+    ErrorCode,
+    ListResult,
+    LoadResult,
+    Message,
+    SaveResult,
+)
+
+
+class ConversationError(Exception):
+    """A verb failed. The text is for the person who called; `code` is for their program."""
+
+    code: ClassVar[ErrorCode] = "unavailable"
+
+    def __init__(
+        self,
+        message: str,
+        *,
+        field: str | None = None,
+        current_version: int | None = None,
+        retry_after_seconds: float | None = None,
+    ) -> None:
+        super().__init__(message)
+        self.field = field
+        self.current_version = current_version
+        self.retry_after_seconds = retry_after_seconds
+
+
+class InvalidError(ConversationError):
+    """A value that cannot be one; `field` names it."""
+
+    code = "invalid"
+
+
+class TooLargeError(InvalidError):
+    """A value over a size limit; `field` names it."""
+
+    code = "too_large"
+
+
+class NotFoundError(ConversationError):
+    """No such conversation or message for this owner."""
+
+    code = "not_found"
+
+
+class ConflictError(ConversationError):
+    """Not the expected version, or an id stored with other content; see `current_version`."""
+
+    code = "conflict"
+
+
+class StaleCursorError(ConversationError):
+    """The cursor is from before the history was rewritten: start again without it."""
+
+    code = "stale_cursor"
+
+
+class UnsupportedError(ConversationError):
+    """This back end cannot do that."""
+
+    code = "unsupported"
+
+
+class UnavailableError(ConversationError):
+    """The store cannot work now (disk full, read-only, no access); nothing was changed."""
+
+    code = "unavailable"
+
+
+class ConversationUpdate(BaseModel):
+    """Changes to a conversation's own facts. A field that is not set is left as it is.
+
+    `None` clears `title` and `expires_at`; `tags` replaces; `metadata` merges by key, `None`
+    removes a key.
+    """
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    title: str | None = None
+    tags: list[str] | None = None
+    metadata: dict[str, Any] | None = None
+    expires_at: str | None = None
+
+
+class ConversationStore(Protocol):
+    """Conversations by (owner, conversation_id), compared bytewise.
+
+    An unknown pair and another owner's look the same. Every verb sees what this process and others
+    had acknowledged before it began. What a verb answered for survives kill -9 and, unless the back
+    end is configured otherwise, power loss. Verbs are safe to call from many tasks and processes.
+
+    `version` is 0 where there is no such conversation, grows with every stored change, and is never
+    used again for that pair, not even after a deletion. `expected_version=0` means "must not
+    exist".
+
+    All verbs raise `InvalidError` for ids, cursors and limits out of range and `UnavailableError`
+    when the back end fails; further errors are named at the verb.
+    """
+
+    async def load_conversation(
+        self,
+        owner: str,
+        conversation_id: str,
+        *,
+        limit: int | None = None,
+        before: str | None = None,
+    ) -> LoadResult:
+        """The latest `limit` messages (1 to 500) in chronological order, or all without a limit.
+
+        With a limit the page holds at most 512 KiB of messages as JSON, so it may be shorter, but
+        never empty while older messages exist. `next_cursor` goes into `before` for what is older.
+        A cursor works on after appends. Unknown: an empty page, version 0.
+
+        Raises:
+            StaleCursorError: `before` is from before a rewrite.
+        """
+        ...
+
+    async def append_messages(
+        self,
+        owner: str,
+        conversation_id: str,
+        messages: Sequence[Message],
+        *,
+        expected_version: int | None = None,
+    ) -> AppendResult:
+        """Add messages in the order given, all or nothing; a new conversation is created.
+
+        A message whose id is stored with the same content (at least among the latest 4,096) is
+        counted as repeated, not stored; this is looked for before `expected_version`. Absent
+        `message_id` and `created_at` are made. An empty list changes nothing and creates nothing.
+
+        Raises:
+            ConflictError: The version is not the expected one, or an id is stored with other
+            content. TooLargeError: More than 3 MiB in the batch (more than 1,000 messages:
+            `InvalidError`).
+        """
+        ...
+
+    async def save_conversation(
+        self,
+        owner: str,
+        conversation_id: str,
+        messages: Sequence[Message],
+        *,
+        expected_version: int | None = None,
+    ) -> SaveResult:
+        """Make the history exactly this list; title, tags and metadata stay; [] empties it.
+
+        Messages with the id and content of a stored one keep their `created_at` and annotations
+        unless given. A list that equals the stored history changes nothing. Ids are unique in the
+        list.
+
+        Raises:
+            ConflictError: The version is not the expected one, or stored messages would be removed,
+                changed or reordered without an `expected_version`.
+        """
+        ...
+
+    async def annotate_message(
+        self, owner: str, conversation_id: str, message_id: str, annotations: Mapping[str, Any]
+    ) -> AnnotateResult:
+        """Merge annotations by key, `None` removes one. Moves neither `version` nor `last_updated`.
+
+        Raises:
+            NotFoundError: No such message.
+            TooLargeError: More than 16 KiB after the merge.
+        """
+        ...
+
+    async def delete_conversation(self, owner: str, conversation_id: str) -> DeleteResult:
+        """Remove the conversation and all that belongs to it; `deleted` is False if none was."""
+        ...
+
+    async def list_conversations(
+        self,
+        owner: str,
+        *,
+        limit: int = 100,
+        offset: int = 0,
+        cursor: str | None = None,
+        tag: str | None = None,
+    ) -> ListResult:
+        """Conversations by `last_updated`, newest first, then by id; emptied ones too.
+
+        `limit` is 1 to 1,000; `offset` and `cursor` exclude each other; `tag` matches exactly.
+        """
+        ...
+
+    async def get_conversation(self, owner: str, conversation_id: str) -> ConversationWithStats:
+        """The conversation's facts and figures.
+
+        Raises:
+            NotFoundError: No such conversation.
+        """
+        ...
+
+    async def update_conversation(
+        self, owner: str, conversation_id: str, update: ConversationUpdate
+    ) -> Conversation:
+        """Change the conversation's facts. Moves `version` on a change, never `last_updated`.
+
+        Raises:
+            NotFoundError: No such conversation.
+        """
+        ...
+
+    async def list_deliveries(
+        self, state: str, *, owner: str | None = None, limit: int = 100, cursor: str | None = None
+    ) -> DeliveriesResult:
+        """Messages whose `annotations["delivery"]` is `state` or has it as `state`; oldest first.
+
+        Over all owners, or of one.
+        """
+        ...

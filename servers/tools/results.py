@@ -1,0 +1,60 @@
+"""Results of tool calls as MCP sends them: an answer, or why there is none."""
+
+import json
+
+from mcp import types
+
+from servers.tools.contract import ToolErrorCode, ToolErrorDetail, ToolErrorResult
+
+_MAX_TEXT_CHARACTERS = 100_000
+ANSWER_SCHEMA = {
+    "type": "object",
+    "properties": {"result": {"description": "What the endpoint answered: any JSON value."}},
+    "required": ["result"],
+}
+"""Of `structured_content` of a declared tool's answer."""
+
+
+class ToolFailedError(Exception):
+    """A call gave no answer; `detail` is what its caller is told."""
+
+    def __init__(
+        self,
+        code: ToolErrorCode,
+        message: str,
+        *,
+        field: str | None = None,
+        retry_after_seconds: float | None = None,
+    ) -> None:
+        super().__init__(message)
+        self.detail = ToolErrorDetail(
+            code=code, message=message, field=field, retry_after_seconds=retry_after_seconds
+        )
+
+
+def render_failure(error: ToolFailedError) -> types.CallToolResult:
+    """The error as a result that a model can read and a program can act on."""
+    return types.CallToolResult(
+        content=[types.TextContent(type="text", text=error.detail.message)],
+        structured_content=ToolErrorResult(error=error.detail).model_dump(exclude_none=True),
+        is_error=True,
+    )
+
+
+def render_answer(answer: object) -> types.CallToolResult:
+    """Any JSON value: as it is under `result`, and as text (a string as it is, else compact JSON)."""
+    text = answer if isinstance(answer, str) else to_json(answer)
+    if (left := len(text) - _MAX_TEXT_CHARACTERS) > 0:
+        text = f"{text[:_MAX_TEXT_CHARACTERS]}\n[{left} more characters are in the structured content]"
+    return types.CallToolResult(
+        content=[types.TextContent(type="text", text=text)], structured_content={"result": answer}
+    )
+
+
+def to_json(value: object) -> str:
+    """Compact JSON.
+
+    Raises:
+        ValueError: It holds what JSON can't express.
+    """
+    return json.dumps(value, ensure_ascii=False, allow_nan=False, separators=(",", ":"))

@@ -1,0 +1,163 @@
+"""A call's arguments against their pydantic model; what is wrong, in words and as a path."""
+
+import re
+from collections.abc import Iterable, Mapping
+from typing import Any, TypeVar, cast
+
+from pydantic import BaseModel, ConfigDict, ValidationError
+from pydantic.json_schema import GenerateJsonSchema, JsonSchemaValue
+from pydantic_core import ErrorDetails, core_schema
+
+MAX_DEPTH = 100
+"""Of nested arrays and objects. JSON parsers, pydantic's among them, give up at about 200, and what
+is stored must be readable inside the envelopes of a result."""
+
+_SUBJECT = re.compile(r"^\w+ should")
+
+_MAX_NAME_CHARACTERS = 64
+"""Of a name the caller made up, when an error repeats it."""
+
+
+class ToolArguments(BaseModel):
+    """Base of argument models: no unknown names, no conversions ("5" is not 5, true is not 1)."""
+
+    model_config = ConfigDict(extra="forbid", strict=True, frozen=True)
+
+
+class ArgumentsError(Exception):
+    """Arguments are wrong.
+
+    `field` is a path such as `messages[3].created_at`; `cause` is what a check of the model raised.
+    """
+
+    def __init__(self, message: str, *, field: str | None, cause: Exception | None = None) -> None:
+        super().__init__(message)
+        self.field = field
+        self.cause = cause
+
+
+ArgumentsT = TypeVar("ArgumentsT", bound=ToolArguments)
+
+
+class _InputSchema(GenerateJsonSchema):
+    """Without what says nothing: a model reads these schemas, word by word."""
+
+    def field_title_should_be_set(
+        self,
+        schema: Any,  # noqa: ANN401, ARG002 - pydantic's signature
+    ) -> bool:
+        """Never: pydantic makes titles of names."""
+        return False
+
+    def default_schema(self, schema: core_schema.WithDefaultSchema) -> JsonSchemaValue:
+        """Without null: an absent argument and null may differ, and none is to be filled in."""
+        if schema.get("default") is None:
+            return self.generate_inner(schema["schema"])
+        return super().default_schema(schema)
+
+
+def input_schema(model: type[ToolArguments]) -> dict[str, Any]:
+    """The JSON Schema of a tool's arguments."""
+    schema = model.model_json_schema(schema_generator=_InputSchema)
+    schema.pop("title", None)
+    schema.pop("description", None)  # the docstring; the tool has a description of its own
+    schema.setdefault("properties", {})
+    return schema
+
+
+def parse_arguments(model: type[ArgumentsT], arguments: Mapping[str, Any]) -> ArgumentsT:
+    """`arguments` as `model`.
+
+    Raises:
+        ArgumentsError: They are not; the first thing that is wrong, without repeating any value.
+    """
+    deep = _find_too_deep(arguments)
+    if deep is not None:
+        raise ArgumentsError(f"{deep}: is nested more than {MAX_DEPTH} levels deep", field=deep)
+    try:
+        return model.model_validate(arguments)
+    except ValidationError as error:
+        raise _explain(error.errors(include_url=False, include_input=False), arguments) from None
+
+
+def _find_too_deep(arguments: Mapping[str, Any]) -> str | None:
+    """The argument that nests too deeply, if one does. By levels: recursion could overflow."""
+    for name, argument in arguments.items():
+        level: list[object] = [argument]
+        for _ in range(MAX_DEPTH):
+            level = [child for value in level for child in _children(value)]
+            if not level:
+                break
+        else:
+            return _path([name])
+    return None
+
+
+def _children(value: object) -> Iterable[object]:
+    if isinstance(value, Mapping):
+        return cast("Mapping[str, object]", value).values()
+    return cast("list[object]", value) if isinstance(value, list) else ()
+
+
+def _explain(errors: list[ErrorDetails], arguments: Mapping[str, Any]) -> ArgumentsError:
+    located = [(_locate(error, arguments), error) for error in errors]
+    first = located[0][0]
+    # A union reports once for each member: the one that got furthest is what the caller meant.
+    related = [(place, error) for place, error in located if place[: len(first)] == first]
+    place = max((place for place, _ in related), key=len)
+    here = [error for other, error in related if other == place]
+    words = " or ".join(dict.fromkeys(_reason(error) for error in here))
+    cause = here[0].get("ctx", {}).get("error")
+    field = _path(place) or None
+    message = f"{field}: {words}" if field else words
+    return ArgumentsError(
+        message, field=field, cause=cause if isinstance(cause, Exception) else None
+    )
+
+
+def _locate(error: ErrorDetails, arguments: Mapping[str, Any]) -> list[str | int]:
+    """The place as the caller wrote it: pydantic's has the members of unions in between."""
+    place: list[str | int] = []
+    value: object = arguments
+    for part in error["loc"]:
+        if isinstance(value, Mapping) and part in value:
+            value = cast("Mapping[Any, Any]", value)[part]
+        elif isinstance(value, list) and isinstance(part, int):
+            value = cast("list[Any]", value)[part]
+        elif not (error["type"] == "missing" and part == error["loc"][-1]):
+            continue
+        place.append(part)
+    return place
+
+
+def _path(place: list[str | int]) -> str:
+    path = ""
+    for part in place:
+        if isinstance(part, int):
+            path += f"[{part}]"
+        else:
+            path += f".{_printable(part)}" if path else _printable(part)
+    return path
+
+
+def _printable(name: str) -> str:
+    """A name from outside, safe to repeat: no controls, no surrogates, not long."""
+    clean = "".join(character if character.isprintable() else "?" for character in name)
+    if len(clean) > _MAX_NAME_CHARACTERS:
+        return f"{clean[:_MAX_NAME_CHARACTERS]}…"
+    return clean
+
+
+def _reason(error: ErrorDetails) -> str:
+    match error["type"]:
+        case "missing":
+            return "is required"
+        case "extra_forbidden":
+            return "is not known here: check the name, or leave it out"
+        case "string_unicode":
+            return "must be valid Unicode (it holds a lone surrogate)"
+        case "value_error":
+            return str(error.get("ctx", {}).get("error", "is not valid"))
+        case _:
+            words = _SUBJECT.sub("must", error["msg"]).replace("dictionary", "object")
+            return words.partition(" or instance of ")[0]

@@ -1,0 +1,163 @@
+"""A small HTTP/1.1 server on loopback that can also break off in the middle, for fakes of web APIs."""
+
+import json
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager, suppress
+from dataclasses import dataclass
+from typing import Any
+from urllib.parse import parse_qsl, urlsplit
+
+import anyio
+import h11
+from anyio.abc import ByteStream, SocketAttribute
+
+
+class ConnectionDropped(Exception):  # noqa: N818 - what the handler wants, not what went wrong
+    """Raised by a handler: close the connection without an answer."""
+
+
+@dataclass(frozen=True, slots=True)
+class HttpRequest:
+    """One request, its body read whole."""
+
+    method: str
+    path: str
+    query: dict[str, str]
+    content_type: str
+    body: bytes
+
+    def parameters(self) -> dict[str, Any]:
+        """Query, form and JSON parameters together. Form values are text.
+
+        Raises:
+            ValueError: The body is not what its content type says, or of an unknown one.
+        """
+        if not self.body:
+            return dict(self.query)
+        if self.content_type == "application/json":
+            values = json.loads(self.body)
+            if not isinstance(values, dict):
+                raise ValueError("the JSON body is no object")
+            return {**self.query, **values}
+        if self.content_type == "application/x-www-form-urlencoded":
+            text = self.body.decode("utf-8")
+            pairs = parse_qsl(text, keep_blank_values=True, strict_parsing=True)
+            return {**self.query, **dict(pairs)}
+        raise ValueError(f"unsupported content type {self.content_type!r}")
+
+
+@dataclass(frozen=True, slots=True)
+class HttpAnswer:
+    """A status and a JSON body (`json`), or any other body (`raw`)."""
+
+    status: int
+    json: Any = None
+    raw: bytes | None = None
+
+
+Handler = Callable[[HttpRequest], Awaitable[HttpAnswer]]
+
+
+@asynccontextmanager
+async def open_http_server(handler: Handler, port: int = 0) -> AsyncIterator[str]:
+    """Serve on loopback; yields the base URL. Leaving drops every connection at once."""
+    async with await anyio.create_tcp_listener(
+        local_host="127.0.0.1", local_port=port, reuse_port=False
+    ) as listener:
+        bound = listener.extra(SocketAttribute.local_port)
+
+        async def serve(stream: ByteStream) -> None:
+            async with stream:
+                with suppress(
+                    ConnectionDropped,
+                    anyio.BrokenResourceError,
+                    anyio.EndOfStream,
+                    anyio.ClosedResourceError,
+                    h11.ProtocolError,
+                ):
+                    await _converse(stream, handler)
+
+        async with anyio.create_task_group() as tasks:
+            tasks.start_soon(listener.serve, serve)
+            yield f"http://127.0.0.1:{bound}"
+            tasks.cancel_scope.cancel()
+
+
+async def _converse(stream: ByteStream, handler: Handler) -> None:
+    connection = h11.Connection(h11.SERVER)
+    while True:
+        request = await _read_request(stream, connection)
+        if request is None:
+            return
+        answer = await _watched(stream, connection, handler, request)
+        body = answer.raw if answer.raw is not None else json.dumps(answer.json).encode()
+        headers = [("content-type", "application/json"), ("content-length", str(len(body)))]
+        response = h11.Response(status_code=answer.status, headers=headers)
+        await stream.send(
+            connection.send(response)
+            + connection.send(h11.Data(data=body))
+            + connection.send(h11.EndOfMessage())
+        )
+        if connection.our_state is h11.MUST_CLOSE:
+            return
+        connection.start_next_cycle()
+
+
+async def _read_request(stream: ByteStream, connection: h11.Connection) -> HttpRequest | None:
+    head: h11.Request | None = None
+    body = bytearray()
+    while True:
+        event = connection.next_event()
+        if event is h11.NEED_DATA:
+            try:
+                connection.receive_data(await stream.receive())
+            except anyio.EndOfStream:
+                connection.receive_data(b"")
+        elif isinstance(event, h11.Request):
+            head = event
+        elif isinstance(event, h11.Data):
+            body += event.data
+        elif isinstance(event, h11.EndOfMessage) and head is not None:
+            return _to_request(head, bytes(body))
+        else:
+            return None
+
+
+async def _watched(
+    stream: ByteStream, connection: h11.Connection, handler: Handler, request: HttpRequest
+) -> HttpAnswer:
+    """Answer, unless the client goes away first: then its request is given up, as real servers do."""
+    answers: list[HttpAnswer] = []
+    dropped = False
+
+    async with anyio.create_task_group() as tasks:
+
+        async def watch() -> None:
+            nonlocal dropped
+            try:
+                connection.receive_data(await stream.receive())
+            except (anyio.EndOfStream, anyio.BrokenResourceError):
+                dropped = True
+                tasks.cancel_scope.cancel()
+
+        tasks.start_soon(watch)
+        try:
+            answers.append(await handler(request))
+        except ConnectionDropped:
+            dropped = True
+        tasks.cancel_scope.cancel()
+    if dropped or not answers:
+        raise ConnectionDropped
+    return answers[0]
+
+
+def _to_request(head: h11.Request, body: bytes) -> HttpRequest:
+    target = urlsplit(head.target.decode("ascii"))
+    headers = {name.decode("ascii"): value.decode("latin-1") for name, value in head.headers}
+    return HttpRequest(
+        method=head.method.decode("ascii"),
+        path=target.path,
+        query=dict(parse_qsl(target.query, keep_blank_values=True)),
+        content_type=headers.get("content-type", "").split(";")[0].strip().lower(),
+        body=body,
+    )
