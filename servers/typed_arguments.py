@@ -106,6 +106,8 @@ def _explain(errors: list[ErrorDetails], arguments: Mapping[str, Any]) -> Argume
     related = [(place, error) for place, error in located if place[: len(first)] == first]
     place = max((place for place, _ in related), key=len)
     here = [error for other, error in related if other == place]
+    # Where null means something else, or nothing, it is no advice.
+    here = [error for error in here if error["type"] != "none_required"] or here
     words = " or ".join(dict.fromkeys(_reason(error) for error in here))
     cause = here[0].get("ctx", {}).get("error")
     field = _path(place) or None

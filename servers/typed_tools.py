@@ -100,7 +100,7 @@ class ToolHandlers:
         explain: Callable[[Exception], ErrorFields | None],
     ) -> None:
         self._tools = {tool.name: tool for tool in tools}
-        self._listed = [_describe(tool) for tool in tools]
+        self._listed = {tool.name: _describe(tool) for tool in tools}
         self._principal = principal
         self._explain = explain
 
@@ -110,7 +110,12 @@ class ToolHandlers:
         params: PaginatedRequestParams | None,  # noqa: ARG002
     ) -> ListToolsResult:
         """All of them, in one page."""
-        return ListToolsResult(tools=self._listed)
+        return ListToolsResult(tools=list(self._listed.values()))
+
+    def input_schema(self, name: str) -> Mapping[str, Any] | None:
+        """A tool's input schema by name, which spares the SDK a listing for each call over HTTP."""
+        tool = self._listed.get(name)
+        return None if tool is None else tool.input_schema
 
     async def call_tool(
         self, ctx: ServerRequestContext[Any], params: CallToolRequestParams

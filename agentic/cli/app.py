@@ -6,7 +6,6 @@ from typing import Annotated
 import typer
 
 from agentic.cli.conversations_app import conversations_app
-from agentic.cli.invocation import Invocation
 from agentic.cli.tools_app import tools_app
 
 app = typer.Typer(
@@ -53,6 +52,10 @@ def set_up(
     ] = False,
 ) -> None:
     """Keep what was said before the command's name."""
+    if context.resilient_parsing or context.invoked_subcommand is None:
+        return
+    from agentic.cli.invocation import Invocation
+
     context.obj = Invocation(config, verbose)
 
 

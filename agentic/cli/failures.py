@@ -58,16 +58,21 @@ def _leaves(error: BaseException) -> Iterator[BaseException]:
 
 def _describe_known(error: BaseException) -> Failure | None:
     # Imported here: most commands that are used wrongly need none of this.
-    from agentic.config.errors import ConfigError
+    from agentic.config.findings import ConfigError
     from client.conversations import ConversationCallError
     from client.hub.errors import HubError
     from client.llm.protocol import ModelError
+
+    from servers.errors import HostError
+    from servers.errors import UsageError as HostUsageError
 
     match error:
         case CommandError():
             return Failure(str(error), error.exit_code)
         case ConfigError():
             return Failure(str(error), WRONG_USAGE)
+        case HostError():
+            return Failure(str(error), WRONG_USAGE if isinstance(error, HostUsageError) else FAILED)
         case ConversationCallError() | HubError() | ModelError():
             return Failure(str(error), FAILED)
         case BrokenPipeError():

@@ -1,13 +1,13 @@
 """Standard input, line by line, without a thread that could not be stopped."""
 
 import codecs
+import os
 import sys
-from collections.abc import AsyncIterator
 
 import anyio
 from anyio.lowlevel import checkpoint
 
-from agentic.cli.failures import UsageError
+from agentic.cli.failures import CommandError, UsageError
 from servers.conversations.contract import MAX_MESSAGE_BYTES
 
 _CHUNK_BYTES = 65_536
@@ -21,6 +21,14 @@ class InputLines:
         self._decoder = codecs.getincrementaldecoder("utf-8")()
         self._text = ""
         self._ended = self._file is None
+
+    async def begin_within(self, seconds: float) -> bool:
+        """Whether something comes, be it the end, within this time."""
+        with anyio.move_on_after(seconds):
+            if not self._ended:
+                await self._read_more()
+            return True
+        return False
 
     async def next_line(self) -> str | None:
         """The next line without its end, or None when there is no more.
@@ -59,10 +67,24 @@ class InputLines:
 
 
 async def _read(file: int) -> bytes:
-    import os
-
     try:
         await anyio.wait_readable(file)
     except PermissionError:  # a regular file is always readable, and can't be waited for
         await checkpoint()
     return os.read(file, _CHUNK_BYTES)
+
+
+async def confirm(question: str, *, instead: str) -> None:
+    """Ask on the terminal and go on after a yes.
+
+    Raises:
+        CommandError: The answer was no.
+        UsageError: There is no terminal to ask on; `instead` says what to do.
+    """
+    if not (sys.stdin and sys.stdin.isatty()):
+        raise UsageError(instead)
+    sys.stderr.write(f"{question} [y/N] ")
+    sys.stderr.flush()
+    answer = await InputLines().next_line()
+    if (answer or "").strip().lower() not in ("y", "yes"):
+        raise CommandError("Nothing was changed.")

@@ -1,23 +1,25 @@
 """Runs one command: configuration, logs, signals, messages and the exit code."""
 
 import contextlib
+import io
 import logging
 import os
 import signal
 import sys
 import traceback
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Collection, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
 
+import anyio
+
+from agentic.cli.compose import check_trust, read_config
 from agentic.cli.failures import describe_failure
-
-if TYPE_CHECKING:  # pydantic is not needed for `agentic --help`
-    from agentic.config.models import Config
+from agentic.cli.terminal_text import clean
+from agentic.config.models import Config
 
 STOPPING_SIGNALS = (signal.SIGINT, signal.SIGTERM)
-Work = Callable[["Config"], Awaitable[int | None]]
+Work = Callable[[Config], Awaitable[int | None]]
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,14 +29,28 @@ class Invocation:
     config_path: Path | None = None
     verbose: bool = False
 
-    def run(self, work: Work, *, signals: Sequence[signal.Signals] = STOPPING_SIGNALS) -> int:
+    def run(
+        self,
+        work: Work,
+        *,
+        signals: Sequence[signal.Signals] = STOPPING_SIGNALS,
+        sections: Collection[str] | None = None,
+        needs_trust: bool = True,
+        serves: bool = False,
+    ) -> int:
         """Do the work of a command with the configuration; return its exit code.
 
-        One of `signals` cancels the work, which then has the time to leave things whole.
+        One of `signals` cancels the work, which then has the time to leave things whole. `sections`: what of
+        the configuration the command reads, if not all. A server (`serves`) sees to signals and logs itself.
         """
-        self._set_up_streams()
+        for stream in (sys.stdout, sys.stderr):
+            if isinstance(stream, io.TextIOWrapper):
+                stream.reconfigure(errors="replace")
+        if not serves:
+            self._set_up_logs()
         try:
-            exit_code = self._run(work, signals)
+            config = self._read_config(sections, needs_trust=needs_trust)
+            exit_code = anyio.run(_supervise, work, config, () if serves else signals)
             sys.stdout.flush()
         except KeyboardInterrupt:
             exit_code = 128 + signal.SIGINT
@@ -43,24 +59,22 @@ class Invocation:
         _flush_or_drop_output()
         return exit_code
 
-    def _run(self, work: Work, signals: Sequence[signal.Signals]) -> int:
-        import anyio
-
-        from agentic.cli.compose import read_config
-
-        config = read_config(os.environ, self.config_path)
+    def _read_config(self, sections: Collection[str] | None, *, needs_trust: bool) -> Config:
+        config = read_config(os.environ, self.config_path, sections)
         for warning in config.warnings:
             note(f"Warning: {warning}")
-        return anyio.run(_supervise, work, config, signals)
+        if needs_trust:
+            check_trust(config)
+        return config
 
-    def _set_up_streams(self) -> None:
-        for stream in (sys.stdout, sys.stderr):
-            with contextlib.suppress(AttributeError):
-                stream.reconfigure(errors="replace")  # pyright: ignore[reportAttributeAccessIssue, reportUnknownMemberType]
-        level = logging.INFO if self.verbose else logging.CRITICAL
+    def _set_up_logs(self) -> None:
+        """A failed turn is told by its command; only what nobody expected is logged as well."""
+        level = logging.INFO if self.verbose else logging.ERROR
         logging.basicConfig(
             level=level, stream=sys.stderr, format="%(asctime)s %(levelname)s %(name)s: %(message)s"
         )
+        for name in ("httpx", "httpx2"):  # they log every address, and the bot's hold its token
+            logging.getLogger(name).setLevel(logging.WARNING)
 
     def _report(self, error: Exception) -> int:
         failure = describe_failure(error)
@@ -73,16 +87,12 @@ class Invocation:
 
 def note(text: str) -> None:
     """Say something on stderr that is no result."""
-    from agentic.cli.terminal_text import clean
-
     with contextlib.suppress(OSError, AttributeError):  # stderr may be closed
         sys.stderr.write(clean(text) + "\n")
         sys.stderr.flush()
 
 
-async def _supervise(work: Work, config: "Config", signals: Sequence[signal.Signals]) -> int:
-    import anyio
-
+async def _supervise(work: Work, config: Config, signals: Sequence[signal.Signals]) -> int:
     received: list[int] = []
 
     async def cancel_on_signal(scope: anyio.CancelScope) -> None:
@@ -93,7 +103,8 @@ async def _supervise(work: Work, config: "Config", signals: Sequence[signal.Sign
 
     result: int | None = None
     async with anyio.create_task_group() as watching:
-        watching.start_soon(cancel_on_signal, watching.cancel_scope)
+        if signals:
+            watching.start_soon(cancel_on_signal, watching.cancel_scope)
         result = await work(config)
         watching.cancel_scope.cancel()
     return 128 + received[0] if received else result or 0

@@ -80,9 +80,10 @@ class LiveTurnView:
     def paint(self) -> None:
         """Print the blocks that are finished and draw the rest over what was drawn before."""
         finished = self._answer.take_finished()
-        if finished.strip():
-            self._print("text", RenderedMarkdown(finished))
-        self._live.update(Group(*self._unfinished()), refresh=True)
+        with self._console:
+            if finished.strip():
+                self._print("text", RenderedMarkdown(finished))
+            self._live.update(Group(*self._unfinished()), refresh=True)
 
     def _unfinished(self) -> list[RenderableType]:
         height = max(1, self._console.height - len(self._running) - 4)
@@ -124,9 +125,12 @@ class LiveTurnView:
             self._print("thoughts", Text(thoughts, style="dim italic"))
 
     def _print(self, kind: str, what: RenderableType) -> None:
-        if self._last_kind and (kind != self._last_kind or kind == "text"):
-            self._console.print()
-        self._console.print(what)
+        with self._console:  # one write, so nothing flickers
+            # What is printed pushes up what is live: that has to go first, or its lines stay blank.
+            self._live.update(Group(), refresh=True)
+            if self._last_kind and (kind != self._last_kind or kind == "text"):
+                self._console.print()
+            self._console.print(what)
         self._last_kind = kind
 
 
@@ -145,7 +149,7 @@ async def open_live_view(console: Console, *, thoughts: bool) -> AsyncIterator[L
             finally:
                 painting.cancel_scope.cancel()
                 view.stop()
-                live.update(Text(), refresh=True)
+                live.update(Group(), refresh=True)
 
 
 async def _keep_painting(view: LiveTurnView) -> None:

@@ -18,9 +18,9 @@ from client.llm.protocol import TextDelta, ThoughtDelta
 
 
 class PlainTurnView:
-    """Shows the events of one turn line by line, without any control sequence."""
+    """Shows the events of one turn without any control sequence; no answer where there is no stream for it."""
 
-    def __init__(self, answers: TextIO, notes: TextIO) -> None:
+    def __init__(self, answers: TextIO | None, notes: TextIO) -> None:
         self._answers = answers
         self._notes = notes
         self._cleaner = TextCleaner()
@@ -53,7 +53,7 @@ class PlainTurnView:
                 assert_never(event)
 
     def _write(self, text: str) -> None:
-        if text:
+        if text and self._answers:
             self._answers.write(text)
             self._answers.flush()
             self._wrote_answer = True

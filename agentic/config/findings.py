@@ -1,27 +1,27 @@
 """What is wrong with a configuration, collected and told as one error."""
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
 KeyPath = tuple[str | int, ...]
 """The way to a value: keys of mappings, positions in lists."""
 
+_MAX_SHOWN = 80
+
 
 class ConfigError(Exception):
-    """The configuration can't be used. The text is for the operator: a line per finding, no secrets."""
+    """The configuration can't be used. The text is the operator's: a line a finding, no secrets."""
 
-    def __init__(self, findings: Sequence[str]) -> None:
+    def __init__(self, *findings: str) -> None:
         super().__init__("\n".join(findings))
-        self.findings = tuple(findings)
+        self.findings = findings
 
 
 def printable(text: str) -> str:
     """`text` with control and other invisible characters escaped, safe to show in a terminal."""
     return "".join(
-        character
-        if character.isprintable()
-        else character.encode("unicode_escape", "backslashreplace").decode("ascii")
+        character if character.isprintable() else character.encode("unicode_escape").decode()
         for character in text
     )
 
@@ -33,7 +33,7 @@ def dotted(path: KeyPath) -> str:
         if isinstance(part, int):
             text += f"[{part}]"
         else:
-            text += f".{printable(part)}" if text else printable(part)
+            text += "." * bool(text) + printable(part[:_MAX_SHOWN])
     return text
 
 
@@ -43,14 +43,14 @@ class Findings:
 
     file: Path | None
     lines: Mapping[KeyPath, int]
-    variables: Mapping[KeyPath, str]
-    """Paths that were set by the environment → the name of the variable."""
-    errors: dict[tuple[KeyPath, str], str] = field(default_factory=dict[tuple[KeyPath, str], str])
+    variables: dict[KeyPath, str] = field(default_factory=dict[KeyPath, str])
+    """Paths that the environment set → the name of the variable."""
+    errors: dict[KeyPath, str] = field(default_factory=dict[KeyPath, str])
     warnings: list[str] = field(default_factory=list[str])
 
     def add_error(self, path: KeyPath, text: str) -> None:
-        """Note what makes the configuration unusable."""
-        self.errors.setdefault((path, text), self._locate(path, text))
+        """Note what makes the configuration unusable. The first finding about a value counts."""
+        self.errors.setdefault(path, self._locate(path, text))
 
     def add_warning(self, path: KeyPath, text: str) -> None:
         """Note what can be lived with."""
@@ -63,28 +63,34 @@ class Findings:
             ConfigError: There are.
         """
         if self.errors:
-            raise ConfigError(list(self.errors.values()))
+            raise ConfigError(*self.errors.values())
+
+    def find_variable(self, path: KeyPath) -> str | None:
+        """The variable that set this value, by itself or with what it is a part of."""
+        return next(
+            (self.variables[each] for each in _prefixes(path) if each in self.variables), None
+        )
 
     def _locate(self, path: KeyPath, text: str) -> str:
-        for length in range(len(path), 0, -1):
-            if (variable := self.variables.get(path[:length])) is not None:
-                return f"{printable(variable)}: {dotted(path)}: {text}"
+        if (variable := self.find_variable(path)) is not None:
+            return f"{printable(variable)}: {dotted(path)}: {text}"
         place = "defaults" if self.file is None else printable(str(self.file))
-        for length in range(len(path), 0, -1):
-            if (line := self.lines.get(path[:length])) is not None:
-                place = f"{place}:{line}"
-                break
-        return f"{place}: {dotted(path)}: {text}"
+        line = next((self.lines[each] for each in _prefixes(path) if each in self.lines), None)
+        return f"{place}{'' if line is None else f':{line}'}: {dotted(path)}: {text}"
 
 
 def find_nearest(word: str, known: Iterable[str]) -> str | None:
     """The known word that was probably meant."""
-    from difflib import get_close_matches  # noqa: PLC0415 - needed only when something is wrong
+    from difflib import get_close_matches  # needed only when something is wrong
 
     by_folded = {_fold(each): each for each in known}
-    nearest = get_close_matches(_fold(word), by_folded, n=1)
+    nearest = get_close_matches(_fold(word[:_MAX_SHOWN]), by_folded, n=1)
     return by_folded[nearest[0]] if nearest else None
 
 
 def _fold(word: str) -> str:
     return word.lower().replace("-", "_")
+
+
+def _prefixes(path: KeyPath) -> Iterable[KeyPath]:
+    return (path[:length] for length in range(len(path), 0, -1))

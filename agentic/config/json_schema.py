@@ -57,13 +57,14 @@ def _cut(text: str) -> str:
     return text if len(text) <= _SHOWN_CHARACTERS else f"{text[:_SHOWN_CHARACTERS]}…"
 
 
-def _describe_types(types: str | list[str]) -> str:
+def describe_type(types: str | list[str]) -> str:
+    """What `type` of a schema asks for, such as `a string or null`."""
     names = [types] if isinstance(types, str) else types
-    return f"must be {' or '.join(_TYPE_NAMES[name] for name in names)}"
+    return " or ".join(_TYPE_NAMES[name] for name in names)
 
 
 _DESCRIPTIONS: Mapping[str, Callable[[Any], str]] = {
-    "type": _describe_types,
+    "type": lambda types: f"must be {describe_type(types)}",
     "enum": lambda values: f"must be one of {', '.join(json.dumps(value) for value in values)}",
     "minimum": lambda limit: f"must be at least {limit}",
     "maximum": lambda limit: f"must be at most {limit}",

@@ -5,28 +5,36 @@ from collections.abc import Collection, Mapping
 from pathlib import Path
 from types import MappingProxyType
 
-from agentic.config import trust
-from agentic.config.findings import ConfigError, Findings, printable
+from agentic.config.findings import ConfigError, Findings, KeyPath, printable
 from agentic.config.locations import (
     FoundFile,
     config_directory,
     decode_text,
+    find_current_folder,
     find_file,
     find_home,
-    read_bytes,
+    read_file,
 )
 from agentic.config.models import Config
 from agentic.config.overrides import apply_overrides
 from agentic.config.parse import parse_config
 from agentic.config.sift import Sieve
-from agentic.config.variables import Expansion, named_variables
-from agentic.config.yaml_text import Tree, YamlDocument, YamlTextError, parse_yaml
+from agentic.config.trust import find_risks
+from agentic.config.variables import Expansion, find_variables
+from agentic.config.yaml_text import Tree, YamlTextError, parse_yaml
 
-_ALWAYS = frozenset({"owner", "data_directory"})
 _OUR_SERVERS: Mapping[str, dict[str, Tree]] = {
-    "conversations": {"command": "agentic", "args": ["serve", "conversations"]},
+    "conversations": {
+        "command": "agentic",
+        "args": ["serve", "conversations"],
+        "offer_to_model": False,
+    },
     "tools": {"command": "agentic", "args": ["serve", "tools"]},
 }
+_IN_DATA_DIRECTORY = (
+    ("conversations", "directory", "conversations"),
+    ("access", "tokens_file", "tokens.json"),
+)
 
 
 def load_config(
@@ -35,53 +43,111 @@ def load_config(
     cwd: Path | None = None,
     sections: Collection[str] | None = None,
 ) -> Config:
-    """Read the configuration that a program started with `environ` in `cwd` is to use.
+    """Read the configuration for a program that was started with `environ` in `cwd`.
 
-    The file is `MCP_CONFIG_PATH`, else `./mcp.yml`, else `~/.config/agentic/mcp.yml`, else nothing but defaults.
-    `AGENTIC_…` variables win over it. What can be lived with stands in `Config.warnings`.
+    The file is `MCP_CONFIG_PATH`, else `./mcp.yml`, else `~/.config/agentic/mcp.yml`, else there is
+    none and defaults hold. `AGENTIC_…` variables win over it. What can be lived with stands in
+    `Config.warnings`.
 
-    Our own servers are always there: an entry under `servers:` changes ours of the same name
-    (`conversations: {timeout: 5}`), `enabled: false` leaves it out. The tools of `conversations` are offered
-    to the model only where its entry says so, since some of them delete.
+    Our own servers are there in any case: an entry under `servers:` by the name of one changes it
+    (`conversations: {timeout: 5}`), and `enabled: false` leaves it out. The tools of
+    `conversations` are offered to the model only where the entry says so, since some delete.
 
-    A credential whose variable is not set (a header or the token of a tool, a header or an environment variable
-    of a server, the bot's token) is left out and named in the entry's `missing_variables`; an unset variable
-    anywhere else is an error.
+    A credential whose variable is not set (a tool's `token` or header, a server's header or
+    variable, the bot's token) is left out, and its tool or server says so in `missing_variables`.
+    Anywhere else an unset variable is an error.
 
     Args:
         environ: The process's environment; nothing else is read.
-        cwd: The current folder, if it is another than the process's.
-        sections: Top-level sections this program uses, when it has no business with the others: those keep
-            their defaults, and neither their mistakes nor their variables matter.
+        cwd: The current folder, if it is not the process's.
+        sections: The only top-level sections this program uses. The others keep their defaults, and
+            neither their mistakes nor their variables matter.
 
     Raises:
-        ConfigError: The configuration can't be used; says everything that is wrong with it.
+        ConfigError: The configuration can't be used; names everything that was found wrong.
     """
     home = find_home(environ)
-    cwd = _current_folder() if cwd is None else cwd.absolute()
+    cwd = find_current_folder() if cwd is None else cwd.absolute()
     found = find_file(environ, cwd, home)
-    data = b"" if found is None else read_bytes(found.path)
-    document = _read_document(data, found)
-    findings = Findings(None if found is None else found.path, document.lines)
+    data = b"" if found is None else read_file(found.path)
+    file_tree, lines = _parse_file(found, data)
+    findings = Findings(None if found is None else found.path, lines)
 
-    tree = _select(_top_mapping(document, findings), sections)
-    tree = apply_overrides(_add_our_servers(tree, sections), environ, findings)
-    tree = _select(tree, sections)
-    written = tree
+    tree = _select(file_tree, sections)
+    tree = _add_our_servers(apply_overrides(tree, environ, findings, sections))
     expansion = Expansion(environ, findings)
-    expanded = expansion.expand(tree)
-    folder = cwd if found is None else found.path.parent
-    sifted = Sieve(findings, folder, cwd, home).sift(expanded)
-    config = parse_config(sifted, expansion.missing, findings, home)
+    sieve = Sieve(findings, cwd if found is None else found.path.parent, cwd, home)
+    sifted = sieve.sift_mapping(expansion.expand_mapping(tree))
+    completed = _add_directories(sifted, home)
+    config = parse_config(completed, expansion.missing, findings)
+
+    found_by_itself = found is not None and found.by_itself
     return config.model_copy(
         update={
             "path": findings.file,
-            "found_by_itself": found is not None and found.by_itself,
+            "found_by_itself": found_by_itself,
             "sha256": hashlib.sha256(data).hexdigest(),
-            "risks": trust.find_risks(config, written, findings) if found and found.by_itself else (),
+            "risks": find_risks(config, tree, findings) if found_by_itself else (),
             "warnings": findings.warnings,
             "config_directory": config_directory(home),
-            "section_variables": _variables_by_section(document.tree),
+            "section_variables": {name: find_variables(part) for name, part in file_tree.items()},
             "environment": MappingProxyType(dict(environ)),
         }
     )
+
+
+def _parse_file(
+    found: FoundFile | None, data: bytes
+) -> tuple[dict[str, Tree], Mapping[KeyPath, int]]:
+    """The sections and the lines they stand on; an empty file has none.
+
+    Raises:
+        ConfigError: It is no YAML, or something else than sections.
+    """
+    if found is None:
+        return {}, {}
+    shown = printable(str(found.path))
+    try:
+        document = parse_yaml(decode_text(data, found.path))
+    except YamlTextError as error:
+        raise ConfigError(f"{shown}: {error}") from None
+    match document.tree:
+        case dict() as tree:
+            return tree, document.lines
+        case None:
+            return {}, {}
+        case _:
+            raise ConfigError(f"{shown}: should hold sections, such as `servers:` and `tools:`")
+
+
+def _select(tree: dict[str, Tree], sections: Collection[str] | None) -> dict[str, Tree]:
+    return {name: part for name, part in tree.items() if sections is None or name in sections}
+
+
+def _add_our_servers(tree: dict[str, Tree]) -> dict[str, Tree]:
+    servers = tree.get("servers")
+    if servers is None:
+        servers = {}
+    if not isinstance(servers, dict):
+        return tree
+    completed: dict[str, Tree] = {**_OUR_SERVERS, **servers}
+    for name, ours in _OUR_SERVERS.items():
+        entry = completed[name]
+        if entry is None:
+            completed[name] = ours
+        elif isinstance(entry, dict):
+            has_way = entry.get("command") is not None or entry.get("url") is not None
+            kept = ("offer_to_model",) if has_way else tuple(ours)
+            completed[name] = {key: ours[key] for key in kept if key in ours} | entry
+    return {**tree, "servers": completed}
+
+
+def _add_directories(tree: dict[str, Tree], home: Path) -> dict[str, Tree]:
+    """What lies below the data directory unless it is told otherwise."""
+    data = tree.get("data_directory", str(home / ".local" / "share" / "agentic"))
+    completed = {**tree, "data_directory": data}
+    for section, key, name in _IN_DATA_DIRECTORY:
+        part = tree.get(section, {})
+        if isinstance(part, dict) and isinstance(data, str):
+            completed[section] = {key: str(Path(data) / name), **part}
+    return completed

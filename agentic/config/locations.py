@@ -1,11 +1,13 @@
 """Where the configuration and our files are.
 
-The places are the same for every program that starts ours, so the terminal, the bot and a desktop client
-meet the same conversations: XDG_* variables, which differ between a shell and a sandboxed editor, have no say.
+The places are the same for every program that starts ours, so that the terminal, the bot and a
+desktop client meet the same conversations. XDG_* variables have no say: they differ between a shell
+and a sandboxed editor.
 """
 
 import os
 import pwd
+import stat
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -13,7 +15,6 @@ from pathlib import Path
 from agentic.config.findings import ConfigError, printable
 
 CONFIG_PATH_VARIABLE = "MCP_CONFIG_PATH"
-FILE_NAME = "mcp.yml"
 MAX_FILE_BYTES = 1_000_000
 
 
@@ -38,8 +39,20 @@ def find_home(environ: Mapping[str, str]) -> Path:
         except KeyError:
             home = ""
     if not home.startswith("/"):
-        raise ConfigError(["HOME: is not set: set it to the folder that holds your files"])
+        raise ConfigError("HOME: is not set: set it to the folder that holds your files")
     return Path(home)
+
+
+def find_current_folder() -> Path:
+    """The folder the process was started in.
+
+    Raises:
+        ConfigError: It was removed meanwhile.
+    """
+    try:
+        return Path.cwd()
+    except OSError:
+        raise ConfigError("the current folder is gone: change to another") from None
 
 
 def expand_home(text: str, home: Path) -> Path:
@@ -57,6 +70,11 @@ def expand_home(text: str, home: Path) -> Path:
     return home / text[2:]
 
 
+def config_directory(home: Path) -> Path:
+    """Where settings, saved keys and the list of trusted files are kept."""
+    return home / ".config" / "agentic"
+
+
 def find_file(environ: Mapping[str, str], cwd: Path, home: Path) -> FoundFile | None:
     """`MCP_CONFIG_PATH`, else `./mcp.yml`, else `~/.config/agentic/mcp.yml`, else nothing.
 
@@ -66,28 +84,21 @@ def find_file(environ: Mapping[str, str], cwd: Path, home: Path) -> FoundFile | 
     if named := environ.get(CONFIG_PATH_VARIABLE, ""):
         try:
             path = cwd / expand_home(named, home)
-        except ValueError as error:
-            raise ConfigError([f"{CONFIG_PATH_VARIABLE}: {error}"]) from None
-        if not os.path.lexists(path):
+            path.stat()
+        except (OSError, ValueError) as error:
+            reason = error.strerror if isinstance(error, OSError) else error
             raise ConfigError(
-                [
-                    f"{CONFIG_PATH_VARIABLE}: there is no file {printable(str(path))}: correct or unset it"
-                ]
-            )
+                f"{CONFIG_PATH_VARIABLE}: {printable(named)}: {reason}: correct it, or unset it"
+            ) from None
         return FoundFile(path)
-    own = config_directory(home) / FILE_NAME
-    here = cwd / FILE_NAME
+    own = config_directory(home) / "mcp.yml"
+    here = cwd / "mcp.yml"
     if os.path.lexists(here):
         return FoundFile(here, by_itself=here != own)
     return FoundFile(own) if os.path.lexists(own) else None
 
 
-def config_directory(home: Path) -> Path:
-    """Where our own settings, keys and trust are kept."""
-    return home / ".config" / "agentic"
-
-
-def read_bytes(path: Path) -> bytes:
+def read_file(path: Path) -> bytes:
     """The content of a configuration file.
 
     Raises:
@@ -95,21 +106,18 @@ def read_bytes(path: Path) -> bytes:
     """
     shown = printable(str(path))
     try:
-        if path.is_dir():
-            raise ConfigError(
-                [
-                    f"{shown}: is a folder, should be a file (Docker makes one when what it should mount is missing)"
-                ]
-            )
-        if not path.is_file():
-            raise ConfigError([f"{shown}: is not a file, or a link to nothing"])
+        mode = path.stat().st_mode
+        if stat.S_ISDIR(mode):
+            hint = "Docker makes a folder where a file to be mounted is missing"
+            raise ConfigError(f"{shown}: is a folder, should be a file ({hint})")
+        if not stat.S_ISREG(mode):
+            raise ConfigError(f"{shown}: is a device or a pipe, should be a file")
         with path.open("rb") as file:
             data = file.read(MAX_FILE_BYTES + 1)
-    except (OSError, ValueError) as error:
-        reason = error.strerror if isinstance(error, OSError) else "not a possible path"
-        raise ConfigError([f"{shown}: can't be read: {reason}"]) from None
+    except OSError as error:
+        raise ConfigError(f"{shown}: can't be read: {error.strerror}") from None
     if len(data) > MAX_FILE_BYTES:
-        raise ConfigError([f"{shown}: is larger than {MAX_FILE_BYTES:,} bytes"])
+        raise ConfigError(f"{shown}: is larger than {MAX_FILE_BYTES:,} bytes")
     return data
 
 
@@ -124,5 +132,5 @@ def decode_text(data: bytes, path: Path) -> str:
     except UnicodeDecodeError as error:
         line = data.count(b"\n", 0, error.start) + 1
         raise ConfigError(
-            [f"{printable(str(path))}:{line}: is not UTF-8: save the file in that encoding"]
+            f"{printable(str(path))}:{line}: is not UTF-8: save the file in that encoding"
         ) from None

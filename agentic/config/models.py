@@ -8,13 +8,29 @@ from urllib.parse import urlsplit
 
 from pydantic import BaseModel, ConfigDict, Field, SecretStr, field_validator, model_validator
 
+from agentic.config.rules import (
+    Headers,
+    Key,
+    Owner,
+    Seconds,
+    ServerName,
+    TelegramId,
+    Url,
+    VariableName,
+)
 from agentic.config.tool_parameters import ParameterConfig, check_parameters
 
 
 class Frozen(BaseModel):
     """Read once, never changed. Unknown keys are kept out (and warned about by the loader)."""
 
-    model_config = ConfigDict(frozen=True, extra="ignore")
+    model_config = ConfigDict(
+        frozen=True,
+        extra="ignore",
+        coerce_numbers_to_str=True,
+        allow_inf_nan=False,
+        hide_input_in_errors=True,
+    )
 
 
 class ToolFilter(Frozen):
@@ -28,14 +44,14 @@ class ServerConfig(Frozen):
     """One MCP server the assistant connects to: a command (stdio) or a URL (streamable HTTP)."""
 
     command: str | None = None
-    args: list[str] = Field(default_factory=list)
-    env: dict[str, SecretStr] = Field(default_factory=dict)
+    args: list[str] = Field(default_factory=list, repr=False)
+    env: dict[VariableName, SecretStr] = Field(default_factory=dict)
     cwd: Path | None = None
-    url: str | None = None
-    headers: dict[str, SecretStr] = Field(default_factory=dict)
+    url: Url | None = Field(default=None, repr=False)
+    headers: Headers = Field(default_factory=dict)
     tools: ToolFilter = Field(default_factory=ToolFilter)
     offer_to_model: bool | list[str] = True
-    timeout_seconds: float = Field(default=60.0, gt=0, alias="timeout", description="Of one call.")
+    timeout_seconds: Seconds = Field(default=60.0, alias="timeout", description="Of one call.")
     ours: bool | None = None
     """Whether this is a server of this project, told for which owner a call acts.
 
@@ -43,6 +59,14 @@ class ServerConfig(Frozen):
     names.
     """
     enabled: bool = True
+    missing_variables: tuple[str, ...] = Field(default=(), exclude=True)
+    """Variables that its headers and environment name and that are not set; those are left out."""
+
+    @model_validator(mode="after")
+    def _check_way(self) -> Self:
+        if (self.command is None) == (self.url is None):
+            raise ValueError("should have either a command (stdio) or a url (HTTP)")
+        return self
 
 
 class ToolConfig(Frozen):
@@ -64,6 +88,8 @@ class ToolConfig(Frozen):
     `requires_auth` is met by it, by a user in `url`, or by a header or query parameter whose name
     says that it is a credential (`Authorization`, `X-API-Key`); else the tool is unavailable.
     """
+    missing_variables: tuple[str, ...] = Field(default=(), exclude=True)
+    """Variables that `token` and `headers` name and that are not set; those are left out."""
     read_only: bool = False
     max_response_bytes: int = Field(default=524_288, gt=0, le=16_777_216)
     """After decompression. Clients take 1 MiB per result, which holds the answer and its text."""
@@ -121,16 +147,16 @@ class ModelConfig(Frozen):
 
     provider: Literal["anthropic", "openai", "ollama", "scripted"]
     model: str | None = None
-    base_url: str | None = None
-    api_key: SecretStr | None = None
+    base_url: Url | None = Field(default=None, repr=False)
+    api_key: Key | None = None
     """Absent: the provider's usual variable, then the keys file."""
     max_output_tokens: int = Field(default=4_096, gt=0)
     context_tokens: int | None = Field(default=None, gt=0)
     """The model's window; absent: what is known of the model, else a careful default."""
     temperature: float | None = None
     price: Price | None = None
-    timeout_seconds: float = Field(
-        default=120.0, gt=0, alias="timeout", description="Without any news from the model."
+    timeout_seconds: Seconds = Field(
+        default=120.0, alias="timeout", description="Without any news from the model."
     )
     script: Path | None = None
     """For `scripted`: a YAML file of replies."""
@@ -160,11 +186,11 @@ class AccessConfig(Frozen):
 class BotConfig(Frozen):
     """The Telegram bot."""
 
-    token: SecretStr | None = None
+    token: Key | None = None
     """Absent: TELEGRAM_BOT_TOKEN."""
-    people: dict[str, str] = Field(default_factory=dict)
+    people: dict[TelegramId, Owner] = Field(default_factory=dict)
     """Telegram user ids (digits, as text) → owners. Empty: nobody may talk."""
-    base_url: str = "https://api.telegram.org"
+    base_url: Url = "https://api.telegram.org"
     poll_timeout_seconds: int = Field(default=30, ge=0, le=50)
 
 
@@ -172,10 +198,10 @@ class LimitsConfig(Frozen):
     """What one turn may take. Reaching one ends the turn with a sentence that names it."""
 
     max_steps: int = Field(default=16, gt=0)
-    turn_timeout_seconds: float = Field(default=300.0, gt=0)
+    turn_timeout_seconds: Seconds = 300.0
     max_turn_tokens: int = Field(default=400_000, gt=0)
     max_turn_cost: float | None = Field(default=None, gt=0)
-    tool_timeout_seconds: float = Field(default=60.0, gt=0)
+    tool_timeout_seconds: Seconds = 60.0
     max_tool_result_characters: int = Field(default=50_000, gt=0)
     history_messages: int = Field(default=200, gt=0)
 
@@ -188,17 +214,14 @@ class AgentConfig(Frozen):
 
 
 class Config(Frozen):
-    """All of `mcp.yml`, with the environment applied; every path absolute."""
+    """All of `mcp.yml`, with the environment applied; every path absolute.
 
-    path: Path | None = None
-    """The file that was read, None for defaults."""
-    found_by_itself: bool = False
-    """`./mcp.yml` was found in the current folder and not named by anybody: it needs trust."""
-    warnings: list[str] = Field(default_factory=list)
-    owner: str = "owner"
+    The fields that are excluded from dumps are what the loader found out; no file can set them.
+    """
+
+    owner: Owner = "owner"
     data_directory: Path = Path("~/.local/share/agentic")
-    config_directory: Path = Path("~/.config/agentic")
-    servers: dict[str, ServerConfig] = Field(default_factory=dict)
+    servers: dict[ServerName, ServerConfig] = Field(default_factory=dict)
     tools: dict[str, ToolConfig] = Field(default_factory=dict)
     models: ModelsConfig = Field(default_factory=ModelsConfig)
     conversations: ConversationsConfig = Field(default_factory=ConversationsConfig)
@@ -206,7 +229,18 @@ class Config(Frozen):
     bot: BotConfig = Field(default_factory=BotConfig)
     limits: LimitsConfig = Field(default_factory=LimitsConfig)
     agents: dict[str, AgentConfig] = Field(default_factory=dict)
-    section_variables: Mapping[str, frozenset[str]] = Field(default_factory=dict)
+
+    path: Path | None = Field(default=None, exclude=True)
+    """The file that was read, None for defaults."""
+    found_by_itself: bool = Field(default=False, exclude=True)
+    """`./mcp.yml` was found in the current folder and not named by anybody: it may need trust."""
+    sha256: str = Field(default="", exclude=True)
+    """Of the file's content, as it was read."""
+    risks: tuple[str, ...] = Field(default=(), exclude=True)
+    """What a file found by itself would do that needs trust, in words."""
+    warnings: list[str] = Field(default_factory=list, exclude=True)
+    config_directory: Path = Field(default=Path("~/.config/agentic"), exclude=True)
+    section_variables: Mapping[str, frozenset[str]] = Field(default_factory=dict, exclude=True)
     """Top-level section (`tools`, `conversations`, …) → names of the variables it expands."""
-    environment: Mapping[str, str] = Field(default_factory=dict, repr=False)
+    environment: Mapping[str, str] = Field(default_factory=dict, exclude=True, repr=False)
     """The variables the process was started with; the only place that holds them."""

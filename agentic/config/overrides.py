@@ -1,118 +1,99 @@
 """`AGENTIC_…` variables over the values of `mcp.yml`.
 
-The name is the path joined by `__`, in any case, `_` also for `-` and `.`. Text, numbers and true/false are taken as
-they are; lists and mappings are YAML or JSON. An empty variable counts as unset. What stands in a variable is not
-searched for `${…}`.
+The name is the path joined by `__`, in any case, with `_` for whatever is no letter or digit. Text,
+numbers and true/false are taken as they are; lists and mappings are YAML or JSON. An empty variable
+counts as unset. What stands in a variable is not searched for `${…}`.
 """
 
-from collections.abc import Mapping
-from dataclasses import dataclass
-from pathlib import Path
-from typing import Literal, get_origin
+from collections.abc import Collection, Mapping
 
-from pydantic import SecretStr
-
-from agentic.config.findings import Findings, KeyPath, dotted, find_nearest
+from agentic.config.findings import Findings, KeyPath, find_nearest, printable
 from agentic.config.shape import ROOT, Shape
 from agentic.config.yaml_text import Tree, YamlTextError, parse_yaml
 
 PREFIX = "AGENTIC_"
-_AS_WRITTEN = (str, SecretStr, Path, bool, int, float)
-_WAYS_TO_A_SERVER = {"url": ("command", "args", "env", "cwd"), "command": ("url", "headers")}
+_REPLACES = {"url": ("command", "args", "env", "cwd"), "command": ("url", "headers")}
 
 
 class _UnknownNameError(Exception):
-    """No value goes by this name; holds the whole name that was probably meant, if any."""
-
-    def __init__(self, meant: str | None) -> None:
-        super().__init__(meant)
-        self.meant = meant
-
-
-@dataclass(frozen=True, slots=True)
-class _Override:
-    variable: str
-    path: KeyPath
-    value: Tree
+    """No value goes by this name; the text is the whole name that was probably meant."""
 
 
 def apply_overrides(
-    tree: dict[str, Tree], environ: Mapping[str, str], findings: Findings
+    tree: dict[str, Tree],
+    environ: Mapping[str, str],
+    findings: Findings,
+    sections: Collection[str] | None,
 ) -> dict[str, Tree]:
-    """`tree` with the environment's values in it; which path came from which variable goes to `findings`."""
+    """`tree` with the environment's values in it; `findings` learns which variable set what."""
     names = [name for name, text in environ.items() if name.startswith(PREFIX) and text]
     for name in sorted(names, key=lambda name: (name.count("__"), name)):
-        override = _read_override(name, environ[name], tree, findings)
-        if override is None:
+        try:
+            path, shape = _find_path(name.removeprefix(PREFIX).split("__"), tree)
+        except _UnknownNameError as error:
+            hint = f"; did you mean {error}?" if str(error) else ""
+            findings.warnings.append(f"{printable(name)}: names nothing in mcp.yml{hint}")
             continue
-        if (other := findings.variables.get(override.path)) is not None:
-            findings.add_warning(override.path, f"is set by {name} as well, which wins over {other}")
-        findings.variables[override.path] = name
-        tree = _put(tree, override.path, override.value)
-        match override.path:
-            case ("servers", str(server), "url" | "command" as way):
-                tree = _keep_one_way(tree, server, way, findings)
-            case _:
-                pass
+        if sections is None or path[0] in sections:
+            if path in findings.variables:
+                findings.add_warning(path, f"is set by {printable(name)}, too, which wins")
+            findings.variables[path] = name
+            value = _parse_value(environ[name], shape, path, findings)
+            tree = _put(_make_way(tree, path, findings), path, value)
     return tree
 
 
-def _read_override(
-    name: str, text: str, tree: dict[str, Tree], findings: Findings
-) -> _Override | None:
-    try:
-        path, shape = _find_path(name, tree)
-    except _UnknownNameError as error:
-        meant = f": did you mean {error.meant}?" if error.meant else ""
-        findings.add_note(f"{name}: names nothing in mcp.yml{meant}")
-        return None
-    if shape.kind in _AS_WRITTEN or get_origin(shape.kind) is Literal:
-        return _Override(name, path, text)
-    try:
-        return _Override(name, path, parse_yaml(text).tree)
-    except YamlTextError as error:
-        findings.variables[path] = name
-        findings.add_error(path, f"{error} (should be {shape.describe()}, in YAML or JSON)")
-        return None
-
-
-def _find_path(name: str, tree: dict[str, Tree]) -> tuple[KeyPath, Shape]:
-    """The value that a variable names: a known one, one of the file's, or a new one below a mapping."""
-    shape, node, path = ROOT, tree, ()
-    words = name.removeprefix(PREFIX).split("__")
+def _find_path(words: list[str], tree: Tree) -> tuple[KeyPath, Shape]:
+    """The value that words name: a known one, one of the file's, or a new one below a mapping."""
+    path: KeyPath = ()
+    shape, node = ROOT, tree
     while words:
         key, used = _match(words, shape, node)
-        child = None if key is None else shape.child(key)
-        if key is None or child is None:
-            raise _UnknownNameError(_guess(words[0], path, shape))
-        below = node.get(key) if isinstance(node, dict) else None
-        shape, node, path, words = child, below, (*path, key), words[used:]
+        child = shape.child(key)
+        if child is None or not key:
+            nearest = find_nearest(words[0], shape.names)
+            meant = (*path, nearest) if nearest else ()
+            raise _UnknownNameError(
+                PREFIX * bool(meant) + "__".join(_spell(part) for part in meant)
+            )
+        path, shape, words = (*path, key), child, words[used:]
+        node = node.get(key) if isinstance(node, dict) else None
     return path, shape
 
 
-def _match(words: list[str], shape: Shape, node: Tree) -> tuple[str | None, int]:
-    """The key that the first words name, and how many of them (a name in the file may hold `__` itself)."""
-    known = {_spell(key): key for key in shape.names}
-    if (key := known.get(_spell(words[0]))) is not None:
-        return key, 1
-    if shape.others is None or not words[0]:
-        return None, 0
-    present = {_spell(key): key for key in node} if isinstance(node, dict) else {}
+def _match(words: list[str], shape: Shape, node: Tree) -> tuple[str, int]:
+    """The key that the first words name, and how many they are (names may hold `__` themselves)."""
+    known = {_spell(key): key for key in (*(node if isinstance(node, dict) else ()), *shape.names)}
     for used in range(len(words), 0, -1):
-        if (key := present.get(_spell("__".join(words[:used])))) is not None:
+        if (key := known.get(_spell("__".join(words[:used])))) is not None:
             return key, used
     return (words[0] if shape.keeps_case else words[0].lower()), 1
 
 
-def _guess(word: str, path: KeyPath, shape: Shape) -> str | None:
-    nearest = find_nearest(word, shape.names)
-    if nearest is None:
+def _spell(key: str | int) -> str:
+    return "".join(letter if letter.isalnum() else "_" for letter in str(key)).upper()
+
+
+def _parse_value(text: str, shape: Shape, path: KeyPath, findings: Findings) -> Tree:
+    if shape.is_plain:
+        return text
+    try:
+        return parse_yaml(text).tree
+    except YamlTextError as error:
+        findings.add_error(path, f"{error}; should be {shape.describe()}, as YAML or JSON")
         return None
-    return PREFIX + "__".join(_spell(str(part)).upper() for part in (*path, nearest))
 
 
-def _spell(key: str) -> str:
-    return "".join(character if character.isalnum() else "_" for character in key.lower())
+def _make_way(tree: dict[str, Tree], path: KeyPath, findings: Findings) -> dict[str, Tree]:
+    """A server's `url` replaces the `command` of the file, and the other way round."""
+    match path:
+        case ("servers", str(server), "url" | "command" as way):
+            for key in _REPLACES[way]:
+                if not any(each[:3] == ("servers", server, key) for each in findings.variables):
+                    tree = _put(tree, ("servers", server, key), None)
+        case _:
+            pass
+    return tree
 
 
 def _put(tree: dict[str, Tree], path: KeyPath, value: Tree) -> dict[str, Tree]:
@@ -125,20 +106,3 @@ def _put(tree: dict[str, Tree], path: KeyPath, value: Tree) -> dict[str, Tree]:
     if not isinstance(below, dict):
         return tree  # what stands there is wrong, and will be told so
     return {**tree, str(key): _put(below, tuple(rest), value)}
-
-
-def _keep_one_way(
-    tree: dict[str, Tree], server: str, way: str, findings: Findings
-) -> dict[str, Tree]:
-    """A `url` from the environment replaces the file's `command`, and the other way round."""
-    servers = tree["servers"]
-    entry = servers.get(server) if isinstance(servers, dict) else None
-    if not isinstance(servers, dict) or not isinstance(entry, dict):
-        return tree
-    replaced = {
-        key
-        for key in _WAYS_TO_A_SERVER[way]
-        if not any(path[:3] == ("servers", server, key) for path in findings.variables)
-    }
-    kept = {key: value for key, value in entry.items() if key not in replaced}
-    return {**tree, "servers": {**servers, server: kept}}

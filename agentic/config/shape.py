@@ -1,16 +1,17 @@
 """What may stand where in `mcp.yml`, read off the models."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass, field
+from functools import cache
 from pathlib import Path
 from types import NoneType, UnionType
-from typing import Any, Literal, Union, get_args, get_origin
+from typing import Literal, Union, get_args, get_origin
 
-from pydantic import BaseModel, SecretStr
+from pydantic import BaseModel, JsonValue, SecretStr
 from pydantic.fields import FieldInfo
 
-from agentic.config.findings import KeyPath
 from agentic.config.models import Config, ModelConfig, ModelsConfig
+from agentic.config.rules import VariableName
 
 _PLAIN: Mapping[object, str] = {
     str: "text",
@@ -29,50 +30,79 @@ class Shape:
 
     kind: object
     """The type, without `| None` and annotations."""
-    field: FieldInfo | None = None
+    info: FieldInfo | None = None
     names: Mapping[str, FieldInfo] = field(default_factory=dict[str, FieldInfo])
     """The keys it knows."""
     others: object = None
     """The type of values under keys of the user's own choice; None: there are none."""
+    keeps_case: bool = False
+    """Whether those keys are names of environment variables."""
+
+    def child(self, key: str) -> "Shape | None":
+        """What may stand below `key`; None: nothing is known by that name."""
+        if (info := self.names.get(key)) is not None:
+            return _create_shape(info.annotation, info)
+        return None if self.others is None else _create_shape(self.others)
 
     @property
     def holds_mapping(self) -> bool:
         """Whether a mapping belongs here."""
         return bool(self.names) or self.others is not None
 
-    def child(self, key: str) -> "Shape | None":
-        """What may stand below `key`; None: nothing is known by that name."""
-        if (known := self.names.get(key)) is not None:
-            return _shape_of(known.annotation, known)
-        return None if self.others is None else _shape_of(self.others)
+    @property
+    def is_plain(self) -> bool:
+        """Whether a value is a single word: no list, no mapping, not open."""
+        return self.kind in _PLAIN or get_origin(self.kind) is Literal
+
+    @property
+    def is_number(self) -> bool:
+        """Whether a number belongs here."""
+        return self.kind is int or self.kind is float
+
+    @property
+    def is_path(self) -> bool:
+        """Whether a path belongs here."""
+        return self.kind is Path
+
+    @property
+    def takes_null(self) -> bool:
+        """Whether an empty value is a value."""
+        return self.kind is JsonValue
 
     def describe(self) -> str:
         """What would be right here, in words."""
-        return _describe(self.kind) + _describe_bounds(self.field)
+        constraints = self.info.metadata if self.info is not None else ()
+        limits = [
+            f"{word} {limit:,}"
+            for constraint in constraints
+            for name, word in _BOUNDS
+            if (limit := getattr(constraint, name, None)) is not None
+        ]
+        return " ".join([_describe(self.kind), " and ".join(limits)]).strip()
 
 
-def shape_at(path: KeyPath) -> Shape | None:
-    """What may stand at a path of `mcp.yml`."""
-    shape: Shape | None = ROOT
-    for part in path:
-        shape = shape.child(part) if shape is not None and isinstance(part, str) else None
-    return shape
+@cache
+def _get_names(model: type[BaseModel]) -> Mapping[str, FieldInfo]:
+    """Keys of a model in the file. A field excluded from dumps is the loader's own finding."""
+    fields = model.model_fields.items()
+    return {info.alias or name: info for name, info in fields if not info.exclude}
 
 
-def _shape_of(annotation: object, known: FieldInfo | None = None) -> Shape:
+def _create_shape(annotation: object, info: FieldInfo | None = None) -> Shape:
     kind = _strip(annotation)
     if kind is ModelsConfig:  # in the file, models by name stand beside `default`
-        return Shape(kind, known, {"default": ModelsConfig.model_fields["default"]}, ModelConfig)
-    if isinstance(kind, type) and issubclass(kind, BaseModel):
-        return Shape(kind, known, _names(kind))
-    if get_origin(kind) in (dict, Mapping):
-        return Shape(kind, known, others=get_args(kind)[1])
-    return Shape(kind, known, others=Any if kind is Any else None)
+        default = ModelsConfig.model_fields["default"]
+        return Shape(kind, info, {"default": default}, ModelConfig)
+    if (model := _as_model(kind)) is not None:
+        return Shape(kind, info, _get_names(model))
+    if get_origin(kind) is dict:
+        keys, values = get_args(kind)
+        return Shape(kind, info, others=values, keeps_case=keys == VariableName)
+    return Shape(kind, info)
 
 
-def _names(model: type[BaseModel]) -> dict[str, FieldInfo]:
-    """Keys of a model in the file. A field excluded from dumps is the loader's own finding."""
-    return {known.alias or name: known for name, known in model.model_fields.items() if not known.exclude}
+def _as_model(kind: object) -> type[BaseModel] | None:
+    return kind if isinstance(kind, type) and issubclass(kind, BaseModel) else None
 
 
 def _strip(annotation: object) -> object:
@@ -87,30 +117,16 @@ def _strip(annotation: object) -> object:
 
 
 def _describe(kind: object) -> str:
-    if isinstance(kind, type) and issubclass(kind, BaseModel):
+    origin, members = get_origin(kind), get_args(kind)
+    if origin in (Union, UnionType):
+        return " or ".join(_describe(_strip(member)) for member in members)
+    if origin is Literal:
+        return "one of " + ", ".join(str(choice) for choice in members)
+    if origin is list:
+        return "a list"
+    if origin is dict or _as_model(kind) is not None:
         return "a mapping (key: value)"
-    match get_origin(kind), get_args(kind):
-        case origin, members if origin in (Union, UnionType):
-            return " or ".join(_describe(_strip(member)) for member in members)
-        case origin, choices if origin is Literal:
-            return "one of " + ", ".join(str(choice) for choice in choices)
-        case origin, _ if origin is list:
-            return "a list"
-        case origin, _ if origin in (dict, Mapping):
-            return "a mapping (key: value)"
-        case _:
-            return _PLAIN.get(kind, "something else")
+    return _PLAIN.get(kind, "something else")
 
 
-def _describe_bounds(known: FieldInfo | None) -> str:
-    constraints: Sequence[object] = () if known is None else known.metadata
-    limits = [
-        f"{word} {limit:,g}" if isinstance(limit, float) else f"{word} {limit:,}"
-        for constraint in constraints
-        for name, word in _BOUNDS
-        if (limit := getattr(constraint, name, None)) is not None
-    ]
-    return " " + " and ".join(limits) if limits else ""
-
-
-ROOT = _shape_of(Config)
+ROOT = _create_shape(Config)

@@ -1,7 +1,8 @@
 """`${VAR}` and `${VAR:-default}` in the values of `mcp.yml`.
 
-They are replaced after the file was read, so a value can't bring structure of its own. A variable that is unset or
-empty counts as missing; `${VAR:-}` says that nothing is fine too. `$${` stands for a literal `${`.
+They are replaced after the file was read, so a value can't bring structure of its own. A variable
+that is unset or empty counts as missing; `${VAR:-}` says that nothing is fine too. `$${` stands for
+a literal `${`.
 """
 
 import re
@@ -13,6 +14,8 @@ from agentic.config.yaml_text import Tree
 
 _REFERENCE = re.compile(r"\$\$\{|\$\{(?P<inside>[^{}]*)(?P<end>\}?)")
 _INSIDE = re.compile(r"(?P<name>[A-Za-z_][A-Za-z0-9_]*)(?P<default>:-(?P<text>.*))?", re.DOTALL)
+_REAL_KEY_CHARACTERS = 20
+"""Shorter ones are what local engines get, which want any key at all."""
 
 
 class _MissingError(Exception):
@@ -23,70 +26,76 @@ class _MissingError(Exception):
         self.name = name
 
 
-def named_variables(tree: Tree) -> frozenset[str]:
+def find_variables(tree: Tree) -> frozenset[str]:
     """The variables that the text anywhere in `tree` refers to, set or not."""
     return frozenset(
-        match["name"]
+        inside["name"]
         for text in _texts(tree)
         for reference in _REFERENCE.finditer(text)
-        if reference["inside"] is not None
-        and (match := _INSIDE.fullmatch(reference["inside"])) is not None
+        if (inside := _INSIDE.fullmatch(reference["inside"] or "")) is not None
     )
 
 
 @dataclass(slots=True)
 class Expansion:
-    """Replaces references in a tree; what can be done without is left out and noted in `missing`."""
+    """Replaces references; a credential without its variable is left out and noted in `missing`."""
 
     environ: Mapping[str, str]
     findings: Findings
     missing: dict[KeyPath, set[str]] = field(default_factory=dict[KeyPath, set[str]])
     """Entries (`("tools", "x")`) → the variables they lack."""
 
-    def expand(self, tree: Tree, path: KeyPath = ()) -> Tree:
-        """`tree` with every reference outside of what the environment set replaced."""
+    def expand_mapping(self, tree: dict[str, Tree], path: KeyPath = ()) -> dict[str, Tree]:
+        """`tree` with every reference replaced, but for what the environment set."""
+        expanded: dict[str, Tree] = {}
+        for key, value in tree.items():
+            here = (*path, key)
+            try:
+                expanded[key] = self._expand(value, here)
+            except _MissingError as error:
+                if _is_credential(here):
+                    self.missing.setdefault(here[:2], set()).add(error.name)
+                else:
+                    self._refuse_missing(error.name, here)
+        return expanded
+
+    def _expand(self, tree: Tree, path: KeyPath) -> Tree:
         if path in self.findings.variables:
             return tree
         if isinstance(tree, dict):
-            expanded: dict[str, Tree] = {}
-            for key, value in tree.items():
-                here = (*path, key)
-                if not (isinstance(value, str) and self._lacks_credential(value, here)):
-                    expanded[key] = self.expand(value, here)
-            return expanded
+            return self.expand_mapping(tree, path)
         if isinstance(tree, list):
-            return [self.expand(value, (*path, index)) for index, value in enumerate(tree)]
+            return [self._expand_item(value, (*path, at)) for at, value in enumerate(tree)]
         if isinstance(tree, str):
             return self._expand_text(tree, path)
         return tree
 
+    def _expand_item(self, tree: Tree, path: KeyPath) -> Tree:
+        try:
+            return self._expand(tree, path)
+        except _MissingError as error:
+            self._refuse_missing(error.name, path)
+            return None
+
     def _expand_text(self, text: str, path: KeyPath) -> str:
+        if _is_key(path) and len(text) > _REAL_KEY_CHARACTERS and "${" not in text:
+            self.findings.add_warning(
+                path, "holds a secret in plain text; keep it in a variable and write ${ITS_NAME}"
+            )
         try:
             return _replace(text, self.environ)
-        except _MissingError as error:
-            self.findings.add_error(
-                path,
-                f"the variable {error.name} is not set: set it, or write ${{{error.name}:-default}}",
-            )
         except ValueError as error:
             self.findings.add_error(path, str(error))
-        return text
+            return text
 
-    def _lacks_credential(self, text: str, path: KeyPath) -> bool:
-        """Whether this value can be done without, and has to be. The entry then says what to set."""
-        if not _can_be_missing(path) or path in self.findings.variables:
-            return False
-        try:
-            _replace(text, self.environ)
-        except _MissingError as error:
-            self.missing.setdefault(path[:2], set()).add(error.name)
-            return True
-        except ValueError:
-            return False
-        return False
+    def _refuse_missing(self, name: str, path: KeyPath) -> None:
+        self.findings.add_error(
+            path, f"the variable {name} is not set: set it, or write ${{{name}:-default}}"
+        )
 
 
-def _can_be_missing(path: KeyPath) -> bool:
+def _is_credential(path: KeyPath) -> bool:
+    """Whether the rest of the configuration does without it."""
     match path:
         case ("tools", _, "token") | ("tools", _, "headers", _) | ("bot", "token"):
             return True
@@ -96,8 +105,18 @@ def _can_be_missing(path: KeyPath) -> bool:
             return False
 
 
+def _is_key(path: KeyPath) -> bool:
+    match path:
+        case ("tools", _, "token") | ("bot", "token") | ("models", _, "api_key"):
+            return True
+        case ("tools" | "servers", _, "headers", str(name)):
+            return name.lower() == "authorization"
+        case _:
+            return False
+
+
 def _replace(text: str, environ: Mapping[str, str]) -> str:
-    def value_of(reference: re.Match[str]) -> str:
+    def get_value(reference: re.Match[str]) -> str:
         if reference["inside"] is None:
             return "${"
         inside = _INSIDE.fullmatch(reference["inside"])
@@ -109,7 +128,7 @@ def _replace(text: str, environ: Mapping[str, str]) -> str:
             raise _MissingError(inside["name"])
         return inside["text"]
 
-    return _REFERENCE.sub(value_of, text)
+    return _REFERENCE.sub(get_value, text)
 
 
 def _texts(tree: Tree) -> Iterator[str]:

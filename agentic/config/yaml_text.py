@@ -1,7 +1,8 @@
 """YAML text → plain values: safe, bounded, and loud where YAML itself would be silent.
 
-Read by the rules of YAML 1.2, so `no`, `on` and `12:30` stay text. Keys are text as it was written. Refused:
-a key that stands twice, tags (other than `!!str`, `!!map`, `!!seq`), and aliases that multiply without end.
+Read by the rules of YAML 1.2, so `no`, `on`, `12:30` and `010` stay text. Keys are text as written.
+Refused: a key that stands twice, tags (other than `!!str`, `!!map`, `!!seq`), and aliases that
+multiply without end.
 """
 
 import re
@@ -11,7 +12,7 @@ from typing import NoReturn
 
 import yaml
 
-from agentic.config.findings import KeyPath
+from agentic.config.findings import KeyPath, printable
 
 Scalar = str | int | float | bool | None
 Tree = Scalar | list["Tree"] | dict[str, "Tree"]
@@ -22,43 +23,38 @@ MAX_VALUES = 50_000
 
 _LOADER: type[yaml.SafeLoader | yaml.CSafeLoader] = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
 _WHOLE = re.compile(r"[-+]?(?:0|[1-9][0-9]{0,17})|0x[0-9a-fA-F]{1,15}|0o[0-7]{1,20}")
-"""Longer ones, and those that start with 0, are ids rather than amounts: they stay as they are written."""
-_FRACTION = re.compile(r"[-+]?[0-9]{1,18}(?:\.[0-9]{0,18})?(?:[eE][-+]?[0-9]{1,2})?")
+"""Longer ones, and those that start with 0, are ids rather than amounts: they stay text."""
+_FRACTION = re.compile(
+    r"[-+]?[0-9]{1,18}(?:\.[0-9]{0,18}(?:[eE][-+]?[0-9]{1,2})?|[eE][-+]?[0-9]{1,2})"
+)
 _WORDS: dict[str, Scalar] = {
     **dict.fromkeys(("", "~", "null", "Null", "NULL")),
     **dict.fromkeys(("true", "True", "TRUE"), True),
     **dict.fromkeys(("false", "False", "FALSE"), False),
 }
+_TAGS = (None, "!", *(f"tag:yaml.org,2002:{name}" for name in ("str", "map", "seq")))
 _HINTS = (
-    (
-        "mapping values are not allowed",
-        "a colon after a space-less key starts a value: put text that holds ': ' in quotes",
-    ),
+    ("mapping values are not allowed", "text that holds a colon and a space belongs in quotes"),
     (
         "cannot start any token",
-        "indent with spaces, not tabs; put text that starts with @, % or a backtick in quotes",
+        "indent with spaces, not tabs; quote text that starts with @, % or `",
     ),
-    ("could not find expected ':'", "this line is no `key: value`; is the indentation right?"),
-    ("while scanning a quoted scalar", "a quote is opened here and not closed"),
-    ("while parsing a flow sequence", "a list in [ ] opened here lacks a comma or its ]"),
-    ("while parsing a flow mapping", "a mapping in { } opened here lacks a comma or its }"),
-    ("document start", "the indentation doesn't match the lines above"),
+    ("could not find expected ':'", "this is no `key: value`, or its indentation is off"),
+    ("while scanning a quoted scalar", "the quote that opens before this is not closed"),
+    ("while parsing a flow sequence", "a list in [ ] lacks a comma or its ]"),
+    ("while parsing a flow mapping", "a mapping in { } lacks a comma or its }"),
+    ("<document start>", "the indentation doesn't match the lines above"),
     ("while parsing a block", "the indentation doesn't match the lines above"),
 )
 
 
 class YamlTextError(Exception):
-    """The text can't be read; says where, what, and what would be right. Holds no content of the text."""
-
-    def __init__(self, message: str, mark: yaml.Mark | None = None) -> None:
-        where = "" if mark is None else f"line {mark.line + 1}, column {mark.column + 1}: "
-        super().__init__(where + message)
-        self.line = None if mark is None else mark.line + 1
+    """The text can't be read; says where, what, and what would be right. Holds no value."""
 
 
 @dataclass(frozen=True, slots=True)
 class YamlDocument:
-    """What a text says, and on which line each value's key (or list item) stands."""
+    """What a text says, and on which line each key and list item stands."""
 
     tree: Tree
     lines: dict[KeyPath, int]
@@ -70,19 +66,22 @@ def parse_yaml(text: str) -> YamlDocument:
     Raises:
         YamlTextError: It is no YAML, or YAML that is refused here.
     """
-    reader = _Reader(yaml.parse(text, Loader=_LOADER))
+    reader: _Reader | None = None
     try:
+        reader = _Reader(yaml.parse(text, Loader=_LOADER))
         return YamlDocument(reader.read_document(), reader.lines)
-    except yaml.reader.ReaderError as error:
-        line = text.count("\n", 0, error.position) + 1
-        raise YamlTextError(f"line {line}: a character that YAML does not allow") from None
     except yaml.MarkedYAMLError as error:
-        raise YamlTextError(_explain(error), error.problem_mark) from None
+        mark, told = error.problem_mark, f"{error.context} {error.problem}"
+        hint = next((hint for sign, hint in _HINTS if sign in told), "this is not YAML")
+        place = "" if mark is None else f"line {mark.line + 1}, column {mark.column + 1}: "
+        raise YamlTextError(f"{place}{hint}") from None
+    except (yaml.YAMLError, UnicodeError):
+        raise YamlTextError(f"line {_line_of_bad_character(text)}: a forbidden character") from None
 
 
-def _explain(error: yaml.MarkedYAMLError) -> str:
-    told = f"{error.context or ''} {error.problem or ''}"
-    return next((hint for sign, hint in _HINTS if sign in told), "this is not YAML")
+def _line_of_bad_character(text: str) -> int:
+    bad = yaml.reader.Reader.NON_PRINTABLE.search(text)
+    return text.count("\n", 0, bad.start() if bad else 0) + 1
 
 
 def _resolve(text: str) -> Scalar:
@@ -91,27 +90,20 @@ def _resolve(text: str) -> Scalar:
         return _WORDS[text]
     if _WHOLE.fullmatch(text):
         return int(text, 0)
-    if _FRACTION.fullmatch(text) and not text.isdigit():
-        return float(text)
-    return text
-
-
-@dataclass(frozen=True, slots=True)
-class _Anchored:
-    value: Tree
-    size: int
+    return float(text) if _FRACTION.fullmatch(text) else text
 
 
 @dataclass(slots=True)
 class _Reader:
     """Builds values from the parser's events.
 
-    PyYAML's own composer recurses in C without a limit: a few kilobytes of `[` crash the interpreter.
+    PyYAML's own composer recurses in C without a limit: many `[` crash the interpreter.
     """
 
     events: Iterator[yaml.Event]
     lines: dict[KeyPath, int] = field(default_factory=dict[KeyPath, int])
-    anchors: dict[str, _Anchored] = field(default_factory=dict[str, _Anchored])
+    anchored: dict[str, tuple[Tree, int]] = field(default_factory=dict[str, tuple[Tree, int]])
+    """Values that aliases can name, with how many values each holds."""
     count: int = 0
 
     def read_document(self) -> Tree:
@@ -122,84 +114,88 @@ class _Reader:
         next(self.events)  # the document's end
         after = next(self.events)
         if not isinstance(after, yaml.StreamEndEvent):
-            self.refuse(after, "a second document (after ---) is not read: keep one")
+            _refuse(after, "a second document (after ---) is not read: keep one")
         return tree
 
     def read_value(self, event: yaml.Event, path: KeyPath) -> Tree:
-        if isinstance(event, yaml.AliasEvent):
-            return self.follow(event)
         before = self.count
         self.add(1, event)
         if len(path) > MAX_DEPTH:
-            self.refuse(event, f"nested more than {MAX_DEPTH} levels deep")
-        self.check_tag(event)
+            _refuse(event, f"nested more than {MAX_DEPTH} levels deep")
         match event:
+            case yaml.AliasEvent():
+                return self.follow(event)
+            case yaml.NodeEvent() if getattr(event, "tag", None) not in _TAGS:
+                _refuse(event, "tags are not read; put text that starts with ! in quotes")
             case yaml.ScalarEvent():
-                value: Tree = _resolve(event.value) if event.implicit[0] else event.value
+                value = _resolve(event.value) if event.implicit[0] else event.value
             case yaml.SequenceStartEvent():
                 value = self.read_list(path)
-            case yaml.MappingStartEvent():
-                value = self.read_mapping(path)
             case _:
-                self.refuse(event, "this is not YAML")
-        if event.anchor is not None:
-            self.anchors[event.anchor] = _Anchored(value, self.count - before)
+                value = self.read_mapping(path)
+        if (anchor := getattr(event, "anchor", None)) is not None:
+            self.anchored[anchor] = value, self.count - before
         return value
 
     def read_list(self, path: KeyPath) -> list[Tree]:
         values: list[Tree] = []
         while not isinstance(event := next(self.events), yaml.SequenceEndEvent):
             here = (*path, len(values))
-            self.lines[here] = event.start_mark.line + 1
+            self.lines[here] = _place_of(event)[0]
             values.append(self.read_value(event, here))
         return values
 
     def read_mapping(self, path: KeyPath) -> dict[str, Tree]:
         values: dict[str, Tree] = {}
         merged: dict[str, Tree] = {}
-        own_lines: dict[str, int] = {}
         while not isinstance(event := next(self.events), yaml.MappingEndEvent):
             if not isinstance(event, yaml.ScalarEvent):
-                self.refuse(event, "a key must be plain text")
-            key, line = event.value, event.start_mark.line + 1
-            if key == "<<" and event.implicit[0]:
-                merged = {**self.read_merge(path), **merged}
-                continue
-            if key in own_lines:
-                self.refuse(
-                    event, f"the key stands on line {own_lines[key]} already: keep one of the two"
+                _refuse(
+                    event, "a key must be plain text; put text that starts with *, [ or { in quotes"
                 )
-            own_lines[key] = self.lines[*path, key] = line
-            values[key] = self.read_value(next(self.events), (*path, key))
+            key: str = event.value
+            here = (*path, key)
+            if key == "<<" and event.implicit[0]:
+                merged = {**self.read_merged(here), **merged}
+                continue
+            if key in values:
+                name = printable(key[:80])
+                _refuse(
+                    event, f"the key {name} stands on line {self.lines[here]} already: keep one"
+                )
+            self.lines[here] = _place_of(event)[0]
+            values[key] = self.read_value(next(self.events), here)
         return {**merged, **values}
 
-    def read_merge(self, path: KeyPath) -> dict[str, Tree]:
+    def read_merged(self, path: KeyPath) -> dict[str, Tree]:
         """The value of `<<`: a mapping, or a list of them of which the first wins."""
         event = next(self.events)
-        value = self.read_value(event, (*path, "<<"))
+        value = self.read_value(event, path)
         merged: dict[str, Tree] = {}
         for source in value if isinstance(value, list) else [value]:
             if not isinstance(source, dict):
-                self.refuse(event, "<< takes a mapping, or a list of mappings")
+                _refuse(event, "<< takes a mapping, or a list of mappings")
             merged = {**source, **merged}
         return merged
 
     def follow(self, event: yaml.AliasEvent) -> Tree:
-        anchored = self.anchors.get(event.anchor or "")
-        if anchored is None:
-            self.refuse(event, "an alias without its anchor; put text that starts with * in quotes")
-        self.add(anchored.size, event)
-        return anchored.value
+        if event.anchor not in self.anchored:
+            _refuse(event, "an alias without its anchor; put text that starts with * in quotes")
+        value, size = self.anchored[event.anchor]
+        self.add(size, event)
+        return value
 
     def add(self, size: int, event: yaml.Event) -> None:
         self.count += size
         if self.count > MAX_VALUES:
-            self.refuse(event, f"more than {MAX_VALUES} values, aliases included")
+            _refuse(event, f"more than {MAX_VALUES:,} values, counting what aliases name")
 
-    def check_tag(self, event: yaml.Event) -> None:
-        tag = getattr(event, "tag", None)
-        if tag not in (None, "!", *(f"tag:yaml.org,2002:{name}" for name in ("str", "map", "seq"))):
-            self.refuse(event, "tags are not read; put text that starts with ! in quotes")
 
-    def refuse(self, event: yaml.Event, message: str) -> NoReturn:
-        raise YamlTextError(message, event.start_mark)
+def _place_of(event: yaml.Event) -> tuple[int, int]:
+    mark = event.start_mark
+    return (mark.line + 1, mark.column + 1) if mark is not None else (1, 1)
+
+
+def _refuse(event: yaml.Event, message: str) -> NoReturn:
+    line, column = _place_of(event)
+    raise YamlTextError(f"line {line}, column {column}: {message}")

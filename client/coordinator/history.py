@@ -3,7 +3,7 @@
 import json
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, cast
 
 from servers.conversations.contract import Message
 
@@ -11,6 +11,7 @@ UNKNOWN_OUTCOME = (
     "The outcome of this call is unknown: it was started, and the program stopped before an answer "
     "came. It may or may not have taken effect."
 )
+NOT_STARTED = "This call was not started: the turn was stopped before."
 _IMAGE_TOKENS = 1_600
 _BYTES_PER_TOKEN = 3
 """Careful: English prose has about 4, code and other scripts fewer."""
@@ -24,16 +25,17 @@ class Turn:
     messages: list[Message] = field(default_factory=list[Message])
 
 
-def estimate_tokens(value: Any) -> int:  # noqa: ANN401 - any JSON
+def estimate_tokens(value: object) -> int:
     """About how many tokens JSON costs, rather too many than too few; images count by piece."""
     if isinstance(value, str):
         return len(value.encode("utf-8", "replace")) // _BYTES_PER_TOKEN + 1
     if isinstance(value, Mapping):
-        if value.get("type") == "image":
+        pairs = cast("Mapping[str, object]", value)
+        if pairs.get("type") == "image":
             return _IMAGE_TOKENS
-        return sum(estimate_tokens(key) + estimate_tokens(item) for key, item in value.items())
+        return sum(estimate_tokens(key) + estimate_tokens(item) for key, item in pairs.items())
     if isinstance(value, list | tuple):
-        return sum(estimate_tokens(item) for item in value)
+        return sum(map(estimate_tokens, cast("Sequence[object]", value)))
     return 2
 
 

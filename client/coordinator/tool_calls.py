@@ -12,6 +12,7 @@ from mcp_types import CallToolResult, EmbeddedResource, TextContent, TextResourc
 
 from client.conversations import ToolCaller
 from client.coordinator.events import ToolFinished, ToolStarted
+from client.coordinator.history import NOT_STARTED, UNKNOWN_OUTCOME
 from client.hub.errors import HubError
 from client.hub.servers import HubTool
 from client.llm.protocol import ToolCall
@@ -48,7 +49,7 @@ Emit = Callable[[ToolStarted | ToolFinished], Awaitable[None]]
 
 
 class ToolRunner:
-    """Runs the calls of one step. `outcomes` fills as they end: an interruption keeps them."""
+    """Runs the calls of one step, and knows at any time what became of each."""
 
     def __init__(
         self,
@@ -66,8 +67,8 @@ class ToolRunner:
         self._timeout_seconds = timeout_seconds
         self._max_characters = max_characters
         self._emit = emit
-        self.outcomes: dict[str, CallOutcome] = {}
-        """By call id."""
+        self._started: set[str] = set()
+        self._outcomes: dict[str, CallOutcome] = {}
 
     async def run(self, calls: Sequence[ToolCall]) -> None:
         """Run all calls; every one has an outcome afterwards."""
@@ -81,12 +82,20 @@ class ToolRunner:
             for call in calls:
                 group.start_soon(run_one, call)
 
+    def outcome(self, call: ToolCall) -> CallOutcome:
+        """What became of a call, also of one that was interrupted or never began."""
+        if call.id in self._outcomes:
+            return self._outcomes[call.id]
+        text = UNKNOWN_OUTCOME if call.id in self._started else NOT_STARTED
+        return CallOutcome(text, is_error=True, seconds=0.0)
+
     async def _run_one(self, call: ToolCall) -> None:
         await self._emit(ToolStarted(call.id, call.name, call.arguments or {}))
         began = time.monotonic()
+        self._started.add(call.id)
         content, is_error = await self._answer(call)
         outcome = CallOutcome(content, is_error, round(time.monotonic() - began, 4))
-        self.outcomes[call.id] = outcome
+        self._outcomes[call.id] = outcome
         await self._emit(
             ToolFinished(call.id, call.name, is_error, outcome.first_line(), outcome.seconds)
         )

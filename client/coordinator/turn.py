@@ -8,10 +8,10 @@ from typing import Any
 
 from agentic.config.models import LimitsConfig, Price
 from client.coordinator.events import StepFinished, TurnEvent, TurnFinished
-from client.coordinator.history import UNKNOWN_OUTCOME, build_history, estimate_tokens
+from client.coordinator.history import build_history, estimate_tokens
 from client.coordinator.record import TurnRecord
 from client.coordinator.request import TurnRequest
-from client.coordinator.tool_calls import CallOutcome, ToolBox, ToolRunner
+from client.coordinator.tool_calls import ToolBox, ToolRunner
 from client.hub.servers import HubTool
 from client.llm.protocol import (
     Completion,
@@ -216,8 +216,6 @@ class Turn:
             thoughts=self._thoughts[:_MAX_THOUGHTS_CHARACTERS] or None,
         )
         tools = {tool.definition.name: tool for tool in self._hub.tools() if tool.offered}
-        if any(call.name in tools and not tools[call.name].read_only for call in calls):
-            await self._record.flush()  # so that after a crash nobody starts it a second time
         runner = ToolRunner(
             self._hub,
             tools,
@@ -228,6 +226,8 @@ class Turn:
         )
         self._said = ""
         self._running = (calls, runner)
+        if any(call.name in tools and not tools[call.name].read_only for call in calls):
+            await self._record.flush()  # so that after a crash nobody starts it a second time
         await runner.run(calls)
         self._close_calls()
         await self._record.flush_if_large()
@@ -240,7 +240,7 @@ class Turn:
         calls, runner = self._running
         self._running = None
         for call in calls:
-            outcome = runner.outcomes.get(call.id, CallOutcome(UNKNOWN_OUTCOME, True, 0.0))
+            outcome = runner.outcome(call)
             self._record.add(
                 Message(
                     role="tool",
@@ -257,7 +257,7 @@ class Turn:
 
     def _check_failures(self, calls: Sequence[ToolCall], runner: ToolRunner) -> None:
         for call in calls:
-            outcome = runner.outcomes[call.id]
+            outcome = runner.outcome(call)
             key = f"{call.name} {json.dumps(call.arguments, sort_keys=True)}"
             if not outcome.is_error:
                 self._failures.pop(key, None)

@@ -1,7 +1,7 @@
 """Arguments as they may be sent: plain JSON, of sane depth and size."""
 
 import json
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import Any, cast
 
 from client.hub.errors import InvalidArgumentsError
@@ -16,14 +16,15 @@ _ENVELOPE_BYTES = 16 * 1024
 def check_arguments(server: str, arguments: Mapping[str, Any]) -> dict[str, Any]:
     """Return `arguments` as a dict if they can be sent.
 
-    A lone surrogate would end a stdio connection, and a message that is too deep is never answered, so
-    both are refused here.
+    A lone surrogate would end a stdio connection, and a message that is too deep is never answered,
+    so both are refused here.
 
     Raises:
         InvalidArgumentsError: Not JSON, NaN or infinite, not valid Unicode, too deep, or too large.
     """
     try:
-        text = json.dumps(arguments, ensure_ascii=False, allow_nan=False)
+        plain = dict(arguments)
+        text = json.dumps(plain, ensure_ascii=False, allow_nan=False)
         size = len(text.encode("utf-8"))
     except UnicodeEncodeError:
         raise InvalidArgumentsError(
@@ -31,30 +32,35 @@ def check_arguments(server: str, arguments: Mapping[str, Any]) -> dict[str, Any]
         ) from None
     except (TypeError, ValueError, RecursionError) as error:
         raise InvalidArgumentsError(server, f"the arguments are not JSON: {error}") from None
+    if not all(isinstance(name, str) for name in plain):
+        raise InvalidArgumentsError(server, "the arguments are not JSON: a name is not text")
     if size > MAX_ARGUMENTS_BYTES - _ENVELOPE_BYTES:
         raise InvalidArgumentsError(
             server,
             f"the arguments have {size:,} bytes; at most 4 MiB can be sent, so send less at a time",
         )
     # There is no depth without brackets, and few arguments have this many.
-    if text.count("{") + text.count("[") > _MAX_DEPTH and _depth(arguments) > _MAX_DEPTH:
+    if text.count("{") + text.count("[") > _MAX_DEPTH and _depth(plain) > _MAX_DEPTH:
         raise InvalidArgumentsError(
             server, f"the arguments are nested over {_MAX_DEPTH} levels deep"
         )
-    return dict(arguments)
+    return plain
 
 
 def _depth(value: object) -> int:
     depth, layer = 0, [value]
     while layer:
         depth += 1
-        layer = [child for item in layer for child in _children(item)]
+        layer = [
+            child
+            for item in layer
+            for child in _children(item)
+            if isinstance(child, dict | list | tuple)
+        ]
     return depth
 
 
-def _children(value: object) -> list[object]:
-    if isinstance(value, Mapping):
-        return list(cast("Mapping[str, object]", value).values())
-    if isinstance(value, list | tuple):
-        return list(cast("list[object]", value))
-    return []
+def _children(value: object) -> Iterable[object]:
+    if isinstance(value, dict):
+        return cast("dict[str, object]", value).values()
+    return cast("Iterable[object]", value)

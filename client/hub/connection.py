@@ -4,19 +4,17 @@ import logging
 import math
 import random
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
-from functools import partial
-from importlib import metadata
-from typing import Any
+from dataclasses import dataclass
 
 import anyio
 from mcp import Client, MCPError
-from mcp_types import Implementation, ToolListChangedNotification
+from mcp.client.subscriptions import SubscriptionLost  # noqa: TID251 - the hub owns the connections
+from mcp_types import METHOD_NOT_FOUND
 from mcp_types.version import MODERN_PROTOCOL_VERSIONS
 
 from client.hub.errors import ServerUnavailableError
-from client.hub.http import open_http
-from client.hub.plain_text import clean, create_scrubber, find_secrets
+from client.hub.link import Link, Live, explain, open_client
+from client.hub.plain_text import create_scrubber
 from client.hub.servers import (
     ConnectionState,
     HttpTarget,
@@ -26,50 +24,29 @@ from client.hub.servers import (
     ServerStatus,
     StdioTarget,
 )
-from client.hub.stdio import Complaints, open_stdio
+from client.hub.stdio import Complaints
 from client.hub.tool_list import load_tools
 
 logger = logging.getLogger(__name__)
 
 _CONNECT_SECONDS = 15.0
 _MAX_CONNECT_SECONDS = 60.0
-_REFRESH_SECONDS = 10.0
+_LOOK_SECONDS = 10.0
 _FIRST_DELAY_SECONDS = 0.2
 _MAX_DELAY_SECONDS = 30.0
-_STABLE_SECONDS = 10.0
-_EARLIEST_SECONDS = 1.0
-"""Between the starts of two attempts, however many callers are impatient."""
 _MAX_LISTEN_DELAY_SECONDS = 60.0
-_REASON_CHARACTERS = 600
-
-
-@dataclass(slots=True)
-class Link:
-    """What is known of one attempt: whether it is over and why, and whether to look at the tools again."""
-
-    complaints: Complaints
-    reason: str = ""
-    ended: anyio.Event = field(default_factory=anyio.Event)
-    stale: anyio.Event = field(default_factory=anyio.Event)
-
-    def end(self, reason: str) -> None:
-        """The connection is of no use any more; the first reason counts."""
-        if not self.ended.is_set():
-            self.reason = reason
-            self.ended.set()
-
-    def doubt(self) -> None:
-        """The tools may have changed, or the server may not answer any more: its owner looks."""
-        self.stale.set()
+_STABLE_SECONDS = 10.0
+_MIN_ATTEMPT_SECONDS = 1.0
+"""Between the starts of two attempts, however many callers are impatient."""
 
 
 @dataclass(frozen=True, slots=True)
-class Live:
-    """A connection that can be called."""
+class _Outcome:
+    """How an attempt ended. `ready_seconds` is None if it never became ready."""
 
-    client: Client
-    link: Link
-    tools: Mapping[str, HubTool]
+    reason: str
+    ready_seconds: float | None
+    timed_out: bool
 
 
 class Connection:
@@ -77,16 +54,16 @@ class Connection:
 
     def __init__(self, server: HubServer) -> None:
         self.server = server
-        self.scrub = create_scrubber(_find_secrets(server))
+        self.scrub = create_scrubber(_settings(server))
         self.settled = anyio.Event()
-        """Set when the first attempt has succeeded or failed."""
+        """The first attempt has succeeded or failed."""
         self._state: ConnectionState = "connecting"
         self._reason: str | None = None
-        self._since = anyio.current_time()
+        self._down_since = anyio.current_time()
         self._retry_at = 0.0
         self._live: Live | None = None
         self._link: Link | None = None
-        self._attempt_scope = anyio.CancelScope()
+        self._scope = anyio.CancelScope()
         self._changed = anyio.Event()
         self._early = anyio.Event()
         self._closing = False
@@ -100,35 +77,32 @@ class Connection:
     def status(self) -> ServerStatus:
         """How it is now."""
         live = self._usable()
+        state = "connecting" if self._state == "ready" and not live else self._state
+        version = live.client.protocol_version if live else None
         return ServerStatus(
-            name=self.server.name,
-            state="connecting" if self._state == "ready" and live is None else self._state,
-            reason=self._reason,
-            protocol_version=live.client.protocol_version if live else None,
-            tools=len(live.tools) if live else 0,
+            self.server.name, state, self._reason, version, len(live.tools) if live else 0
         )
 
     async def wait_live(self, deadline: float, *, patience_seconds: float) -> Live:
         """The connection, as soon as it can be called.
 
-        An attempt under way is waited for until `deadline`; one that is only planned is made sooner, and
-        waited for no longer than `patience_seconds`.
+        An attempt under way is waited for until `deadline`. One that is planned is brought forward,
+        and waited for no longer than `patience_seconds`.
 
         Raises:
             ServerUnavailableError: Not in time; says since when, why, and when it is tried again.
         """
-        patience = min(deadline, anyio.current_time() + patience_seconds)
+        impatient_at = min(deadline, anyio.current_time() + patience_seconds)
         while True:
             if live := self._usable():
                 return live
             if self._state == "closed":
-                raise ServerUnavailableError(self.server.name, "the connections are closed")
+                raise self._unavailable()
             if self._state == "waiting":
                 self._early.set()
             changed = self._changed
-            with anyio.CancelScope(
-                deadline=patience if self._state == "waiting" else deadline
-            ) as scope:
+            until = impatient_at if self._state == "waiting" else deadline
+            with anyio.CancelScope(deadline=until) as scope:
                 await changed.wait()
             if scope.cancelled_caught:
                 raise self._unavailable()
@@ -137,27 +111,166 @@ class Connection:
         """End `run`: a ready connection takes its leave, an attempt is broken off."""
         self._closing = True
         self._early.set()
-        if self._state == "connecting":
-            self._attempt_scope.cancel()
         if self._link:
             self._link.end("closed")
+        if self._live is None:
+            self._scope.cancel()
 
     async def run(self) -> None:
         """Keep the connection up until `close`."""
         failures = 0
-        connect_seconds = _CONNECT_SECONDS
+        limit_seconds = _CONNECT_SECONDS
         try:
             while not self._closing:
                 began = anyio.current_time()
-                timed_out = await self._attempt(connect_seconds)
-                if timed_out:
-                    # It may be a command that downloads itself the first time.
-                    connect_seconds = min(2 * connect_seconds, _MAX_CONNECT_SECONDS)
-                if not self._was_ready:
+                outcome = await self._attempt(limit_seconds)
+                if outcome.timed_out:
+                    # A command may have to download itself first.
+                    limit_seconds = min(2 * limit_seconds, _MAX_CONNECT_SECONDS)
+                if outcome.ready_seconds is None:
                     failures = max(failures, 1)
-                elif anyio.current_time() - self._ready_at >= _STABLE_SECONDS:
+                elif outcome.ready_seconds >= _STABLE_SECONDS:
                     failures = 0
-                await self._pause(_delay_seconds(failures), began)
+                await self._pause(failures, began, outcome.reason)
                 failures += 1
         finally:
             self._move("closed", None)
+
+    async def _attempt(self, limit_seconds: float) -> _Outcome:
+        """Connect, and stay as long as it goes well."""
+        link = self._link = Link(Complaints(self.server.name, self.scrub))
+        scope = self._scope = anyio.CancelScope(deadline=anyio.current_time() + limit_seconds)
+        ready_at: float | None = None
+        failure: Exception | None = None
+        try:
+            with scope:
+                async with open_client(self.server, link) as client:
+                    tools = await load_tools(client, self.server)
+                    scope.deadline = math.inf
+                    ready_at = anyio.current_time()
+                    self._live = Live(client, link, tools)
+                    self._move("ready", None)
+                    await self._stay(client, link)
+        except Exception as error:  # noqa: BLE001 - boundary: a server can make anything be raised
+            failure = error
+        finally:
+            self._live = None
+        timed_out = ready_at is None and scope.cancel_called
+        if timed_out:
+            link.end(f"no connection within {limit_seconds:g} s")
+        ready_seconds = None if ready_at is None else anyio.current_time() - ready_at
+        return _Outcome(explain(failure, self.server, link, self.scrub), ready_seconds, timed_out)
+
+    async def _stay(self, client: Client, link: Link) -> None:
+        """Look after a ready connection until it ends."""
+        capabilities = client.server_capabilities.tools
+        async with anyio.create_task_group() as tasks:
+            tasks.start_soon(self._look_again, client, link)
+            if (
+                capabilities
+                and capabilities.list_changed
+                and client.protocol_version in MODERN_PROTOCOL_VERSIONS
+            ):
+                tasks.start_soon(_listen, client, link)
+            await link.ended.wait()
+            tasks.cancel_scope.cancel()
+
+    async def _look_again(self, client: Client, link: Link) -> None:
+        """List the tools whenever there is doubt; a server that can't do that is gone."""
+        while True:
+            await link.doubted.wait()
+            link.doubted = anyio.Event()
+            began = anyio.current_time()
+            try:
+                with anyio.fail_after(_LOOK_SECONDS):
+                    tools = await load_tools(client, self.server)
+            except TimeoutError:
+                link.end(f"no answer within {_LOOK_SECONDS:g} s")
+                return
+            except Exception as error:  # noqa: BLE001 - boundary: see `_attempt`
+                link.end(f"its tools can't be listed any more ({error})")
+                return
+            self._live = Live(client, link, tools)
+            # A server whose tools change all the time, or that has thousands, is not all we do.
+            await anyio.sleep(max(1.0, 10 * (anyio.current_time() - began)))
+
+    async def _pause(self, failures: int, began: float, reason: str) -> None:
+        """Wait for the time of the next attempt, or for somebody who needs it sooner."""
+        self.settled.set()
+        if self._closing:
+            return
+        if failures == 0:
+            self._move("connecting", reason)
+            return
+        delay = min(_FIRST_DELAY_SECONDS * 2 ** min(failures - 1, 16), _MAX_DELAY_SECONDS)
+        delay *= random.uniform(0.5, 1.0)  # noqa: S311 - so that many clients don't come at once
+        self._retry_at = anyio.current_time() + delay
+        self._early = anyio.Event()
+        self._move("waiting", reason)
+        with anyio.CancelScope(deadline=self._retry_at):
+            await self._early.wait()
+            if not self._closing:
+                await anyio.sleep_until(began + _MIN_ATTEMPT_SECONDS)
+        self._move("connecting", reason)
+
+    def _move(self, state: ConnectionState, reason: str | None) -> None:
+        if state == "ready":
+            self.settled.set()
+            logger.info("server %s is ready", self.server.name)
+        elif reason and reason != self._reason:
+            logger.warning("server %s is not available: %s", self.server.name, reason)
+        if self._state == "ready":
+            self._down_since = anyio.current_time()
+        self._state, self._reason = state, reason
+        self._changed.set()
+        self._changed = anyio.Event()
+
+    def _usable(self) -> Live | None:
+        live = self._live
+        return live if live and not live.link.ended.is_set() else None
+
+    def _unavailable(self) -> ServerUnavailableError:
+        name = self.server.name
+        if self._state == "closed":
+            return ServerUnavailableError(name, f"{name}: the connections are closed")
+        now = anyio.current_time()
+        text = f"server {name} has not been available for {now - self._down_since:.0f} s"
+        if self._reason:
+            text += f": {self._reason}"
+        if self._state == "waiting":
+            text += f"; the next attempt is in {max(self._retry_at - now, 0):.0f} s"
+        else:
+            text += "; an attempt is under way"
+        return ServerUnavailableError(name, text)
+
+
+def _settings(server: HubServer) -> Mapping[str, str]:
+    match server.target:
+        case StdioTarget(env=env):
+            return env
+        case HttpTarget(headers=headers):
+            return headers
+        case InProcessTarget():
+            return {}
+
+
+async def _listen(client: Client, link: Link) -> None:
+    """Hear of changed tools from a modern server, for as long as it lets us."""
+    delay = 1.0
+    while True:
+        began = anyio.current_time()
+        try:
+            async with client.listen(tools_list_changed=True) as subscription:
+                async for _ in subscription:
+                    link.doubt()
+        except MCPError as error:
+            if error.code == METHOD_NOT_FOUND:
+                return
+        except SubscriptionLost:
+            pass
+        # Changes may have been missed, and the server may be gone.
+        link.doubt()
+        if anyio.current_time() - began > _STABLE_SECONDS:
+            delay = 1.0
+        await anyio.sleep(delay)
+        delay = min(2 * delay, _MAX_LISTEN_DELAY_SECONDS)

@@ -1,14 +1,13 @@
 """A server behind a URL, where a request that fails costs itself and not the whole connection."""
 
 import json
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncGenerator, Callable, Mapping
 from contextlib import asynccontextmanager
 from typing import Any
 
 import httpx2
-from mcp.client.streamable_http import streamable_http_client  # noqa: TID251 - opened here
-from mcp.shared._stream_protocols import ReadStream, WriteStream
-from mcp.shared.message import SessionMessage
+from mcp.client._transport import TransportStreams  # noqa: TID251 - connections are opened here
+from mcp.client.streamable_http import streamable_http_client  # noqa: TID251
 from mcp_types import CONNECTION_CLOSED, INTERNAL_ERROR
 
 from client.hub.servers import HttpTarget
@@ -16,6 +15,8 @@ from client.hub.servers import HttpTarget
 MAX_RESPONSE_BYTES = 16 * 1024 * 1024
 NOT_SENT = "not-sent"
 """`data` of an error for a request that never reached the server, so it may be sent again."""
+BROKEN = "broken"
+"""`data` of an error for a request whose connection broke, so its outcome is unknown."""
 
 _CONNECT_SECONDS = 10.0
 _MIN_READ_SECONDS = 300.0
@@ -35,16 +36,16 @@ async def open_http(
     timeout_seconds: float,
     on_end: Callable[[str], None],
     on_doubt: Callable[[], None],
-) -> AsyncIterator[tuple[ReadStream[SessionMessage | Exception], WriteStream[SessionMessage]]]:
+) -> AsyncGenerator[TransportStreams]:
     """Speak to the URL.
 
-    `on_end` is called with the reason when the server has forgotten us, `on_doubt` when a request failed
-    on its way.
+    `on_end` is called with the reason when the server has forgotten us, `on_doubt` when a request
+    failed on its way.
     """
     read_seconds = max(_MIN_READ_SECONDS, timeout_seconds + _CONNECT_SECONDS)
     timeout = httpx2.Timeout(_CONNECT_SECONDS, read=read_seconds, pool=None)
     async with (
-        _Client(on_end, on_doubt, headers=dict(target.headers), timeout=timeout) as http_client,
+        _Client(on_end, on_doubt, target.headers, timeout) as http_client,
         streamable_http_client(
             target.url, http_client=http_client, max_sse_event_size=MAX_RESPONSE_BYTES
         ) as streams,
@@ -55,18 +56,26 @@ async def open_http(
 class _Client(httpx2.AsyncClient):
     """Answers a request that failed as a server would: with a JSON-RPC error.
 
-    The SDK's transport lets an exception of one request end all the others with it, and says of a status
-    of 400 and over only that it was an error.
+    The SDK's transport lets an exception of one request end all the others with it, and says of a
+    status of 400 and over only that it was an error.
     """
 
     def __init__(
-        self, on_end: Callable[[str], None], on_doubt: Callable[[], None], **settings: Any
+        self,
+        on_end: Callable[[str], None],
+        on_doubt: Callable[[], None],
+        headers: Mapping[str, str],
+        timeout: httpx2.Timeout,
     ) -> None:
-        super().__init__(**settings)
+        super().__init__(headers=dict(headers), timeout=timeout)
         self._on_end = on_end
         self._on_doubt = on_doubt
 
-    async def send(self, request: httpx2.Request, **settings: Any) -> httpx2.Response:
+    async def send(
+        self,
+        request: httpx2.Request,
+        **settings: Any,  # noqa: ANN401 - passed on as they are
+    ) -> httpx2.Response:
         """Send, and give an answer in any case."""
         try:
             response = await super().send(request, **settings)
@@ -126,7 +135,7 @@ def _create_failure(request: httpx2.Request, error: httpx2.RequestError) -> http
     what = str(error) or type(error).__name__
     if isinstance(error, _NOT_SENT_ERRORS):
         return _create_error(request, CONNECTION_CLOSED, f"can't be reached ({what})", NOT_SENT)
-    return _create_error(request, CONNECTION_CLOSED, f"the connection broke ({what})")
+    return _create_error(request, CONNECTION_CLOSED, f"the connection broke ({what})", BROKEN)
 
 
 def _create_status_error(request: httpx2.Request, response: httpx2.Response) -> httpx2.Response:
@@ -136,8 +145,9 @@ def _create_status_error(request: httpx2.Request, response: httpx2.Response) -> 
         text += "; check the server's `headers` (its token) in mcp.yml"
     elif status == 404:
         text += "; check the server's `url` in mcp.yml"
-    gone = status in _GATEWAY_STATUSES
-    return _create_error(request, CONNECTION_CLOSED if gone else INTERNAL_ERROR, text)
+    if status in _GATEWAY_STATUSES:
+        return _create_error(request, CONNECTION_CLOSED, text, BROKEN)
+    return _create_error(request, INTERNAL_ERROR, text)
 
 
 def _create_error(

@@ -1,4 +1,4 @@
-"""Names under which a model knows tools: `server__tool`, letters, digits, `_`, `-`, at most 64 of them."""
+"""Names under which models know tools: `server__tool`, up to 64 letters, digits, `_` and `-`."""
 
 import hashlib
 import re
@@ -13,8 +13,8 @@ _ODD = re.compile(r"[^A-Za-z0-9]+")
 def create_server_prefix(server: str) -> str:
     """What a server's tools start with: its name, or a shortened one with a hash.
 
-    It holds no `__` and doesn't end in `_`, so the first `__` of a tool's name always ends it, and no
-    server can take another's names.
+    It holds no `__` and doesn't end in `_`, so the first `__` of a tool's name always ends it, and
+    no server can take another's names.
     """
     if len(server) <= _MAX_SERVER_CHARACTERS and _SERVER.fullmatch(server):
         return server

@@ -1,14 +1,14 @@
 """What other programs say about themselves, made fit for a person's screen and a model's eyes."""
 
 import re
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Mapping
 
 _ESCAPE_SEQUENCE = re.compile(
     r"\x1b(?:\[[0-?]*[ -/]*[@-~]|\][^\x07\x1b]*(?:\x07|\x1b\\)?|.)?", re.DOTALL
 )
 
-# Invisible characters that carry orders to a terminal, turn text around, or hide text from a person that a
-# model reads: controls but for newline and tab, bidirectional overrides, tags, variation selectors.
+# Characters that carry orders to a terminal, turn text around, or show a model what a person can't
+# see: controls but for newline and tab, bidirectional overrides, tags, variation selectors.
 _INVISIBLE = dict.fromkeys(
     (
         *(code for code in (*range(32), *range(127, 160)) if code not in (9, 10)),
@@ -25,6 +25,9 @@ _INVISIBLE = dict.fromkeys(
 _SECRET_NAME = re.compile(r"key|token|secret|pass|credential|auth|cookie", re.IGNORECASE)
 _MIN_SECRET_CHARACTERS = 6
 
+Scrub = Callable[[str], str]
+"""Hides secrets in a text."""
+
 
 def clean(text: str, max_characters: int) -> str:
     """`text` without escape sequences and invisible characters, cut at `max_characters`."""
@@ -32,23 +35,18 @@ def clean(text: str, max_characters: int) -> str:
     return text if len(text) <= max_characters else text[: max_characters - 1].rstrip() + "…"
 
 
-def find_secrets(values: Mapping[str, str]) -> list[str]:
-    """Those of a server's settings that must not be shown; of doubtful ones only plain paths may be."""
+def create_scrubber(settings: Mapping[str, str]) -> Scrub:
+    """A function that hides these settings' values, but for short ones and paths."""
     secrets: set[str] = set()
-    for name, value in values.items():
-        if not _SECRET_NAME.search(name) and value.startswith(("/", "~", ".")):
+    for name, value in settings.items():
+        if value.startswith(("/", "~", ".")) and not _SECRET_NAME.search(name):
             continue
-        # "Bearer x" is also seen as just x.
+        # "Bearer x" may also be seen as just x.
         secrets.update(
             part for part in (value, *value.split()) if len(part) >= _MIN_SECRET_CHARACTERS
         )
-    return sorted(secrets, key=len, reverse=True)
-
-
-def create_scrubber(secrets: Iterable[str]) -> Callable[[str], str]:
-    """A function that hides these secrets in a text."""
-    pattern = "|".join(re.escape(secret) for secret in secrets)
-    if not pattern:
+    if not secrets:
         return lambda text: text
-    compiled = re.compile(pattern)
-    return lambda text: compiled.sub("***", text)
+    longest_first = sorted(secrets, key=len, reverse=True)
+    pattern = re.compile("|".join(re.escape(secret) for secret in longest_first))
+    return lambda text: pattern.sub("***", text)

@@ -37,9 +37,9 @@ class InProcessTarget:
 class HubServer:
     """One server the hub keeps a connection to.
 
-    `ours`: its calls carry the owner they act for in `_meta`. `allow` and `deny` are shell patterns on
-    the tool's own name; what they leave out does not exist for us. `offer_to_model`: all, none, or
-    these. `timeout_seconds` limits one call.
+    `ours`: its calls carry the owner they act for in `_meta`. `allow` and `deny` are shell patterns
+    on the tool's own name; what they leave out does not exist for us. `offer_to_model`: all, none,
+    or these. `timeout_seconds` limits one call.
     """
 
     name: str
@@ -53,7 +53,7 @@ class HubServer:
 
 @dataclass(frozen=True, slots=True)
 class HubTool:
-    """A tool of one server. `definition.name` is the model's name for it, `tool` the server's own."""
+    """A tool of one server. `definition.name` is its name for models, `tool` the server's own."""
 
     server: str
     tool: str

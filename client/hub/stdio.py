@@ -1,18 +1,15 @@
-"""A server's process on the other end of pipes, with an ear on its end and on what it complains about."""
+"""A server's process at the other end of pipes, and what it complains about."""
 
 import logging
 import os
 from collections import deque
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncGenerator, Callable
 from contextlib import ExitStack, asynccontextmanager
-from types import TracebackType
-from typing import Self
 
 import anyio
 from mcp import StdioServerParameters
-from mcp.client.stdio import stdio_client  # noqa: TID251 - connections are opened here
-from mcp.shared._stream_protocols import ReadStream, WriteStream
-from mcp.shared.message import SessionMessage
+from mcp.client._transport import TransportStreams  # noqa: TID251 - connections are opened here
+from mcp.client.stdio import stdio_client  # noqa: TID251
 
 from client.hub.plain_text import clean
 from client.hub.servers import StdioTarget
@@ -23,8 +20,6 @@ _LINE_CHARACTERS = 500
 _KEPT_LINES = 20
 _LINES_PER_READ = 50
 _LAST_WORDS_SECONDS = 0.2
-
-_Incoming = SessionMessage | Exception
 
 
 class Complaints:
@@ -61,9 +56,9 @@ class Complaints:
 
 @asynccontextmanager
 async def open_stdio(
-    target: StdioTarget, complaints: Complaints, on_end: Callable[[], None]
-) -> AsyncIterator[tuple[ReadStream[_Incoming], WriteStream[SessionMessage]]]:
-    """Start the command; `on_end` is called when nothing more can come from it.
+    target: StdioTarget, complaints: Complaints
+) -> AsyncGenerator[TransportStreams]:
+    """Start the command; leaving ends it, its whole process group if need be.
 
     It runs in a session of its own, so Ctrl-C at the terminal reaches us and not it.
     """
@@ -79,10 +74,10 @@ async def open_stdio(
             silent = anyio.Event()
             tasks.start_soon(_listen, read_end, complaints, silent)
             try:
-                async with stdio_client(parameters, errlog=errors) as (incoming, outgoing):
+                async with stdio_client(parameters, errlog=errors) as streams:
                     # Only the process holds it now, so its end is the end of the pipe.
                     errors.close()
-                    yield _WatchedStream(incoming, on_end), outgoing
+                    yield streams
             finally:
                 errors.close()
                 with anyio.move_on_after(_LAST_WORDS_SECONDS):
@@ -98,41 +93,3 @@ async def _listen(descriptor: int, complaints: Complaints, silent: anyio.Event) 
             silent.set()
             return
         complaints.add(chunk)
-
-
-class _WatchedStream:
-    """A stream that tells when it ends: the SDK itself keeps quiet about a process that died idle."""
-
-    def __init__(self, inner: ReadStream[_Incoming], on_end: Callable[[], None]) -> None:
-        self._inner = inner
-        self._on_end = on_end
-
-    async def receive(self) -> _Incoming:
-        try:
-            return await self._inner.receive()
-        except (anyio.EndOfStream, anyio.ClosedResourceError):
-            self._on_end()
-            raise
-
-    async def aclose(self) -> None:
-        await self._inner.aclose()
-
-    def __aiter__(self) -> Self:
-        return self
-
-    async def __anext__(self) -> _Incoming:
-        try:
-            return await self.receive()
-        except anyio.EndOfStream:
-            raise StopAsyncIteration from None
-
-    async def __aenter__(self) -> Self:
-        return self
-
-    async def __aexit__(
-        self,
-        exc_type: type[BaseException] | None,
-        exc_val: BaseException | None,
-        exc_tb: TracebackType | None,
-    ) -> None:
-        await self.aclose()

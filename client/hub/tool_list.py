@@ -1,7 +1,7 @@
 """A server's tools as it lists them, made safe to offer: bounded, cleaned, uniquely named.
 
-What a server says about its tools ends up in front of a model and on a screen, so one that lies or is
-broken costs only its own tools.
+What a server says about its tools ends up in front of a model and on a screen, so one that lies or
+is broken costs only its own tools.
 """
 
 import json
@@ -27,48 +27,69 @@ MAX_NAME_CHARACTERS = 256
 MAX_TITLE_CHARACTERS = 200
 MAX_DESCRIPTION_CHARACTERS = 4_000
 MAX_SCHEMA_BYTES = 100_000
+_SHOWN_COMPLAINTS = 5
 
 
 async def load_tools(client: Client, server: HubServer) -> dict[str, HubTool]:
-    """List the tools that exist for us, by the server's own names, in order of the model's names.
+    """List the tools that exist for us: by the server's own names, in order of the models' names.
 
-    What is over a limit, filtered out, named twice, or can't be offered is left out, the unexpected of it
-    with one warning.
+    What can't be offered or is over a limit is left out, with one warning for all of it.
     """
+    collection = _Collection(server)
     if client.server_capabilities.tools is None:
         return {}
-    found: dict[str, HubTool] = {}
-    complaints: list[str] = []
     cursor: str | None = None
     for _ in range(MAX_PAGES):
         page = await client.list_tools(cursor=cursor)
         for tool in page.tools:
-            # Checking a schema takes milliseconds; others go first.
+            # Checking a schema takes milliseconds; other tasks go first.
             await anyio.lowlevel.checkpoint()
-            if len(found) == MAX_TOOLS:
-                break
-            _add(found, tool, server, complaints)
+            collection.add(tool)
         cursor = page.next_cursor
-        if cursor is None or len(found) == MAX_TOOLS:
+        if not cursor:
             break
-    if cursor is not None or len(found) == MAX_TOOLS:
-        complaints.append(f"the list was cut after {len(found)} tools")
-    if complaints:
-        shown = "; ".join(complaints[:5]) + (" …" if len(complaints) > 5 else "")
-        logger.warning("server %s: %d tools not usable: %s", server.name, len(complaints), shown)
-    return dict(sorted(found.items(), key=lambda item: item[1].definition.name))
-
-
-def _add(found: dict[str, HubTool], tool: Tool, server: HubServer, complaints: list[str]) -> None:
-    if not _is_wanted(tool.name, server):
-        return
-    name = create_tool_name(create_server_prefix(server.name), tool.name)
-    if problem := _find_problem(tool, trusted=server.ours):
-        complaints.append(f"{clean(tool.name, 60)!r}: {problem}")
-    elif tool.name in found or any(name == other.definition.name for other in found.values()):
-        complaints.append(f"{clean(tool.name, 60)!r}: there are two of this name")
     else:
-        found[tool.name] = _to_hub_tool(tool, name, server)
+        collection.complaints.append(f"its list was cut after {MAX_PAGES} pages")
+    collection.warn()
+    return collection.by_name()
+
+
+class _Collection:
+    """The tools of one listing so far, and what is wrong with the others."""
+
+    def __init__(self, server: HubServer) -> None:
+        self.complaints: list[str] = []
+        self._server = server
+        self._prefix = create_server_prefix(server.name)
+        self._tools: dict[str, HubTool] = {}
+        """By the models' names, which differ where the server's own do, but for a lying server."""
+
+    def add(self, tool: Tool) -> None:
+        if not _is_wanted(tool.name, self._server):
+            return
+        name = create_tool_name(self._prefix, tool.name)
+        problem = (
+            f"there are more than {MAX_TOOLS:,} tools"
+            if len(self._tools) == MAX_TOOLS
+            else "another one has this name"
+            if name in self._tools
+            else _find_problem(tool, trusted=self._server.ours)
+        )
+        if problem:
+            self.complaints.append(f"{clean(tool.name, 60)!r}: {problem}")
+        else:
+            self._tools[name] = _to_hub_tool(tool, name, self._server)
+
+    def warn(self) -> None:
+        if not self.complaints:
+            return
+        shown = "; ".join(self.complaints[:_SHOWN_COMPLAINTS])
+        rest = len(self.complaints) - _SHOWN_COMPLAINTS
+        more = f" (and {rest} more)" if rest > 0 else ""
+        logger.warning("server %s: tools left out: %s%s", self._server.name, shown, more)
+
+    def by_name(self) -> dict[str, HubTool]:
+        return {tool.tool: tool for _, tool in sorted(self._tools.items())}
 
 
 def _is_wanted(tool: str, server: HubServer) -> bool:
@@ -90,7 +111,7 @@ def _find_problem(tool: Tool, *, trusted: bool) -> str | None:
 
 
 def _find_schema_problem(schema: Mapping[str, Any]) -> str | None:
-    """Why no model may see this schema: providers refuse a whole request for one that is invalid."""
+    """Why no model may see this schema: a provider refuses the whole request for an invalid one."""
     # Imported when used: servers of ours never need it.
     from jsonschema import Draft202012Validator, SchemaError
 

@@ -2,7 +2,6 @@
 
 import json
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from typing import Any
 
 from pydantic import BaseModel, ConfigDict, Field
@@ -14,7 +13,7 @@ from client.llm.protocol import (
     ThoughtDelta,
     Usage,
 )
-from client.llm.tool_shapes import clean_text, to_tool_call
+from client.llm.tool_shapes import HeardCall, clean_text, to_tool_calls
 
 _STOP_REASONS: Mapping[str, StopReason] = {
     "max_tokens": "max_tokens",
@@ -64,13 +63,6 @@ class _Event(_Wire):
     usage: _Usage | None = None
 
 
-@dataclass(slots=True)
-class _HeardCall:
-    id: str
-    name: str
-    raw: str
-
-
 class AnthropicAnswer:
     """One answer of the Messages API while it comes."""
 
@@ -79,7 +71,7 @@ class AnthropicAnswer:
         self.is_closed = False
         self._texts: list[str] = []
         self._thoughts: list[str] = []
-        self._calls: dict[int, _HeardCall] = {}
+        self._calls: dict[int, HeardCall] = {}
         self._figures: dict[str, int] = {}
         self._model = ""
         self._stop_reason = ""
@@ -96,9 +88,9 @@ class AnthropicAnswer:
             ValueError: It has another shape than the vendor documents.
         """
         parsed = _Event.model_validate(event)
-        self.heard += 1
         self._count(parsed.usage)
         if parsed.message:
+            self.heard += 1
             self._model = parsed.message.model
             self._count(parsed.message.usage)
         if parsed.content_block:
@@ -110,7 +102,7 @@ class AnthropicAnswer:
 
     def finish(self) -> Completion:
         """The whole answer."""
-        calls = [to_tool_call(call.id, call.name, call.raw) for call in self._calls.values()]
+        calls = to_tool_calls(self._calls.values())
         stop_reason = _STOP_REASONS.get(self._stop_reason, "tool_use" if calls else "end")
         cached = self._figures.get("cache_read_input_tokens", 0)
         written = self._figures.get("cache_creation_input_tokens", 0)
@@ -133,16 +125,19 @@ class AnthropicAnswer:
             self._figures.update(usage.model_dump(exclude_none=True))
 
     def _begin_block(self, index: int, block: _Block) -> Sequence[TextDelta | ThoughtDelta]:
+        self.heard += 1
         if block.type == "tool_use":
             raw = json.dumps(block.input) if block.input else ""
-            self._calls[index] = _HeardCall(block.id, block.name, raw)
+            self._calls[index] = HeardCall(block.id, block.name, raw)
             return []
         return self._show(block.text, block.thinking)
 
     def _go_on(self, index: int, delta: _Delta) -> Sequence[TextDelta | ThoughtDelta]:
         if delta.stop_reason:
+            self.heard += 1
             self._stop_reason = delta.stop_reason
         if delta.partial_json and index in self._calls:
+            self.heard += 1
             self._calls[index].raw += delta.partial_json
         return self._show(delta.text, delta.thinking)
 
@@ -154,4 +149,5 @@ class AnthropicAnswer:
         if text:
             self._texts.append(clean_text(text))
             shown.append(TextDelta(self._texts[-1]))
+        self.heard += len(shown)
         return shown

@@ -4,7 +4,7 @@ import math
 from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import aclosing, asynccontextmanager
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Protocol, TypeVar
 
 import anyio
 
@@ -28,15 +28,22 @@ _AFTERWORD_SECONDS = 5.0
 _CLOSE_SECONDS = 2.0
 
 
-class RawStream(Protocol):
+class Closable(Protocol):
+    """A vendor's client or stream."""
+
+    async def close(self) -> None:
+        """Give up its connections."""
+        ...
+
+
+ClosableT = TypeVar("ClosableT", bound=Closable)
+
+
+class RawStream(Closable, Protocol):
     """A vendor's stream of parsed events."""
 
     async def __anext__(self) -> object:
         """The next event; StopAsyncIteration at the end."""
-        ...
-
-    async def close(self) -> None:
-        """End the request."""
         ...
 
 
@@ -92,13 +99,21 @@ async def stream_answer(
     Raises:
         ModelError: On entering or while iterating.
     """
-    raw = await _ask(exchange)
+    async with (
+        closing(await _ask(exchange)) as raw,
+        aclosing(_listen(raw, exchange, answer)) as events,
+    ):
+        yield events
+
+
+@asynccontextmanager
+async def closing(resource: ClosableT) -> AsyncGenerator[ClosableT]:
+    """Close `resource` at the end, also when cancelled, but don't wait for it for long."""
     try:
-        async with aclosing(_listen(raw, exchange, answer)) as events:
-            yield events
+        yield resource
     finally:
         with anyio.move_on_after(_CLOSE_SECONDS, shield=True):
-            await raw.close()
+            await resource.close()
 
 
 async def _ask(exchange: Exchange) -> RawStream:
@@ -158,7 +173,7 @@ async def _hear_next(
     error: ModelError = exchange.service.silent(exchange.timeout_seconds)
     with anyio.move_on_after(deadline - anyio.current_time()):
         try:
-            return answer.hear(await anext(raw))
+            return answer.hear(await raw.__anext__())
         except StopAsyncIteration:
             return None
         except exchange.failures as raised:

@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
+from typing import cast
 
 from client.llm.protocol import (
     BadKeyError,
@@ -56,6 +57,7 @@ _BY_STATUS: Mapping[int, type[ModelError]] = {
     429: RateLimitedError,
 }
 _MAX_DETAIL_CHARACTERS = 300
+_MAX_CODE_CHARACTERS = 60
 _QUOTED_CHARACTERS = 12
 
 
@@ -86,7 +88,7 @@ class Service:
         )
 
     def unreachable(self) -> ModelUnavailableError:
-        """For a connection that can't be made or is lost before anything was answered."""
+        """For a connection that can't be made."""
         return ModelUnavailableError(
             f"{self.title} can't be reached: check that it is running and the network is up."
         )
@@ -101,7 +103,7 @@ class Service:
     def broken_off(self) -> ModelUnavailableError:
         """For an answer that ends before its end, or is none at all."""
         return ModelUnavailableError(
-            f"{self.title} broke off in the middle of the answer. Try again."
+            f"{self.title} broke off before its answer was complete. Try again."
         )
 
     def garbled(self) -> ModelUnavailableError:
@@ -139,6 +141,40 @@ class Service:
             codes = ", ".join(failure.codes)
             return f": {codes}." if codes else "."
         return f": {words}"
+
+
+def parse_failure(status: int | None, body: object, headers: Mapping[str, str]) -> Failure:
+    """What a vendor's error says: an object, that object under `error`, or mere text."""
+    if isinstance(body, Mapping):
+        body = cast("Mapping[str, object]", body).get("error", cast("object", body))
+    if not isinstance(body, Mapping):
+        message = body if isinstance(body, str) and not body.lstrip().startswith("<") else ""
+        return Failure(status, (), message, parse_retry_after(headers))
+    fields = cast("Mapping[str, object]", body)
+    codes = [str(fields[name]) for name in ("code", "type") if fields.get(name)]
+    if status is None:
+        # Inside a stream the status can only stand in the code.
+        status = next((int(code) for code in codes if re.fullmatch(r"[3-5]\d\d", code)), None)
+    message = fields.get("message")
+    return Failure(
+        status,
+        tuple(code[:_MAX_CODE_CHARACTERS] for code in codes),
+        message if isinstance(message, str) else "",
+        parse_retry_after(headers),
+    )
+
+
+def explain_connection(service: Service, cause: object, timeout_seconds: float) -> ModelError:
+    """For what went wrong below the vendor's own errors."""
+    from httpx2 import ConnectError, ConnectTimeout, HTTPError, TimeoutException
+
+    if isinstance(cause, (ConnectError, ConnectTimeout)):
+        return service.unreachable()
+    if isinstance(cause, TimeoutException):
+        return service.silent(timeout_seconds)
+    if isinstance(cause, HTTPError):
+        return service.broken_off()
+    return service.garbled()
 
 
 def parse_retry_after(headers: Mapping[str, str]) -> float | None:

@@ -1,8 +1,10 @@
 """Tools on the wire: schemas that both vendors take, and arguments as models write them."""
 
 import json
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
 from typing import Any, Never, cast
+from uuid import uuid4
 
 from client.llm.protocol import ToolCall
 from servers.conversations.contract import encode_json
@@ -20,20 +22,42 @@ def to_tool_schema(schema: Mapping[str, Any]) -> dict[str, Any]:
     return {"properties": {}, **kept, "type": "object"}
 
 
-def to_tool_call(call_id: str, name: str, raw: str) -> ToolCall:
-    """A call from the JSON text that a model wrote; none at all means no arguments."""
-    try:
-        parsed: object = json.loads(raw, parse_constant=_refuse_constant) if raw.strip() else {}
-        encode_json(parsed)
-    except (ValueError, RecursionError):
-        parsed = None
-    arguments = cast("dict[str, Any]", parsed) if isinstance(parsed, dict) else None
-    return ToolCall(call_id, clean_text(name), arguments, clean_text(raw))
+@dataclass(slots=True)
+class HeardCall:
+    """A tool call as it comes: `raw` is the JSON text of its arguments so far."""
+
+    id: str = ""
+    name: str = ""
+    raw: str = ""
+
+
+def to_tool_calls(heard: Iterable[HeardCall]) -> tuple[ToolCall, ...]:
+    """The calls of one answer. A missing or repeated id is replaced: results are matched by it."""
+    calls: list[ToolCall] = []
+    ids: set[str] = set()
+    for call in heard:
+        call_id = clean_text(call.id)
+        if not call_id or call_id in ids:
+            call_id = f"call_{uuid4().hex}"
+        ids.add(call_id)
+        raw = clean_text(call.raw)
+        calls.append(ToolCall(call_id, clean_text(call.name), _parse_arguments(call.raw), raw))
+    return tuple(calls)
 
 
 def clean_text(text: str) -> str:
     """`text` without NUL and lone surrogates, which JSON can carry and no store of ours takes."""
     return text.replace("\0", "").encode("utf-8", "replace").decode("utf-8")
+
+
+def _parse_arguments(raw: str) -> dict[str, Any] | None:
+    """None unless it is an object that can be stored; no text at all means no arguments."""
+    try:
+        parsed: object = json.loads(raw, parse_constant=_refuse_constant) if raw.strip() else {}
+        encode_json(parsed)
+    except (ValueError, RecursionError):
+        return None
+    return cast("dict[str, Any]", parsed) if isinstance(parsed, dict) else None
 
 
 def _refuse_constant(constant: str) -> Never:

@@ -5,9 +5,9 @@ Pydantic and the standard library only, so that any client can import it.
 
 import json
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
-from typing import Annotated, Any, Literal, Self
+from typing import Annotated, Any, Literal, Self, cast
 
 from pydantic import (
     BaseModel,
@@ -132,13 +132,14 @@ def check_facts(facts: Mapping[str, Any]) -> None:
         raise SizeError(f"has at most {MAX_FACTS_BYTES} bytes as JSON, this has {size}")
 
 
-def _holds_nul(value: Any) -> bool:  # noqa: ANN401 - any JSON
+def _holds_nul(value: object) -> bool:
     if isinstance(value, str):
         return "\0" in value
     if isinstance(value, Mapping):
-        return any(_holds_nul(key) or _holds_nul(item) for key, item in value.items())
+        pairs = cast("Mapping[str, object]", value).items()
+        return any(_holds_nul(key) or _holds_nul(item) for key, item in pairs)
     if isinstance(value, list | tuple):
-        return any(_holds_nul(item) for item in value)
+        return any(map(_holds_nul, cast("Sequence[object]", value)))
     return False
 
 
@@ -148,9 +149,9 @@ def _check_block(block: dict[str, Any]) -> None:
         raise ValueError("a content block needs a type, such as text")
     for field in _STRINGS_OF_BLOCKS.get(kind, ()):
         if not isinstance(block.get(field), str):
-            raise ValueError(f"a {kind} block needs {field}, a string")
+            raise ValueError(f"a {kind} block needs {field}, a string")  # noqa: TRY004 - for pydantic
     if kind == "tool_use" and not isinstance(block.get("input"), dict):
-        raise ValueError("a tool_use block needs input, an object")  # noqa: TRY004 - for pydantic
+        raise ValueError("a tool_use block needs input, an object")
 
 
 class Message(BaseModel):
@@ -293,8 +294,8 @@ MessageList = Annotated[
             "type": "array",
             "items": {"type": "object"},
             "description": "Messages in chronological order: message_id, role, content, "
-            "created_at, and where stored name, thoughts, tool_call_id, is_error, turn_id, metadata, "
-            "annotations.",
+            "created_at, and where stored name, thoughts, tool_call_id, is_error, turn_id, "
+            "metadata, annotations.",
         }
     ),
 ]

@@ -1,7 +1,7 @@
 """How the conversation server's failures are told: as error fields of a tool, as errors of MCP."""
 
 import logging
-from collections.abc import Iterator, Mapping
+from collections.abc import Generator, Mapping
 from contextlib import contextmanager
 
 from mcp.shared.exceptions import MCPError
@@ -41,7 +41,7 @@ def explain(error: Exception) -> Mapping[str, object] | None:
 
 
 @contextmanager
-def told_as_mcp_errors(what: str) -> Iterator[None]:
+def told_as_mcp_errors(what: str) -> Generator[None]:
     """Where there is no error result (resources, prompts, completion): failures as `MCPError`s.
 
     An unknown conversation is -32602, and says nothing that another owner's would not.
@@ -57,7 +57,7 @@ def told_as_mcp_errors(what: str) -> Iterator[None]:
         raise MCPError(INVALID_PARAMS, str(error), {"error": explain(error)}) from None
     except ConversationError as error:
         raise MCPError(INTERNAL_ERROR, str(error), {"error": explain(error)}) from None
-    except Exception as error:  # boundary: the SDK would send the text of whatever this is
+    except Exception as error:  # noqa: BLE001 - boundary: the SDK would send any error's text
         reference = report_fault(logger, what, error)
         message = f"{what} failed unexpectedly; the server's log has the reason under {reference}"
         raise MCPError(INTERNAL_ERROR, message) from None

@@ -2,13 +2,13 @@
 
 import json
 import zlib
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal, NamedTuple
 
 from pydantic import BaseModel, ConfigDict, Field
 
-from servers.conversations.contract import encode_json
+from servers.conversations.contract import Message, encode_json
 
 Kind = Literal["header", "metadata", "message", "annotation", "tombstone"]
 """`header` or `tombstone` begins a file. Readers pass over kinds they don't know."""
@@ -20,7 +20,7 @@ _SUFFIX_BYTES = len(_CHECKSUM) + 8 + len(b'"}')
 
 
 class Facts(BaseModel):
-    """A conversation's own facts: the body of `header`, `metadata` and `tombstone`, each time whole."""
+    """A conversation's own facts, whole: the body of `header`, `metadata` and `tombstone`."""
 
     model_config = ConfigDict(frozen=True)
 
@@ -46,7 +46,7 @@ class Annotation(BaseModel):
 
 @dataclass(frozen=True, slots=True)
 class Progress:
-    """Where a conversation stands after a record. Each record carries it, so the last one tells all."""
+    """Where a conversation stands after a record. Each carries it, so the last one tells all."""
 
     seq: int
     """Of the record; grows over all generations of the file, and across a deletion."""
@@ -148,6 +148,13 @@ def parse_line(offset: int, line: bytes) -> Record | None:
         return Record(offset, fields["kind"], fields["left"], progress, fields["body"], body_bytes)
     except (ValueError, KeyError, TypeError, RecursionError):
         return None
+
+
+def to_message(body: Mapping[str, Any], annotations: Mapping[str, Any] | None = None) -> Message:
+    """A stored message, checked when it was stored; with these annotations if they are given."""
+    if annotations is not None:
+        body = {**body, "annotations": annotations or None}
+    return Message.model_construct(None, **body)
 
 
 def count_lost(line: bytes) -> int:

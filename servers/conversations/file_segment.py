@@ -1,7 +1,7 @@
 """A file of lines: read from either end, appended to whole or not at all."""
 
 import os
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import suppress
 from dataclasses import dataclass
 
@@ -59,14 +59,15 @@ def lines_backward(fd: int, end: int, start: int = 0) -> Iterator[tuple[int, byt
         size = min(2 * size, _MAX_BLOCK_BYTES)
 
 
-def read_first_line(fd: int) -> bytes | None:
-    """The first line without its break, None if there is no complete one."""
-    block = b""
-    while part := os.pread(fd, _FIRST_BLOCK_BYTES, len(block)):
+def read_line(fd: int, offset: int) -> bytes | None:
+    """The line that begins at `offset`, without its break; None if there is no complete one."""
+    parts: list[bytes] = []
+    while part := os.pread(fd, _FIRST_BLOCK_BYTES, offset):
         line, found, _ = part.partition(b"\n")
-        block += line
+        parts.append(line)
         if found:
-            return block
+            return b"".join(parts)
+        offset += len(part)
     return None
 
 
@@ -100,19 +101,19 @@ def _after_last_break(fd: int, start: int, size: int) -> int:
     return start
 
 
-def write_whole(fd: int, offset: int, data: bytes, *, sync: bool) -> None:
+def write_whole(fd: int, offset: int, data: bytes, sync: Callable[[int], None]) -> None:
     """Write `data` at `offset`, the end of the file, or leave the file as it was.
 
     Raises:
         OSError: It could not be written or synced.
     """
     try:
-        os.ftruncate(fd, offset)  # what an interrupted write left behind
+        if os.fstat(fd).st_size > offset:  # what an interrupted write left behind
+            os.ftruncate(fd, offset)
         written = 0
         while written < len(data):
             written += os.pwrite(fd, data[written:] if written else data, offset + written)
-        if sync:
-            os.fdatasync(fd)
+        sync(fd)
     except OSError:
         with suppress(OSError):
             os.ftruncate(fd, offset)

@@ -8,8 +8,11 @@ from urllib.parse import parse_qsl, unquote, urlsplit
 from agentic.config.models import ToolConfig
 
 _CREDENTIAL_NAME = re.compile(
-    r"auth|key|token|secret|cookie|passw|credential|session|\bsig|signature", re.IGNORECASE
+    r"auth(?!ors?\b)|api_?key|(^|[-_.])(key|sig)$|token|secret|cookie|passw|credential|signature",
+    re.IGNORECASE,
 )
+_LONG_SEGMENT = 20
+"""A part of a path with so many characters may be a key, as in the addresses of webhooks."""
 _PUBLIC_HEADERS = {"accept", "accept-language", "content-type", "user-agent"}
 
 
@@ -53,6 +56,7 @@ def iterate_private_values(config: ToolConfig) -> Iterator[str]:
     )
     parts = urlsplit(config.url)
     yield from (parts.query, parts.username or "", unquote(parts.username or ""))
+    yield from (each for each in parts.path.split("/") if len(each) >= _LONG_SEGMENT)
 
 
 def _token(config: ToolConfig) -> str:

@@ -42,10 +42,12 @@ def render_failure(error: ToolFailedError) -> types.CallToolResult:
 
 
 def render_answer(answer: object) -> types.CallToolResult:
-    """Any JSON value: as it is under `result`, and as text (a string as it is, else compact JSON)."""
+    """A JSON value under `result`, and as text: a string as it is, else compact JSON."""
     text = answer if isinstance(answer, str) else to_json(answer)
     if (left := len(text) - _MAX_TEXT_CHARACTERS) > 0:
-        text = f"{text[:_MAX_TEXT_CHARACTERS]}\n[{left} more characters are in the structured content]"
+        text = (
+            f"{text[:_MAX_TEXT_CHARACTERS]}\n[{left} more characters are in the structured content]"
+        )
     return types.CallToolResult(
         content=[types.TextContent(type="text", text=text)], structured_content={"result": answer}
     )

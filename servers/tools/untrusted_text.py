@@ -50,10 +50,13 @@ def strip_controls(text: str) -> str:
     return _SURROGATE.sub("\N{REPLACEMENT CHARACTER}", _CONTROL.sub("", text))
 
 
-def excerpt(text: str, *, max_characters: int = _EXCERPT_CHARACTERS) -> str:
+def excerpt(text: str, redactor: Redactor | None = None) -> str:
     """The beginning of `text` on one line, safe to quote."""
-    line = " ".join(strip_controls(text[: 4 * max_characters]).split())
-    return line if len(line) <= max_characters else f"{line[:max_characters]}…"
+    shown = strip_controls(text)
+    if redactor is not None:  # before cutting, which could leave half a secret
+        shown = redactor.redact(shown)
+    line = " ".join(shown.split())
+    return line if len(line) <= _EXCERPT_CHARACTERS else f"{line[:_EXCERPT_CHARACTERS]}…"
 
 
 def clean_json(value: object, redactor: Redactor, depth: int = 0) -> object:
@@ -64,7 +67,7 @@ def clean_json(value: object, redactor: Redactor, depth: int = 0) -> object:
     """
     match value:
         case str():
-            return strip_controls(redactor.redact(strip_controls(value)))
+            return redactor.redact(strip_controls(value))
         case float() if not math.isfinite(value):
             raise UnfitError("a number is too large")
         case list() | dict() if depth >= _MAX_DEPTH:

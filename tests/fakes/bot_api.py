@@ -4,7 +4,7 @@ import itertools
 import re
 import time
 from collections import defaultdict, deque
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncGenerator, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from typing import Any, TypeVar
@@ -79,7 +79,8 @@ Fault = DropBefore | DropAfter | Status | Garbage | Hang
 SERVER_ERROR = Status(500, "Internal Server Error")
 CONFLICT = Status(
     409,
-    "Conflict: terminated by other getUpdates request; make sure that only one bot instance is running",
+    "Conflict: terminated by other getUpdates request; "
+    "make sure that only one bot instance is running",
 )
 
 
@@ -127,9 +128,7 @@ class FakeBotApi:
         """A text in a private chat (or in a group, where `chat_id` is negative)."""
         return self.user_sends(chat_id, user_id, text=text, **fields)
 
-    def user_sends(
-        self, chat_id: int, user_id: int | None = None, **fields: Any
-    ) -> dict[str, Any]:
+    def user_sends(self, chat_id: int, user_id: int | None = None, **fields: Any) -> dict[str, Any]:
         """A message of any kind: `voice={…}`, `photo=[…]`, `caption=…`."""
         sender = chat_id if user_id is None else user_id
         private = {"id": chat_id, "type": "private", "first_name": "Ada"}
@@ -185,9 +184,7 @@ class FakeBotApi:
 
     async def wait_for_call(self, method: str, n: int = 1) -> list[Call]:
         """Wait until `n` calls of a method were answered."""
-        return await self.until(
-            lambda: calls if len(calls := self.calls_of(method)) >= n else None
-        )
+        return await self.until(lambda: calls if len(calls := self.calls_of(method)) >= n else None)
 
     async def wait_until_confirmed(self, update: dict[str, Any]) -> None:
         """Wait until a `getUpdates` named an offset beyond the update."""
@@ -280,7 +277,7 @@ class FakeBotApi:
         self,
         offset: int = 0,
         limit: int = 100,
-        timeout: int = 0,  # noqa: ASYNC109 - the wire's own name
+        timeout: int = 0,
         allowed_updates: list[str] | None = None,
     ) -> list[dict[str, Any]]:
         if self._poller is not None:
@@ -358,7 +355,7 @@ def _error(status: int, description: str, parameters: dict[str, Any]) -> HttpAns
 
 
 @asynccontextmanager
-async def open_bot_api(token: str, *, port: int = 0) -> AsyncIterator[FakeBotApi]:
+async def open_bot_api(token: str, *, port: int = 0) -> AsyncGenerator[FakeBotApi]:
     """Serve on loopback until the context is left."""
     api = FakeBotApi(token)
     async with open_http_server(api.handle, port) as base_url:

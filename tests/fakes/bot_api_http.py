@@ -1,7 +1,7 @@
-"""A small HTTP/1.1 server on loopback that can also break off in the middle, for fakes of web APIs."""
+"""A small HTTP/1.1 server on loopback that can break off in the middle, for fakes of web APIs."""
 
 import json
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncGenerator, Awaitable, Callable
 from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass
 from typing import Any
@@ -59,7 +59,7 @@ Handler = Callable[[HttpRequest], Awaitable[HttpAnswer]]
 
 
 @asynccontextmanager
-async def open_http_server(handler: Handler, port: int = 0) -> AsyncIterator[str]:
+async def open_http_server(handler: Handler, port: int = 0) -> AsyncGenerator[str]:
     """Serve on loopback; yields the base URL. Leaving drops every connection at once."""
     async with await anyio.create_tcp_listener(
         local_host="127.0.0.1", local_port=port, reuse_port=False
@@ -126,7 +126,7 @@ async def _read_request(stream: ByteStream, connection: h11.Connection) -> HttpR
 async def _watched(
     stream: ByteStream, connection: h11.Connection, handler: Handler, request: HttpRequest
 ) -> HttpAnswer:
-    """Answer, unless the client goes away first: then its request is given up, as real servers do."""
+    """Answer, unless the client goes away first: then its request is given up."""
     answers: list[HttpAnswer] = []
     dropped = False
 

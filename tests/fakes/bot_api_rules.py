@@ -1,4 +1,4 @@
-"""What a Bot API method takes and refuses, with Telegram's error texts: the strict half of the fake."""
+"""What a Bot API method takes and refuses, with Telegram's error texts: the fake's strict half."""
 
 import json
 import re

@@ -1,0 +1,95 @@
+"""`agentic ask`: one turn, for scripts and for the impatient."""
+
+import sys
+from collections.abc import Sequence
+from typing import Any
+
+from agentic.cli.compose import SETTLE_SECONDS, Assistant, open_assistant
+from agentic.cli.conversation_ids import check_id, create_id
+from agentic.cli.failures import FAILED, UsageError
+from agentic.cli.input_lines import InputLines
+from agentic.cli.invocation import Invocation
+from agentic.cli.plain_view import PlainTurnView
+from agentic.cli.model_choice import choose_model
+from agentic.cli.server_states import note_absent_servers
+from agentic.cli.terminal_text import to_json
+from agentic.config.models import Config
+from client.coordinator.events import ToolFinished, TurnEvent, TurnFailed, TurnFinished, TurnStarted
+from client.coordinator.request import TurnRequest
+
+_PATIENCE_SECONDS = 2.0
+
+
+def ask(
+    invocation: Invocation,
+    words: Sequence[str],
+    conversation_id: str | None,
+    model: str | None,
+    *,
+    as_json: bool,
+) -> int:
+    """Print the answer to `words`, or to what stands on stdin."""
+
+    async def work(config: Config) -> int:
+        checked_id = create_id("ask") if conversation_id is None else check_id(conversation_id)
+        chosen = await choose_model(config, model)
+        request = TurnRequest(checked_id, await _read_question(words))
+        async with open_assistant(config, chosen) as assistant:
+            await assistant.hub.wait_settled(SETTLE_SECONDS)
+            note_absent_servers(assistant.hub)
+            return await _answer(assistant, request, as_json=as_json)
+
+    return invocation.run(work)
+
+
+async def _read_question(words: Sequence[str]) -> str:
+    """The words, and after them what is piped in.
+
+    Without words, or with `-` among them, stdin is waited for. With words alone it is read if it has
+    something to say soon: many programs hand down a pipe into which nobody ever writes.
+    """
+    parts = [" ".join(word for word in words if word != "-")]
+    is_terminal = sys.stdin is not None and sys.stdin.isatty()
+    is_asked_for = "-" in words or (not is_terminal and not parts[0].strip())
+    lines = InputLines()
+    if is_asked_for or (not is_terminal and await lines.begin_within(_PATIENCE_SECONDS)):
+        parts.append(await lines.read_all())
+    text = "\n\n".join(part for part in parts if part.strip())
+    if not text:
+        raise UsageError("There is no question: write one after `agentic ask`, or pipe it in.")
+    try:
+        text.encode()
+    except UnicodeEncodeError:
+        raise UsageError("The question is no valid UTF-8 text.") from None
+    return text
+
+
+async def _answer(assistant: Assistant, request: TurnRequest, *, as_json: bool) -> int:
+    view = PlainTurnView(None if as_json else sys.stdout, sys.stderr)
+    calls: list[dict[str, Any]] = []
+    last: TurnEvent | None = None
+    turn_id = ""
+    async with assistant.coordinator.stream(request) as events:
+        async for event in events:
+            view.show(event)
+            if isinstance(event, TurnStarted):
+                turn_id = event.turn_id
+            elif isinstance(event, ToolFinished):
+                calls.append(
+                    {"tool": event.tool, "is_error": event.is_error, "seconds": event.seconds}
+                )
+            last = event
+    ids = {"conversation_id": request.conversation_id, "turn_id": turn_id}
+    facts = {"model": assistant.model_name, "usage": None, "seconds": None}
+    match last:
+        case TurnFinished():
+            known = {name: last.metadata.get(name, value) for name, value in facts.items()}
+            result = {"content": last.content, **ids, **known, "tool_calls": calls}
+        case TurnFailed():
+            error = {"code": last.code, "message": last.message, "reference": last.reference}
+            result = {"content": "", **ids, **facts, "tool_calls": calls, "error": error}
+        case _:
+            raise AssertionError("a turn ends with a finish or a failure")
+    if as_json:
+        sys.stdout.write(to_json(result) + "\n")
+    return 0 if isinstance(last, TurnFinished) else FAILED

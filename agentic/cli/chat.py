@@ -1,0 +1,43 @@
+"""`agentic chat`: what a talk needs, put together."""
+
+import os
+import signal
+import sys
+
+from agentic.cli.compose import open_assistant
+from agentic.cli.conversation_ids import check_id
+from agentic.cli.invocation import Invocation
+from agentic.cli.model_choice import choose_model
+from agentic.cli.screen import Screen
+from agentic.cli.talk import Talk
+from agentic.config.models import Config
+
+_CONVERSATION = "default"
+_HISTORY_FILE = "input_history"
+
+
+def chat(
+    invocation: Invocation, conversation_id: str | None, model: str | None, *, thoughts: bool
+) -> int:
+    """Talk in `conversation_id`, else where the last talk without a name was left."""
+
+    async def work(config: Config) -> int:
+        checked_id = check_id(conversation_id or _CONVERSATION)
+        chosen = await choose_model(config, model)
+        screen = _open_screen(config, thoughts=thoughts)
+        async with open_assistant(config, chosen) as assistant:
+            return await Talk(assistant, screen, checked_id).run()
+
+    # Ctrl-C is the talk's own affair: it stops a turn.
+    return invocation.run(work, signals=(signal.SIGTERM,))
+
+
+def _open_screen(config: Config, *, thoughts: bool) -> Screen:
+    is_terminal = all(s is not None and s.isatty() for s in (sys.stdin, sys.stdout))
+    if is_terminal and os.environ.get("TERM", "dumb") not in ("dumb", "unknown"):
+        from agentic.cli.terminal_screen import TerminalScreen
+
+        return TerminalScreen(config.data_directory / _HISTORY_FILE, thoughts=thoughts)
+    from agentic.cli.plain_screen import PlainScreen
+
+    return PlainScreen()

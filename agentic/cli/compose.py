@@ -1,0 +1,95 @@
+"""Puts the parts together: configuration → hub, store, model, Coordinator. Nothing else builds these."""
+
+from collections.abc import AsyncIterator, Collection, Mapping
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from agentic.cli.failures import UsageError
+from agentic.config.load import load_config
+from agentic.config.models import Config, ModelConfig
+from agentic.config.trust import needs_trust
+
+if TYPE_CHECKING:
+    from client.conversations import RemoteConversationStore
+    from client.coordinator.coordinator import Coordinator
+    from client.hub.hub import Hub
+
+SETTLE_SECONDS = 15.0
+"""How long a command waits for servers that are starting; one that takes longer is left out at first."""
+
+
+@dataclass(frozen=True, slots=True)
+class Assistant:
+    """Everything a talk needs."""
+
+    config: Config
+    hub: "Hub"
+    store: "RemoteConversationStore"
+    coordinator: "Coordinator"
+    model_name: str
+
+
+def read_config(
+    environ: Mapping[str, str], path: Path | None, sections: Collection[str] | None = None
+) -> Config:
+    """The configuration for a process with this environment; `path` wins over where it would be looked for.
+
+    Raises:
+        ConfigError: It can't be used; the text says where and what would be right.
+    """
+    named = {} if path is None else {"MCP_CONFIG_PATH": str(path.absolute())}
+    return load_config({**environ, **named}, sections=sections)
+
+
+def check_trust(config: Config) -> None:
+    """Refuse to do what a `./mcp.yml` that nobody named says, until somebody agreed to it.
+
+    Raises:
+        UsageError: It would start commands or send secrets, and is not trusted.
+    """
+    risks = needs_trust(config)
+    if risks:
+        listed = "".join(f"\n  {risk}" for risk in risks)
+        raise UsageError(
+            f"{config.path} was found in this folder and is not trusted. By it,{listed}\n"
+            "Allow that with `agentic trust`, or name the file to use with --config."
+        )
+
+
+@asynccontextmanager
+async def open_servers(config: Config, *, delegate: bool = False) -> "AsyncIterator[Hub]":
+    """Connections to all configured servers, coming up in the background."""
+    from client.hub.from_config import to_hub_servers
+    from client.hub.hub import open_hub
+
+    async with open_hub(to_hub_servers(config, delegate=delegate)) as hub:
+        yield hub
+
+
+@asynccontextmanager
+async def open_store(config: Config) -> "AsyncIterator[RemoteConversationStore]":
+    """The operator's conversations; no other server is started."""
+    from client.conversations import RemoteConversationStore
+
+    servers = {name: server for name, server in config.servers.items() if name == "conversations"}
+    async with open_servers(config.model_copy(update={"servers": servers})) as hub:
+        await hub.wait_ready("conversations", timeout_seconds=SETTLE_SECONDS)
+        yield RemoteConversationStore(hub)
+
+
+@asynccontextmanager
+async def open_assistant(
+    config: Config, model: ModelConfig, *, delegate: bool = False
+) -> AsyncIterator[Assistant]:
+    """Hub, store and Coordinator around one model."""
+    from client.conversations import RemoteConversationStore
+    from client.coordinator.coordinator import Coordinator
+    from client.llm.create import create_model
+
+    async with open_servers(config, delegate=delegate) as hub, create_model(model) as language_model:
+        coordinator = Coordinator(hub, language_model, config.limits, price=model.price)
+        yield Assistant(
+            config, hub, RemoteConversationStore(hub), coordinator, language_model.name
+        )

@@ -1,0 +1,150 @@
+"""`agentic conversations list|show|delete`, over MCP like everything else."""
+
+import sys
+from collections.abc import AsyncIterator
+
+from rich.console import Console
+from rich.text import Text
+
+from agentic.cli.compose import open_store
+from agentic.cli.conversation_document import write_document
+from agentic.cli.input_lines import confirm
+from agentic.cli.invocation import Invocation, note
+from agentic.cli.plain_view import render_call
+from agentic.cli.stored_history import StoredHistory
+from agentic.cli.stored_times import render_time
+from agentic.cli.terminal_text import clean, one_line, to_json
+from agentic.config.models import Config
+from client.conversations import RemoteConversationStore
+from servers.conversations.contract import MAX_LIST_LIMIT, Conversation, Message
+
+_MAX_SHOWN_RESULT = 2_000
+_ROLES = {"user": "you", "assistant": "assistant", "tool": "tool", "system": "note"}
+
+
+def list_conversations(
+    invocation: Invocation, limit: int | None, tag: str | None, *, as_json: bool
+) -> int:
+    """One line for each conversation, or one JSON array."""
+
+    async def work(config: Config) -> None:
+        async with open_store(config) as store:
+            listed = _list(store, limit, tag)
+            if as_json:
+                found = [conversation.model_dump() async for conversation in listed]
+                sys.stdout.write(to_json(found) + "\n")
+                return
+            count = 0
+            async for conversation in listed:
+                sys.stdout.write(_render_conversation(conversation) + "\n")
+                count += 1
+            if not count:
+                note("There are no conversations yet." if tag is None else "None has this tag.")
+
+    return invocation.run(work)
+
+
+def show_conversation(
+    invocation: Invocation, conversation_id: str, limit: int | None, *, as_json: bool
+) -> int:
+    """The messages, the oldest first."""
+
+    async def work(config: Config) -> None:
+        async with open_store(config) as store:
+            conversation = await store.get_conversation(conversation_id)
+            history = StoredHistory(store, conversation_id, limit)
+            if as_json:
+                head = {"conversation": conversation.model_dump()}
+                await write_document(sys.stdout, head, history)
+            else:
+                await _show(conversation, history)
+            if history.damaged:
+                note(f"Left out: {history.damaged} damaged records.")
+
+    return invocation.run(work)
+
+
+def delete_conversation(invocation: Invocation, conversation_id: str, *, yes: bool) -> int:
+    """Delete after a yes."""
+
+    async def work(config: Config) -> None:
+        async with open_store(config) as store:
+            conversation = await store.get_conversation(conversation_id)
+            if not yes:
+                await confirm(
+                    f"Delete {_name(conversation)} with {conversation.message_count} messages?",
+                    instead="Deleting is for good: say --yes where nobody can be asked.",
+                )
+            await store.delete_conversation(conversation_id)
+        note("Deleted.")
+
+    return invocation.run(work)
+
+
+async def _list(
+    store: RemoteConversationStore, limit: int | None, tag: str | None
+) -> AsyncIterator[Conversation]:
+    cursor: str | None = None
+    left = limit
+    while left is None or left > 0:
+        wanted = MAX_LIST_LIMIT if left is None else min(left, MAX_LIST_LIMIT)
+        page = await store.list_conversations(limit=wanted, cursor=cursor, tag=tag)
+        for conversation in page.conversations:
+            yield conversation
+        left = None if left is None else left - len(page.conversations)
+        cursor = page.next_cursor
+        if cursor is None:
+            return
+
+
+def _name(conversation: Conversation) -> str:
+    title = f" ({one_line(conversation.title)})" if conversation.title else ""
+    return one_line(conversation.conversation_id, 2_000) + title
+
+
+def _render_conversation(conversation: Conversation) -> str:
+    count = f"{conversation.message_count:>6} {'message ' if conversation.message_count == 1 else 'messages'}"
+    return f"{render_time(conversation.last_updated)}  {count}  {_name(conversation)}"
+
+
+async def _show(conversation: Conversation, history: StoredHistory) -> None:
+    console = Console(highlight=False, soft_wrap=True)
+    console.print(Text(_render_conversation(conversation), style="bold"))
+    async for message in history.read():
+        console.print()
+        console.print(Text(_render_head(message), style="bold cyan"))
+        body = _render_body(message)
+        if body:
+            console.print(Text(body))
+
+
+def _render_head(message: Message) -> str:
+    who = _ROLES[message.role] + (f" {one_line(message.name)}" if message.name else "")
+    when = f" · {render_time(message.created_at)}" if message.created_at else ""
+    return who + when + (" · failed" if message.is_error else "")
+
+
+def _render_body(message: Message) -> str:
+    if isinstance(message.content, str):
+        parts = [clean(message.content)]
+    else:
+        parts = [_render_block(block) for block in message.content]
+    text = "\n".join(part for part in parts if part)
+    if message.role == "tool" and len(text) > _MAX_SHOWN_RESULT:
+        left_out = len(text) - _MAX_SHOWN_RESULT
+        text = f"{text[:_MAX_SHOWN_RESULT]}… ({left_out} more characters; --json shows all)"
+    return text
+
+
+def _render_block(block: dict[str, object]) -> str:
+    match block:
+        case {"type": "text", "text": str(text)}:
+            return clean(text)
+        case {"type": "tool_use", "name": str(name), "input": dict(arguments)}:
+            return f"→ {render_call(name, {str(key): arguments[key] for key in arguments})}"
+        case {"type": "resource_link", "uri": str(uri), "name": str(name)}:
+            return f"[{one_line(name)}: {one_line(uri, 2_000)}]"
+        case _:
+            kind = block.get("mimeType") or block.get("type")
+            return f"[{one_line(str(kind))}]"
+

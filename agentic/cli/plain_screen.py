@@ -1,0 +1,34 @@
+"""A talk without a terminal that could do more: a line in, the answer out, no control sequences."""
+
+import sys
+from collections.abc import AsyncIterator, Iterable
+from contextlib import asynccontextmanager
+
+from agentic.cli.input_lines import InputLines
+from agentic.cli.invocation import note
+from agentic.cli.plain_view import PlainTurnView
+
+
+class PlainScreen:
+    """Standard streams: answers on stdout, everything else on stderr."""
+
+    def __init__(self) -> None:
+        self._lines = InputLines()
+        self._asks = sys.stdin is not None and sys.stdin.isatty()
+
+    async def next_line(self) -> str | None:
+        """The next line of stdin."""
+        if self._asks:
+            sys.stderr.write("> ")
+            sys.stderr.flush()
+        return await self._lines.next_line()
+
+    async def say(self, lines: Iterable[str]) -> None:
+        """Write on stderr."""
+        for line in lines:
+            note(line)
+
+    @asynccontextmanager
+    async def open_turn(self) -> AsyncIterator[PlainTurnView]:
+        """A view that writes as it goes."""
+        yield PlainTurnView(sys.stdout, sys.stderr)

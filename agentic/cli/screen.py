@@ -1,0 +1,31 @@
+"""What a talk needs of the place where it happens: a terminal, or plain streams."""
+
+from collections.abc import Iterable
+from contextlib import AbstractAsyncContextManager
+from typing import Protocol
+
+from client.coordinator.events import TurnEvent
+
+
+class TurnView(Protocol):
+    """Shows one turn."""
+
+    def show(self, event: TurnEvent) -> None:
+        """Show what happened next."""
+        ...
+
+
+class Screen(Protocol):
+    """Where a person writes and reads."""
+
+    async def next_line(self) -> str | None:
+        """What was written next; None: the person leaves."""
+        ...
+
+    async def say(self, lines: Iterable[str]) -> None:
+        """Show lines of our own, also while the person writes."""
+        ...
+
+    def open_turn(self) -> AbstractAsyncContextManager[TurnView]:
+        """Where a turn is shown, as long as it lasts."""
+        ...

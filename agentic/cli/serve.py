@@ -1,0 +1,44 @@
+"""`agentic serve NAME`: one MCP server on stdio or HTTP."""
+
+from agentic.cli.failures import UsageError
+from agentic.cli.invocation import Invocation
+from agentic.config.children import OUR_SERVERS
+from agentic.config.models import Config
+
+
+def serve(
+    invocation: Invocation, name: str, *, delegate: bool, http: str | None, no_auth: bool
+) -> int:
+    """Serve until the client leaves, or until told to stop."""
+
+    async def work(config: Config) -> None:
+        from servers.host import serve_http, serve_stdio
+
+        if http is None:
+            if no_auth:
+                raise UsageError("--no-auth goes with --http: on stdio the caller is the operator.")
+            await serve_stdio(name, config, delegate=delegate)
+            return
+        if delegate:
+            raise UsageError("--delegate goes with stdio: over HTTP a token's scope says it.")
+        host, port = parse_address(http)
+        await serve_http(name, config, host=host, port=port, no_auth=no_auth)
+
+    # An unknown name is refused by the host, which knows them.
+    return invocation.run(work, sections=OUR_SERVERS.get(name, ()), serves=True)
+
+
+def parse_address(text: str) -> tuple[str, int]:
+    """`HOST:PORT`, with an IPv6 address in brackets; `:PORT` is this machine.
+
+    Raises:
+        UsageError: It is none.
+    """
+    host, separator, port = text.rpartition(":")
+    bracketed = host.startswith("[") and host.endswith("]")
+    host = host[1:-1] if bracketed else host
+    if not separator or not port.isdecimal() or not port.isascii() or (":" in host) != bracketed:
+        raise UsageError(
+            f"--http {text}: should be HOST:PORT, such as 127.0.0.1:8000 or [::1]:8000; port 0 is any free one."
+        )
+    return host or "127.0.0.1", int(port[:6])

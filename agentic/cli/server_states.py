@@ -1,0 +1,52 @@
+"""How the servers are and what they offer, for a person."""
+
+from collections.abc import Iterator
+
+from agentic.cli.invocation import note
+from agentic.cli.terminal_text import one_line
+from client.hub.hub import Hub
+from client.hub.servers import HubTool, ServerStatus
+
+
+def note_absent_servers(hub: Hub) -> None:
+    """Say on stderr which servers are not there, and why."""
+    for line in render_absent_servers(hub):
+        note(f"Note: {line}")
+
+
+def render_absent_servers(hub: Hub) -> list[str]:
+    """A line for each server that is not there."""
+    return [render_status(status) for status in hub.status() if status.state != "ready"]
+
+
+def render_status(status: ServerStatus) -> str:
+    """One line, such as `tools: not available (…)`."""
+    name = one_line(status.name)
+    if status.state == "ready":
+        return f"{name}: ready, {status.tools} {'tool' if status.tools == 1 else 'tools'}"
+    state = "not available" if status.state == "waiting" else status.state
+    reason = f" ({one_line(status.reason, 600)})" if status.reason else ""
+    return f"{name}: {state}{reason}"
+
+
+def render_tools(hub: Hub) -> Iterator[str]:
+    """A line for each server and, below it, one for each of its tools."""
+    tools = hub.tools()
+    for status in hub.status():
+        yield render_status(status)
+        for tool in tools:
+            if tool.server == status.name:
+                yield f"  {_render_tool(tool)}"
+
+
+def first_line(description: str) -> str:
+    """The first line of a tool's description that says something."""
+    return one_line(next((line for line in description.splitlines() if line.strip()), ""), 160)
+
+
+def _render_tool(tool: HubTool) -> str:
+    facts = ["read-only"] if tool.read_only else []
+    facts += [] if tool.offered else ["not offered to the model"]
+    about = f" [{', '.join(facts)}]" if facts else ""
+    description = first_line(tool.definition.description)
+    return one_line(tool.definition.name, 64) + about + (f": {description}" if description else "")

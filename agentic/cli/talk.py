@@ -1,0 +1,123 @@
+"""A talk, turn after turn: it goes on whatever a turn or a server runs into."""
+
+import re
+import signal
+from collections.abc import Iterable
+
+import anyio
+
+from agentic.cli.compose import SETTLE_SECONDS, Assistant
+from agentic.cli.conversation_ids import create_id
+from agentic.cli.screen import Screen
+from agentic.cli.server_states import render_status, render_tools
+from agentic.cli.stored_times import render_time
+from agentic.cli.terminal_text import one_line
+from client.conversations import ConversationCallError
+from client.coordinator.events import TurnFailed
+from client.coordinator.request import TurnRequest
+from client.hub.errors import HubError
+
+_COMMAND = re.compile(r"/(\w*)\s*")
+_HELP = (
+    "/new    begin a new conversation; this one is kept",
+    "/tools  the servers and their tools",
+    "/quit   leave (also Ctrl-D)",
+    "Ctrl-C stops an answer. Alt-Enter begins a new line. `agentic conversations list` shows what is kept.",
+)
+
+
+class Talk:
+    """One person, one screen, one conversation at a time."""
+
+    def __init__(self, assistant: Assistant, screen: Screen, conversation_id: str) -> None:
+        self._assistant = assistant
+        self._screen = screen
+        self._conversation_id = conversation_id
+        self._turn: anyio.CancelScope | None = None
+        self._absent: dict[str, str] = {}
+        self._interrupted = False
+        self._failed = False
+
+    async def run(self) -> int:
+        """Talk until the person leaves; give the exit code."""
+        name = one_line(self._conversation_id, 100)
+        await self._screen.say([f"{self._assistant.model_name} · conversation {name} · /help"])
+        async with anyio.create_task_group() as group:
+            group.start_soon(self._listen_to_interrupts, group.cancel_scope)
+            group.start_soon(self._greet)
+            while (line := await self._screen.next_line()) is not None:
+                if not await self._take(line.strip()):
+                    break
+            group.cancel_scope.cancel()
+        return 128 + signal.SIGINT if self._interrupted else int(self._failed)
+
+    async def _take(self, line: str) -> bool:
+        """Do what the line says; False: leave."""
+        command = _COMMAND.fullmatch(line)
+        if command is None:
+            if line:
+                await self._answer(line)
+            return True
+        match command[1]:
+            case "quit":
+                return False
+            case "new":
+                self._conversation_id = create_id("chat")
+                await self._screen.say([f"A new conversation: {self._conversation_id}"])
+            case "tools":
+                await self._screen.say(render_tools(self._assistant.hub))
+            case "help":
+                await self._screen.say(_HELP)
+            case unknown:
+                await self._screen.say([f"There is no command /{unknown}.", *_HELP])
+        return True
+
+    async def _answer(self, prompt: str) -> None:
+        request = TurnRequest(self._conversation_id, prompt)
+        with anyio.CancelScope() as self._turn:
+            async with self._screen.open_turn() as view:
+                # A server that is still starting would be missing among the tools.
+                await self._assistant.hub.wait_settled(SETTLE_SECONDS)
+                async with self._assistant.coordinator.stream(request) as events:
+                    async for event in events:
+                        view.show(event)
+                        self._failed |= isinstance(event, TurnFailed)
+        if self._turn.cancelled_caught:
+            await self._screen.say(["Stopped."])
+        self._turn = None
+        await self._screen.say(self._changes())
+
+    async def _greet(self) -> None:
+        """Say how long the conversation is by now and which servers are missing, once that is known."""
+        conversation_id = self._conversation_id
+        await self._assistant.hub.wait_settled(SETTLE_SECONDS)
+        lines = self._changes()
+        try:
+            earlier = await self._assistant.store.get_conversation(conversation_id)
+        except (HubError, ConversationCallError):
+            pass  # there is none, or its server is among the missing
+        else:
+            count = earlier.message_count
+            when = render_time(earlier.last_updated)
+            messages = "message" if count == 1 else "messages"
+            lines.append(f"{count} earlier {messages}, the last on {when}; /new starts afresh.")
+        await self._screen.say(lines)
+
+    def _changes(self) -> list[str]:
+        """What is different about the servers since this was last told."""
+        states = self._assistant.hub.status()
+        absent = {state.name: render_status(state) for state in states if state.state != "ready"}
+        back = [render_status(s) for s in states if s.name in self._absent and s.name not in absent]
+        gone = [line for name, line in absent.items() if name not in self._absent]
+        self._absent = absent
+        return [*gone, *back]
+
+    async def _listen_to_interrupts(self, whole: anyio.CancelScope) -> None:
+        """Ctrl-C stops the turn; without one, where it arrives as a signal, the talk."""
+        with anyio.open_signal_receiver(signal.SIGINT) as arriving:
+            async for _ in arriving:
+                if self._turn is None:
+                    self._interrupted = True
+                    whole.cancel()
+                else:
+                    self._turn.cancel()

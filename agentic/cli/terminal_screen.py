@@ -1,0 +1,102 @@
+"""A talk in a terminal: line editing and history below, Markdown as it is written above."""
+
+import termios
+from collections.abc import AsyncIterator, Iterable, Iterator
+from contextlib import asynccontextmanager, contextmanager
+from pathlib import Path
+
+from prompt_toolkit import PromptSession
+from prompt_toolkit.application import run_in_terminal
+from prompt_toolkit.formatted_text import FormattedText
+from prompt_toolkit.history import FileHistory, History, InMemoryHistory
+from prompt_toolkit.key_binding import KeyBindings, KeyPressEvent
+from rich.console import Console
+from rich.text import Text
+
+from agentic.cli.live_view import LiveTurnView, open_live_view
+from agentic.cli.terminal_text import clean
+
+_MAX_KEPT_CHARACTERS = 10_000
+"""A longer input is a document that was pasted: it is not kept for the arrow keys."""
+
+
+class TerminalScreen:
+    """A terminal that can move its cursor."""
+
+    def __init__(self, history_file: Path, *, thoughts: bool) -> None:
+        self._console = Console(highlight=False)
+        self._thoughts = thoughts
+        self._session: PromptSession[str] = PromptSession(
+            history=_open_history(history_file), key_bindings=_create_keys()
+        )
+
+    async def next_line(self) -> str | None:
+        """What was written; several lines if they were pasted, or made with Alt-Enter."""
+        while True:
+            try:
+                line = await self._session.prompt_async(
+                    FormattedText([("bold", "> ")]), handle_sigint=False
+                )
+            except EOFError:
+                return None
+            except KeyboardInterrupt:
+                if not self._session.default_buffer.text:
+                    self._console.print(Text("To leave: Ctrl-D or /quit", style="dim"))
+                continue
+            return line.encode("utf-8", "replace").decode()
+
+    async def say(self, lines: Iterable[str]) -> None:
+        """Print above the line that is being written."""
+        text = Text(clean("\n".join(lines)), style="dim")
+        if text:
+            await run_in_terminal(lambda: self._console.print(text))
+
+    @asynccontextmanager
+    async def open_turn(self) -> AsyncIterator[LiveTurnView]:
+        """A view that is painted; what is typed meanwhile waits for the next line."""
+        with _without_echo():
+            async with open_live_view(self._console, thoughts=self._thoughts) as view:
+                yield view
+        self._console.print()
+
+
+class _InputHistory(FileHistory):
+    def store_string(self, string: str) -> None:
+        if len(string) <= _MAX_KEPT_CHARACTERS:
+            super().store_string(string.encode("utf-8", "replace").decode())
+
+
+def _open_history(file: Path) -> History:
+    """The history in `file`, for its owner's eyes only; in memory where there can't be a file."""
+    try:
+        file.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+        file.touch(mode=0o600)
+        file.chmod(0o600)
+    except OSError:
+        return InMemoryHistory()
+    return _InputHistory(file)
+
+
+def _create_keys() -> KeyBindings:
+    keys = KeyBindings()
+
+    @keys.add("escape", "enter")
+    def break_line(event: KeyPressEvent) -> None:  # pyright: ignore[reportUnusedFunction] - bound above
+        event.current_buffer.insert_text("\n")
+
+    return keys
+
+
+@contextmanager
+def _without_echo() -> Iterator[None]:
+    import sys
+
+    file = sys.stdin.fileno()
+    before = termios.tcgetattr(file)
+    silent = termios.tcgetattr(file)
+    silent[3] &= ~termios.ECHO
+    termios.tcsetattr(file, termios.TCSADRAIN, silent)
+    try:
+        yield
+    finally:
+        termios.tcsetattr(file, termios.TCSADRAIN, before)

@@ -1,0 +1,120 @@
+"""`agentic tools list|call`: what a model could call, by hand."""
+
+import sys
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from mcp_types import CallToolResult
+
+from agentic.cli.compose import SETTLE_SECONDS, open_servers
+from agentic.cli.failures import FAILED, UsageError
+from agentic.cli.invocation import Invocation, note
+from agentic.cli.server_states import note_absent_servers, render_tools
+from agentic.cli.terminal_text import clean, one_line, to_json
+from agentic.cli.tool_arguments import parse_arguments
+from agentic.config.models import Config
+from client.hub.hub import Hub
+from client.hub.servers import HubTool
+
+
+def list_tools(invocation: Invocation, *, as_json: bool) -> int:
+    """A line for each server and tool, or one JSON array."""
+
+    async def work(config: Config) -> None:
+        async with open_servers(config) as hub:
+            await hub.wait_settled(SETTLE_SECONDS)
+            if as_json:
+                sys.stdout.write(to_json(_describe(hub)) + "\n")
+            else:
+                sys.stdout.writelines(f"{line}\n" for line in render_tools(hub))
+
+    return invocation.run(work)
+
+
+def call_tool(invocation: Invocation, words: Sequence[str], *, as_json: bool) -> int:
+    """Call one tool: 0 if it worked."""
+
+    async def work(config: Config) -> int:
+        server, name, given = _split(words, config)
+        servers = {server: config.servers[server]}
+        async with open_servers(config.model_copy(update={"servers": servers})) as hub:
+            await hub.wait_ready(server, timeout_seconds=SETTLE_SECONDS)
+            tool = _find(hub.tools(), server, name)
+            arguments = parse_arguments(given, tool.definition.input_schema)
+            result = await hub.call_tool(server, tool.tool, arguments)
+        _show(result, as_json=as_json)
+        return FAILED if result.is_error else 0
+
+    return invocation.run(work)
+
+
+def _describe(hub: Hub) -> list[dict[str, Any]]:
+    tools = hub.tools()
+    return [
+        {
+            "server": status.name,
+            "state": status.state,
+            "reason": status.reason,
+            "tools": [
+                {
+                    "name": tool.definition.name,
+                    "tool": tool.tool,
+                    "title": tool.title,
+                    "description": tool.definition.description,
+                    "read_only": tool.read_only,
+                    "offered": tool.offered,
+                    "input_schema": tool.definition.input_schema,
+                }
+                for tool in tools
+                if tool.server == status.name
+            ],
+        }
+        for status in hub.status()
+    ]
+
+
+def _split(words: Sequence[str], config: Config) -> tuple[str, str, Sequence[str]]:
+    """Server, tool and arguments out of `SERVER TOOL …` or `SERVER__TOOL …`."""
+    server, separator, tool = words[0].partition("__")
+    if separator:
+        rest = words[1:]
+    elif len(words) > 1:
+        server, tool, rest = words[0], words[1], words[2:]
+    else:
+        raise UsageError(f"Which tool of {one_line(server)}? `agentic tools list` shows them all.")
+    if server not in config.servers:
+        known = ", ".join(config.servers)
+        raise UsageError(f"There is no server {one_line(server)}. There are: {known}.")
+    return server, tool, rest
+
+
+def _find(tools: Sequence[HubTool], server: str, name: str) -> HubTool:
+    for tool in tools:
+        if tool.server == server and name in (tool.tool, tool.definition.name.partition("__")[2]):
+            return tool
+    known = ", ".join(one_line(tool.tool) for tool in tools if tool.server == server)
+    raise UsageError(f"{server} has no tool {one_line(name)}. It has: {known or 'none'}.")
+
+
+def _show(result: CallToolResult, *, as_json: bool) -> None:
+    if as_json:
+        shown = result.model_dump(mode="json", by_alias=True, exclude_none=True)
+        sys.stdout.write(to_json(shown) + "\n")
+        return
+    text = "\n".join(_render_block(block.model_dump(mode="json")) for block in result.content)
+    if not text and result.structured_content is not None:
+        text = to_json(result.structured_content)
+    if result.is_error:
+        note(f"Error: {text or 'the tool failed and gave no reason'}")
+    else:
+        sys.stdout.write(clean(text) + "\n")
+
+
+def _render_block(block: Mapping[str, Any]) -> str:
+    match block:
+        case {"type": "text", "text": str(text)}:
+            return text
+        case {"type": "resource_link", "uri": str(uri)}:
+            return f"[{uri}]"
+        case _:
+            return f"[{block.get('mime_type') or block.get('type')}]"

@@ -1,0 +1,129 @@
+"""Whether a `mcp.yml` that was found by itself may do what it says.
+
+Whoever unpacks somebody else's folder and types `agentic chat` in it has not agreed to run its
+commands, nor to send keys and conversations to its addresses. What stays on this machine needs no
+trust, nor does what the environment set.
+"""
+
+import ipaddress
+import shlex
+from collections.abc import Iterator, Mapping
+from urllib.parse import urlsplit
+
+from pydantic import TypeAdapter
+
+from agentic.config.children import runs_our_command
+from agentic.config.findings import Findings, KeyPath, dotted, printable
+from agentic.config.models import Config, ServerConfig
+from agentic.config.private_files import read_private, update_private
+from agentic.config.variables import find_variables
+from agentic.config.yaml_text import Tree
+
+_FILE_NAME = "trusted.json"
+_TRUSTED = TypeAdapter(dict[str, list[str]])
+"""Absolute path of a file → SHA-256 of each content of it that was trusted."""
+
+
+def needs_trust(config: Config) -> list[str]:
+    """What the file would do that nobody agreed to yet, in words; empty: go ahead.
+
+    Raises:
+        ConfigError: The list of trusted files can't be read, or is damaged.
+    """
+    if not config.risks:
+        return []
+    trusted = read_private(config.config_directory / _FILE_NAME, _TRUSTED)
+    return [] if config.sha256 in trusted.get(str(config.path), ()) else list(config.risks)
+
+
+def trust(config: Config) -> None:
+    """Agree to this content of this file, as it was read into `config`.
+
+    Raises:
+        ConfigError: That can't be written down.
+    """
+
+    def add(trusted: dict[str, list[str]]) -> Mapping[str, list[str]]:
+        digests = trusted.get(str(config.path), [])
+        return {**trusted, str(config.path): [*digests, config.sha256]}
+
+    if needs_trust(config):
+        update_private(config.config_directory / _FILE_NAME, _TRUSTED, add)
+
+
+def find_risks(config: Config, written: Mapping[str, Tree], findings: Findings) -> tuple[str, ...]:
+    """What needs trust. Shown as `written`, before variables were replaced: that is no secret."""
+    search = _Search(written, findings)
+    risks: list[str] = []
+    for name, server in config.servers.items():
+        risks += search.find_in_server(name, server) if server.enabled else ()
+    for name, tool in config.tools.items():
+        if sent := search.list_variables(("tools", name)):
+            risks += search.find_address(("tools", name, "url"), tool.url, sent)
+    for name, model in config.models.by_name.items():
+        path = ("models", name, "base_url")
+        risks += search.find_address(path, model.base_url, "a key and conversations")
+    for name in config.agents:
+        if sent := search.list_variables(("agents", name)):
+            risks.append(f"{dotted(('agents', name))} tells the model {sent}")
+    path = ("bot", "base_url")
+    risks += search.find_address(path, config.bot.base_url, "the bot's token and messages")
+    return tuple(risks)
+
+
+class _Search:
+    """Looks through what was written in a file."""
+
+    def __init__(self, written: Mapping[str, Tree], findings: Findings) -> None:
+        self._written = written
+        self._findings = findings
+
+    def find_in_server(self, name: str, server: ServerConfig) -> Iterator[str]:
+        """Another command, ours with an environment or folder of its own, or a far address."""
+        here = ("servers", name)
+        from_file = [
+            key for key in ("command", "args", "env", "cwd") if self._is_from_file((*here, key))
+        ]
+        if server.command is not None and from_file:
+            words = [self._show((*here, "command")), *self._show_list((*here, "args"))]
+            if not runs_our_command(server):
+                yield f"{dotted(here)} starts {shlex.join(words)}"
+            elif server.env or server.cwd is not None:
+                given = ", ".join(key for key in from_file if key in ("env", "cwd"))
+                yield f"{dotted(here)} starts our server with {given} of its own"
+        yield from self.find_address((*here, "url"), server.url, "conversations")
+
+    def find_address(self, path: KeyPath, url: str | None, sent: str) -> Iterator[str]:
+        """An address in the file that is not on this machine."""
+        if url is not None and self._is_from_file(path) and not _is_on_this_machine(url):
+            yield f"{dotted(path[:-1])} sends {sent} to {self._show(path)}"
+
+    def list_variables(self, path: KeyPath) -> str:
+        """The names of the variables that an entry uses, which may hold keys."""
+        return ", ".join(sorted(find_variables(self._at(path))))
+
+    def _is_from_file(self, path: KeyPath) -> bool:
+        return self._at(path) is not None and self._findings.find_variable(path) is None
+
+    def _at(self, path: KeyPath) -> Tree:
+        value: Tree = dict(self._written)
+        for part in path:
+            value = value.get(str(part)) if isinstance(value, dict) else None
+        return value
+
+    def _show(self, path: KeyPath) -> str:
+        return printable(str(self._at(path)))
+
+    def _show_list(self, path: KeyPath) -> list[str]:
+        values = self._at(path)
+        return [printable(str(value)) for value in values] if isinstance(values, list) else []
+
+
+def _is_on_this_machine(url: str) -> bool:
+    host = urlsplit(url).hostname or ""
+    if host == "localhost":
+        return True
+    try:
+        return ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return False

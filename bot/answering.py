@@ -1,0 +1,155 @@
+"""Answers stored messages: a turn of the Coordinator each, its reply handed to the courier."""
+
+import logging
+import secrets
+from collections.abc import AsyncGenerator
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+
+import anyio
+
+from bot import wording
+from bot.courier import Courier
+from bot.deliveries import DeliveryFacts, StoredMessage, load_message, parse_delivery
+from bot.post import Post
+from bot.store_patience import keep_trying
+from client.conversations import ToolCaller
+from client.coordinator.coordinator import Coordinator
+from client.coordinator.events import TurnFailed, TurnFinished
+from client.coordinator.request import TurnRequest
+
+_STORE_FAILURES = 3
+_MAX_ATTEMPTS = 3
+"""Starts of the bot. A message that was never finished in so many may be what stops it."""
+_MAX_SENTENCE_CHARACTERS = 3_000
+
+logger = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, slots=True)
+class Question:
+    """A stored user message that waits for an answer."""
+
+    where: StoredMessage
+    facts: DeliveryFacts
+    quote: bool
+    """Whether the answer says which message it is for: others came between."""
+
+
+class Answerer:
+    """Answers messages and finishes deliveries. Doing either again after a crash is safe."""
+
+    def __init__(
+        self, hub: ToolCaller, coordinator: Coordinator, courier: Courier, post: Post
+    ) -> None:
+        self._hub = hub
+        self._coordinator = coordinator
+        self._courier = courier
+        self._post = post
+
+    async def answer(self, question: Question) -> None:
+        """Answer a message; a turn that fails is told in one sentence.
+
+        When the store is away in the middle of it the person is told, and the turn is run again
+        when the store is back.
+        """
+        for number in range(_STORE_FAILURES):
+            outcome = await self._run_turn(question)
+            if isinstance(outcome, TurnFinished):
+                await self._hand_over(question, outcome)
+                return
+            if outcome.code != "store" or number == _STORE_FAILURES - 1:
+                break
+            if number == 0:
+                await self._post.say(question.facts.chat_id, wording.STORE_AWAY)
+            await self._courier.keep(question.where, question.facts)
+        await self._tell(question, wording.render_failure(outcome.message, outcome.reference))
+
+    async def answer_again(self, question: Question) -> None:
+        """Answer a message that an earlier start of the bot took in and did not answer."""
+        attempts = question.facts.attempts + 1
+        if attempts > _MAX_ATTEMPTS:
+            logger.error("Given up after %d starts: %s", _MAX_ATTEMPTS, question.where.message_id)
+            await self._tell(question, wording.render_given_up(_MAX_ATTEMPTS))
+            return
+        facts = question.facts.moved("unanswered", attempts=attempts)
+        await self._courier.keep(question.where, facts)
+        await self.answer(Question(question.where, facts, question.quote))
+
+    async def deliver_stored(self, where: StoredMessage, facts: DeliveryFacts) -> None:
+        """Send what is stored and has not, or perhaps not, been sent."""
+        message = await keep_trying(lambda: load_message(self._hub, where), "read a reply")
+        if message is None:
+            logger.info("%s was deleted before it was delivered", where.message_id)
+            return
+        if message.role == "assistant" and message.turn_id is not None:
+            question = StoredMessage(where.owner, where.conversation_id, message.turn_id)
+            await self._courier.keep(
+                question, DeliveryFacts(state="answered", channel="telegram", chat_id=facts.chat_id)
+            )
+        await self._courier.deliver(where, facts, facts.text or message.text())
+
+    async def _run_turn(self, question: Question) -> TurnFinished | TurnFailed:
+        where, facts = question.where, question.facts
+        request = TurnRequest(
+            conversation_id=where.conversation_id,
+            prompt="",
+            owner=where.owner,
+            message_id=where.message_id,
+            person=facts.person,
+            stored=True,
+            resumable=True,
+            reply_annotations=_reply_facts(question).to_annotations(),
+        )
+        try:
+            async with self._typing(facts.chat_id), self._coordinator.stream(request) as events:
+                async for event in events:
+                    if isinstance(event, TurnFinished | TurnFailed):
+                        return event
+        except Exception:  # boundary: the person gets a sentence, the log the rest
+            logger.exception("A turn broke")
+        reference = secrets.token_hex(4)
+        logger.error("The turn of %s ended without an end, reference %s", where, reference)
+        return TurnFailed(
+            where.conversation_id,
+            where.message_id,
+            "internal",
+            "Something went wrong here, and it was recorded.",
+            reference,
+        )
+
+    async def _hand_over(self, question: Question, finished: TurnFinished) -> None:
+        """Deliver a turn's reply; one that was stored before may have been sent already."""
+        where = StoredMessage(
+            question.where.owner, question.where.conversation_id, finished.message_id
+        )
+        facts = _reply_facts(question)
+        if finished.metadata.get("repeated"):
+            stored = await keep_trying(lambda: load_message(self._hub, where), "read a reply")
+            facts = parse_delivery(stored.annotations if stored else None) or facts
+        # First this, then sending: so a delivered reply never has an unanswered question.
+        await self._courier.keep(question.where, question.facts.moved("answered"))
+        if facts.state in ("pending", "attempting"):
+            await self._courier.deliver(where, facts, finished.content)
+
+    async def _tell(self, question: Question, sentence: str) -> None:
+        sentence = sentence[:_MAX_SENTENCE_CHARACTERS]
+        quoted = question.facts.reply_to if question.quote else None
+        facts = question.facts.moved("pending", text=sentence, reply_to=quoted)
+        await self._courier.deliver(question.where, facts, sentence)
+
+    @asynccontextmanager
+    async def _typing(self, chat_id: int) -> AsyncGenerator[None]:
+        async with anyio.create_task_group() as tasks:
+            tasks.start_soon(self._post.keep_typing, chat_id)
+            yield
+            tasks.cancel_scope.cancel()
+
+
+def _reply_facts(question: Question) -> DeliveryFacts:
+    return DeliveryFacts(
+        state="pending",
+        channel="telegram",
+        chat_id=question.facts.chat_id,
+        reply_to=question.facts.reply_to if question.quote else None,
+    )

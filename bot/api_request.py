@@ -1,0 +1,67 @@
+"""PTB's HTTP client, with what became of a request told apart: not sent, flooded, token refused."""
+
+import json
+import warnings
+from collections.abc import Callable
+from datetime import timedelta
+from typing import Any
+
+import httpx
+from telegram.error import NetworkError, RetryAfter
+from telegram.request import HTTPXRequest
+from telegram.warnings import PTBDeprecationWarning
+
+_TOKEN_REFUSED = frozenset({401, 404})
+"""401: unknown token; 404: not even shaped like one (PTB asks for no method that doesn't exist)."""
+_TOO_MANY_REQUESTS = 429
+_DEFAULT_PAUSE_SECONDS = 5.0
+
+
+class NotSentError(NetworkError):
+    """No connection came about: Telegram never saw the request, so repeating it is safe."""
+
+
+class FloodedError(RetryAfter):
+    """Telegram wants a pause of `seconds`; it did not do what was asked."""
+
+    def __init__(self, seconds: float) -> None:
+        with warnings.catch_warnings():
+            # PTB warns about its own attribute's coming type whenever it makes this error.
+            warnings.simplefilter("ignore", PTBDeprecationWarning)
+            super().__init__(timedelta(seconds=seconds))
+        self.seconds = seconds
+
+
+class BotApiRequest(HTTPXRequest):
+    """Sends requests to the Bot API, and tells `on_token_refused` when the token is refused.
+
+    PTB's polling ends in silence then, so somebody else has to know.
+    """
+
+    def __init__(self, on_token_refused: Callable[[], None], **settings: Any) -> None:  # noqa: ANN401 - httpx's
+        super().__init__(**settings)
+        self._on_token_refused = on_token_refused
+
+    async def do_request(self, *args: Any, **kwargs: Any) -> tuple[int, bytes]:  # noqa: ANN401 - as PTB's
+        """As PTB's, with errors of finer kinds."""
+        try:
+            status, body = await super().do_request(*args, **kwargs)
+        except NetworkError as error:
+            if isinstance(
+                error.__cause__, httpx.ConnectError | httpx.ConnectTimeout | httpx.PoolTimeout
+            ):
+                raise NotSentError(f"no connection to Telegram: {error.message}") from None
+            raise
+        if status in _TOKEN_REFUSED:
+            self._on_token_refused()
+        if status == _TOO_MANY_REQUESTS:
+            raise FloodedError(_pause_seconds(body))
+        return status, body
+
+
+def _pause_seconds(body: bytes) -> float:
+    try:
+        seconds = float(json.loads(body)["parameters"]["retry_after"])
+    except (ValueError, KeyError, TypeError):
+        return _DEFAULT_PAUSE_SECONDS
+    return max(0.0, seconds)

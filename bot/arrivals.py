@@ -1,0 +1,115 @@
+"""What a Telegram update is to us: a text, a command or an attachment of a person, or nothing."""
+
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from telegram import Message, Update
+from telegram.constants import ChatType
+from telegram.ext import filters
+
+_COMMAND = re.compile(r"/([A-Za-z0-9_]{1,32})(?:@\w+)?(?:\s|$)")
+_ATTACHMENTS: Mapping[str, str] = {
+    "voice": "a voice message",
+    "video_note": "a video message",
+    "audio": "an audio file",
+    "photo": "a photo",
+    "animation": "an animation",
+    "video": "a video",
+    "sticker": "a sticker",
+    "document": "a file",
+    "contact": "a contact",
+    "venue": "a place",
+    "location": "a location",
+    "poll": "a poll",
+    "dice": "a dice",
+    "story": "a story",
+}
+"""Attribute of a message → what a person calls it. In this order: an animation is a document too."""
+_OTHER_ATTACHMENT = "a message of a kind I don't know"
+
+
+@dataclass(frozen=True, slots=True)
+class Origin:
+    """Where and when a message was written: in a private chat, by `person` (a first name)."""
+
+    chat_id: int
+    user_id: int
+    message_id: int
+    sent_at: int
+    """Seconds since 1970; with `message_id` it orders a chat, also after a change of bots."""
+    person: str
+
+
+@dataclass(frozen=True, slots=True)
+class TextArrived:
+    """Something to answer."""
+
+    origin: Origin
+    text: str
+
+
+@dataclass(frozen=True, slots=True)
+class CommandArrived:
+    """`/name`, in lower case."""
+
+    origin: Origin
+    name: str
+
+
+@dataclass(frozen=True, slots=True)
+class AttachmentArrived:
+    """Something that can't be understood yet. `kind` reads like "a photo"."""
+
+    origin: Origin
+    kind: str
+    caption: str
+
+
+@dataclass(frozen=True, slots=True)
+class NothingForUs:
+    """An update that has no effect; `reason` is for the log."""
+
+    reason: str
+
+
+Arrival = TextArrived | CommandArrived | AttachmentArrived | NothingForUs
+
+
+def parse_update(update: object) -> Arrival:
+    """What this update is to us. Only new messages of people in private chats are anything."""
+    if not isinstance(update, Update) or update.message is None:
+        return NothingForUs("no new message")
+    message = update.message
+    if message.chat.type != ChatType.PRIVATE:
+        return NothingForUs(f"the chat {message.chat.id} is no private one")
+    if message.from_user is None or message.from_user.is_bot:
+        return NothingForUs("not written by a person")
+    if filters.StatusUpdate.ALL.check_update(update):
+        return NothingForUs("a service message")
+    origin = Origin(
+        chat_id=message.chat.id,
+        user_id=message.from_user.id,
+        message_id=message.message_id,
+        sent_at=int(message.date.timestamp()),
+        person=_storable(message.from_user.first_name),
+    )
+    if message.text is None:
+        return AttachmentArrived(origin, _name_kind(message), _storable(message.caption or ""))
+    text = _storable(message.text)
+    if command := _COMMAND.match(text):
+        return CommandArrived(origin, command[1].lower())
+    return TextArrived(origin, text)
+
+
+def _name_kind(message: Message) -> str:
+    for attribute, kind in _ATTACHMENTS.items():
+        if getattr(message, attribute, None):
+            return kind
+    return _OTHER_ATTACHMENT
+
+
+def _storable(text: str) -> str:
+    """Without what no store takes: lone surrogates and NUL become the replacement character."""
+    whole = text.encode("utf-16-le", "surrogatepass").decode("utf-16-le", "replace")
+    return whole.replace("\0", "\ufffd")

@@ -1,0 +1,86 @@
+"""Brings stored replies to their chats and keeps book: none is lost, none doubled unmarked."""
+
+import logging
+from collections.abc import Mapping
+from typing import Any
+
+import anyio
+from anyio.to_thread import run_sync
+
+from bot.deliveries import DeliveryFacts, StoredMessage
+from bot.post import NotNow, Outcome, Post, Sent, Uncertain, Undeliverable
+from bot.rendering import Part, mark_possible_repeat, render_parts
+from bot.store_patience import keep_trying
+from client.conversations import ConversationCallError, RemoteConversationStore, ToolCaller
+
+_EMPTY_REPLY = "(I have no words for an answer to this. Ask me again, or in another way.)"
+_UNCERTAIN_SENDS = 3
+_FIRST_PAUSE_SECONDS = 1.0
+
+logger = logging.getLogger(__name__)
+
+
+class Courier:
+    """Delivers replies. All that it knows is kept behind MCP."""
+
+    def __init__(self, hub: ToolCaller, post: Post) -> None:
+        self._hub = hub
+        self._post = post
+
+    async def keep(self, where: StoredMessage, facts: DeliveryFacts) -> None:
+        """Keep the state of a delivery; waits for the store. A deleted message has none."""
+        store = RemoteConversationStore(self._hub, where.owner)
+        annotations: Mapping[str, Any] = facts.to_annotations()
+        try:
+            await keep_trying(
+                lambda: store.annotate_message(
+                    where.conversation_id, where.message_id, annotations
+                ),
+                "keep the state of a delivery",
+            )
+        except ConversationCallError as error:
+            if error.code != "not_found":
+                raise
+            logger.info("%s was deleted while it was being delivered", where.message_id)
+
+    async def deliver(self, where: StoredMessage, facts: DeliveryFacts, text: str) -> None:
+        """Send a reply, from the part on that hasn't arrived. `attempting`: that part is marked."""
+        parts = await run_sync(render_parts, text) or [Part(_EMPTY_REPLY)]
+        uncertain = facts.state == "attempting"
+        facts = facts.moved("attempting")
+        if not uncertain:
+            await self.keep(where, facts)
+        for part in parts[len(facts.sent) :]:
+            outcome = await self._send(facts, part, uncertain=uncertain)
+            uncertain = False
+            match outcome:
+                case Sent(message_id):
+                    facts = facts.moved("attempting", sent=(*facts.sent, message_id))
+                    if len(facts.sent) < len(parts):
+                        await self.keep(where, facts)
+                case Undeliverable(reason):
+                    logger.warning("A reply can't be delivered (%s): %s", where.message_id, reason)
+                    await self.keep(where, facts.moved("undeliverable", reason=reason[:500]))
+                    return
+                case NotNow(reason):
+                    logger.warning("A reply waits for the next start (%s): %s", where, reason)
+                    await self.keep(where, facts.moved("pending"))
+                    return
+                case Uncertain(reason):
+                    logger.warning("Nobody knows if a reply arrived (%s): %s", where, reason)
+                    return
+        await self.keep(where, facts.moved("delivered"))
+
+    async def _send(self, facts: DeliveryFacts, part: Part, *, uncertain: bool) -> Outcome:
+        """Send a part; while it stays uncertain, a few times more, marked as a possible repeat."""
+        outcome: Outcome = Uncertain("the bot was stopped while sending")
+        reply_to = None if facts.sent else facts.reply_to
+        for number in range(_UNCERTAIN_SENDS):
+            if number:
+                await anyio.sleep(_FIRST_PAUSE_SECONDS * 3 ** (number - 1))
+            shown = mark_possible_repeat(part) if uncertain else part
+            outcome = await self._post.send(facts.chat_id, shown, reply_to)
+            if not isinstance(outcome, Uncertain):
+                break
+            uncertain = True
+        return outcome

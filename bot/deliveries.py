@@ -1,0 +1,89 @@
+"""The state of delivery of a message, as it is kept in `annotations.delivery` behind MCP.
+
+A user message is `unanswered` from the moment it is stored until its reply is, then `answered`. A
+reply is stored as `pending`, is `attempting` before its first part is sent, and ends as `delivered`
+or `undeliverable`. When a turn fails, its user message takes a reply's way from `attempting` on,
+with the sentence to send as `text`. So after a crash at any point the states say what is left to
+do, and only what was `attempting` may have been seen already.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any, Literal
+
+from pydantic import BaseModel, ConfigDict, ValidationError
+
+from client.conversations import RemoteConversationStore, ToolCaller
+from servers.conversations.contract import Message
+
+DeliveryState = Literal[
+    "unanswered", "answered", "pending", "attempting", "delivered", "undeliverable"
+]
+_PAGE_MESSAGES = 100
+_MAX_PAGES = 50
+
+
+@dataclass(frozen=True, slots=True)
+class StoredMessage:
+    """Where a message is kept."""
+
+    owner: str
+    conversation_id: str
+    message_id: str
+
+
+class DeliveryFacts(BaseModel):
+    """What is kept of a delivery."""
+
+    model_config = ConfigDict(frozen=True, extra="ignore")
+
+    state: DeliveryState
+    channel: Literal["telegram"]
+    chat_id: int
+    reply_to: int | None = None
+    """The Telegram message that the reply quotes, or that a user message is."""
+    person: str | None = None
+    attempts: int = 0
+    """How often a start of the bot found the message unanswered."""
+    sent: tuple[int, ...] = ()
+    """Telegram ids of the parts that have arrived."""
+    text: str | None = None
+    """What is sent, when it is not the message's own content."""
+    reason: str | None = None
+
+    def to_annotations(self) -> dict[str, Any]:
+        """For `annotate_message` and for a message's annotations."""
+        return {"delivery": self.model_dump(mode="json", exclude_defaults=True)}
+
+    def moved(self, state: DeliveryState, **changes: Any) -> "DeliveryFacts":  # noqa: ANN401 - fields
+        """The same delivery in another state."""
+        return self.model_copy(update={"state": state, **changes})
+
+
+def parse_delivery(annotations: Mapping[str, Any] | None) -> DeliveryFacts | None:
+    """The delivery that these annotations tell of, None if it is none of ours."""
+    try:
+        return DeliveryFacts.model_validate((annotations or {}).get("delivery"))
+    except ValidationError:
+        return None
+
+
+async def load_message(hub: ToolCaller, where: StoredMessage) -> Message | None:
+    """The stored message, looked for among the latest 5,000; None if it is not there.
+
+    Raises:
+        HubError, ConversationCallError: The store can't say.
+    """
+    store = RemoteConversationStore(hub, where.owner)
+    cursor: str | None = None
+    for _ in range(_MAX_PAGES):
+        page = await store.load_conversation(
+            where.conversation_id, limit=_PAGE_MESSAGES, before=cursor
+        )
+        for message in page.messages:
+            if message.message_id == where.message_id:
+                return message
+        cursor = page.next_cursor
+        if cursor is None:
+            break
+    return None

@@ -1,0 +1,220 @@
+"""Takes updates in: what `put` has returned from is stored, and only then may Telegram forget it.
+
+PTB's updater puts the updates of a poll here one after the other, and confirms them with the offset
+of its next poll. So a `put` that waits for the store keeps Telegram from forgetting; one that is
+cancelled, or a process that is killed, leaves the whole poll to be fetched again.
+
+A command's answer is not stored: after a crash it may be missing, or come twice. Its effect is.
+"""
+
+import logging
+import secrets
+from collections import OrderedDict
+from collections.abc import Mapping
+from dataclasses import replace
+from functools import partial
+from typing import assert_never
+
+from bot import wording
+from bot.answering import Answerer, Question
+from bot.arrivals import (
+    AttachmentArrived,
+    CommandArrived,
+    NothingForUs,
+    Origin,
+    TextArrived,
+    parse_update,
+)
+from bot.chat_conversations import ChatConversations
+from bot.deliveries import DeliveryFacts, StoredMessage
+from bot.lanes import Lanes
+from bot.post import Post
+from bot.store_patience import is_passing, keep_trying
+from bot.strangers import Strangers
+from client.conversations import ConversationCallError, RemoteConversationStore, ToolCaller
+from client.coordinator.coordinator import Coordinator
+from client.coordinator.request import TurnRequest
+from client.hub.errors import HubError
+from servers.conversations.contract import Message
+
+_REMEMBERED = 4_096
+"""Messages that were taken in; a command that comes again has no second answer."""
+
+logger = logging.getLogger(__name__)
+
+
+class Intake:
+    """The queue that PTB's updater fills: what comes in is stored, then waits in its chat's lane."""
+
+    def __init__(
+        self,
+        people: Mapping[str, str],
+        hub: ToolCaller,
+        coordinator: Coordinator,
+        *,
+        answerer: Answerer,
+        lanes: Lanes,
+        post: Post,
+        strangers: Strangers,
+    ) -> None:
+        """`people`: Telegram user ids, as text, to owners."""
+        self._people = people
+        self._hub = hub
+        self._coordinator = coordinator
+        self._answerer = answerer
+        self._lanes = lanes
+        self._post = post
+        self._strangers = strangers
+        self._conversations = ChatConversations(hub)
+        self._taken: OrderedDict[Origin, None] = OrderedDict()
+        self._logged_reasons: set[str] = set()
+
+    async def put(self, update: object) -> None:
+        """Take one update in. Returns when it is stored, or is none of ours."""
+        arrival = parse_update(update)
+        if isinstance(arrival, NothingForUs):
+            self._log_once(arrival.reason)
+            return
+        origin = arrival.origin
+        owner = self._people.get(str(origin.user_id))
+        if owner is None:
+            self._strangers.meet(origin)
+            return
+        if origin in self._taken:
+            return
+        try:
+            await self._take(owner, arrival)
+        except Exception:  # boundary: an exception would end PTB's polling without a word
+            reference = secrets.token_hex(4)
+            logger.exception("A message could not be taken in, reference %s", reference)
+            self._say(origin, wording.render_failure(wording.NOT_TAKEN, reference))
+        self._taken[origin] = None
+        if len(self._taken) > _REMEMBERED:
+            self._taken.popitem(last=False)
+
+    async def _take(
+        self, owner: str, arrival: TextArrived | CommandArrived | AttachmentArrived
+    ) -> None:
+        match arrival:
+            case TextArrived():
+                await self._take_text(owner, arrival)
+            case AttachmentArrived():
+                await self._take_attachment(owner, arrival)
+            case CommandArrived():
+                await self._take_command(owner, arrival)
+            case _:
+                assert_never(arrival)
+
+    async def _take_text(self, owner: str, arrival: TextArrived) -> None:
+        origin = arrival.origin
+        facts = DeliveryFacts(
+            state="unanswered",
+            channel="telegram",
+            chat_id=origin.chat_id,
+            reply_to=origin.message_id,
+            person=origin.person,
+        )
+        request = TurnRequest(
+            conversation_id=await self._find_conversation(owner, origin),
+            prompt=arrival.text,
+            owner=owner,
+            message_id=_message_id(origin),
+            metadata=_metadata(origin),
+            user_annotations=facts.to_annotations(),
+        )
+        try:
+            message_id = await self._accept(request)
+        except ConversationCallError as error:
+            if error.code != "conflict":
+                raise
+            # Another message has this id: a different bot's, or this one before it was edited.
+            message_id = await self._accept(replace(request, message_id=_second_id(origin)))
+        if message_id is not None:
+            where = StoredMessage(owner, request.conversation_id, message_id)
+            quote = self._lanes.is_busy(origin.chat_id)
+            question = Question(where, facts, quote)
+            self._lanes.push(origin.chat_id, partial(self._answerer.answer, question))
+
+    async def _accept(self, request: TurnRequest) -> str | None:
+        """Store the user message. Its id, or None if it had been stored by an earlier update."""
+        try:
+            accepted = await self._coordinator.accept(request)
+        except (HubError, ConversationCallError) as error:
+            if not is_passing(error):
+                raise
+            # The failed call may have stored it, so from here on a repeat tells nothing.
+            accepted = await keep_trying(
+                lambda: self._coordinator.accept(request), "store a message"
+            )
+            return accepted.turn_id
+        return None if accepted.repeated else accepted.turn_id
+
+    async def _take_attachment(self, owner: str, arrival: AttachmentArrived) -> None:
+        """Keep that something came which can't be understood, and what is said to it, as a turn."""
+        origin = arrival.origin
+        conversation_id = await self._find_conversation(owner, origin)
+        turn_id = _message_id(origin)
+        facts = DeliveryFacts(state="pending", channel="telegram", chat_id=origin.chat_id)
+        reply = Message(
+            message_id=f"{turn_id}/1",
+            role="assistant",
+            content=wording.render_attachment(arrival.kind, arrival.caption),
+            turn_id=turn_id,
+            metadata={"final": True},
+            annotations=facts.to_annotations(),
+        )
+        note = Message(
+            message_id=turn_id,
+            role="user",
+            content=wording.render_attachment_note(arrival.kind, arrival.caption),
+            turn_id=turn_id,
+            metadata=_metadata(origin),
+        )
+        store = RemoteConversationStore(self._hub, owner)
+        stored = await keep_trying(
+            lambda: store.append_messages(conversation_id, [note, reply]), "store a message"
+        )
+        if stored.appended:
+            where = StoredMessage(owner, conversation_id, f"{turn_id}/1")
+            self._lanes.push(origin.chat_id, partial(self._answerer.deliver_stored, where, facts))
+
+    async def _take_command(self, owner: str, arrival: CommandArrived) -> None:
+        origin = arrival.origin
+        match arrival.name:
+            case "start":
+                self._say(origin, wording.render_start(origin.person))
+            case "help":
+                self._say(origin, wording.HELP)
+            case "reset":
+                await keep_trying(
+                    lambda: self._conversations.begin_new(owner, origin), "begin a conversation"
+                )
+                self._say(origin, wording.RESET_DONE)
+            case unknown:
+                self._say(origin, wording.render_unknown_command(unknown))
+
+    async def _find_conversation(self, owner: str, origin: Origin) -> str:
+        return await keep_trying(
+            lambda: self._conversations.find(owner, origin), "find the conversation of a chat"
+        )
+
+    def _say(self, origin: Origin, text: str) -> None:
+        self._lanes.push(origin.chat_id, partial(self._post.say, origin.chat_id, text))
+
+    def _log_once(self, reason: str) -> None:
+        if reason not in self._logged_reasons and len(self._logged_reasons) < _REMEMBERED:
+            self._logged_reasons.add(reason)
+            logger.info("Updates are ignored: %s", reason)
+
+
+def _message_id(origin: Origin) -> str:
+    return f"telegram:{origin.chat_id}:{origin.message_id}"
+
+
+def _second_id(origin: Origin) -> str:
+    return f"{_message_id(origin)}:{origin.sent_at}"
+
+
+def _metadata(origin: Origin) -> dict[str, object]:
+    """When it was sent, so that messages of two bots with the same id are not taken for one."""
+    return {"telegram": {"sent_at": origin.sent_at}}

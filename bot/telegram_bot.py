@@ -1,0 +1,201 @@
+"""The bot's life: connect, finish what an earlier start left, poll, stop."""
+
+import logging
+import re
+import signal
+from collections.abc import AsyncGenerator, Callable
+from contextlib import asynccontextmanager
+from typing import TYPE_CHECKING, cast
+
+import anyio
+from pydantic import SecretStr
+from telegram import Bot, BotCommand
+from telegram.constants import UpdateType
+from telegram.error import Conflict, InvalidToken, TelegramError
+from telegram.ext import Updater
+
+from agentic.config.models import BotConfig, Config
+from bot import wording
+from bot.answering import Answerer
+from bot.api_request import BotApiRequest
+from bot.courier import Courier
+from bot.errors import BadTokenError
+from bot.intake import Intake
+from bot.lanes import Lanes
+from bot.post import Post
+from bot.recovery import take_up_unfinished
+from bot.redaction import tokens_kept_out_of_logs
+from bot.strangers import Strangers
+from client.conversations import ToolCaller
+from client.coordinator.coordinator import Coordinator
+
+if TYPE_CHECKING:
+    import asyncio
+
+_CHATS_AT_ONCE = 32
+_CONNECTIONS = 2 * _CHATS_AT_ONCE
+_READ_SECONDS = 10.0
+_RUNNING_TURNS_SECONDS = 7.0
+_STOP_POLLING_SECONDS = 2.0
+_CLOSE_SECONDS = 2.0
+_FIRST_DELAY_SECONDS = 0.5
+_LONGEST_DELAY_SECONDS = 30.0
+_SECONDS_BETWEEN_WARNINGS = 60.0
+
+logger = logging.getLogger(__name__)
+
+
+async def run_bot(
+    config: Config, hub: ToolCaller, coordinator: Coordinator, token: SecretStr
+) -> None:
+    """Answer people on Telegram until SIGTERM or SIGINT; a second one stops at once.
+
+    Returns within about 10 s of the signal. What is not answered by then is at the next start. A
+    dead network or a store that is away is waited for.
+
+    Raises:
+        BadTokenError: Telegram does not accept the token, or no longer.
+    """
+    refused = anyio.Event()
+    serving = anyio.CancelScope()
+
+    def refuse_token() -> None:
+        refused.set()
+        serving.cancel()
+
+    with tokens_kept_out_of_logs(token):
+        if not re.fullmatch(r"[A-Za-z0-9:_-]+", token.get_secret_value()):
+            raise BadTokenError("The bot token holds characters that no token has: copy it again.")
+        async with (
+            _open_bot(config.bot, token, refuse_token) as bot,
+            anyio.create_task_group() as tasks,
+        ):
+            tasks.start_soon(_stop_on_signals, serving, tasks.cancel_scope)
+            lanes = Lanes(tasks, at_once=_CHATS_AT_ONCE)
+            post = Post(bot)
+            strangers = Strangers(post)
+            answerer = Answerer(hub, coordinator, Courier(hub, post), post)
+            intake = Intake(
+                config.bot.people,
+                hub,
+                coordinator,
+                answerer=answerer,
+                lanes=lanes,
+                post=post,
+                strangers=strangers,
+            )
+            tasks.start_soon(strangers.run)
+            with serving:
+                await _connect(bot)
+                await take_up_unfinished(hub, config.bot.people, answerer=answerer, lanes=lanes)
+                tasks.start_soon(_show_commands, bot)
+                async with _polling(bot, intake, config.bot.poll_timeout_seconds):
+                    await anyio.sleep_forever()
+            with anyio.move_on_after(_RUNNING_TURNS_SECONDS):
+                await lanes.finish()
+            tasks.cancel_scope.cancel()
+        if refused.is_set():
+            raise BadTokenError(
+                f"{config.bot.base_url} does not accept the bot token: "
+                "copy it again from @BotFather."
+            )
+
+
+@asynccontextmanager
+async def _open_bot(
+    config: BotConfig, token: SecretStr, on_token_refused: Callable[[], None]
+) -> AsyncGenerator[Bot]:
+    """The connection to the Bot API. Nothing is asked yet."""
+    bot = Bot(
+        token.get_secret_value(),
+        base_url=f"{config.base_url.rstrip('/')}/bot",
+        request=BotApiRequest(
+            on_token_refused, connection_pool_size=_CONNECTIONS, read_timeout=_READ_SECONDS
+        ),
+        get_updates_request=BotApiRequest(
+            on_token_refused, connection_pool_size=2, read_timeout=_READ_SECONDS
+        ),
+    )
+    try:
+        yield bot
+    finally:
+        with anyio.move_on_after(_CLOSE_SECONDS, shield=True):
+            await bot.shutdown()
+
+
+async def _connect(bot: Bot) -> None:
+    """Find out who we are; a network that is down is waited for."""
+    delay = _FIRST_DELAY_SECONDS
+    complain = _Complaints()
+    while True:
+        try:
+            await bot.initialize()
+        except InvalidToken:
+            return  # the request has told it: this scope is being cancelled
+        except TelegramError as error:
+            complain(error)
+        else:
+            logger.info("Connected to Telegram as @%s", bot.username)
+            return
+        await anyio.sleep(delay)
+        delay = min(delay * 2, _LONGEST_DELAY_SECONDS)
+
+
+@asynccontextmanager
+async def _polling(bot: Bot, intake: Intake, timeout_seconds: int) -> AsyncGenerator[None]:
+    """Have PTB fetch updates into `intake`."""
+    updater = Updater(bot, cast("asyncio.Queue[object]", intake))  # it only ever puts
+    await updater.initialize()
+    try:
+        # For ever, since the updater asks for the next poll only when this one is taken in.
+        await updater.start_polling(
+            timeout=timeout_seconds,
+            bootstrap_retries=-1,
+            allowed_updates=[UpdateType.MESSAGE],
+            error_callback=_Complaints(),
+        )
+        yield
+    except InvalidToken:
+        pass  # the request has told it: this scope is being cancelled
+    finally:
+        with anyio.move_on_after(_STOP_POLLING_SECONDS, shield=True):
+            try:
+                await updater.stop()
+            except TelegramError as error:
+                logger.info("Polling had ended before: %s", error)
+
+
+async def _show_commands(bot: Bot) -> None:
+    commands = [BotCommand(name, description) for name, description in wording.COMMANDS.items()]
+    try:
+        await bot.set_my_commands(commands)
+    except TelegramError as error:
+        logger.warning("The menu of commands was not set: %s", error)
+
+
+async def _stop_on_signals(serving: anyio.CancelScope, everything: anyio.CancelScope) -> None:
+    with anyio.open_signal_receiver(signal.SIGTERM, signal.SIGINT) as signals:
+        async for _ in signals:
+            if serving.cancel_called:
+                everything.cancel()
+            serving.cancel()
+
+
+class _Complaints:
+    """Tells of network trouble in the log, once a minute at most."""
+
+    def __init__(self) -> None:
+        self._next = float("-inf")
+
+    def __call__(self, error: TelegramError) -> None:
+        now = anyio.current_time()
+        if now < self._next:
+            return
+        self._next = now + _SECONDS_BETWEEN_WARNINGS
+        if isinstance(error, Conflict):
+            logger.error(
+                "Another program is polling with this bot token. Stop it, or give each its own "
+                "bot: until then messages reach one or the other."
+            )
+        else:
+            logger.warning("Telegram can't be reached, trying again: %s", error)

@@ -1,0 +1,129 @@
+"""A tool's call over a live connection, and what can become of it."""
+
+from contextlib import suppress
+from typing import Any
+
+import anyio
+from mcp import MCPError
+from mcp_types import (
+    CONNECTION_CLOSED,
+    HEADER_MISMATCH,
+    CallToolRequest,
+    CallToolRequestParams,
+    CallToolResult,
+    InputRequiredResult,
+    RequestParamsMeta,
+)
+from pydantic import TypeAdapter
+
+from client.hub.connection import Connection
+from client.hub.errors import (
+    CallTimedOutError,
+    HubError,
+    ServerFaultError,
+    ServerUnavailableError,
+    UnknownToolError,
+)
+from client.hub.http import BROKEN, NOT_SENT
+from client.hub.link import Live
+from client.hub.plain_text import clean
+
+_PATIENCE_SECONDS = 5.0
+"""How long a call waits for a server of ours that is being started again."""
+
+_MESSAGE_CHARACTERS = 500
+_RESULT = TypeAdapter[CallToolResult | InputRequiredResult](CallToolResult | InputRequiredResult)
+
+# What the SDK says when a connection ended under a request.
+_SDK_ENDINGS = ("Connection closed", "SSE stream ended")
+
+
+class _NotSentError(ServerUnavailableError):
+    """The request never reached the server."""
+
+
+async def call(
+    connection: Connection,
+    tool: str,
+    arguments: dict[str, Any],
+    meta: RequestParamsMeta | None,
+    limit_seconds: float,
+) -> CallToolResult:
+    """Call once; a request that never reached the server may be sent a second time.
+
+    Results are not checked against the tool's output schema. Their readers are models, which take
+    any, and our own contracts, which check for themselves; and one regular expression in a foreign
+    schema could stop the whole process.
+
+    Raises:
+        HubError: As `Hub.call_tool`.
+    """
+    params = CallToolRequestParams(name=tool, arguments=arguments, _meta=meta)
+    deadline = anyio.current_time() + limit_seconds
+    with suppress(_NotSentError):
+        return await _try(connection, params, deadline, limit_seconds)
+    return await _try(connection, params, deadline, limit_seconds)
+
+
+async def _try(
+    connection: Connection,
+    params: CallToolRequestParams,
+    deadline: float,
+    limit_seconds: float,
+) -> CallToolResult:
+    server, tool = connection.server, params.name
+    live = await connection.wait_live(
+        deadline, patience_seconds=_PATIENCE_SECONDS if server.ours else 0.0
+    )
+    if tool not in live.tools:
+        raise UnknownToolError(
+            server.name,
+            f"server {server.name} has no tool {clean(tool, 80)!r}, or mcp.yml leaves it out",
+        )
+    try:
+        with anyio.fail_after(deadline - anyio.current_time()):
+            result = await live.client.session.send_request(CallToolRequest(params=params), _RESULT)
+    except MCPError as error:
+        raise _to_hub_error(connection, live, tool, error) from None
+    except TimeoutError:
+        live.link.doubt()
+        raise CallTimedOutError(
+            server.name,
+            f"{tool} of server {server.name} gave no answer within {limit_seconds:g} s; "
+            "whether it took effect is unknown",
+            outcome_unknown=True,
+        ) from None
+    except Exception as error:
+        # boundary: what a server that breaks the protocol makes the SDK raise can't be listed.
+        text = clean(connection.scrub(str(error)), _MESSAGE_CHARACTERS)
+        raise ServerFaultError(
+            server.name, f"server {server.name} answered {tool} against the protocol: {text}"
+        ) from error
+    if isinstance(result, InputRequiredResult):
+        raise ServerFaultError(
+            server.name,
+            f"{tool} of server {server.name} asks back before it answers, which is not supported",
+        )
+    return result
+
+
+def _to_hub_error(connection: Connection, live: Live, tool: str, error: MCPError) -> HubError:
+    name, link = connection.server.name, live.link
+    text = clean(connection.scrub(error.message), _MESSAGE_CHARACTERS)
+    if error.data == NOT_SENT:
+        link.end(text)
+        return _NotSentError(name, f"server {name} {text}")
+    if error.code == CONNECTION_CLOSED and (
+        link.ended.is_set() or error.data == BROKEN or error.message.startswith(_SDK_ENDINGS)
+    ):
+        link.doubt()
+        return ServerUnavailableError(
+            name,
+            f"server {name} went away during {tool} ({link.reason or text}); "
+            "whether it took effect is unknown",
+            outcome_unknown=True,
+        )
+    if error.code == HEADER_MISMATCH:
+        # It knows the tool by another schema than the one that was listed.
+        link.doubt()
+    return ServerFaultError(name, f"server {name} answered {tool} with an error: {text}")

@@ -1,0 +1,102 @@
+"""`servers:` of `mcp.yml` → what the hub connects to, each with the environment it is due."""
+
+import sys
+from collections.abc import Mapping
+from pathlib import Path
+
+from pydantic import SecretStr
+
+from agentic.config.models import Config, ServerConfig
+from client.hub.servers import HttpTarget, HubServer, StdioTarget
+
+OUR_NAMES = frozenset({"conversations", "tools"})
+_OUR_COMMAND = "agentic"
+_SHARED_SECTIONS = ("owner", "data_directory")
+_HARMLESS = frozenset(
+    {"TZ", "LANG", "LC_ALL", "LC_CTYPE", "TMPDIR", "SSL_CERT_FILE", "SSL_CERT_DIR"}
+    | {"HTTP_PROXY", "HTTPS_PROXY", "ALL_PROXY", "NO_PROXY"}
+    | {"http_proxy", "https_proxy", "all_proxy", "no_proxy"}
+)
+"""Variables about the machine and its way out, without which our servers would behave unlike us."""
+
+
+def to_hub_servers(config: Config, *, delegate: bool) -> list[HubServer]:
+    """The enabled servers, in the order of the file.
+
+    With `delegate`, our own children are started so that each call says for which owner it acts.
+    """
+    return [
+        _to_hub_server(name, server, config, delegate=delegate)
+        for name, server in config.servers.items()
+        if server.enabled
+    ]
+
+
+def _to_hub_server(name: str, server: ServerConfig, config: Config, *, delegate: bool) -> HubServer:
+    ours = _is_ours(name, server)
+    target: HttpTarget | StdioTarget
+    if server.url is not None:
+        target = HttpTarget(server.url, _reveal(server.headers))
+    elif ours:
+        target = _to_our_target(server, config, delegate=delegate)
+    else:
+        target = StdioTarget(server.command or "", server.args, _reveal(server.env), server.cwd)
+    return HubServer(
+        name=name,
+        target=target,
+        ours=ours,
+        allow=server.tools.allow,
+        deny=server.tools.deny,
+        offer_to_model=server.offer_to_model,
+        timeout_seconds=server.timeout_seconds,
+    )
+
+
+def _is_ours(name: str, server: ServerConfig) -> bool:
+    if server.ours is not None:
+        return server.ours
+    return name in OUR_NAMES if server.url is not None else _is_our_command(server)
+
+
+def _is_our_command(server: ServerConfig) -> bool:
+    return server.command == _OUR_COMMAND and server.args[:1] == ["serve"]
+
+
+def _to_our_target(server: ServerConfig, config: Config, *, delegate: bool) -> StdioTarget:
+    section = server.args[1] if _is_our_command(server) and len(server.args) > 1 else None
+    env = {**_our_environment(config, section), **_reveal(server.env)}
+    if not _is_our_command(server):
+        return StdioTarget(server.command or "", server.args, env, server.cwd)
+    # The same program as this one, wherever `agentic` may be in PATH; -P keeps modules that lie in
+    # the current folder out of it.
+    args = ["-P", "-m", _OUR_COMMAND, *server.args]
+    if delegate and "--delegate" not in args:
+        args.append("--delegate")
+    return StdioTarget(sys.executable, args, env, server.cwd)
+
+
+def _our_environment(config: Config, section: str | None) -> dict[str, str]:
+    """What a child needs to read the same configuration as we did.
+
+    Without a file it inherits our current folder, looks in the same places and finds none either.
+    """
+    sections = _SHARED_SECTIONS if section is None else (*_SHARED_SECTIONS, section)
+    named = frozenset[str]().union(
+        *(config.section_variables.get(name, frozenset()) for name in sections)
+    )
+    uses_aws = section == "conversations" and config.conversations.store == "dynamodb"
+    env = {
+        name: value
+        for name, value in config.environment.items()
+        if name in named
+        or name in _HARMLESS
+        or name.startswith("AGENTIC_")
+        or (uses_aws and name.startswith("AWS_"))
+    }
+    if config.path is not None:
+        env["MCP_CONFIG_PATH"] = str(Path(config.path).absolute())
+    return env
+
+
+def _reveal(secrets: Mapping[str, SecretStr]) -> dict[str, str]:
+    return {name: secret.get_secret_value() for name, secret in secrets.items()}

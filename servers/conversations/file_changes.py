@@ -1,0 +1,265 @@
+"""The verbs that change a conversation, on its opened file."""
+
+import uuid
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from servers.conversations.contract import (
+    MAX_BATCH_BYTES,
+    MAX_BATCH_MESSAGES,
+    MAX_FACTS_BYTES,
+    MAX_MESSAGE_BYTES,
+    MAX_TAG_CHARACTERS,
+    MAX_TAGS,
+    MAX_TITLE_CHARACTERS,
+    AnnotateResult,
+    AppendResult,
+    Conversation,
+    DeleteResult,
+    Message,
+    SaveResult,
+    encode_json,
+    parse_timestamp,
+)
+from servers.conversations.file_conversation import ConversationFile
+from servers.conversations.file_index_rows import to_conversation
+from servers.conversations.file_records import Annotation, Draft, to_message
+from servers.conversations.store import (
+    ConflictError,
+    ConversationUpdate,
+    InvalidError,
+    NotFoundError,
+    TooLargeError,
+)
+
+
+def append(
+    opened: ConversationFile, messages: Sequence[Message], expected_version: int | None
+) -> AppendResult:
+    """Add what is not yet stored."""
+    if len(messages) > MAX_BATCH_MESSAGES:
+        raise InvalidError(
+            f"a batch has at most {MAX_BATCH_MESSAGES} messages, this one has {len(messages)}: "
+            f"append them in several",
+            field="messages",
+        )
+    named = [_complete(message, opened.now) for message in messages]
+    size = sum(_check_size(message) for message in named)
+    if size > MAX_BATCH_BYTES:
+        raise TooLargeError(
+            f"a batch has at most {MAX_BATCH_BYTES} bytes as JSON, this one has {size}: "
+            f"append it in several",
+            field="messages",
+        )
+    new: dict[str, Message] = {}
+    for message in named:
+        earlier = _find_earlier(opened, new, message)
+        if earlier is None:
+            new[str(message.message_id)] = message
+        elif earlier.content_key() != message.content_key():
+            raise _id_conflict(opened, message)
+    if new:
+        opened.check_version(expected_version)
+        opened.append([_to_draft(message) for message in new.values()])
+    return AppendResult(
+        conversation_id=opened.conversation_id,
+        version=opened.version,
+        message_ids=[str(message.message_id) for message in named],
+        appended=len(new),
+        repeated=len(named) - len(new),
+    )
+
+
+def save(
+    opened: ConversationFile, messages: Sequence[Message], expected_version: int | None
+) -> SaveResult:
+    """Make the history exactly the list: by appending if that will do, else in a new generation."""
+    stored = opened.read_all()
+    stored_by_id = {str(message.message_id): message for message in stored}
+    wanted = [_keep_unless_given(stored_by_id, message, opened.now) for message in messages]
+    wanted_ids = {str(message.message_id) for message in wanted}
+    if len(wanted_ids) < len(wanted):
+        raise InvalidError("the list holds a message_id more than once", field="messages")
+    for message in wanted:
+        _check_size(message)
+    if wanted != stored:
+        opened.check_version(expected_version)
+        if wanted[: len(stored)] == stored:
+            opened.append([_to_draft(message) for message in wanted[len(stored) :]])
+        elif expected_version is None:
+            raise ConflictError(
+                "this would remove or change stored messages: give the expected_version that the "
+                "list is based on, or use append_messages to add",
+                field="expected_version",
+                current_version=opened.version,
+            )
+        else:
+            opened.begin("header", opened.facts, [_to_draft(message) for message in wanted])
+    return SaveResult(
+        conversation_id=opened.conversation_id,
+        version=opened.version,
+        message_count=len(wanted),
+        appended=len(wanted_ids - stored_by_id.keys()),
+        removed=len(stored_by_id.keys() - wanted_ids),
+    )
+
+
+def annotate(
+    opened: ConversationFile, message_id: str, annotations: Mapping[str, Any]
+) -> AnnotateResult:
+    """Write a message's annotations after the merge, if it changes them."""
+    opened.require()
+    _check_json(annotations, "annotations")
+    record = opened.find(message_id)
+    if record is None:
+        raise NotFoundError("there is no such message in this conversation", field="message_id")
+    before = opened.annotations_of(record)
+    merged = _merge(before, annotations)
+    if merged != before:
+        _check_facts_size(merged, "annotations")
+        _check_size(to_message(record.body, merged))
+        annotation = Annotation(
+            message_id=message_id,
+            message_seq=record.progress.seq,
+            stored_at=record.progress.updated,
+            annotations=merged,
+        )
+        opened.append([Draft("annotation", annotation.model_dump())])
+    return AnnotateResult(message_id=message_id, annotations=merged)
+
+
+def update(opened: ConversationFile, update: ConversationUpdate) -> Conversation:
+    """Write the conversation's facts, if it changes them."""
+    opened.require()
+    given = update.model_fields_set
+    facts = opened.facts
+    changes: dict[str, Any] = {}
+    if "title" in given:
+        changes["title"] = _check_title(update.title)
+    if update.tags is not None:
+        changes["tags"] = _check_tags(update.tags)
+    if update.metadata is not None:
+        _check_json(update.metadata, "metadata")
+        changes["metadata"] = _merge(facts.metadata, update.metadata)
+        _check_facts_size(changes["metadata"], "metadata")
+    if "expires_at" in given:
+        changes["expires_at"] = _check_expiry(update.expires_at)
+    changed = facts.model_copy(update=changes)
+    if changed != facts:
+        opened.append([Draft("metadata", changed.model_dump())])
+    progress = opened.progress
+    return to_conversation(changed, progress.version, progress.count, progress.updated)
+
+
+def delete(opened: ConversationFile) -> DeleteResult:
+    """Leave nothing but the version numbers that must not be used again."""
+    deleted = opened.exists
+    if deleted:
+        opened.begin("tombstone", opened.bare_facts())
+    return DeleteResult(deleted=deleted)
+
+
+def _complete(message: Message, now: str) -> Message:
+    return message.model_copy(
+        update={
+            "message_id": message.message_id or uuid.uuid4().hex,
+            "created_at": message.created_at or now,
+        }
+    )
+
+
+def _find_earlier(
+    opened: ConversationFile, new: Mapping[str, Message], message: Message
+) -> Message | None:
+    message_id = str(message.message_id)
+    if message_id in new:
+        return new[message_id]
+    record = opened.find_recent(message_id)
+    return to_message(record.body) if record else None
+
+
+def _keep_unless_given(stored: Mapping[str, Message], message: Message, now: str) -> Message:
+    earlier = stored.get(message.message_id or "")
+    if earlier is None or earlier.content_key() != message.content_key():
+        return _complete(message, now)
+    kept = {
+        "created_at": message.created_at or earlier.created_at,
+        "annotations": (
+            earlier.annotations if message.annotations is None else message.annotations or None
+        ),
+    }
+    return earlier.model_copy(update=kept)
+
+
+def _id_conflict(opened: ConversationFile, message: Message) -> ConflictError:
+    return ConflictError(
+        f"the message_id {message.message_id!r} is stored with other content: give a new message "
+        f"an id of its own",
+        field="messages",
+        current_version=opened.version,
+    )
+
+
+def _to_draft(message: Message) -> Draft:
+    return Draft("message", message.to_wire())
+
+
+def _check_size(message: Message) -> int:
+    size = _check_json(message.to_wire(), "messages")
+    if size > MAX_MESSAGE_BYTES:
+        raise TooLargeError(
+            f"a message has at most {MAX_MESSAGE_BYTES} bytes as JSON, annotations included, "
+            f"this one has {size}",
+            field="messages",
+        )
+    return size
+
+
+def _check_json(value: Mapping[str, Any], field: str) -> int:
+    try:
+        return len(encode_json(value))
+    except ValueError as error:
+        raise InvalidError(f"{field} {error}", field=field) from None
+
+
+def _check_facts_size(facts: Mapping[str, Any], field: str) -> None:
+    size = _check_json(facts, field)
+    if size > MAX_FACTS_BYTES:
+        raise TooLargeError(
+            f"{field} has at most {MAX_FACTS_BYTES} bytes as JSON after the merge, this has {size}",
+            field=field,
+        )
+
+
+def _check_title(title: str | None) -> str | None:
+    if title is not None:
+        _check_json({"title": title}, "title")
+        if len(title) > MAX_TITLE_CHARACTERS:
+            raise InvalidError(
+                f"title has at most {MAX_TITLE_CHARACTERS} characters", field="title"
+            )
+    return title
+
+
+def _check_tags(tags: Sequence[str]) -> list[str]:
+    _check_json({"tags": tags}, "tags")
+    unique = list(dict.fromkeys(tags))
+    if len(unique) > MAX_TAGS:
+        raise InvalidError(f"there are at most {MAX_TAGS} tags", field="tags")
+    if not all(1 <= len(tag) <= MAX_TAG_CHARACTERS for tag in unique):
+        raise InvalidError(f"a tag has 1 to {MAX_TAG_CHARACTERS} characters", field="tags")
+    return unique
+
+
+def _check_expiry(expires_at: str | None) -> str | None:
+    if expires_at is None:
+        return None
+    try:
+        return parse_timestamp(expires_at)
+    except ValueError as error:
+        raise InvalidError(f"expires_at {error}", field="expires_at") from None
+
+
+def _merge(facts: Mapping[str, Any], changes: Mapping[str, Any]) -> dict[str, Any]:
+    kept = {key: value for key, value in facts.items() if key not in changes}
+    return kept | {key: value for key, value in changes.items() if value is not None}

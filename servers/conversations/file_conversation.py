@@ -1,0 +1,254 @@
+"""One conversation's file, opened under its lock for the length of one verb."""
+
+import os
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import Any
+
+from servers.conversations.contract import Message, to_timestamp
+from servers.conversations.file_directory import StoreDirectory, key_of
+from servers.conversations.file_pages import (
+    FindAnnotations,
+    Page,
+    Place,
+    find_annotations,
+    find_message,
+    read_page,
+)
+from servers.conversations.file_projection import Entry, Mark, project, project_file
+from servers.conversations.file_records import (
+    NOTHING,
+    Draft,
+    Facts,
+    Kind,
+    Progress,
+    Record,
+    encode_batch,
+)
+from servers.conversations.file_segment import read_range, write_whole
+from servers.conversations.file_state import (
+    ConversationState,
+    load_recent,
+    read_record,
+    read_state,
+)
+from servers.conversations.store import ConflictError, InvalidError, NotFoundError, UnavailableError
+
+
+@dataclass(frozen=True, slots=True)
+class Change:
+    """What a verb wrote: records from `previous_end` on, None for a new generation."""
+
+    previous_end: int | None
+    entry: Entry
+
+
+class ConversationFile:
+    """What the verbs need of one conversation. Made and used by one thread, under the lock.
+
+    A conversation that was deleted or has expired does not exist, though its file does.
+    """
+
+    def __init__(
+        self,
+        directory: StoreDirectory,
+        owner: str,
+        conversation_id: str,
+        sync: Callable[[int], None],
+    ) -> None:
+        self.key = key_of(owner, conversation_id)
+        self.now = to_timestamp(datetime.now(UTC))
+        self.state: ConversationState | None = None
+        self.change: Change | None = None
+        self._directory = directory
+        self._sync = sync
+        self.conversation_id = conversation_id
+        self._owner = owner
+        self._fd: int | None = None
+
+    def open(self, known: ConversationState | None, *, write: bool) -> None:
+        """Open the file, if there is one, and bring what is `known` of it up to date.
+
+        Raises:
+            OSError: It is there but cannot be opened.
+            UnavailableError: It is another conversation's.
+        """
+        self._fd = self._directory.open_file(self.key, write=write)
+        self.state = None if self._fd is None else read_state(self._fd, known)
+        facts = self.state and self.state.facts
+        pair = (self._owner, self.conversation_id)
+        if facts and (facts.owner, facts.conversation_id) != pair:
+            raise UnavailableError(
+                f"the file {self.key}.jsonl holds another conversation than its name says: "
+                f"move it away or restore it from a back-up"
+            )
+
+    def close(self) -> None:
+        """Close the file."""
+        if self._fd is not None:
+            os.close(self._fd)
+            self._fd = None
+
+    @property
+    def exists(self) -> bool:
+        """Whether there is such a conversation for the caller."""
+        if self.state is None or self.state.deleted:
+            return False
+        expires_at = self.facts.expires_at
+        return expires_at is None or expires_at > self.now
+
+    @property
+    def version(self) -> int:
+        """The version, 0 if it doesn't exist."""
+        return self.progress.version if self.exists else 0
+
+    @property
+    def generation(self) -> int:
+        """Of what cursors point into; 0 if there is no file."""
+        return self.state.generation if self.state else 0
+
+    @property
+    def progress(self) -> Progress:
+        """How far the file has come, whether the conversation exists or not."""
+        return self.state.progress if self.state else NOTHING
+
+    @property
+    def facts(self) -> Facts:
+        """Title and the like; defaults where they are lost or were never given."""
+        known = self.state.facts if self.state else None
+        return known or self.bare_facts(self.progress.updated)
+
+    def bare_facts(self, created_at: str = "") -> Facts:
+        """The facts of a conversation that nobody has told anything about."""
+        return Facts(
+            owner=self._owner,
+            conversation_id=self.conversation_id,
+            created_at=created_at or self.now,
+        )
+
+    def require(self) -> None:
+        """Check that the conversation exists.
+
+        Raises:
+            NotFoundError: It doesn't.
+        """
+        if not self.exists:
+            raise NotFoundError("there is no such conversation", field="conversation_id")
+
+    def check_version(self, expected: int | None) -> None:
+        """Check a caller's expectation.
+
+        Raises:
+            ConflictError: It is not met.
+        """
+        if expected is not None and expected != self.version:
+            raise ConflictError(
+                f"the conversation has version {self.version}, not {expected}: load it, try again",
+                field="expected_version",
+                current_version=self.version,
+            )
+
+    def find_recent(self, message_id: str) -> Record | None:
+        """A message among the latest 4,096, at least."""
+        if not self.exists or self._fd is None or self.state is None:
+            return None
+        offset = load_recent(self._fd, self.state).get(message_id)
+        return None if offset is None else read_record(self._fd, offset)
+
+    def find(self, message_id: str) -> Record | None:
+        """A message, however old."""
+        found = self.find_recent(message_id)
+        if found is None and self.exists and self._fd is not None and self.state is not None:
+            found = find_message(self._fd, self.state, message_id)
+        return found
+
+    def read_page(
+        self, limit: int | None, before: Place | None, annotated_later: FindAnnotations
+    ) -> Page:
+        """The latest messages, or those `before` a place; without a limit all of them.
+
+        Raises:
+            InvalidError: `before` is no place in this file.
+        """
+        if not self.exists or self._fd is None or self.state is None:
+            return Page()
+        if before is not None:
+            inside = 0 < before.offset <= self.state.end
+            if not inside or read_range(self._fd, before.offset - 1, before.offset) != b"\n":
+                raise InvalidError("before is no cursor of this conversation", field="before")
+        return read_page(
+            self._fd, self.state, limit=limit, before=before, annotated_later=annotated_later
+        )
+
+    def read_all(self) -> list[Message]:
+        """The whole history."""
+        return self.read_page(None, None, lambda _: None).messages
+
+    def project(self) -> Entry | None:
+        """The whole file as the index holds it."""
+        return None if self._fd is None else project_file(self._fd)
+
+    def annotations_of(self, message: Record) -> Mapping[str, Any]:
+        """The annotations of a stored message as they are now."""
+        assert self._fd is not None
+        assert self.state is not None
+        return find_annotations(self._fd, self.state, message)
+
+    def append(self, drafts: Sequence[Draft]) -> None:
+        """Write records, all or none; a conversation that doesn't exist begins with them.
+
+        Raises:
+            OSError: They could not be written; nothing has changed.
+        """
+        if not self.exists or self._fd is None or self.state is None:
+            self.begin("header", self.bare_facts(), drafts)
+            return
+        state, previous_end = self.state, self.state.end
+        if state.facts is None:  # so that the file tells again whose it is
+            drafts = [Draft("metadata", self.facts.model_dump()), *drafts]
+        data, records = encode_batch(state.progress, previous_end, self._time(), drafts)
+        write_whole(self._fd, previous_end, data, self._sync)
+        state.end += len(data)
+        self._settle(state, previous_end, records)
+
+    def begin(self, kind: Kind, facts: Facts, drafts: Sequence[Draft] = ()) -> None:
+        """Put a new generation in the place of all that was there.
+
+        Raises:
+            OSError: It could not be written; nothing has changed.
+        """
+        header = Draft(kind, facts.model_dump())
+        data, records = encode_batch(self.progress, 0, self._time(), [header, *drafts])
+        fd = self._directory.replace_file(self.key, data)
+        self.close()
+        self._fd = fd
+        state = ConversationState(
+            first_line=data.partition(b"\n")[0],
+            generation=records[0].progress.seq,
+            end=len(data),
+            progress=records[-1].progress,
+            facts=facts,
+            deleted=kind == "tombstone",
+            recent={},
+        )
+        self._settle(state, None, records)
+
+    def _settle(
+        self, state: ConversationState, previous_end: int | None, records: Sequence[Record]
+    ) -> None:
+        assert self._fd is not None
+        projection = project(records)
+        state.progress = records[-1].progress
+        state.facts = projection.facts or state.facts
+        for record in records:
+            if record.kind == "message":
+                state.remember(record.body["message_id"], record.offset)
+        self.state = state
+        mark = Mark(state.generation, state.end, os.fstat(self._fd).st_mtime_ns)
+        entry = Entry(mark, not state.deleted, state.progress, self.facts, projection)
+        self.change = Change(previous_end, entry)
+
+    def _time(self) -> str:
+        # A clock that was set back must not make the newest conversation an older one.
+        return max(self.now, self.progress.updated)

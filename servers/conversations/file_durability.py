@@ -1,0 +1,49 @@
+"""When written lines reach the disk: before they are acknowledged, or within a second."""
+
+import logging
+import os
+from threading import Lock
+
+import anyio
+import anyio.to_thread
+
+_log = logging.getLogger(__name__)
+
+_INTERVAL_SECONDS = 1.0
+_MAX_WAITING = 128
+
+
+class DeferredSync:
+    """Syncs files each second: what was acknowledged survives kill -9, not power loss."""
+
+    def __init__(self) -> None:
+        self._waiting: dict[int, int] = {}
+        self._mutex = Lock()
+
+    def note(self, fd: int) -> None:
+        """Have the file behind `fd` synced later; `fd` itself may be closed."""
+        inode = os.fstat(fd).st_ino
+        with self._mutex:
+            if inode not in self._waiting:
+                self._waiting[inode] = os.dup(fd)
+            is_full = len(self._waiting) >= _MAX_WAITING
+        if is_full:
+            self.flush()
+
+    def flush(self) -> None:
+        """Sync all that waits."""
+        with self._mutex:
+            waiting, self._waiting = self._waiting, {}
+        for fd in waiting.values():
+            try:
+                os.fdatasync(fd)
+            except OSError as error:
+                _log.error("what was written to a conversation may not be on disk: %s", error)
+            finally:
+                os.close(fd)
+
+    async def run(self) -> None:
+        """Sync until cancelled."""
+        while True:
+            await anyio.sleep(_INTERVAL_SECONDS)
+            await anyio.to_thread.run_sync(self.flush)

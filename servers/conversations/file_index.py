@@ -1,0 +1,148 @@
+"""The SQLite file of the index: opened when needed, replaced when it is missing or damaged."""
+
+import logging
+import os
+import sqlite3
+import stat
+import threading
+from collections.abc import Callable, Generator
+from contextlib import AbstractContextManager, contextmanager, suppress
+from pathlib import Path
+from typing import TypeVar
+
+from servers.conversations.file_index_rows import SCHEMA, SCHEMA_VERSION
+from servers.conversations.store import UnavailableError
+
+_log = logging.getLogger(__name__)
+_T = TypeVar("_T")
+
+_BUSY_TIMEOUT_SECONDS = 30.0
+_DAMAGE = {
+    "SQLITE_CORRUPT",
+    "SQLITE_NOTADB",
+    "SQLITE_ERROR",  # a table or column is missing: not our schema
+    "SQLITE_SCHEMA",
+    "SQLITE_READONLY_DBMOVED",
+    "SQLITE_CANTOPEN",
+    "SQLITE_IOERR_SHORT_READ",
+    "SQLITE_CONSTRAINT_NOTNULL",
+}
+
+
+class FileIndex:
+    """The SQLite file, opened when first needed and again when it was replaced or is damaged."""
+
+    def __init__(self, path: Path, exclusive: Callable[[], AbstractContextManager[None]]) -> None:
+        self._path = path
+        self._exclusive = exclusive
+        self._connection: sqlite3.Connection | None = None
+        self._inode = 0
+        self._mutex = threading.Lock()
+        self.is_checked = False
+        """Whether all rows were compared with the files since the index was opened."""
+
+    def close(self) -> None:
+        """Close the file."""
+        with self._mutex:
+            self._disconnect()
+
+    def run(self, work: Callable[[sqlite3.Connection], _T]) -> _T:
+        """Do `work` on the opened index; a damaged one is thrown away and `work` done on a new one.
+
+        Raises:
+            UnavailableError: The index cannot be used, new or old.
+        """
+        with self._mutex:
+            for attempt in ("once", "again"):
+                try:
+                    return work(self._connect())
+                except (sqlite3.Error, OSError) as error:
+                    name = getattr(error, "sqlite_errorname", "SQLITE_CORRUPT")
+                    if attempt == "again" or isinstance(error, OSError) or not _is_damage(name):
+                        raise UnavailableError(
+                            f"the index of the conversation store cannot be used ({error}); free "
+                            f"space or mend access, or delete {self._path.name}: it is rebuilt"
+                        ) from error
+                    _log.warning("the conversation index is damaged (%s): it is rebuilt", error)
+                    self._discard()
+        raise AssertionError("unreachable")
+
+    def _connect(self) -> sqlite3.Connection:
+        with suppress(FileNotFoundError):
+            if self._connection and self._inode == self._path.stat().st_ino:
+                return self._connection
+        with self._exclusive():
+            self._disconnect()
+            self._prepare_files()
+            connection = sqlite3.connect(
+                self._path,
+                timeout=_BUSY_TIMEOUT_SECONDS,
+                isolation_level=None,
+                check_same_thread=False,
+            )
+            self._connection = connection
+            self._inode = self._path.stat().st_ino
+            # After a power loss the index may be damaged; it is checked, and it is only a cache.
+            connection.execute("PRAGMA journal_mode = WAL")
+            connection.execute("PRAGMA synchronous = OFF")
+            if connection.execute("PRAGMA user_version").fetchone()[0] != SCHEMA_VERSION:
+                with transaction(connection):
+                    for statement in SCHEMA.split(";"):
+                        connection.execute(statement)
+                    connection.execute(f"PRAGMA user_version = {SCHEMA_VERSION}")
+        return connection
+
+    def _disconnect(self) -> None:
+        if self._connection is not None:
+            self._connection.close()
+        self._connection = None
+        self.is_checked = False
+
+    def _discard(self) -> None:
+        with self._exclusive():
+            with suppress(FileNotFoundError):
+                if self._connection and self._inode != self._path.stat().st_ino:
+                    return  # another process was faster
+            self._disconnect()
+            for path in self._files():
+                path.unlink(missing_ok=True)
+
+    def _files(self) -> list[Path]:
+        return [self._path.with_name(self._path.name + end) for end in ("", "-wal", "-shm")]
+
+    def _prepare_files(self) -> None:
+        for path in self._files():
+            with suppress(FileNotFoundError):
+                if not stat.S_ISREG(path.lstat().st_mode):
+                    path.unlink()  # SQLite would follow a link
+        if not self._path.exists():
+            for path in self._files():
+                path.unlink(missing_ok=True)
+            flags = os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
+            os.close(os.open(self._path, flags, 0o600))
+
+
+def _is_damage(errorname: str) -> bool:
+    return errorname in _DAMAGE or errorname.startswith("SQLITE_CORRUPT")
+
+
+@contextmanager
+def transaction(connection: sqlite3.Connection) -> Generator[None]:
+    """All of the block or nothing, alone."""
+    connection.execute("BEGIN IMMEDIATE")
+    try:
+        yield
+    except BaseException:
+        with suppress(sqlite3.Error):
+            connection.rollback()
+        raise
+    connection.commit()
+
+
+def check_integrity(connection: sqlite3.Connection) -> None:
+    """Raise `sqlite3.DatabaseError` if the file is damaged."""
+    found = connection.execute("PRAGMA quick_check(1)").fetchone()[0]
+    if found != "ok":
+        error = sqlite3.DatabaseError(found)
+        error.sqlite_errorname = "SQLITE_CORRUPT"
+        raise error

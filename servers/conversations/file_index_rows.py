@@ -1,0 +1,245 @@
+"""The rows of the index: listings, deliveries and figures of all conversations. A cache.
+
+A file is changed first, its row after it. A row says how far it has read the file, so that one that
+lags (its writer was killed in between, or the index was deleted or put back from a copy) is found
+and made anew from the file.
+"""
+
+import json
+import sqlite3
+from collections.abc import Sequence
+from dataclasses import astuple
+from typing import Any
+
+from servers.conversations.contract import Conversation, Delivery, encode_json
+from servers.conversations.file_projection import (
+    Entry,
+    Figures,
+    Mark,
+    Projection,
+    delivery_state,
+)
+from servers.conversations.file_records import Facts
+
+SCHEMA_VERSION = 1
+_AFTER_ALL_TIMES = "~"
+SCHEMA = """
+CREATE TABLE conversations (
+    key TEXT PRIMARY KEY, owner TEXT NOT NULL, conversation_id TEXT NOT NULL,
+    alive INTEGER NOT NULL, generation INTEGER NOT NULL, end INTEGER NOT NULL,
+    mtime_ns INTEGER NOT NULL, version INTEGER NOT NULL, count INTEGER NOT NULL,
+    last_updated TEXT NOT NULL, expires_at TEXT, facts BLOB NOT NULL,
+    user INTEGER, assistant INTEGER, tool INTEGER, system INTEGER, bytes INTEGER,
+    first_at TEXT, last_at TEXT, input_tokens INTEGER, output_tokens INTEGER
+);
+CREATE INDEX newest ON conversations (owner, last_updated DESC, conversation_id) WHERE alive;
+CREATE TABLE tags (key TEXT, tag TEXT, PRIMARY KEY (key, tag)) WITHOUT ROWID;
+CREATE TABLE annotations (
+    key TEXT, message_id TEXT, seq INTEGER, stored_at TEXT, owner TEXT, state TEXT, body BLOB,
+    PRIMARY KEY (key, message_id)
+);
+CREATE INDEX deliveries ON annotations (state, stored_at, key, seq) WHERE state IS NOT NULL;
+"""
+_INSERT = """
+INSERT INTO conversations VALUES (?,?,?,?, ?,?,?, ?,?,?, ?,?, ?,?,?,?,?, ?,?,?,?)
+"""
+_ADVANCE = """
+UPDATE conversations SET end = ?, mtime_ns = ?, version = ?, count = ?, last_updated = ?,
+    user = user + ?, assistant = assistant + ?, tool = tool + ?, system = system + ?,
+    bytes = bytes + ?, first_at = coalesce(first_at, ?), last_at = coalesce(?, last_at),
+    input_tokens = input_tokens + ?, output_tokens = output_tokens + ?
+WHERE key = ? AND generation = ? AND end = ?
+"""
+
+
+def put_entry(connection: sqlite3.Connection, key: str, entry: Entry) -> None:
+    """Put a conversation's row in, in the place of what was there."""
+    drop_entry(connection, key)
+    mark, progress, facts = entry.mark, entry.progress, entry.facts
+    row = (
+        *(key, facts.owner, facts.conversation_id, entry.alive),
+        *(mark.generation, mark.end, mark.mtime_ns),
+        *(progress.version, progress.count, progress.updated),
+        *(facts.expires_at, encode_json(facts.model_dump())),
+        *astuple(entry.projection.figures),
+    )
+    connection.execute(_INSERT, row)
+    _put_tags(connection, key, facts.tags)
+    _put_annotations(connection, key, facts.owner, entry.projection)
+
+
+def drop_entry(connection: sqlite3.Connection, key: str) -> None:
+    """Remove all there is of a conversation."""
+    connection.execute("DELETE FROM conversations WHERE key = ?", (key,))
+    connection.execute("DELETE FROM tags WHERE key = ?", (key,))
+    connection.execute("DELETE FROM annotations WHERE key = ?", (key,))
+
+
+def advance_entry(
+    connection: sqlite3.Connection, key: str, previous_end: int, entry: Entry
+) -> bool:
+    """Add what was appended to a file; False if the row had not read the file up to there."""
+    mark, progress, added = entry.mark, entry.progress, entry.projection
+    values = (
+        *(mark.end, mark.mtime_ns, progress.version, progress.count, progress.updated),
+        *astuple(added.figures),
+        *(key, mark.generation, previous_end),
+    )
+    if connection.execute(_ADVANCE, values).rowcount == 0:
+        return False
+    if added.facts is not None:
+        connection.execute(
+            "UPDATE conversations SET facts = ?, expires_at = ? WHERE key = ?",
+            (encode_json(added.facts.model_dump()), added.facts.expires_at, key),
+        )
+        _put_tags(connection, key, added.facts.tags)
+    _put_annotations(connection, key, entry.facts.owner, added)
+    return True
+
+
+def find_mark(connection: sqlite3.Connection, key: str) -> Mark | None:
+    """How far the row has read the file."""
+    sql = "SELECT generation, end, mtime_ns FROM conversations WHERE key = ?"
+    row = connection.execute(sql, (key,)).fetchone()
+    return None if row is None else Mark(*row)
+
+
+def find_marks(connection: sqlite3.Connection, prefix: str) -> dict[str, Mark]:
+    """The marks of all keys with this prefix."""
+    sql = "SELECT key, generation, end, mtime_ns FROM conversations WHERE key >= ? AND key < ?"
+    rows = connection.execute(sql, (prefix, prefix + "~"))
+    return {key: Mark(*mark) for key, *mark in rows}
+
+
+def find_prefixes(connection: sqlite3.Connection, length: int) -> set[str]:
+    """The beginnings of all keys."""
+    rows = connection.execute("SELECT DISTINCT substr(key, 1, ?) FROM conversations", (length,))
+    return {prefix for (prefix,) in rows}
+
+
+def find_figures(connection: sqlite3.Connection, key: str) -> Figures:
+    """The figures of a conversation that has a row."""
+    sql = """SELECT user, assistant, tool, system, bytes, first_at, last_at, input_tokens,
+        output_tokens FROM conversations WHERE key = ?"""
+    return Figures(*connection.execute(sql, (key,)).fetchone())
+
+
+def find_annotations(
+    connection: sqlite3.Connection, key: str, message_id: str
+) -> dict[str, Any] | None:
+    """The annotations of a message, None if it never had some."""
+    sql = "SELECT body FROM annotations WHERE key = ? AND message_id = ?"
+    row = connection.execute(sql, (key, message_id)).fetchone()
+    return None if row is None else json.loads(row[0])
+
+
+def _put_tags(connection: sqlite3.Connection, key: str, tags: Sequence[str]) -> None:
+    connection.execute("DELETE FROM tags WHERE key = ?", (key,))
+    connection.executemany("INSERT OR IGNORE INTO tags VALUES (?, ?)", [(key, t) for t in tags])
+
+
+def _put_annotations(
+    connection: sqlite3.Connection, key: str, owner: str, projection: Projection
+) -> None:
+    if projection.annotations:
+        connection.executemany(
+            "INSERT OR REPLACE INTO annotations VALUES (?, ?, ?, ?, ?, ?, ?)",
+            [
+                (key, a.message_id, a.message_seq, a.stored_at, owner, state, encode_json(body))
+                for a in projection.annotations.values()
+                for body, state in [(a.annotations, delivery_state(a.annotations))]
+            ],
+        )
+
+
+def select_newest(
+    connection: sqlite3.Connection,
+    owner: str,
+    *,
+    tag: str | None,
+    after: tuple[str, str] | None,
+    offset: int,
+    limit: int,
+    now: str,
+) -> list[Conversation]:
+    """Conversations in the order of a listing, from `offset` or `after` (last_updated, id) on."""
+    rows = connection.execute(
+        """SELECT facts, version, count, last_updated FROM conversations c
+        WHERE owner = :owner AND alive AND (expires_at IS NULL OR expires_at > :now)
+            AND last_updated <= :at AND (last_updated < :at OR conversation_id > :id)
+            AND (:tag IS NULL OR EXISTS (SELECT 1 FROM tags WHERE key = c.key AND tag = :tag))
+        ORDER BY last_updated DESC, conversation_id LIMIT :limit OFFSET :offset""",
+        {
+            "owner": owner,
+            "now": now,
+            "at": after[0] if after else _AFTER_ALL_TIMES,
+            "id": after[1] if after else "",
+            "tag": tag,
+            "limit": limit,
+            "offset": offset,
+        },
+    )
+    return [
+        to_conversation(Facts.model_construct(**json.loads(facts)), *progress)
+        for facts, *progress in rows
+    ]
+
+
+def select_deliveries(
+    connection: sqlite3.Connection,
+    state: str,
+    *,
+    owner: str | None,
+    after: tuple[str, str, int] | None,
+    limit: int,
+    now: str,
+) -> list[tuple[Delivery, tuple[str, str, int]]]:
+    """Deliveries, oldest first, each with its place (stored_at, key, seq), from `after` on."""
+    stored_at, key, seq = after or ("", "", 0)
+    rows = connection.execute(
+        # CROSS JOIN keeps the order of the tables: the index by state leads.
+        """SELECT c.owner, c.conversation_id, a.message_id, a.body, a.stored_at, a.key, a.seq
+        FROM annotations a CROSS JOIN conversations c ON c.key = a.key
+        WHERE a.state = :state AND (:owner IS NULL OR a.owner = :owner)
+            AND c.alive AND (c.expires_at IS NULL OR c.expires_at > :now)
+            AND (a.stored_at, a.key, a.seq) > (:stored_at, :key, :seq)
+        ORDER BY a.stored_at, a.key, a.seq LIMIT :limit""",
+        {
+            "state": state,
+            "owner": owner,
+            "now": now,
+            "stored_at": stored_at,
+            "key": key,
+            "seq": seq,
+            "limit": limit,
+        },
+    )
+    return [
+        (
+            Delivery(
+                owner=of,
+                conversation_id=conversation_id,
+                message_id=message_id,
+                state=state,
+                annotations=json.loads(body),
+            ),
+            (stored_at, key, seq),
+        )
+        for of, conversation_id, message_id, body, stored_at, key, seq in rows
+    ]
+
+
+def to_conversation(facts: Facts, version: int, count: int, last_updated: str) -> Conversation:
+    """A conversation as the contract describes it."""
+    return Conversation(
+        conversation_id=facts.conversation_id,
+        owner=facts.owner,
+        title=facts.title,
+        tags=facts.tags,
+        metadata=facts.metadata,
+        created_at=facts.created_at,
+        last_updated=last_updated,
+        message_count=count,
+        version=version,
+        expires_at=facts.expires_at,
+    )

@@ -1,0 +1,83 @@
+"""Locks between processes: a set of files under `flock`, so that a dead holder holds nothing."""
+
+import fcntl
+import os
+import time
+import zlib
+from collections.abc import Generator
+from contextlib import contextmanager
+
+from servers.conversations.store import UnavailableError
+
+STRIPES = 64
+"""Part of the format: all processes must agree on it."""
+
+_TIMEOUT_SECONDS = 20.0
+_FIRST_PAUSE_SECONDS = 0.0002
+_LONGEST_PAUSE_SECONDS = 0.002
+_OPEN = os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC | os.O_NONBLOCK
+
+
+def stripe_of(key: str) -> int:
+    """Which lock a conversation's key stands under."""
+    return zlib.crc32(key.encode()) % STRIPES
+
+
+class LockStripes:
+    """The lock files of a store, opened when first needed.
+
+    A lock belongs to this object, not to a thread: whoever holds one must keep its own tasks and
+    threads apart.
+    """
+
+    def __init__(self, directory_fd: int) -> None:
+        self._directory_fd = directory_fd
+        self._fds: dict[str, int] = {}
+
+    def close(self) -> None:
+        """Release everything."""
+        for fd in self._fds.values():
+            os.close(fd)
+        self._fds.clear()
+
+    def open(self, name: str) -> int:
+        """The descriptor of a lock file, made if it is missing.
+
+        Raises:
+            OSError: It cannot be opened for writing.
+        """
+        fd = self._fds.get(name)
+        if fd is None:
+            fd = os.open(name, _OPEN, 0o600, dir_fd=self._directory_fd)
+            self._fds[name] = fd
+        return fd
+
+    @contextmanager
+    def hold(self, name: str, *, shared: bool = False) -> Generator[None]:
+        """Hold the lock `name` against other processes, alone or with other `shared` holders.
+
+        Raises:
+            UnavailableError: Another process did not let go of it in time.
+        """
+        fd = self.open(name)
+        # Blocking in flock could not be ended: a stopped process would stop this one for good.
+        operation = (fcntl.LOCK_SH if shared else fcntl.LOCK_EX) | fcntl.LOCK_NB
+        deadline = time.monotonic() + _TIMEOUT_SECONDS
+        pause = _FIRST_PAUSE_SECONDS
+        while True:
+            try:
+                fcntl.flock(fd, operation)
+                break
+            except BlockingIOError:
+                if time.monotonic() > deadline:
+                    raise UnavailableError(
+                        f"another process has held this part of the conversation store for "
+                        f"{_TIMEOUT_SECONDS:.0f} seconds: try again, or end it if it hangs",
+                        retry_after_seconds=1.0,
+                    ) from None
+            time.sleep(pause)
+            pause = min(2 * pause, _LONGEST_PAUSE_SECONDS)
+        try:
+            yield
+        finally:
+            fcntl.flock(fd, fcntl.LOCK_UN)

@@ -1,0 +1,124 @@
+"""Reading messages out of a conversation's file, the newest first."""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from servers.conversations.contract import MAX_PAGE_BYTES, Message, encode_json
+from servers.conversations.file_records import Record, parse_line, to_message
+from servers.conversations.file_segment import lines_backward, lines_forward
+from servers.conversations.file_state import ConversationState
+
+FindAnnotations = Callable[[str], Mapping[str, Any] | None]
+"""From a message id to all of its annotations; None if it was never annotated."""
+
+
+@dataclass(frozen=True, slots=True)
+class Place:
+    """A place between records: a page ends before it."""
+
+    offset: int
+    seq: int
+    """Of the record that begins there."""
+
+
+@dataclass(slots=True)
+class Page:
+    """Messages in chronological order, what is older, and what could not be read among them."""
+
+    messages: list[Message] = field(default_factory=list[Message])
+    older: Place | None = None
+    damaged: int = 0
+
+
+class _PageReader:
+    """Takes records, newest first, until the page is full."""
+
+    def __init__(self, limit: int | None, expected: int, annotated_later: FindAnnotations) -> None:
+        self.page = Page()
+        self.expected = expected
+        self._limit = limit
+        self._room = MAX_PAGE_BYTES
+        self._annotated_later = annotated_later
+        self._annotations: dict[str, Mapping[str, Any]] = {}
+
+    def take(self, record: Record) -> bool:
+        """Take a record in; False if it belongs to an older page."""
+        if record.kind == "message" and not self._take_message(record):
+            return False
+        if record.kind == "annotation":
+            annotations = record.body["annotations"]
+            self._annotations.setdefault(record.body["message_id"], annotations)
+        self.page.damaged += max(0, self.expected - record.progress.seq - 1)
+        self.expected = record.progress.seq
+        return True
+
+    def _take_message(self, record: Record) -> bool:
+        message, size = self._annotated(record)
+        self._room -= size
+        messages = self.page.messages
+        is_full = len(messages) == self._limit or self._room < 0
+        if self._limit is not None and messages and is_full:
+            return False
+        messages.append(message)
+        self.page.older = Place(record.offset, record.progress.seq)
+        return True
+
+    def _annotated(self, record: Record) -> tuple[Message, int]:
+        body, message_id = record.body, record.body["message_id"]
+        later = self._annotated_later(message_id)
+        if later is None:
+            later = self._annotations.get(message_id)
+        if later is None:
+            return to_message(body), record.body_bytes
+        return to_message(body, later), record.body_bytes + len(encode_json(later))
+
+
+def read_page(
+    fd: int,
+    state: ConversationState,
+    *,
+    limit: int | None,
+    before: Place | None = None,
+    annotated_later: FindAnnotations = lambda _: None,
+) -> Page:
+    """The latest messages, or those `before` a place; without a limit all of them.
+
+    `annotated_later` finds what the records after `before` tell of a message.
+    """
+    end = before or Place(state.end, state.progress.seq + 1)
+    reader = _PageReader(limit, end.seq, annotated_later)
+    for offset, line in lines_backward(fd, end.offset):
+        record = parse_line(offset, line)
+        if record is not None and not reader.take(record):
+            break
+    else:
+        reader.page.older = None
+        reader.page.damaged += max(0, reader.expected - state.generation)
+    reader.page.messages.reverse()
+    return reader.page
+
+
+def find_message(fd: int, state: ConversationState, message_id: str) -> Record | None:
+    """The latest message with this id, however old."""
+    needle = encode_json(message_id)
+    for offset, line in lines_backward(fd, state.end):
+        # Most lines are passed over unparsed: this is what makes a long history searchable.
+        if needle in line:
+            record = parse_line(offset, line)
+            if record and record.kind == "message" and record.body["message_id"] == message_id:
+                return record
+    return None
+
+
+def find_annotations(fd: int, state: ConversationState, message: Record) -> Mapping[str, Any]:
+    """The annotations of a stored message as they are now."""
+    message_id = message.body["message_id"]
+    found: Mapping[str, Any] = message.body.get("annotations") or {}
+    needle = encode_json(message_id)
+    for offset, line in lines_forward(fd, message.offset, state.end):
+        if needle in line:
+            record = parse_line(offset, line)
+            if record and record.kind == "annotation" and record.body["message_id"] == message_id:
+                found = record.body["annotations"]
+    return found

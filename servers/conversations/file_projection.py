@@ -1,0 +1,139 @@
+"""What the index holds of a conversation: counted up from the records of its file."""
+
+import os
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+from typing import Any, cast
+
+from servers.conversations.contract import Message
+from servers.conversations.file_records import (
+    Annotation,
+    Facts,
+    Progress,
+    Record,
+    parse_line,
+    to_message,
+)
+from servers.conversations.file_segment import lines_forward
+from servers.conversations.file_state import parse_facts, read_state
+
+
+@dataclass(slots=True)
+class Figures:
+    """Sums over records."""
+
+    user: int = 0
+    assistant: int = 0
+    tool: int = 0
+    system: int = 0
+    bytes: int = 0
+    first_at: str | None = None
+    last_at: str | None = None
+    input_tokens: int = 0
+    output_tokens: int = 0
+
+
+@dataclass(slots=True)
+class Projection:
+    """The figures, annotations and facts in some records of one file."""
+
+    figures: Figures = field(default_factory=Figures)
+    annotations: dict[str, Annotation] = field(default_factory=dict[str, Annotation])
+    """By message id."""
+    facts: Facts | None = None
+    """If they are among the records."""
+
+    def add(self, record: Record) -> None:
+        """Count a record."""
+        match record.kind:
+            case "message":
+                self._add_message(record)
+            case "annotation":
+                annotation = Annotation.model_validate(record.body)
+                self.annotations[annotation.message_id] = annotation
+            case _:
+                self.facts = parse_facts(record) or self.facts
+
+    def _add_message(self, record: Record) -> None:
+        message = to_message(record.body)
+        figures = self.figures
+        setattr(figures, message.role, getattr(figures, message.role) + 1)
+        figures.bytes += record.body_bytes
+        figures.first_at = figures.first_at or message.created_at
+        figures.last_at = message.created_at
+        input_tokens, output_tokens = _tokens(message)
+        figures.input_tokens += input_tokens
+        figures.output_tokens += output_tokens
+        if message.annotations and message.message_id:
+            self.annotations[message.message_id] = Annotation(
+                message_id=message.message_id,
+                message_seq=record.progress.seq,
+                stored_at=record.progress.updated,
+                annotations=message.annotations,
+            )
+
+
+@dataclass(frozen=True, slots=True)
+class Mark:
+    """How far a file has been read."""
+
+    generation: int
+    end: int
+    mtime_ns: int
+
+
+@dataclass(frozen=True, slots=True)
+class Entry:
+    """What the index holds of one conversation."""
+
+    mark: Mark
+    alive: bool
+    progress: Progress
+    facts: Facts
+    projection: Projection
+
+
+def project(records: Iterable[Record]) -> Projection:
+    """Count up records."""
+    projection = Projection()
+    for record in records:
+        projection.add(record)
+    return projection
+
+
+def project_file(fd: int) -> Entry | None:
+    """A whole file, None if it is empty or does not tell whose it is."""
+    mtime_ns = os.fstat(fd).st_mtime_ns  # first: what changes while it is read must be seen later
+    state = read_state(fd, None)
+    if state is None or state.facts is None:
+        return None
+    parsed = (parse_line(offset, line) for offset, line in lines_forward(fd, 0, state.end))
+    projection = project(record for record in parsed if record is not None)
+    mark = Mark(state.generation, state.end, mtime_ns)
+    return Entry(mark, not state.deleted, state.progress, state.facts, projection)
+
+
+def delivery_state(annotations: dict[str, Any]) -> str | None:
+    """The state of delivery that annotations tell, if any."""
+    delivery: object = annotations.get("delivery")
+    if isinstance(delivery, dict):
+        delivery = cast("dict[str, object]", delivery).get("state")
+    return delivery if isinstance(delivery, str) else None
+
+
+def _tokens(message: Message) -> tuple[int, int]:
+    # A step that calls tools records its own usage; the turn's final message records the sum.
+    if isinstance(message.content, list) and any(
+        block.get("type") == "tool_use" for block in message.content
+    ):
+        return 0, 0
+    usage: object = (message.metadata or {}).get("usage")
+    if not isinstance(usage, dict):
+        return 0, 0
+    counts = cast("dict[str, object]", usage)
+    return _count(counts.get("input_tokens")), _count(counts.get("output_tokens"))
+
+
+def _count(value: object) -> int:
+    # Bounded, so that no sum leaves what an SQLite integer can hold.
+    return value if type(value) is int and 0 <= value < 2**40 else 0

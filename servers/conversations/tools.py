@@ -1,0 +1,221 @@
+"""The conversation server's tools: each is one verb of the store for one owner."""
+
+from typing import Any
+
+from mcp_types import ToolAnnotations
+
+from servers.access.contract import (
+    SCOPE_CONVERSATIONS_READ,
+    SCOPE_CONVERSATIONS_WRITE,
+    SCOPE_DELEGATE,
+)
+from servers.conversations.arguments import (
+    AnnotateArguments,
+    AppendArguments,
+    ConversationArguments,
+    DeliveriesArguments,
+    ListArguments,
+    LoadArguments,
+    SaveArguments,
+    UpdateArguments,
+)
+from servers.conversations.contract import (
+    AnnotateResult,
+    AppendResult,
+    Conversation,
+    ConversationWithStats,
+    DeleteResult,
+    DeliveriesResult,
+    ListResult,
+    LoadResult,
+    SaveResult,
+)
+from servers.conversations.store import ConversationStore
+from servers.typed_tools import Caller, TypedTool
+
+_READS = ToolAnnotations(read_only_hint=True, open_world_hint=False)
+
+
+def _writes(*, destructive: bool, idempotent: bool) -> ToolAnnotations:
+    return ToolAnnotations(
+        read_only_hint=False,
+        destructive_hint=destructive,
+        idempotent_hint=idempotent,
+        open_world_hint=False,
+    )
+
+
+def create_tools(store: ConversationStore) -> list[TypedTool[Any, Any]]:
+    """The tools over `store`, in the order in which they are listed."""
+    return [*_message_tools(store), *_conversation_tools(store)]
+
+
+def _message_tools(store: ConversationStore) -> list[TypedTool[Any, Any]]:
+    async def load(caller: Caller, given: LoadArguments) -> LoadResult:
+        return await store.load_conversation(
+            caller.owner, given.conversation_id, limit=given.limit, before=given.before
+        )
+
+    async def append(caller: Caller, given: AppendArguments) -> AppendResult:
+        return await store.append_messages(
+            caller.owner,
+            given.conversation_id,
+            given.messages,
+            expected_version=given.expected_version,
+        )
+
+    async def save(caller: Caller, given: SaveArguments) -> SaveResult:
+        return await store.save_conversation(
+            caller.owner,
+            given.conversation_id,
+            given.messages,
+            expected_version=given.expected_version,
+        )
+
+    async def annotate(caller: Caller, given: AnnotateArguments) -> AnnotateResult:
+        return await store.annotate_message(
+            caller.owner, given.conversation_id, given.message_id, given.annotations
+        )
+
+    async def deliveries(caller: Caller, given: DeliveriesArguments) -> DeliveriesResult:
+        owner = caller.principal.named_owner(caller.meta)
+        return await store.list_deliveries(given.state, owner=owner, cursor=given.cursor)
+
+    return [
+        TypedTool(
+            name="load_conversation",
+            title="Load a conversation",
+            description="Gives the latest messages of a conversation, oldest first. For older "
+            "ones, call again with before set to next_cursor, until that is null. An unknown "
+            "conversation gives no messages and version 0.",
+            scope=SCOPE_CONVERSATIONS_READ,
+            annotations=_READS,
+            arguments=LoadArguments,
+            result=LoadResult,
+            call=load,
+            to_wire=_load_to_wire,
+        ),
+        TypedTool(
+            name="append_messages",
+            title="Append messages",
+            description="Adds messages at the end of a conversation, all or none, and creates the "
+            "conversation if it is new. What was answered for is stored durably. Give every "
+            "message a message_id of your own: a repeated call is then recognised and stores "
+            "nothing twice. The same id with other content is a conflict.",
+            scope=SCOPE_CONVERSATIONS_WRITE,
+            annotations=_writes(destructive=False, idempotent=True),
+            arguments=AppendArguments,
+            result=AppendResult,
+            call=append,
+        ),
+        TypedTool(
+            name="save_conversation",
+            title="Save a whole conversation",
+            description="Makes a conversation's history exactly the list given. To remove or "
+            "change messages that are stored, expected_version must be the version you loaded. To "
+            "add messages, use append_messages instead.",
+            scope=SCOPE_CONVERSATIONS_WRITE,
+            annotations=_writes(destructive=True, idempotent=True),
+            arguments=SaveArguments,
+            result=SaveResult,
+            call=save,
+        ),
+        TypedTool(
+            name="annotate_message",
+            title="Annotate a message",
+            description="Merges small facts, such as delivery or feedback, into the annotations "
+            "of a stored message, key by key, and gives all of them. The message itself stays as "
+            "it is.",
+            scope=SCOPE_CONVERSATIONS_WRITE,
+            annotations=_writes(destructive=False, idempotent=True),
+            arguments=AnnotateArguments,
+            result=AnnotateResult,
+            call=annotate,
+        ),
+        TypedTool(
+            name="list_deliveries",
+            title="List deliveries",
+            description="Lists messages by the state of their delivery, oldest first: of the "
+            "owner the call names, or of all owners if it names none. Needs the scope delegate.",
+            scope=SCOPE_DELEGATE,
+            annotations=_READS,
+            arguments=DeliveriesArguments,
+            result=DeliveriesResult,
+            call=deliveries,
+        ),
+    ]
+
+
+def _conversation_tools(store: ConversationStore) -> list[TypedTool[Any, Any]]:
+    async def delete(caller: Caller, given: ConversationArguments) -> DeleteResult:
+        return await store.delete_conversation(caller.owner, given.conversation_id)
+
+    async def list_(caller: Caller, given: ListArguments) -> ListResult:
+        return await store.list_conversations(
+            caller.owner,
+            limit=given.limit,
+            offset=given.offset,
+            cursor=given.cursor,
+            tag=given.tag,
+        )
+
+    async def get(caller: Caller, given: ConversationArguments) -> ConversationWithStats:
+        return await store.get_conversation(caller.owner, given.conversation_id)
+
+    async def update(caller: Caller, given: UpdateArguments) -> Conversation:
+        return await store.update_conversation(
+            caller.owner, given.conversation_id, given.to_update()
+        )
+
+    return [
+        TypedTool(
+            name="list_conversations",
+            title="List conversations",
+            description="Lists conversations, the most recently changed first: id, title, tags, "
+            "times, number of messages. For more, call again with cursor set to next_cursor.",
+            scope=SCOPE_CONVERSATIONS_READ,
+            annotations=_READS,
+            arguments=ListArguments,
+            result=ListResult,
+            call=list_,
+        ),
+        TypedTool(
+            name="get_conversation",
+            title="Get a conversation's facts",
+            description="Gives a conversation's title, tags, metadata, times and figures, without "
+            "its messages. An unknown conversation is not_found.",
+            scope=SCOPE_CONVERSATIONS_READ,
+            annotations=_READS,
+            arguments=ConversationArguments,
+            result=ConversationWithStats,
+            call=get,
+        ),
+        TypedTool(
+            name="update_conversation",
+            title="Update a conversation's facts",
+            description="Changes a conversation's title, tags, metadata or expiry and gives the "
+            "new facts. What is left out stays as it is; null clears title and expires_at; tags "
+            "replaces all tags; metadata is merged by key, and null removes a key.",
+            scope=SCOPE_CONVERSATIONS_WRITE,
+            annotations=_writes(destructive=True, idempotent=True),
+            arguments=UpdateArguments,
+            result=Conversation,
+            call=update,
+        ),
+        TypedTool(
+            name="delete_conversation",
+            title="Delete a conversation",
+            description="Removes a conversation with all that belongs to it, for good. An unknown "
+            "one is no error: deleted is then false.",
+            scope=SCOPE_CONVERSATIONS_WRITE,
+            annotations=_writes(destructive=True, idempotent=True),
+            arguments=ConversationArguments,
+            result=DeleteResult,
+            call=delete,
+        ),
+    ]
+
+
+def _load_to_wire(result: LoadResult) -> dict[str, Any]:
+    """As the model dumps, but for messages, which leave out what is absent."""
+    return {**dict(result), "messages": [message.to_wire() for message in result.messages]}

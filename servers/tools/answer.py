@@ -1,0 +1,126 @@
+"""An endpoint's HTTP answer as the `result` it holds, or as a failure in words for the caller."""
+
+import json
+import math
+from datetime import UTC, datetime
+from email.utils import parsedate_to_datetime
+from typing import NoReturn, cast
+
+import httpx2
+
+from agentic.config.models import ToolConfig
+from servers.tools.credentials import iterate_credentials, iterate_private_values
+from servers.tools.response_body import describe_limit, read_body
+from servers.tools.results import ToolFailedError
+from servers.tools.untrusted_text import Redactor, UnfitError, clean_json, excerpt
+
+_MAX_ERROR_BYTES = 65_536
+_MAX_RETRY_AFTER_DIGITS = 7
+_EXPECTED = 'expected {"result": …} or {"error": …}'
+
+
+class AnswerReader:
+    """Reads the answers of one endpoint; what it quotes of them holds no secret."""
+
+    def __init__(self, config: ToolConfig) -> None:
+        self._max_bytes = config.max_response_bytes
+        self._private = Redactor(iterate_private_values(config))
+        self._credentials = Redactor(iterate_credentials(config))
+
+    async def read(self, response: httpx2.Response) -> object:
+        """The `result` of the answer, its texts made safe.
+
+        Raises:
+            ToolFailedError: There is none.
+            httpx2.TransportError: The connection broke.
+        """
+        if httpx2.codes.is_error(response.status_code):
+            self._raise_status(response, await read_body(response, _MAX_ERROR_BYTES))
+        if not httpx2.codes.is_success(response.status_code):
+            self._raise_redirect(response)
+        body = await read_body(response, self._max_bytes)
+        if len(body) > self._max_bytes:
+            raise ToolFailedError("too_large", describe_limit(self._max_bytes))
+        return self._parse(response.headers, body)
+
+    def _raise_redirect(self, response: httpx2.Response) -> NoReturn:
+        location = response.headers.get("location", "").partition("?")[0]
+        where = f" to {excerpt(location, self._private)}" if location else ""
+        raise ToolFailedError(
+            "failed",
+            f"the endpoint answered HTTP {response.status_code}, a redirect{where}; redirects are "
+            "not followed: give the final address as url",
+        )
+
+    def _raise_status(self, response: httpx2.Response, body: bytes) -> NoReturn:
+        message = f"the endpoint answered HTTP {response.status_code}"
+        if said := self._quote(response.headers, body):
+            message = f"{message}: {said}"
+        if response.status_code in (httpx2.codes.UNAUTHORIZED, httpx2.codes.FORBIDDEN):
+            message = f"{message} (check the tool's credential in mcp.yml)"
+        wait = parse_retry_after(response.headers.get("retry-after", ""))
+        raise ToolFailedError("failed", message, retry_after_seconds=wait)
+
+    def _parse(self, headers: httpx2.Headers, body: bytes) -> object:
+        try:
+            answer: object = json.loads(body, parse_constant=_refuse_constant)
+        except (ValueError, RecursionError):
+            said = self._quote_text(headers, body) or "nothing"
+            raise ToolFailedError(
+                "failed", f"the endpoint's answer is not JSON but {said}; {_EXPECTED}"
+            ) from None
+        fields = cast("dict[str, object]", answer) if isinstance(answer, dict) else {}
+        if fields.get("error") is not None:
+            said = self._quote_error(fields["error"])
+            raise ToolFailedError("failed", f"the endpoint reports an error: {said}")
+        if "result" not in fields:
+            raise ToolFailedError("failed", f"the endpoint's answer has no result; {_EXPECTED}")
+        try:
+            return clean_json(fields["result"], self._credentials)
+        except UnfitError as error:
+            raise ToolFailedError(
+                "failed", f"the endpoint's result can't be passed on: {error}"
+            ) from None
+
+    def _quote(self, headers: httpx2.Headers, body: bytes) -> str:
+        """What an error's body says, in short."""
+        try:
+            answer: object = json.loads(body)
+        except (ValueError, RecursionError):
+            return self._quote_text(headers, body)
+        fields = cast("dict[str, object]", answer) if isinstance(answer, dict) else {}
+        return self._quote_error(fields.get("error", answer))
+
+    def _quote_error(self, error: object) -> str:
+        """The text of an `error`: itself, its `message`, or all of it."""
+        if isinstance(error, dict):
+            fields = cast("dict[str, object]", error)
+            error = fields.get("message", fields)
+        try:
+            text = error if isinstance(error, str) else json.dumps(error, ensure_ascii=False)
+        except RecursionError:
+            return ""
+        return excerpt(text, self._private)
+
+    def _quote_text(self, headers: httpx2.Headers, body: bytes) -> str:
+        text = body.decode("utf-8", "replace")
+        if "html" in headers.get("content-type", "").lower() or text.lstrip().startswith("<"):
+            return "an HTML page"
+        return excerpt(text, self._private)
+
+
+def parse_retry_after(value: str) -> float | None:
+    """Seconds to wait by a `Retry-After` header (seconds or a date), None without a usable one."""
+    value = value.strip()
+    if value.isascii() and value.isdigit():
+        return float(value) if len(value) <= _MAX_RETRY_AFTER_DIGITS else None
+    try:
+        moment = parsedate_to_datetime(value)
+        seconds = (moment.replace(tzinfo=moment.tzinfo or UTC) - datetime.now(UTC)).total_seconds()
+    except (ValueError, OverflowError):
+        return None
+    return float(max(0, math.ceil(seconds)))
+
+
+def _refuse_constant(name: str) -> NoReturn:
+    raise ValueError(f"{name} is not JSON")

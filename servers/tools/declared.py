@@ -1,0 +1,147 @@
+"""A declaration of `mcp.yml` as an MCP tool: its definition, its arguments' checks, its call."""
+
+import difflib
+import uuid
+from collections.abc import Mapping
+from functools import partial
+from itertools import islice
+from typing import Any, cast
+
+import httpx2
+from jsonschema import ValidationError
+from mcp import types
+
+from agentic.config.json_schema import create_validator, describe_problem, describe_type, iterate_problems
+from agentic.config.models import ToolConfig
+from agentic.config.tool_parameters import fill_defaults, to_object_schema
+from servers.tools.credentials import has_credential
+from servers.tools.endpoint import Endpoint
+from servers.tools.results import ANSWER_SCHEMA, ToolFailedError, render_answer, to_json
+from servers.tools.untrusted_text import excerpt
+
+REQUEST_ID = "request_id"
+"""An argument of this name travels beside the parameters; any tool takes it, declared or not."""
+_MAX_REQUEST_ID_CHARACTERS = 256
+_MAX_PROBLEMS = 3
+
+
+class DeclaredTool:
+    """One entry under `tools:`."""
+
+    def __init__(self, name: str, config: ToolConfig) -> None:
+        self._parameters = config.parameters
+        self._schema = to_object_schema(config.parameters, config.required)
+        self._validator = create_validator(self._schema)
+        self._unavailable = _why_unavailable(name, config)
+        self._endpoint = Endpoint(config)
+        description = config.description.strip() or f"Calls the HTTP endpoint declared as {name}."
+        self.definition = types.Tool(
+            name=name,
+            title=config.title,
+            description=f"{self._unavailable}\n\n{description}"
+            if self._unavailable
+            else description,
+            input_schema=self._schema,
+            output_schema=ANSWER_SCHEMA,
+            annotations=types.ToolAnnotations(
+                read_only_hint=config.read_only,
+                destructive_hint=not config.read_only,
+                open_world_hint=True,
+            ),
+        )
+
+    async def call(
+        self, arguments: Mapping[str, object], transport: httpx2.AsyncHTTPTransport
+    ) -> types.CallToolResult:
+        """Check the arguments, call the endpoint, render its answer.
+
+        Raises:
+            ToolFailedError: An argument is wrong, or the endpoint gave no answer.
+        """
+        if self._unavailable:
+            raise ToolFailedError("unavailable", self._unavailable)
+        request_id, given = self._take_request_id(arguments)
+        self._check(given)
+        params = fill_defaults(self._parameters, given)
+        if REQUEST_ID in params:
+            request_id = params.pop(REQUEST_ID)
+        try:
+            body = to_json({"params": params, REQUEST_ID: request_id}).encode("utf-8")
+        except (ValueError, RecursionError):
+            raise ToolFailedError(
+                "invalid", "the arguments hold what JSON can't express, or nest too deeply"
+            ) from None
+        return render_answer(await self._endpoint.post(transport, body))
+
+    def _take_request_id(
+        self, arguments: Mapping[str, object]
+    ) -> tuple[object, Mapping[str, object]]:
+        """The id given, else a fresh one, and the arguments without it unless it is a parameter."""
+        if REQUEST_ID not in arguments or REQUEST_ID in self._parameters:
+            return uuid.uuid4().hex, arguments
+        request_id = arguments[REQUEST_ID]
+        if (
+            not isinstance(request_id, str)
+            or not request_id.isprintable()
+            or not 1 <= len(request_id) <= _MAX_REQUEST_ID_CHARACTERS
+        ):
+            raise ToolFailedError(
+                "invalid",
+                f"{REQUEST_ID} must be a string of 1 to {_MAX_REQUEST_ID_CHARACTERS} characters",
+                field=REQUEST_ID,
+            )
+        rest = {name: value for name, value in arguments.items() if name != REQUEST_ID}
+        return request_id, rest
+
+    def _check(self, arguments: Mapping[str, object]) -> None:
+        errors = islice(iterate_problems(self._validator, arguments), _MAX_PROBLEMS)
+        problems = list(dict.fromkeys(_explain(error) for error in errors))
+        if problems:
+            text = "; ".join(text for _, text in problems)
+            raise ToolFailedError("invalid", text, field=problems[0][0])
+
+
+def _why_unavailable(name: str, config: ToolConfig) -> str | None:
+    if not config.requires_auth or has_credential(config):
+        return None
+    return (
+        f"Unavailable: {name} needs a credential. Set tools.{name}.token in mcp.yml, for example "
+        "token: ${" + _variable(name) + "}, and start the server again."
+    )
+
+
+def _variable(name: str) -> str:
+    return "".join(each if each.isalnum() else "_" for each in name).upper() + "_TOKEN"
+
+
+def _explain(error: ValidationError) -> tuple[str, str]:
+    """The argument that is wrong, and what was expected of it."""
+    inside = partial(_dotted, [*error.absolute_path])
+    match error.validator:
+        case "required":
+            known, given = _sides(error)
+            required = cast("list[str]", error.validator_value)
+            missing = [name for name in required if name not in given]
+            wanted = [f"{inside(name)} ({describe_type(known[name]['type'])})" for name in missing]
+            return inside(missing[0]), f"{' and '.join(wanted)} must be given"
+        case "additionalProperties":
+            known, given = _sides(error)
+            unknown = next(each for each in given if each not in known)
+            field = inside(excerpt(unknown))
+            near = difflib.get_close_matches(unknown[:100], known, n=1)
+            hint = f"did you mean {near[0]}? " if near else ""
+            return field, f"{field} is unknown; {hint}known: {', '.join(known) or 'no arguments'}"
+        case _:
+            field = inside()
+            return field, f"{field} {excerpt(describe_problem(error))}"
+
+
+def _sides(error: ValidationError) -> tuple[dict[str, Any], dict[str, object]]:
+    """The properties that the schema of an object knows, and the object."""
+    schema = cast("dict[str, Any]", error.schema)
+    return schema["properties"], cast("dict[str, object]", error.instance)
+
+
+def _dotted(path: list[str | int], *name: str) -> str:
+    parts = [f"[{part}]" if isinstance(part, int) else f".{part}" for part in [*path, *name]]
+    return "".join(parts).removeprefix(".")

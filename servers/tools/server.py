@@ -1,0 +1,122 @@
+"""The tools server: declared HTTP endpoints and the built-in tools, over MCP."""
+
+import difflib
+import logging
+from collections.abc import AsyncGenerator, Mapping
+from contextlib import asynccontextmanager
+from typing import Protocol
+
+import anyio.to_thread
+import httpx2
+from mcp import types
+from mcp.server import Server, ServerRequestContext
+
+from agentic.config.findings import ConfigError, dotted
+from agentic.config.models import ToolConfig
+from agentic.config.tool_parameters import check_tool_name
+from servers.access.contract import SCOPE_TOOLS_CALL
+from servers.access.principal import ForbiddenError, Principal
+from servers.faults import report_fault
+from servers.tools.builtin import CurrentTime
+from servers.tools.declared import DeclaredTool
+from servers.tools.endpoint import create_transport
+from servers.tools.results import ToolFailedError, render_failure
+from servers.tools.untrusted_text import excerpt
+
+_logger = logging.getLogger(__name__)
+
+
+class Tool(Protocol):
+    """What the server lists and calls."""
+
+    definition: types.Tool
+
+    async def call(
+        self, arguments: Mapping[str, object], transport: httpx2.AsyncHTTPTransport
+    ) -> types.CallToolResult:
+        """The tool's result.
+
+        Raises:
+            ToolFailedError: There is none; its text is for the caller.
+        """
+        ...
+
+
+def create_server(
+    tools: Mapping[str, ToolConfig], principal: Principal
+) -> Server[httpx2.AsyncHTTPTransport]:
+    """The server for these declarations. Its lifespan owns the HTTP connections.
+
+    Raises:
+        ConfigError: A declaration can't be served under its name, or its URL can't be used.
+    """
+    served = _create_tools(tools)
+    definitions = [tool.definition for tool in served.values()]
+
+    @asynccontextmanager
+    async def open_connections(_: object) -> AsyncGenerator[httpx2.AsyncHTTPTransport]:
+        # certificates are read from files
+        async with await anyio.to_thread.run_sync(create_transport) as transport:
+            yield transport
+
+    async def list_tools(
+        _context: object, _params: types.PaginatedRequestParams | None
+    ) -> types.ListToolsResult:
+        return types.ListToolsResult(tools=definitions)
+
+    async def call_tool(
+        context: ServerRequestContext[httpx2.AsyncHTTPTransport],
+        params: types.CallToolRequestParams,
+    ) -> types.CallToolResult:
+        try:
+            principal.require(SCOPE_TOOLS_CALL)
+            principal.acting_owner(context.meta)
+            tool = _find(served, params.name)
+            return await tool.call(params.arguments or {}, context.lifespan_context)
+        except ForbiddenError as error:
+            failure = ToolFailedError("forbidden", str(error))
+        except ToolFailedError as error:
+            failure = error
+        except Exception as error:  # noqa: BLE001 - boundary: a fault costs its call, not the server
+            reference = report_fault(_logger, "a tool's call", error)
+            failure = ToolFailedError(
+                "failed", f"the tools server failed; its log says why under {reference}"
+            )
+        # not the text, which may quote what people wrote
+        _logger.info("tool %s: %s", excerpt(params.name), failure.detail.code)
+        return render_failure(failure)
+
+    return Server(
+        "tools",
+        title="Tools",
+        lifespan=open_connections,
+        on_list_tools=list_tools,
+        on_call_tool=call_tool,
+    )
+
+
+def _create_tools(tools: Mapping[str, ToolConfig]) -> dict[str, Tool]:
+    served: dict[str, Tool] = {CurrentTime.definition.name: CurrentTime()}
+    findings: list[str] = []
+    for name, config in tools.items():
+        where = dotted(("tools", name))
+        if name in served:
+            findings.append(f"{where}: this name belongs to a built-in tool; choose another")
+            continue
+        try:
+            served[check_tool_name(name)] = DeclaredTool(name, config)
+        except httpx2.InvalidURL:
+            findings.append(f"{where}.url: can't be used; check its host and port")
+        except ValueError as error:
+            findings.append(f"{where}: {error}")
+    if findings:
+        raise ConfigError(*findings)
+    return served
+
+
+def _find(served: Mapping[str, Tool], name: str) -> Tool:
+    if (tool := served.get(name)) is not None:
+        return tool
+    near = difflib.get_close_matches(name[:128], served, n=1)
+    hint = f"did you mean {near[0]}?" if near else "list the tools to see which there are"
+    raise ToolFailedError("not_found", f"there is no tool {excerpt(name)}; {hint}")

@@ -1,0 +1,134 @@
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from pathlib import Path
+
+import pytest
+from pydantic import ValidationError
+
+from client.conversation_manager import ConversationManager
+from servers.conversations.contract import Message
+from tests.assistant import Assistant, open_assistant
+
+
+@asynccontextmanager
+async def open_manager(
+    kind: str, directory: Path
+) -> AsyncIterator[tuple[ConversationManager, Assistant]]:
+    async with open_assistant(directory) as assistant:
+        yield ConversationManager("c", assistant.store if kind == "store" else None), assistant
+
+
+both = pytest.mark.parametrize("kind", ["store", "memory"])
+
+
+@both
+async def test_messages_come_back_in_order_without_thoughts(kind: str, tmp_path: Path) -> None:
+    async with open_manager(kind, tmp_path) as (manager, _):
+        await manager.add_message("user", "Hi", name="Ada")
+        await manager.add_message("assistant", "<thinking>polite</thinking>Hello.")
+        await manager.add_message("tool", "42", tool_call_id="u1")
+        messages = await manager.get_messages()
+    assert [(m["role"], m["content"]) for m in messages] == [
+        ("user", "Hi"),
+        ("assistant", "Hello."),
+        ("tool", "42"),
+    ]
+    assert messages[0]["name"] == "Ada"
+    assert messages[2]["tool_call_id"] == "u1"
+    assert "thoughts" not in messages[1]
+
+
+@both
+async def test_the_last_message_has_its_thoughts(kind: str, tmp_path: Path) -> None:
+    async with open_manager(kind, tmp_path) as (manager, _):
+        assert await manager.get_last_message() is None
+        await manager.add_interaction("Hi", "<think>hm</think>Hello.")
+        last = await manager.get_last_message()
+    assert last is not None
+    assert (last["role"], last["content"], last["thoughts"]) == ("assistant", "Hello.", "hm")
+
+
+@both
+async def test_thoughts_stay_in_the_content_when_asked_for(kind: str, tmp_path: Path) -> None:
+    async with open_manager(kind, tmp_path) as (manager, _):
+        await manager.add_message("assistant", "<think>a</think>b", show_thinking=True)
+        shown = await manager.get_last_message()
+        await manager.add_message("assistant", "<think>a</think>b", extract_thoughts=False)
+        untouched = await manager.get_last_message()
+    assert shown is not None
+    assert untouched is not None
+    assert (shown["content"], shown["thoughts"]) == ("<think>a</think>b", "a")
+    assert untouched["content"] == "<think>a</think>b"
+    assert "thoughts" not in untouched
+
+
+@both
+async def test_what_cannot_be_a_message_is_refused(kind: str, tmp_path: Path) -> None:
+    async with open_manager(kind, tmp_path) as (manager, _):
+        with pytest.raises(ValidationError, match="must not be empty"):
+            await manager.add_message("user", "")
+        with pytest.raises(ValidationError, match="Input should be"):
+            await manager.add_message("robot", "x")  # pyright: ignore[reportArgumentType]
+        with pytest.raises(ValidationError, match="must not be empty"):
+            await manager.add_interaction("", "x")
+        assert await manager.get_messages() == []
+
+
+@both
+async def test_clearing_keeps_the_conversation_usable(kind: str, tmp_path: Path) -> None:
+    async with open_manager(kind, tmp_path) as (manager, _):
+        await manager.add_interaction("Hi", "Hello.")
+        await manager.clear_messages()
+        assert await manager.get_messages() == []
+        await manager.add_message("user", "Again")
+        assert [m["content"] for m in await manager.get_messages()] == ["Again"]
+
+
+@both
+async def test_deleting_says_whether_there_was_something(kind: str, tmp_path: Path) -> None:
+    async with open_manager(kind, tmp_path) as (manager, _):
+        await manager.add_message("user", "Hi")
+        assert await manager.delete_conversation() is True
+        assert await manager.delete_conversation() is False
+        assert await manager.get_messages() == []
+
+
+def test_an_id_that_cannot_be_one_is_refused_at_once() -> None:
+    for conversation_id in ("", "a\0b", "x" * 1025, "\ud800"):
+        with pytest.raises(ValueError, match=r"UTF-8|NUL|Unicode"):
+            ConversationManager(conversation_id)
+    assert ConversationManager().conversation_id == "default"
+
+
+async def test_adding_fetches_nothing_and_sends_only_what_is_new(tmp_path: Path) -> None:
+    async with open_assistant(tmp_path) as assistant:
+        manager = ConversationManager("c", assistant.store)
+        await manager.add_message("user", "one")
+        await manager.add_message("user", "two")
+        assert [tool for _, tool in assistant.hub.calls] == ["append_messages"] * 2
+
+
+async def test_what_was_fetched_is_fetched_again_only_after_a_change(tmp_path: Path) -> None:
+    async with open_assistant(tmp_path) as assistant:
+        await assistant.store.append_messages(
+            "c", [Message(role="user", content=str(n)) for n in range(750)]
+        )
+        manager = ConversationManager("c", assistant.store)
+        assert len(await manager.get_messages()) == 750
+        before = len(assistant.hub.calls)
+        assert len(await manager.get_messages()) == 750
+        assert len(assistant.hub.calls) == before + 1
+        await assistant.store.append_messages("c", [Message(role="user", content="elsewhere")])
+        assert (await manager.get_messages())[-1]["content"] == "elsewhere"
+
+
+async def test_the_latest_go_back_to_a_given_message(tmp_path: Path) -> None:
+    async with open_assistant(tmp_path) as assistant:
+        manager = ConversationManager("c", assistant.store)
+        await manager.append(
+            [Message(role="user", content=str(n), message_id=f"m{n}") for n in range(100)]
+        )
+        assert len(await manager.latest(10)) == 10
+        messages = await manager.latest(10, back_to="m55")
+    assert any(message.message_id == "m55" for message in messages)
+    assert [m.content for m in messages] == [str(n) for n in range(100 - len(messages), 100)]

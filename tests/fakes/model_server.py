@@ -1,0 +1,131 @@
+"""What the fakes of both vendors share: a script of replies, recorded requests, how replies go."""
+
+import json
+from collections.abc import Iterable, Mapping
+from contextlib import suppress
+from typing import Any, Protocol, assert_never
+
+import anyio
+
+from tests.fakes.replies import Chunks, Cut, Fail, FailMidStream, FakeReply, Hang, Raw, Say
+from tests.fakes.streaming_http import HttpReply, HttpRequest
+
+_KEEP_ALIVE_SECONDS = 0.01
+_EVENT_STREAM = {"Content-Type": "text/event-stream; charset=utf-8"}
+
+
+class WireFormat(Protocol):
+    """How one vendor writes requests, streams and errors."""
+
+    path: str
+
+    def refuse(self, request: HttpRequest) -> Fail | None:
+        """What the vendor's own checks would say against this request."""
+        ...
+
+    def begin(self, text: str) -> list[bytes]:
+        """The events that begin an answer and stream `text`."""
+        ...
+
+    def say(self, reply: Say) -> list[bytes]:
+        """All events of a proper answer."""
+        ...
+
+    def event(self, data: object) -> bytes:
+        """One event with this data."""
+        ...
+
+    def fail(self, code: str, message: str) -> dict[str, Any]:
+        """The JSON of an error."""
+        ...
+
+
+class FakeModelServer:
+    """Answers each request with the next reply of its script.
+
+    `requests` holds the bodies, `http_requests` all of it, in order. A request that the vendor
+    would refuse gets the vendor's error and takes no reply; the reason also stands in `refusals`.
+    `departed` is set when a client left a reply that hung.
+    """
+
+    def __init__(self, base_url: str, wire: WireFormat, replies: Iterable[FakeReply]) -> None:
+        self.base_url = base_url
+        self.requests: list[dict[str, Any]] = []
+        self.http_requests: list[HttpRequest] = []
+        self.refusals: list[str] = []
+        self.departed = anyio.Event()
+        self._wire = wire
+        self._replies = list(replies)
+
+    def add(self, *replies: FakeReply) -> None:
+        self._replies.extend(replies)
+
+    async def handle(self, request: HttpRequest, http: HttpReply) -> None:
+        self.http_requests.append(request)
+        refusal = self._check(request)
+        if refusal is None:
+            self.requests.append(request.json())
+            refusal = None if self._replies else Fail(400, "fake", "the fake has no reply left")
+        if refusal is not None:
+            self.refusals.append(refusal.message)
+        await self._send(refusal or self._replies.pop(0), http)
+
+    def _check(self, request: HttpRequest) -> Fail | None:
+        if (request.method, request.path) != ("POST", self._wire.path):
+            return Fail(404, "not_found_error", f"no such path: {request.path}")
+        return self._wire.refuse(request)
+
+    async def _send(self, reply: FakeReply, http: HttpReply) -> None:
+        match reply:
+            case Fail(status, code, message, headers):
+                await self._send_error(http, status, self._wire.fail(code, message), headers)
+            case Raw(body, status, content_type, headers):
+                await http.send_whole(status, body, {"Content-Type": content_type, **headers})
+            case Say():
+                await self._stream(http, self._wire.say(reply))
+                await http.end()
+            case Chunks(events):
+                await self._stream(http, [self._wire.event(event) for event in events])
+                await http.end()
+            case FailMidStream(text, code, message):
+                error = self._wire.event(self._wire.fail(code, message))
+                await self._stream(http, [*self._wire.begin(text), error])
+                await http.end()
+            case Cut(text):
+                await self._stream(http, self._wire.begin(text) if text else [])
+                await http.cut()
+            case Hang(text, keep_alive):
+                try:
+                    await self._stream(http, self._wire.begin(text) if text else [])
+                    await self._hang(http, keep_alive=keep_alive)
+                finally:
+                    self.departed.set()
+            case _:
+                assert_never(reply)
+
+    async def _send_error(
+        self, http: HttpReply, status: int, body: dict[str, Any], headers: Mapping[str, str]
+    ) -> None:
+        content = json.dumps(body).encode()
+        await http.send_whole(status, content, {"Content-Type": "application/json", **headers})
+
+    async def _stream(self, http: HttpReply, events: list[bytes]) -> None:
+        """In pieces that cut events and characters anywhere, as networks do."""
+        await http.begin(200, _EVENT_STREAM)
+        for event in events:
+            middle = len(event) // 2
+            await http.send(event[:middle])
+            await http.send(event[middle:])
+
+    async def _hang(self, http: HttpReply, *, keep_alive: bool) -> None:
+        async def send_comments() -> None:
+            with suppress(anyio.BrokenResourceError, anyio.ClosedResourceError):
+                while True:
+                    await anyio.sleep(_KEEP_ALIVE_SECONDS)
+                    await http.send(b": keep-alive\n\n")
+
+        async with anyio.create_task_group() as tasks:
+            if keep_alive:
+                tasks.start_soon(send_comments)
+            await http.wait_for_departure()
+            tasks.cancel_scope.cancel()
