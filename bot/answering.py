@@ -53,17 +53,17 @@ class Answerer:
         When the store is away in the middle of it the person is told, and the turn is run again
         when the store is back.
         """
-        for number in range(_STORE_FAILURES):
-            outcome = await self._run_turn(question)
-            if isinstance(outcome, TurnFinished):
-                await self._hand_over(question, outcome)
+        failures = 0
+        while not isinstance(outcome := await self._run_turn(question), TurnFinished):
+            failures += 1
+            if outcome.code != "store" or failures == _STORE_FAILURES:
+                sentence = wording.render_failure(outcome.message, outcome.reference)
+                await self._tell(question, sentence)
                 return
-            if outcome.code != "store" or number == _STORE_FAILURES - 1:
-                break
-            if number == 0:
+            if failures == 1:
                 await self._post.say(question.facts.chat_id, wording.STORE_AWAY)
-            await self._courier.keep(question.where, question.facts)
-        await self._tell(question, wording.render_failure(outcome.message, outcome.reference))
+            await self._courier.keep(question.where, question.facts)  # waits for the store
+        await self._hand_over(question, outcome)
 
     async def answer_again(self, question: Question) -> None:
         """Answer a message that an earlier start of the bot took in and did not answer."""
@@ -76,17 +76,15 @@ class Answerer:
         await self._courier.keep(question.where, facts)
         await self.answer(Question(question.where, facts, question.quote))
 
-    async def deliver_stored(self, where: StoredMessage, facts: DeliveryFacts) -> None:
+    async def deliver_stored(self, where: StoredMessage) -> None:
         """Send what is stored and has not, or perhaps not, been sent."""
         message = await keep_trying(lambda: load_message(self._hub, where), "read a reply")
-        if message is None:
-            logger.info("%s was deleted before it was delivered", where.message_id)
-            return
+        facts = parse_delivery(message.annotations) if message else None
+        if message is None or facts is None or facts.state not in ("pending", "attempting"):
+            return  # deleted, or done meanwhile
         if message.role == "assistant" and message.turn_id is not None:
             question = StoredMessage(where.owner, where.conversation_id, message.turn_id)
-            await self._courier.keep(
-                question, DeliveryFacts(state="answered", channel="telegram", chat_id=facts.chat_id)
-            )
+            await self._courier.keep(question, facts.moved("answered"))
         await self._courier.deliver(where, facts, facts.text or message.text())
 
     async def _run_turn(self, question: Question) -> TurnFinished | TurnFailed:

@@ -25,7 +25,7 @@ _ATTACHMENTS: Mapping[str, str] = {
     "dice": "a dice",
     "story": "a story",
 }
-"""Attribute of a message → what a person calls it. In this order: an animation is a document too."""
+"""Attribute of a message → what a person calls it. In order: an animation is a document too."""
 _OTHER_ATTACHMENT = "a message of a kind I don't know"
 
 

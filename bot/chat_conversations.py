@@ -41,11 +41,11 @@ class ChatConversations:
         first = f"telegram:{origin.chat_id}"
         return f"{first}:{earlier[-1][0]}.{earlier[-1][1]}" if earlier else first
 
-    async def begin_new(self, owner: str, origin: Origin) -> None:
-        """Later messages than this one belong to a new conversation. Repeating changes nothing."""
+    async def begin_new(self, owner: str, origin: Origin) -> bool:
+        """Later messages than this one belong to a new conversation. False if they did already."""
         resets = await self._load(owner, origin.chat_id)
         if _at(origin) in resets:
-            return
+            return False
         longer = sorted([*resets, _at(origin)])[-_KEPT_RESETS:]
         store = RemoteConversationStore(self._hub, owner)
         try:
@@ -55,6 +55,7 @@ class ChatConversations:
                 raise
             longer = []  # there is no conversation, so the next message begins one anyway
         self._resets[owner, origin.chat_id] = longer
+        return True
 
     async def _load(self, owner: str, chat_id: int) -> Sequence[Reset]:
         if (owner, chat_id) not in self._resets:

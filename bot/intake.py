@@ -10,7 +10,7 @@ A command's answer is not stored: after a crash it may be missing, or come twice
 import logging
 import secrets
 from collections import OrderedDict
-from collections.abc import Mapping
+from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import replace
 from functools import partial
 from typing import assert_never
@@ -29,12 +29,11 @@ from bot.chat_conversations import ChatConversations
 from bot.deliveries import DeliveryFacts, StoredMessage
 from bot.lanes import Lanes
 from bot.post import Post
-from bot.store_patience import is_passing, keep_trying
+from bot.store_patience import keep_trying
 from bot.strangers import Strangers
 from client.conversations import ConversationCallError, RemoteConversationStore, ToolCaller
 from client.coordinator.coordinator import Coordinator
 from client.coordinator.request import TurnRequest
-from client.hub.errors import HubError
 from servers.conversations.contract import Message
 
 _REMEMBERED = 4_096
@@ -44,7 +43,7 @@ logger = logging.getLogger(__name__)
 
 
 class Intake:
-    """The queue that PTB's updater fills: what comes in is stored, then waits in its chat's lane."""
+    """The queue that PTB's updater fills: what comes in is stored and waits in its chat's lane."""
 
     def __init__(
         self,
@@ -118,65 +117,50 @@ class Intake:
             conversation_id=await self._find_conversation(owner, origin),
             prompt=arrival.text,
             owner=owner,
-            message_id=_message_id(origin),
             metadata=_metadata(origin),
             user_annotations=facts.to_annotations(),
         )
-        try:
-            message_id = await self._accept(request)
-        except ConversationCallError as error:
-            if error.code != "conflict":
-                raise
-            # Another message has this id: a different bot's, or this one before it was edited.
-            message_id = await self._accept(replace(request, message_id=_second_id(origin)))
-        if message_id is not None:
-            where = StoredMessage(owner, request.conversation_id, message_id)
-            quote = self._lanes.is_busy(origin.chat_id)
-            question = Question(where, facts, quote)
-            self._lanes.push(origin.chat_id, partial(self._answerer.answer, question))
 
-    async def _accept(self, request: TurnRequest) -> str | None:
-        """Store the user message. Its id, or None if it had been stored by an earlier update."""
-        try:
-            accepted = await self._coordinator.accept(request)
-        except (HubError, ConversationCallError) as error:
-            if not is_passing(error):
-                raise
-            # The failed call may have stored it, so from here on a repeat tells nothing.
-            accepted = await keep_trying(
-                lambda: self._coordinator.accept(request), "store a message"
-            )
-            return accepted.turn_id
-        return None if accepted.repeated else accepted.turn_id
+        async def store(message_id: str) -> bool:
+            accepted = await self._coordinator.accept(replace(request, message_id=message_id))
+            return not accepted.repeated
+
+        message_id, is_new = await _store_once(origin, store)
+        if is_new:
+            where = StoredMessage(owner, request.conversation_id, message_id)
+            question = Question(where, facts, quote=self._lanes.is_busy(origin.chat_id))
+            self._lanes.push(origin.chat_id, partial(self._answerer.answer, question))
 
     async def _take_attachment(self, owner: str, arrival: AttachmentArrived) -> None:
         """Keep that something came which can't be understood, and what is said to it, as a turn."""
         origin = arrival.origin
         conversation_id = await self._find_conversation(owner, origin)
-        turn_id = _message_id(origin)
         facts = DeliveryFacts(state="pending", channel="telegram", chat_id=origin.chat_id)
-        reply = Message(
-            message_id=f"{turn_id}/1",
-            role="assistant",
-            content=wording.render_attachment(arrival.kind, arrival.caption),
-            turn_id=turn_id,
-            metadata={"final": True},
-            annotations=facts.to_annotations(),
-        )
-        note = Message(
-            message_id=turn_id,
-            role="user",
-            content=wording.render_attachment_note(arrival.kind, arrival.caption),
-            turn_id=turn_id,
-            metadata=_metadata(origin),
-        )
-        store = RemoteConversationStore(self._hub, owner)
-        stored = await keep_trying(
-            lambda: store.append_messages(conversation_id, [note, reply]), "store a message"
-        )
-        if stored.appended:
-            where = StoredMessage(owner, conversation_id, f"{turn_id}/1")
-            self._lanes.push(origin.chat_id, partial(self._answerer.deliver_stored, where, facts))
+
+        async def store(message_id: str) -> bool:
+            note = Message(
+                message_id=message_id,
+                role="user",
+                content=wording.render_attachment_note(arrival.kind, arrival.caption),
+                turn_id=message_id,
+                metadata=_metadata(origin),
+            )
+            reply = Message(
+                message_id=f"{message_id}/1",
+                role="assistant",
+                content=wording.render_attachment(arrival.kind, arrival.caption),
+                turn_id=message_id,
+                metadata={"final": True},
+                annotations=facts.to_annotations(),
+            )
+            conversations = RemoteConversationStore(self._hub, owner)
+            result = await conversations.append_messages(conversation_id, [note, reply])
+            return result.appended > 0
+
+        message_id, is_new = await _store_once(origin, store)
+        if is_new:
+            where = StoredMessage(owner, conversation_id, f"{message_id}/1")
+            self._lanes.push(origin.chat_id, partial(self._answerer.deliver_stored, where))
 
     async def _take_command(self, owner: str, arrival: CommandArrived) -> None:
         origin = arrival.origin
@@ -186,10 +170,11 @@ class Intake:
             case "help":
                 self._say(origin, wording.HELP)
             case "reset":
-                await keep_trying(
+                begun = await keep_trying(
                     lambda: self._conversations.begin_new(owner, origin), "begin a conversation"
                 )
-                self._say(origin, wording.RESET_DONE)
+                if begun:
+                    self._say(origin, wording.RESET_DONE)
             case unknown:
                 self._say(origin, wording.render_unknown_command(unknown))
 
@@ -207,12 +192,30 @@ class Intake:
             logger.info("Updates are ignored: %s", reason)
 
 
-def _message_id(origin: Origin) -> str:
-    return f"telegram:{origin.chat_id}:{origin.message_id}"
+async def _store_once(origin: Origin, store: Callable[[str], Awaitable[bool]]) -> tuple[str, bool]:
+    """Store a message, however long that takes; its id, and whether there may be something to do.
 
+    `store` stores under an id, and says if the message is new. Another message may have this one's
+    id (a different bot's, or this one before it was edited): then it gets a second one.
+    """
+    message_id = f"telegram:{origin.chat_id}:{origin.message_id}"
+    for candidate in (message_id, f"{message_id}:{origin.sent_at}"):
+        tries = 0
 
-def _second_id(origin: Origin) -> str:
-    return f"{_message_id(origin)}:{origin.sent_at}"
+        async def attempt(candidate: str = candidate) -> bool:
+            nonlocal tries
+            tries += 1
+            return await store(candidate)
+
+        try:
+            is_new = await keep_trying(attempt, "store a message")
+        except ConversationCallError as error:
+            if error.code != "conflict" or candidate != message_id:
+                raise
+        else:
+            # A try that seemed to fail may have stored it: then that it is there tells nothing.
+            return candidate, is_new or tries > 1
+    raise AssertionError("unreachable")
 
 
 def _metadata(origin: Origin) -> dict[str, object]:

@@ -72,27 +72,20 @@ class Post:
                     entities=entities or None,
                     reply_parameters=_quoting(reply_to),
                 )
+                return Sent(message.message_id)
             except FloodedError as error:
                 if error.seconds > _LONGEST_PAUSE_SECONDS:
                     return NotNow(str(error))
                 logger.warning("Telegram wants a pause of %g s in a chat", error.seconds)
-                await anyio.sleep(error.seconds)
+                pause = error.seconds
             except NotSentError:
-                await anyio.sleep(delay)
-                delay = min(delay * 2, _LONGEST_DELAY_SECONDS)
-            except BadRequest as error:
-                if not entities:
-                    return Undeliverable(str(error))
-                logger.warning("Telegram refused formatting, the text goes plain: %s", error)
-                entities = ()
-            except (Forbidden, ChatMigrated) as error:
-                return Undeliverable(str(error))
-            except InvalidToken as error:
-                return NotNow(str(error))
+                pause, delay = delay, min(delay * 2, _LONGEST_DELAY_SECONDS)
             except TelegramError as error:
-                return Uncertain(str(error))
-            else:
-                return Sent(message.message_id)
+                if not (isinstance(error, BadRequest) and entities):
+                    return _to_outcome(error)
+                logger.warning("Telegram refused formatting, the text goes plain: %s", error)
+                entities, pause = (), 0.0
+            await anyio.sleep(pause)
 
     async def say(self, chat_id: int, text: str) -> None:
         """Send a line of the bot's own, once; if that fails it is in the log only."""
@@ -117,3 +110,13 @@ def _quoting(message_id: int | None) -> ReplyParameters | None:
     if message_id is None:
         return None
     return ReplyParameters(message_id, allow_sending_without_reply=True)
+
+
+def _to_outcome(error: TelegramError) -> Outcome:
+    match error:
+        case BadRequest() | Forbidden() | ChatMigrated():
+            return Undeliverable(str(error))
+        case InvalidToken():
+            return NotNow(str(error))
+        case _:
+            return Uncertain(str(error))

@@ -27,7 +27,7 @@ async def take_up_unfinished(
         *await _find(hub, people, "pending"),
     ]
     for where, facts in replies:
-        lanes.push(facts.chat_id, partial(answerer.deliver_stored, where, facts))
+        lanes.push(facts.chat_id, partial(answerer.deliver_stored, where))
     turns = {(where.owner, where.conversation_id, _turn_id(where)) for where, _ in replies}
     waiting = 0
     for where, facts in await _find(hub, people, "unanswered"):

@@ -8,6 +8,7 @@ import logging
 import sys
 from collections.abc import AsyncGenerator
 from contextlib import AsyncExitStack, asynccontextmanager
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from agentic.config.models import Config
@@ -85,13 +86,24 @@ async def _open_conversations(
 
     if config.conversations.store != "file":
         raise UsageError("conversations.store: only file is part of this version")
+    settings = config.conversations
     async with AsyncExitStack() as stack:
         try:
-            opening = open_file_store(config.conversations.directory)
+            _make_data_directory(config.data_directory, settings.directory)
+            opening = open_file_store(settings.directory, durability=settings.durability)
             store = await stack.enter_async_context(opening)
         except ConversationError as error:
             raise StartError(f"conversations: {error}") from None
         yield create_server(store, principal)
+
+
+def _make_data_directory(data: Path, directory: Path) -> None:
+    """Make the place for all data, at the first start. One that was named is not made up."""
+    if directory.is_relative_to(data):
+        try:
+            data.mkdir(mode=0o700, parents=True, exist_ok=True)
+        except OSError as error:
+            raise StartError(f"cannot make {data}: {error.strerror}") from None
 
 
 def _check_address(host: str, port: int, *, no_auth: bool) -> None:

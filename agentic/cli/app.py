@@ -24,7 +24,8 @@ ConversationOption = Annotated[
     str | None, typer.Option("--conversation", "-c", metavar="ID", help="Which conversation.")
 ]
 ModelOption = Annotated[
-    str | None, typer.Option("--model", "-m", metavar="NAME", help="A name under models: in mcp.yml.")
+    str | None,
+    typer.Option("--model", "-m", metavar="NAME", help="A name under models: in mcp.yml."),
 ]
 
 

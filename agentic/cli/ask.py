@@ -9,8 +9,8 @@ from agentic.cli.conversation_ids import check_id, create_id
 from agentic.cli.failures import FAILED, UsageError
 from agentic.cli.input_lines import InputLines
 from agentic.cli.invocation import Invocation
-from agentic.cli.plain_view import PlainTurnView
 from agentic.cli.model_choice import choose_model
+from agentic.cli.plain_view import PlainTurnView
 from agentic.cli.server_states import note_absent_servers
 from agentic.cli.terminal_text import to_json
 from agentic.config.models import Config
@@ -32,7 +32,7 @@ def ask(
 
     async def work(config: Config) -> int:
         checked_id = create_id("ask") if conversation_id is None else check_id(conversation_id)
-        chosen = await choose_model(config, model)
+        chosen = await choose_model(config, model, may_ask=True)
         request = TurnRequest(checked_id, await _read_question(words))
         async with open_assistant(config, chosen) as assistant:
             await assistant.hub.wait_settled(SETTLE_SECONDS)

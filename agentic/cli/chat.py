@@ -1,11 +1,10 @@
 """`agentic chat`: what a talk needs, put together."""
 
-import os
 import signal
-import sys
 
 from agentic.cli.compose import open_assistant
 from agentic.cli.conversation_ids import check_id
+from agentic.cli.input_lines import is_terminal
 from agentic.cli.invocation import Invocation
 from agentic.cli.model_choice import choose_model
 from agentic.cli.screen import Screen
@@ -23,7 +22,7 @@ def chat(
 
     async def work(config: Config) -> int:
         checked_id = check_id(conversation_id or _CONVERSATION)
-        chosen = await choose_model(config, model)
+        chosen = await choose_model(config, model, may_ask=True)
         screen = _open_screen(config, thoughts=thoughts)
         async with open_assistant(config, chosen) as assistant:
             return await Talk(assistant, screen, checked_id).run()
@@ -33,8 +32,7 @@ def chat(
 
 
 def _open_screen(config: Config, *, thoughts: bool) -> Screen:
-    is_terminal = all(s is not None and s.isatty() for s in (sys.stdin, sys.stdout))
-    if is_terminal and os.environ.get("TERM", "dumb") not in ("dumb", "unknown"):
+    if is_terminal() and config.environment.get("TERM", "dumb") not in ("dumb", "unknown"):
         from agentic.cli.terminal_screen import TerminalScreen
 
         return TerminalScreen(config.data_directory / _HISTORY_FILE, thoughts=thoughts)

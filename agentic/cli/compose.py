@@ -1,6 +1,6 @@
 """Puts the parts together: configuration → hub, store, model, Coordinator. Nothing else builds these."""
 
-from collections.abc import AsyncIterator, Collection, Mapping
+from collections.abc import AsyncGenerator, Collection, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -8,10 +8,11 @@ from typing import TYPE_CHECKING
 
 from agentic.cli.failures import UsageError
 from agentic.config.load import load_config
-from agentic.config.models import Config, ModelConfig
+from agentic.config.models import Config
 from agentic.config.trust import needs_trust
 
 if TYPE_CHECKING:
+    from agentic.cli.model_choice import ChosenModel
     from client.conversations import RemoteConversationStore
     from client.coordinator.coordinator import Coordinator
     from client.hub.hub import Hub
@@ -24,7 +25,6 @@ SETTLE_SECONDS = 15.0
 class Assistant:
     """Everything a talk needs."""
 
-    config: Config
     hub: "Hub"
     store: "RemoteConversationStore"
     coordinator: "Coordinator"
@@ -59,7 +59,7 @@ def check_trust(config: Config) -> None:
 
 
 @asynccontextmanager
-async def open_servers(config: Config, *, delegate: bool = False) -> "AsyncIterator[Hub]":
+async def open_servers(config: Config, *, delegate: bool = False) -> "AsyncGenerator[Hub]":
     """Connections to all configured servers, coming up in the background."""
     from client.hub.from_config import to_hub_servers
     from client.hub.hub import open_hub
@@ -69,7 +69,7 @@ async def open_servers(config: Config, *, delegate: bool = False) -> "AsyncItera
 
 
 @asynccontextmanager
-async def open_store(config: Config) -> "AsyncIterator[RemoteConversationStore]":
+async def open_store(config: Config) -> "AsyncGenerator[RemoteConversationStore]":
     """The operator's conversations; no other server is started."""
     from client.conversations import RemoteConversationStore
 
@@ -81,15 +81,13 @@ async def open_store(config: Config) -> "AsyncIterator[RemoteConversationStore]"
 
 @asynccontextmanager
 async def open_assistant(
-    config: Config, model: ModelConfig, *, delegate: bool = False
-) -> AsyncIterator[Assistant]:
+    config: Config, chosen: "ChosenModel", *, delegate: bool = False
+) -> AsyncGenerator[Assistant]:
     """Hub, store and Coordinator around one model."""
     from client.conversations import RemoteConversationStore
     from client.coordinator.coordinator import Coordinator
-    from client.llm.create import create_model
 
-    async with open_servers(config, delegate=delegate) as hub, create_model(model) as language_model:
-        coordinator = Coordinator(hub, language_model, config.limits, price=model.price)
-        yield Assistant(
-            config, hub, RemoteConversationStore(hub), coordinator, language_model.name
-        )
+    async with open_servers(config, delegate=delegate) as hub:
+        store = RemoteConversationStore(hub)
+        coordinator = Coordinator(hub, chosen.model, config.limits, price=chosen.price)
+        yield Assistant(hub, store, coordinator, chosen.model.name)

@@ -1,7 +1,8 @@
 """`agentic conversations list|show|delete`, over MCP like everything else."""
 
 import sys
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Mapping
+from typing import Any
 
 from rich.console import Console
 from rich.text import Text
@@ -136,15 +137,14 @@ def _render_body(message: Message) -> str:
     return text
 
 
-def _render_block(block: dict[str, object]) -> str:
+def _render_block(block: Mapping[str, Any]) -> str:
     match block:
         case {"type": "text", "text": str(text)}:
             return clean(text)
-        case {"type": "tool_use", "name": str(name), "input": dict(arguments)}:
-            return f"→ {render_call(name, {str(key): arguments[key] for key in arguments})}"
+        case {"type": "tool_use"}:
+            return f"→ {render_call(block['name'], block['input'])}"
         case {"type": "resource_link", "uri": str(uri), "name": str(name)}:
             return f"[{one_line(name)}: {one_line(uri, 2_000)}]"
         case _:
             kind = block.get("mimeType") or block.get("type")
             return f"[{one_line(str(kind))}]"
-

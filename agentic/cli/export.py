@@ -3,7 +3,7 @@
 import os
 import sys
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Generator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TextIO
@@ -51,7 +51,7 @@ def _check_output(path: Path, *, force: bool) -> None:
 
 
 @contextmanager
-def _private_file(path: Path, *, force: bool) -> Iterator[TextIO]:
+def _private_file(path: Path, *, force: bool) -> Generator[TextIO]:
     """A file that only its owner may read, and that appears at `path` when it is whole."""
     number, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name[:50]}.")
     unfinished = Path(name)

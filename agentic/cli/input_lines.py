@@ -3,6 +3,9 @@
 import codecs
 import os
 import sys
+import termios
+from collections.abc import Generator
+from contextlib import contextmanager
 
 import anyio
 from anyio.lowlevel import checkpoint
@@ -88,3 +91,22 @@ async def confirm(question: str, *, instead: str) -> None:
     answer = await InputLines().next_line()
     if (answer or "").strip().lower() not in ("y", "yes"):
         raise CommandError("Nothing was changed.")
+
+
+def is_terminal() -> bool:
+    """Whether a person is at both ends."""
+    return all(stream is not None and stream.isatty() for stream in (sys.stdin, sys.stdout))
+
+
+@contextmanager
+def without_echo() -> Generator[None]:
+    """What is typed meanwhile is not shown; it can be read all the same."""
+    file = sys.stdin.fileno()
+    before = termios.tcgetattr(file)
+    silent = termios.tcgetattr(file)
+    silent[3] &= ~termios.ECHO
+    termios.tcsetattr(file, termios.TCSADRAIN, silent)
+    try:
+        yield
+    finally:
+        termios.tcsetattr(file, termios.TCSADRAIN, before)

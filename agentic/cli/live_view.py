@@ -1,6 +1,6 @@
 """A turn on a terminal: finished blocks of Markdown are printed once, only what may still change is live."""
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncGenerator
 from contextlib import asynccontextmanager
 from time import perf_counter
 from typing import assert_never
@@ -55,6 +55,7 @@ class LiveTurnView:
             case ThoughtDelta(text):
                 self._thoughts += self._thought_cleaner.feed(text)
             case ToolStarted():
+                self._flush()
                 self._running[event.call_id] = self._call(event)
             case ToolFinished():
                 self._finish_tool(event)
@@ -135,10 +136,14 @@ class LiveTurnView:
 
 
 @asynccontextmanager
-async def open_live_view(console: Console, *, thoughts: bool) -> AsyncIterator[LiveTurnView]:
+async def open_live_view(console: Console, *, thoughts: bool) -> AsyncGenerator[LiveTurnView]:
     """A view that is painted while the context lasts; what was live is gone at its end."""
     live = Live(
-        console=console, auto_refresh=False, transient=True, redirect_stdout=False, redirect_stderr=True
+        console=console,
+        auto_refresh=False,
+        transient=True,
+        redirect_stdout=False,
+        redirect_stderr=True,
     )
     with live:
         view = LiveTurnView(console, live, thoughts=thoughts)

@@ -63,7 +63,9 @@ class RenderedMarkdown:
 
 def _start_of_last_block(source: str) -> int:
     starts = [
-        token.map[0] for token in _PARSER.parse(source) if token.level == 0 and token.map is not None
+        token.map[0]
+        for token in _PARSER.parse(source)
+        if token.level == 0 and token.map is not None
     ]
     if not starts:
         return 0

@@ -1,7 +1,7 @@
 """A talk without a terminal that could do more: a line in, the answer out, no control sequences."""
 
 import sys
-from collections.abc import AsyncIterator, Iterable
+from collections.abc import AsyncGenerator, Iterable
 from contextlib import asynccontextmanager
 
 from agentic.cli.input_lines import InputLines
@@ -29,6 +29,6 @@ class PlainScreen:
             note(line)
 
     @asynccontextmanager
-    async def open_turn(self) -> AsyncIterator[PlainTurnView]:
+    async def open_turn(self) -> AsyncGenerator[PlainTurnView]:
         """A view that writes as it goes."""
         yield PlainTurnView(sys.stdout, sys.stderr)

@@ -2,7 +2,7 @@
 
 from agentic.cli.failures import UsageError
 from agentic.cli.invocation import Invocation
-from agentic.config.children import OUR_SERVERS
+from agentic.config.children import SECTIONS_OF_SERVERS
 from agentic.config.models import Config
 
 
@@ -25,7 +25,7 @@ def serve(
         await serve_http(name, config, host=host, port=port, no_auth=no_auth)
 
     # An unknown name is refused by the host, which knows them.
-    return invocation.run(work, sections=OUR_SERVERS.get(name, ()), serves=True)
+    return invocation.run(work, sections=SECTIONS_OF_SERVERS.get(name, ()), serves=True)
 
 
 def parse_address(text: str) -> tuple[str, int]:

@@ -1,8 +1,7 @@
 """A talk in a terminal: line editing and history below, Markdown as it is written above."""
 
-import termios
-from collections.abc import AsyncIterator, Iterable, Iterator
-from contextlib import asynccontextmanager, contextmanager
+from collections.abc import AsyncGenerator, Iterable
+from contextlib import asynccontextmanager
 from pathlib import Path
 
 from prompt_toolkit import PromptSession
@@ -13,6 +12,7 @@ from prompt_toolkit.key_binding import KeyBindings, KeyPressEvent
 from rich.console import Console
 from rich.text import Text
 
+from agentic.cli.input_lines import without_echo
 from agentic.cli.live_view import LiveTurnView, open_live_view
 from agentic.cli.terminal_text import clean
 
@@ -52,9 +52,9 @@ class TerminalScreen:
             await run_in_terminal(lambda: self._console.print(text))
 
     @asynccontextmanager
-    async def open_turn(self) -> AsyncIterator[LiveTurnView]:
+    async def open_turn(self) -> AsyncGenerator[LiveTurnView]:
         """A view that is painted; what is typed meanwhile waits for the next line."""
-        with _without_echo():
+        with without_echo():
             async with open_live_view(self._console, thoughts=self._thoughts) as view:
                 yield view
         self._console.print()
@@ -85,18 +85,3 @@ def _create_keys() -> KeyBindings:
         event.current_buffer.insert_text("\n")
 
     return keys
-
-
-@contextmanager
-def _without_echo() -> Iterator[None]:
-    import sys
-
-    file = sys.stdin.fileno()
-    before = termios.tcgetattr(file)
-    silent = termios.tcgetattr(file)
-    silent[3] &= ~termios.ECHO
-    termios.tcsetattr(file, termios.TCSADRAIN, silent)
-    try:
-        yield
-    finally:
-        termios.tcsetattr(file, termios.TCSADRAIN, before)

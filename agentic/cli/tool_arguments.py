@@ -16,8 +16,7 @@ def parse_arguments(words: Sequence[str], input_schema: Mapping[str, Any]) -> di
     """
     if len(words) == 1 and words[0].lstrip().startswith("{"):
         return _parse_object(words[0])
-    properties = input_schema.get("properties")
-    known = cast("Mapping[str, Any]", properties) if isinstance(properties, Mapping) else {}
+    known: Mapping[str, Any] = input_schema.get("properties") or {}
     arguments: dict[str, Any] = {}
     for word in words:
         name, separator, value = word.partition("=")

@@ -9,7 +9,7 @@ from mcp_types import CallToolResult
 from agentic.cli.compose import SETTLE_SECONDS, open_servers
 from agentic.cli.failures import FAILED, UsageError
 from agentic.cli.invocation import Invocation, note
-from agentic.cli.server_states import note_absent_servers, render_tools
+from agentic.cli.server_states import render_tools
 from agentic.cli.terminal_text import clean, one_line, to_json
 from agentic.cli.tool_arguments import parse_arguments
 from agentic.config.models import Config

@@ -57,6 +57,7 @@ class Expansion:
                     self.missing.setdefault(here[:2], set()).add(error.name)
                 else:
                     self._refuse_missing(error.name, here)
+                    expanded[key] = value
         return expanded
 
     def _expand(self, tree: Tree, path: KeyPath) -> Tree:
@@ -75,7 +76,7 @@ class Expansion:
             return self._expand(tree, path)
         except _MissingError as error:
             self._refuse_missing(error.name, path)
-            return None
+            return tree
 
     def _expand_text(self, text: str, path: KeyPath) -> str:
         if _is_key(path) and len(text) > _REAL_KEY_CHARACTERS and "${" not in text:

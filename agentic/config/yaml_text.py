@@ -21,7 +21,7 @@ MAX_DEPTH = 50
 MAX_VALUES = 50_000
 """Counted after aliases are followed: a kilobyte of them can name a billion values."""
 
-_LOADER: type[yaml.SafeLoader | yaml.CSafeLoader] = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
+_LOADER: "type[yaml.SafeLoader | yaml.CSafeLoader]" = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
 _WHOLE = re.compile(r"[-+]?(?:0|[1-9][0-9]{0,17})|0x[0-9a-fA-F]{1,15}|0o[0-7]{1,20}")
 """Longer ones, and those that start with 0, are ids rather than amounts: they stay text."""
 _FRACTION = re.compile(
@@ -40,9 +40,10 @@ _HINTS = (
         "indent with spaces, not tabs; quote text that starts with @, % or `",
     ),
     ("could not find expected ':'", "this is no `key: value`, or its indentation is off"),
-    ("while scanning a quoted scalar", "the quote that opens before this is not closed"),
-    ("while parsing a flow sequence", "a list in [ ] lacks a comma or its ]"),
-    ("while parsing a flow mapping", "a mapping in { } lacks a comma or its }"),
+    ("escape", r"a \ starts an escape here: put text that holds one in single quotes"),
+    ("while scanning a quoted scalar", "the quote that opens here is not closed"),
+    ("while parsing a flow sequence", "the list that opens here lacks a comma or its ]"),
+    ("while parsing a flow mapping", "the mapping that opens here lacks a comma or its }"),
     ("<document start>", "the indentation doesn't match the lines above"),
     ("while parsing a block", "the indentation doesn't match the lines above"),
 )
@@ -66,17 +67,22 @@ def parse_yaml(text: str) -> YamlDocument:
     Raises:
         YamlTextError: It is no YAML, or YAML that is refused here.
     """
-    reader: _Reader | None = None
     try:
         reader = _Reader(yaml.parse(text, Loader=_LOADER))
         return YamlDocument(reader.read_document(), reader.lines)
     except yaml.MarkedYAMLError as error:
-        mark, told = error.problem_mark, f"{error.context} {error.problem}"
-        hint = next((hint for sign, hint in _HINTS if sign in told), "this is not YAML")
-        place = "" if mark is None else f"line {mark.line + 1}, column {mark.column + 1}: "
-        raise YamlTextError(f"{place}{hint}") from None
+        raise YamlTextError(_explain(error)) from None
     except (yaml.YAMLError, UnicodeError):
         raise YamlTextError(f"line {_line_of_bad_character(text)}: a forbidden character") from None
+
+
+def _explain(error: yaml.MarkedYAMLError) -> str:
+    told = f"{error.context} {error.problem}"
+    hint = next((hint for sign, hint in _HINTS if sign in told), "this is not YAML")
+    mark = error.problem_mark
+    if error.context_mark is not None and "block" not in told:
+        mark = error.context_mark  # where the quote or bracket opens; of a block it's the far start
+    return hint if mark is None else f"line {mark.line + 1}, column {mark.column + 1}: {hint}"
 
 
 def _line_of_bad_character(text: str) -> int:

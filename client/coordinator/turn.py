@@ -212,7 +212,7 @@ class Turn:
         ]
         self._record.add_assistant(
             [*said, *uses],
-            {"model": self._model.name, "usage": _usage_json(completion.usage)},
+            {"model": self._model.name, "step_usage": _usage_json(completion.usage)},
             thoughts=self._thoughts[:_MAX_THOUGHTS_CHARACTERS] or None,
         )
         tools = {tool.definition.name: tool for tool in self._hub.tools() if tool.offered}

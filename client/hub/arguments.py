@@ -32,7 +32,7 @@ def check_arguments(server: str, arguments: Mapping[str, Any]) -> dict[str, Any]
         ) from None
     except (TypeError, ValueError, RecursionError) as error:
         raise InvalidArgumentsError(server, f"the arguments are not JSON: {error}") from None
-    if not all(isinstance(name, str) for name in plain):
+    if not all(isinstance(name, str) for name in cast("Iterable[object]", plain)):
         raise InvalidArgumentsError(server, "the arguments are not JSON: a name is not text")
     if size > MAX_ARGUMENTS_BYTES - _ENVELOPE_BYTES:
         raise InvalidArgumentsError(
@@ -51,16 +51,11 @@ def _depth(value: object) -> int:
     depth, layer = 0, [value]
     while layer:
         depth += 1
-        layer = [
-            child
-            for item in layer
-            for child in _children(item)
-            if isinstance(child, dict | list | tuple)
-        ]
+        layer = [child for item in layer for child in _children(item)]
     return depth
 
 
 def _children(value: object) -> Iterable[object]:
     if isinstance(value, dict):
         return cast("dict[str, object]", value).values()
-    return cast("Iterable[object]", value)
+    return cast("Iterable[object]", value) if isinstance(value, list | tuple) else ()

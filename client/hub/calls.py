@@ -119,7 +119,7 @@ def _to_hub_error(connection: Connection, live: Live, tool: str, error: MCPError
         link.doubt()
         return ServerUnavailableError(
             name,
-            f"server {name} went away during {tool} ({link.reason or text}); "
+            f"server {name} went away during {tool} ({connection.scrub(link.reason) or text}); "
             "whether it took effect is unknown",
             outcome_unknown=True,
         )

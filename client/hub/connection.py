@@ -13,7 +13,7 @@ from mcp_types import METHOD_NOT_FOUND
 from mcp_types.version import MODERN_PROTOCOL_VERSIONS
 
 from client.hub.errors import ServerUnavailableError
-from client.hub.link import Link, Live, explain, open_client
+from client.hub.link import Link, Live, describe, explain, open_client
 from client.hub.plain_text import create_scrubber
 from client.hub.servers import (
     ConnectionState,
@@ -31,7 +31,7 @@ logger = logging.getLogger(__name__)
 
 _CONNECT_SECONDS = 15.0
 _MAX_CONNECT_SECONDS = 60.0
-_LOOK_SECONDS = 10.0
+_LOOK_SECONDS = 5.0
 _FIRST_DELAY_SECONDS = 0.2
 _MAX_DELAY_SECONDS = 30.0
 _MAX_LISTEN_DELAY_SECONDS = 60.0
@@ -188,7 +188,7 @@ class Connection:
                 link.end(f"no answer within {_LOOK_SECONDS:g} s")
                 return
             except Exception as error:  # noqa: BLE001 - boundary: see `_attempt`
-                link.end(f"its tools can't be listed any more ({error})")
+                link.end(describe(error, self.server))
                 return
             self._live = Live(client, link, tools)
             # A server whose tools change all the time, or that has thousands, is not all we do.
@@ -261,6 +261,8 @@ async def _listen(client: Client, link: Link) -> None:
         began = anyio.current_time()
         try:
             async with client.listen(tools_list_changed=True) as subscription:
+                # What changed before is not told.
+                link.doubt()
                 async for _ in subscription:
                     link.doubt()
         except MCPError as error:
@@ -268,8 +270,6 @@ async def _listen(client: Client, link: Link) -> None:
                 return
         except SubscriptionLost:
             pass
-        # Changes may have been missed, and the server may be gone.
-        link.doubt()
         if anyio.current_time() - began > _STABLE_SECONDS:
             delay = 1.0
         await anyio.sleep(delay)

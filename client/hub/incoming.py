@@ -88,6 +88,6 @@ def _are_valid(tools: list[object], version: str) -> bool:
     envelope = _MODERN_ENVELOPE if version in MODERN_PROTOCOL_VERSIONS else {}
     try:
         parse_server_result("tools/list", version, {**envelope, "tools": tools})
-    except (ValidationError, KeyError):
+    except ValidationError:
         return False
     return True

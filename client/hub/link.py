@@ -84,7 +84,8 @@ async def _watch(
     ending: str,
 ) -> AsyncGenerator[TransportStreams]:
     def sift(result: dict[str, Any]) -> None:
-        drop_malformed_tools(result, link.version, server.name)
+        if link.version:
+            drop_malformed_tools(result, link.version, server.name)
 
     async with transport as (incoming, outgoing):
         yield IncomingStream(incoming, partial(link.end, ending), sift), outgoing
@@ -97,20 +98,17 @@ def _client_info() -> Implementation:
 
 def explain(error: Exception | None, server: HubServer, link: Link, scrub: Scrub) -> str:
     """Why the connection did not come about or ended, in words for the operator."""
-    reason = link.reason or (_describe(_first(error), server) if error else "it ended")
+    reason = link.reason or (describe(error, server) if error else "it ended")
     words = link.complaints.last_words()
     return clean(scrub(f"{reason}: {words}" if words else reason), _REASON_CHARACTERS)
 
 
-def _first(error: Exception) -> Exception:
-    """The first of a group: they all tell of the same end."""
-    if isinstance(error, ExceptionGroup):
-        return _first(cast("ExceptionGroup[Exception]", error).exceptions[0])
-    return error
-
-
-def _describe(error: Exception, server: HubServer) -> str:
+def describe(error: Exception, server: HubServer) -> str:
+    """What went wrong; of a group the first, since they all tell of the same."""
     match error, server.target:
+        case ExceptionGroup(), _:
+            group = cast("ExceptionGroup[Exception]", error)
+            return describe(group.exceptions[0], server)
         case OSError(filename=str() as name), StdioTarget(command=command, cwd=cwd):
             what = "command" if name == command or cwd is None else "working directory"
             return f"the {what} {name} can't be used ({error.strerror})"

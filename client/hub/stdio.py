@@ -63,7 +63,12 @@ async def open_stdio(
     It runs in a session of its own, so Ctrl-C at the terminal reaches us and not it.
     """
     parameters = StdioServerParameters(
-        command=target.command, args=list(target.args), env=dict(target.env), cwd=target.cwd
+        command=target.command,
+        args=list(target.args),
+        env=dict(target.env),
+        cwd=target.cwd,
+        # One byte that is no UTF-8 would make the SDK deaf for good.
+        encoding_error_handler="replace",
     )
     with ExitStack() as descriptors:
         read_end, write_end = os.pipe()

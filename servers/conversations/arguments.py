@@ -56,9 +56,8 @@ Tags = Annotated[list[Tag], Field(max_length=MAX_TAGS)]
 Title = Annotated[str, Field(max_length=MAX_TITLE_CHARACTERS), AfterValidator(_check_no_nul)]
 Cursor = Annotated[str, Field(min_length=1), AfterValidator(_check_no_nul)]
 ExpectedVersion = Annotated[
-    int,
+    Annotated[int, Field(ge=0)] | None,
     Field(
-        ge=0,
         description="Only if the conversation still has this version; 0: it must not exist yet. "
         "A conflict tells the current one.",
     ),
@@ -89,7 +88,7 @@ class AppendArguments(ConversationArguments):
     messages: list[Message] = Field(
         max_length=MAX_BATCH_MESSAGES, description="In order. At most 1,000, 512 KiB each, 3 MiB."
     )
-    expected_version: ExpectedVersion | None = None
+    expected_version: ExpectedVersion = None
 
 
 class SaveArguments(ConversationArguments):
@@ -99,7 +98,7 @@ class SaveArguments(ConversationArguments):
         max_length=MAX_BATCH_MESSAGES,
         description="All messages the history shall have, in order; an empty list empties it.",
     )
-    expected_version: ExpectedVersion | None = None
+    expected_version: ExpectedVersion = None
 
 
 class AnnotateArguments(ConversationArguments):

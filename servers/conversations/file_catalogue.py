@@ -62,12 +62,14 @@ class Catalogue:
 
         return self._index.run(work)
 
-    def find_annotations(self, opened: ConversationFile, message_id: str) -> dict[str, Any] | None:
-        """The annotations of a message of a conversation that exists, None if it never had some."""
+    def find_annotations(
+        self, opened: ConversationFile, *, before_seq: int, limit: int | None
+    ) -> dict[str, dict[str, Any]]:
+        """See `file_index_rows.find_annotations`."""
 
-        def work(connection: sqlite3.Connection) -> dict[str, Any] | None:
+        def work(connection: sqlite3.Connection) -> dict[str, dict[str, Any]]:
             self._catch_up(connection, opened)
-            return find_annotations(connection, opened.key, message_id)
+            return find_annotations(connection, opened.key, before_seq=before_seq, limit=limit)
 
         return self._index.run(work)
 

@@ -23,7 +23,7 @@ from servers.conversations.contract import (
 )
 from servers.conversations.file_conversation import ConversationFile
 from servers.conversations.file_index_rows import to_conversation
-from servers.conversations.file_records import Annotation, Draft, to_message
+from servers.conversations.file_records import Annotation, Draft, make_draft, to_message
 from servers.conversations.store import (
     ConflictError,
     ConversationUpdate,
@@ -44,7 +44,8 @@ def append(
             field="messages",
         )
     named = [_complete(message, opened.now) for message in messages]
-    size = sum(_check_size(message) for message in named)
+    drafts = [_to_draft(message) for message in named]
+    size = sum(len(draft.encoded) for draft in drafts)
     if size > MAX_BATCH_BYTES:
         raise TooLargeError(
             f"a batch has at most {MAX_BATCH_BYTES} bytes as JSON, this one has {size}: "
@@ -52,15 +53,17 @@ def append(
             field="messages",
         )
     new: dict[str, Message] = {}
-    for message in named:
+    new_drafts: list[Draft] = []
+    for message, draft in zip(named, drafts, strict=True):
         earlier = _find_earlier(opened, new, message)
         if earlier is None:
             new[str(message.message_id)] = message
+            new_drafts.append(draft)
         elif earlier.content_key() != message.content_key():
             raise _id_conflict(opened, message)
     if new:
         opened.check_version(expected_version)
-        opened.append([_to_draft(message) for message in new.values()])
+        opened.append(new_drafts)
     return AppendResult(
         conversation_id=opened.conversation_id,
         version=opened.version,
@@ -80,12 +83,11 @@ def save(
     wanted_ids = {str(message.message_id) for message in wanted}
     if len(wanted_ids) < len(wanted):
         raise InvalidError("the list holds a message_id more than once", field="messages")
-    for message in wanted:
-        _check_size(message)
     if wanted != stored:
         opened.check_version(expected_version)
+        drafts = [_to_draft(message) for message in wanted]
         if wanted[: len(stored)] == stored:
-            opened.append([_to_draft(message) for message in wanted[len(stored) :]])
+            opened.append(drafts[len(stored) :])
         elif expected_version is None:
             raise ConflictError(
                 "this would remove or change stored messages: give the expected_version that the "
@@ -94,7 +96,7 @@ def save(
                 current_version=opened.version,
             )
         else:
-            opened.begin("header", opened.facts, [_to_draft(message) for message in wanted])
+            opened.begin("header", opened.facts, drafts)
     return SaveResult(
         conversation_id=opened.conversation_id,
         version=opened.version,
@@ -117,14 +119,14 @@ def annotate(
     merged = _merge(before, annotations)
     if merged != before:
         _check_facts_size(merged, "annotations")
-        _check_size(to_message(record.body, merged))
+        _to_draft(to_message(record.body, merged))  # whose size is checked
         annotation = Annotation(
             message_id=message_id,
             message_seq=record.progress.seq,
             stored_at=record.progress.updated,
             annotations=merged,
         )
-        opened.append([Draft("annotation", annotation.model_dump())])
+        opened.append([make_draft("annotation", annotation.model_dump())])
     return AnnotateResult(message_id=message_id, annotations=merged)
 
 
@@ -146,7 +148,7 @@ def update(opened: ConversationFile, update: ConversationUpdate) -> Conversation
         changes["expires_at"] = _check_expiry(update.expires_at)
     changed = facts.model_copy(update=changes)
     if changed != facts:
-        opened.append([Draft("metadata", changed.model_dump())])
+        opened.append([make_draft("metadata", changed.model_dump())])
     progress = opened.progress
     return to_conversation(changed, progress.version, progress.count, progress.updated)
 
@@ -201,18 +203,18 @@ def _id_conflict(opened: ConversationFile, message: Message) -> ConflictError:
 
 
 def _to_draft(message: Message) -> Draft:
-    return Draft("message", message.to_wire())
-
-
-def _check_size(message: Message) -> int:
-    size = _check_json(message.to_wire(), "messages")
+    try:
+        draft = make_draft("message", message.to_wire())
+    except ValueError as error:
+        raise InvalidError(f"a message {error}", field="messages") from None
+    size = len(draft.encoded)
     if size > MAX_MESSAGE_BYTES:
         raise TooLargeError(
             f"a message has at most {MAX_MESSAGE_BYTES} bytes as JSON, annotations included, "
             f"this one has {size}",
             field="messages",
         )
-    return size
+    return draft
 
 
 def _check_json(value: Mapping[str, Any], field: str) -> int:

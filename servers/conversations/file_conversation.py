@@ -9,7 +9,7 @@ from typing import Any
 from servers.conversations.contract import Message, to_timestamp
 from servers.conversations.file_directory import StoreDirectory, key_of
 from servers.conversations.file_pages import (
-    FindAnnotations,
+    Annotations,
     Page,
     Place,
     find_annotations,
@@ -25,6 +25,7 @@ from servers.conversations.file_records import (
     Progress,
     Record,
     encode_batch,
+    make_draft,
 )
 from servers.conversations.file_segment import read_range, write_whole
 from servers.conversations.file_state import (
@@ -58,7 +59,7 @@ class ConversationFile:
         sync: Callable[[int], None],
     ) -> None:
         self.key = key_of(owner, conversation_id)
-        self.now = to_timestamp(datetime.now(UTC))
+        self.now = ""
         self.state: ConversationState | None = None
         self.change: Change | None = None
         self._directory = directory
@@ -74,6 +75,7 @@ class ConversationFile:
             OSError: It is there but cannot be opened.
             UnavailableError: It is another conversation's.
         """
+        self.now = to_timestamp(datetime.now(UTC))
         self._fd = self._directory.open_file(self.key, write=write)
         self.state = None if self._fd is None else read_state(self._fd, known)
         facts = self.state and self.state.facts
@@ -164,7 +166,10 @@ class ConversationFile:
         return found
 
     def read_page(
-        self, limit: int | None, before: Place | None, annotated_later: FindAnnotations
+        self,
+        limit: int | None,
+        before: Place | None = None,
+        annotated_later: Annotations | None = None,
     ) -> Page:
         """The latest messages, or those `before` a place; without a limit all of them.
 
@@ -183,7 +188,7 @@ class ConversationFile:
 
     def read_all(self) -> list[Message]:
         """The whole history."""
-        return self.read_page(None, None, lambda _: None).messages
+        return self.read_page(None).messages
 
     def project(self) -> Entry | None:
         """The whole file as the index holds it."""
@@ -206,7 +211,7 @@ class ConversationFile:
             return
         state, previous_end = self.state, self.state.end
         if state.facts is None:  # so that the file tells again whose it is
-            drafts = [Draft("metadata", self.facts.model_dump()), *drafts]
+            drafts = [make_draft("metadata", self.facts.model_dump()), *drafts]
         data, records = encode_batch(state.progress, previous_end, self._time(), drafts)
         write_whole(self._fd, previous_end, data, self._sync)
         state.end += len(data)
@@ -218,7 +223,7 @@ class ConversationFile:
         Raises:
             OSError: It could not be written; nothing has changed.
         """
-        header = Draft(kind, facts.model_dump())
+        header = make_draft(kind, facts.model_dump())
         data, records = encode_batch(self.progress, 0, self._time(), [header, *drafts])
         fd = self._directory.replace_file(self.key, data)
         self.close()

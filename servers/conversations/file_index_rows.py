@@ -8,7 +8,6 @@ and made anew from the file.
 import json
 import sqlite3
 from collections.abc import Sequence
-from dataclasses import astuple
 from typing import Any
 
 from servers.conversations.contract import Conversation, Delivery, encode_json
@@ -23,6 +22,7 @@ from servers.conversations.file_records import Facts
 
 SCHEMA_VERSION = 1
 _AFTER_ALL_TIMES = "~"
+_ALL = -1
 SCHEMA = """
 CREATE TABLE conversations (
     key TEXT PRIMARY KEY, owner TEXT NOT NULL, conversation_id TEXT NOT NULL,
@@ -38,6 +38,7 @@ CREATE TABLE annotations (
     key TEXT, message_id TEXT, seq INTEGER, stored_at TEXT, owner TEXT, state TEXT, body BLOB,
     PRIMARY KEY (key, message_id)
 );
+CREATE INDEX annotated ON annotations (key, seq);
 CREATE INDEX deliveries ON annotations (state, stored_at, key, seq) WHERE state IS NOT NULL;
 """
 _INSERT = """
@@ -61,7 +62,7 @@ def put_entry(connection: sqlite3.Connection, key: str, entry: Entry) -> None:
         *(mark.generation, mark.end, mark.mtime_ns),
         *(progress.version, progress.count, progress.updated),
         *(facts.expires_at, encode_json(facts.model_dump())),
-        *astuple(entry.projection.figures),
+        *entry.projection.figures.as_row(),
     )
     connection.execute(_INSERT, row)
     _put_tags(connection, key, facts.tags)
@@ -82,7 +83,7 @@ def advance_entry(
     mark, progress, added = entry.mark, entry.progress, entry.projection
     values = (
         *(mark.end, mark.mtime_ns, progress.version, progress.count, progress.updated),
-        *astuple(added.figures),
+        *added.figures.as_row(),
         *(key, mark.generation, previous_end),
     )
     if connection.execute(_ADVANCE, values).rowcount == 0:
@@ -125,12 +126,15 @@ def find_figures(connection: sqlite3.Connection, key: str) -> Figures:
 
 
 def find_annotations(
-    connection: sqlite3.Connection, key: str, message_id: str
-) -> dict[str, Any] | None:
-    """The annotations of a message, None if it never had some."""
-    sql = "SELECT body FROM annotations WHERE key = ? AND message_id = ?"
-    row = connection.execute(sql, (key, message_id)).fetchone()
-    return None if row is None else json.loads(row[0])
+    connection: sqlite3.Connection, key: str, *, before_seq: int, limit: int | None
+) -> dict[str, dict[str, Any]]:
+    """By message id, the annotations of the latest `limit` annotated messages before a record."""
+    rows = connection.execute(
+        """SELECT message_id, body FROM annotations WHERE key = ? AND seq < ?
+        ORDER BY seq DESC LIMIT ?""",
+        (key, before_seq, _ALL if limit is None else limit),
+    )
+    return {message_id: json.loads(body) for message_id, body in rows}
 
 
 def _put_tags(connection: sqlite3.Connection, key: str, tags: Sequence[str]) -> None:

@@ -1,6 +1,6 @@
 """Reading messages out of a conversation's file, the newest first."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -9,8 +9,8 @@ from servers.conversations.file_records import Record, parse_line, to_message
 from servers.conversations.file_segment import lines_backward, lines_forward
 from servers.conversations.file_state import ConversationState
 
-FindAnnotations = Callable[[str], Mapping[str, Any] | None]
-"""From a message id to all of its annotations; None if it was never annotated."""
+Annotations = Mapping[str, Mapping[str, Any]]
+"""All annotations of a message by its id."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,7 +34,7 @@ class Page:
 class _PageReader:
     """Takes records, newest first, until the page is full."""
 
-    def __init__(self, limit: int | None, expected: int, annotated_later: FindAnnotations) -> None:
+    def __init__(self, limit: int | None, expected: int, annotated_later: Annotations) -> None:
         self.page = Page()
         self.expected = expected
         self._limit = limit
@@ -66,7 +66,7 @@ class _PageReader:
 
     def _annotated(self, record: Record) -> tuple[Message, int]:
         body, message_id = record.body, record.body["message_id"]
-        later = self._annotated_later(message_id)
+        later = self._annotated_later.get(message_id)
         if later is None:
             later = self._annotations.get(message_id)
         if later is None:
@@ -80,14 +80,14 @@ def read_page(
     *,
     limit: int | None,
     before: Place | None = None,
-    annotated_later: FindAnnotations = lambda _: None,
+    annotated_later: Annotations | None = None,
 ) -> Page:
     """The latest messages, or those `before` a place; without a limit all of them.
 
-    `annotated_later` finds what the records after `before` tell of a message.
+    `annotated_later` is what the records after `before` tell of messages, or more.
     """
     end = before or Place(state.end, state.progress.seq + 1)
-    reader = _PageReader(limit, end.seq, annotated_later)
+    reader = _PageReader(limit, end.seq, annotated_later or {})
     for offset, line in lines_backward(fd, end.offset):
         record = parse_line(offset, line)
         if record is not None and not reader.take(record):

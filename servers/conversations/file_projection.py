@@ -1,18 +1,16 @@
 """What the index holds of a conversation: counted up from the records of its file."""
 
 import os
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any, cast
 
-from servers.conversations.contract import Message
 from servers.conversations.file_records import (
     Annotation,
     Facts,
     Progress,
     Record,
     parse_line,
-    to_message,
 )
 from servers.conversations.file_segment import lines_forward
 from servers.conversations.file_state import parse_facts, read_state
@@ -31,6 +29,13 @@ class Figures:
     last_at: str | None = None
     input_tokens: int = 0
     output_tokens: int = 0
+
+    def as_row(self) -> tuple[int | str | None, ...]:
+        """In the order of the fields."""
+        return (
+            *(self.user, self.assistant, self.tool, self.system, self.bytes),
+            *(self.first_at, self.last_at, self.input_tokens, self.output_tokens),
+        )
 
 
 @dataclass(slots=True)
@@ -55,21 +60,20 @@ class Projection:
                 self.facts = parse_facts(record) or self.facts
 
     def _add_message(self, record: Record) -> None:
-        message = to_message(record.body)
-        figures = self.figures
-        setattr(figures, message.role, getattr(figures, message.role) + 1)
+        body, figures = record.body, self.figures
+        setattr(figures, body["role"], getattr(figures, body["role"]) + 1)
         figures.bytes += record.body_bytes
-        figures.first_at = figures.first_at or message.created_at
-        figures.last_at = message.created_at
-        input_tokens, output_tokens = _tokens(message)
+        figures.first_at = figures.first_at or body["created_at"]
+        figures.last_at = body["created_at"]
+        input_tokens, output_tokens = _tokens(body)
         figures.input_tokens += input_tokens
         figures.output_tokens += output_tokens
-        if message.annotations and message.message_id:
-            self.annotations[message.message_id] = Annotation(
-                message_id=message.message_id,
+        if annotations := body.get("annotations"):
+            self.annotations[body["message_id"]] = Annotation(
+                message_id=body["message_id"],
                 message_seq=record.progress.seq,
                 stored_at=record.progress.updated,
-                annotations=message.annotations,
+                annotations=annotations,
             )
 
 
@@ -121,17 +125,18 @@ def delivery_state(annotations: dict[str, Any]) -> str | None:
     return delivery if isinstance(delivery, str) else None
 
 
-def _tokens(message: Message) -> tuple[int, int]:
+def _tokens(body: Mapping[str, Any]) -> tuple[int, int]:
+    metadata: dict[str, object] = body.get("metadata") or {}
+    usage = metadata.get("usage")
     # A step that calls tools records its own usage; the turn's final message records the sum.
-    if isinstance(message.content, list) and any(
-        block.get("type") == "tool_use" for block in message.content
-    ):
-        return 0, 0
-    usage: object = (message.metadata or {}).get("usage")
-    if not isinstance(usage, dict):
+    if not isinstance(usage, dict) or _calls_tools(body["content"]):
         return 0, 0
     counts = cast("dict[str, object]", usage)
     return _count(counts.get("input_tokens")), _count(counts.get("output_tokens"))
+
+
+def _calls_tools(content: str | list[dict[str, Any]]) -> bool:
+    return isinstance(content, list) and any(block["type"] == "tool_use" for block in content)
 
 
 def _count(value: object) -> int:

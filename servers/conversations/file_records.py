@@ -86,6 +86,16 @@ class Draft(NamedTuple):
 
     kind: Kind
     body: dict[str, Any]
+    encoded: bytes
+
+
+def make_draft(kind: Kind, body: dict[str, Any]) -> Draft:
+    """A record with this body.
+
+    Raises:
+        ValueError: The body is not JSON.
+    """
+    return Draft(kind, body, encode_json(body))
 
 
 @dataclass(frozen=True, slots=True)
@@ -104,29 +114,25 @@ class Record:
 def encode_batch(
     progress: Progress, offset: int, at: str, drafts: Sequence[Draft]
 ) -> tuple[bytes, list[Record]]:
-    """The lines of one write that begins at `offset`.
-
-    Raises:
-        ValueError: A body is not JSON.
-    """
+    """The lines of one write that begins at `offset`."""
     lines: list[bytes] = []
     records: list[Record] = []
     for left, draft in zip(range(len(drafts) - 1, -1, -1), drafts, strict=True):
         progress = progress.after(draft.kind, offset, at)
-        body = encode_json(draft.body)
-        line = _encode_line(draft.kind, left, progress, body)
-        records.append(Record(offset, draft.kind, left, progress, draft.body, len(body)))
+        line = _encode_line(draft, left, progress)
+        size = len(draft.encoded)
+        records.append(Record(offset, draft.kind, left, progress, draft.body, size))
         lines.append(line)
         offset += len(line)
     return b"".join(lines), records
 
 
-def _encode_line(kind: Kind, left: int, progress: Progress, body: bytes) -> bytes:
+def _encode_line(draft: Draft, left: int, progress: Progress) -> bytes:
     front = (
-        f'{{"seq":{progress.seq},"kind":"{kind}","left":{left},"version":{progress.version},'
+        f'{{"seq":{progress.seq},"kind":"{draft.kind}","left":{left},"version":{progress.version},'
         f'"count":{progress.count},"facts_at":{progress.facts_at},"updated":"{progress.updated}"'
     )
-    line = front.encode() + _BODY + body
+    line = front.encode() + _BODY + draft.encoded
     return b'%b%b%08x"}\n' % (line, _CHECKSUM, zlib.crc32(line))
 
 

@@ -1,40 +1,33 @@
 """The embedded back end: conversations in append-only files, shared by processes."""
 
-import functools
 import os
 from collections.abc import AsyncGenerator, Callable, Mapping, Sequence
 from contextlib import asynccontextmanager, closing
-from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any, Literal, TypeVar, cast
+from typing import Any, Literal, TypeVar
 
 import anyio
 import anyio.to_thread
 
 from servers.access.contract import check_owner
-from servers.conversations import file_changes
+from servers.conversations import file_changes, file_reads
 from servers.conversations.contract import (
     MAX_LIST_LIMIT,
     MAX_LOAD_LIMIT,
     MAX_OFFSET,
-    MAX_PAGE_BYTES,
     AnnotateResult,
     AppendResult,
     Conversation,
-    ConversationStats,
     ConversationWithStats,
     DeleteResult,
     DeliveriesResult,
-    Delivery,
     ListResult,
     LoadResult,
     Message,
     SaveResult,
     check_conversation_id,
     encode_json,
-    to_timestamp,
 )
-from servers.conversations.cursors import make_cursor, read_cursor
 from servers.conversations.file_catalogue import Catalogue
 from servers.conversations.file_conversation import ConversationFile
 from servers.conversations.file_directory import (
@@ -45,19 +38,15 @@ from servers.conversations.file_directory import (
 )
 from servers.conversations.file_durability import DeferredSync
 from servers.conversations.file_index import FileIndex
-from servers.conversations.file_index_rows import to_conversation
 from servers.conversations.file_locks import STRIPES, LockStripes, stripe_of
-from servers.conversations.file_pages import Place
 from servers.conversations.file_state import StateCache
 from servers.conversations.store import (
     ConversationError,
     ConversationUpdate,
     InvalidError,
-    StaleCursorError,
 )
 
 _T = TypeVar("_T")
-_Item = TypeVar("_Item", Conversation, Delivery)
 _MAX_THREADS = 16
 
 
@@ -92,32 +81,11 @@ class FileConversationStore:
         if limit is not None:
             _check_range("limit", limit, 1, MAX_LOAD_LIMIT)
 
-        def job(opened: ConversationFile) -> LoadResult:
-            scope = ("messages", opened.key)
-            place = None
-            if before is not None:
-                cursor = read_cursor(before, "before", scope, (int, int, int))
-                generation, offset, seq = cast("tuple[int, int, int]", cursor)
-                if not opened.exists or opened.generation != generation:
-                    raise StaleCursorError(
-                        "the history was rewritten since this cursor was made: start without it",
-                        field="before",
-                    )
-                place = Place(offset, seq)
-            page = opened.read_page(
-                limit, place, functools.partial(self._catalogue.find_annotations, opened)
-            )
-            older = page.older
-            return LoadResult(
-                conversation_id=conversation_id,
-                messages=page.messages,
-                next_cursor=older
-                and make_cursor(scope, (opened.generation, older.offset, older.seq)),
-                version=opened.version,
-                damaged=page.damaged,
-            )
-
-        return await self._read(owner, conversation_id, job)
+        return await self._read(
+            owner,
+            conversation_id,
+            lambda opened: file_reads.load(opened, self._catalogue, limit=limit, before=before),
+        )
 
     async def append_messages(
         self,
@@ -177,52 +145,21 @@ class FileConversationStore:
         _check_owner(owner)
         _check_range("limit", limit, 1, MAX_LIST_LIMIT)
         _check_range("offset", offset, 0, MAX_OFFSET)
-        scope = ("conversations", owner)
         if tag is not None:
             _check_text("tag", tag)
-            scope = (*scope, tag)
-        after = None
-        if cursor is not None:
-            if offset:
-                raise InvalidError("give offset or cursor, not both", field="cursor")
-            after = cast("tuple[str, str]", tuple(read_cursor(cursor, "cursor", scope, (str, str))))
-        found = await self._in_thread(
-            lambda: self._catalogue.select_newest(
-                owner, tag=tag, after=after, offset=offset, limit=limit + 1, now=_now()
+        if cursor is not None and offset:
+            raise InvalidError("give offset or cursor, not both", field="cursor")
+        return await self._in_thread(
+            lambda: file_reads.list_newest(
+                self._catalogue, owner, limit=limit, offset=offset, cursor=cursor, tag=tag
             )
-        )
-        fitting = _fit(found, limit)
-        more = len(fitting) < len(found)
-        last = fitting[-1] if more else None
-        return ListResult(
-            conversations=fitting,
-            next_cursor=last and make_cursor(scope, (last.last_updated, last.conversation_id)),
         )
 
     async def get_conversation(self, owner: str, conversation_id: str) -> ConversationWithStats:
         """See `ConversationStore`."""
-
-        def job(opened: ConversationFile) -> ConversationWithStats:
-            opened.require()
-            progress, figures = opened.progress, self._catalogue.find_figures(opened)
-            conversation = to_conversation(
-                opened.facts, progress.version, progress.count, progress.updated
-            )
-            stats = ConversationStats(
-                messages_by_role={
-                    role: count
-                    for role in ("user", "assistant", "tool", "system")
-                    if (count := getattr(figures, role))
-                },
-                bytes=figures.bytes,
-                first_message_at=figures.first_at,
-                last_message_at=figures.last_at,
-                input_tokens=figures.input_tokens,
-                output_tokens=figures.output_tokens,
-            )
-            return ConversationWithStats(**conversation.model_dump(), stats=stats)
-
-        return await self._read(owner, conversation_id, job)
+        return await self._read(
+            owner, conversation_id, lambda opened: file_reads.get(opened, self._catalogue)
+        )
 
     async def update_conversation(
         self, owner: str, conversation_id: str, update: ConversationUpdate
@@ -238,24 +175,12 @@ class FileConversationStore:
         """See `ConversationStore`."""
         _check_text("state", state)
         _check_range("limit", limit, 1, MAX_LIST_LIMIT)
-        scope = ("deliveries", state)
         if owner is not None:
             _check_owner(owner)
-            scope = (*scope, owner)
-        after = None
-        if cursor is not None:
-            place = read_cursor(cursor, "cursor", scope, (str, str, int))
-            after = cast("tuple[str, str, int]", tuple(place))
-        found = await self._in_thread(
-            lambda: self._catalogue.select_deliveries(
-                state, owner=owner, after=after, limit=limit + 1, now=_now()
+        return await self._in_thread(
+            lambda: file_reads.list_deliveries(
+                self._catalogue, state, owner=owner, limit=limit, cursor=cursor
             )
-        )
-        fitting = _fit([delivery for delivery, _ in found], limit)
-        more = len(fitting) < len(found)
-        return DeliveriesResult(
-            deliveries=fitting,
-            next_cursor=make_cursor(scope, found[len(fitting) - 1][1]) if more else None,
         )
 
     async def _read(
@@ -349,22 +274,6 @@ async def _open_sync(
             tasks.cancel_scope.cancel()
     finally:
         deferred.flush()
-
-
-def _now() -> str:
-    return to_timestamp(datetime.now(UTC))
-
-
-def _fit(items: Sequence[_Item], limit: int) -> list[_Item]:
-    """As many of the first `limit` items as a page holds, but one at least."""
-    room = MAX_PAGE_BYTES
-    fitting: list[_Item] = []
-    for item in items[:limit]:
-        room -= len(encode_json(item.model_dump()))
-        if room < 0 and fitting:
-            break
-        fitting.append(item)
-    return fitting
 
 
 def _check_range(field: str, value: int, low: int, high: int) -> None:

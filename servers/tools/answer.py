@@ -88,8 +88,10 @@ class AnswerReader:
             answer: object = json.loads(body)
         except (ValueError, RecursionError):
             return self._quote_text(headers, body)
-        fields = cast("dict[str, object]", answer) if isinstance(answer, dict) else {}
-        return self._quote_error(fields.get("error", answer))
+        if isinstance(answer, dict):
+            fields = cast("dict[str, object]", answer)
+            answer = fields.get("error", fields)
+        return self._quote_error(answer)
 
     def _quote_error(self, error: object) -> str:
         """The text of an `error`: itself, its `message`, or all of it."""

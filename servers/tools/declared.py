@@ -11,7 +11,12 @@ import httpx2
 from jsonschema import ValidationError
 from mcp import types
 
-from agentic.config.json_schema import create_validator, describe_problem, describe_type, iterate_problems
+from agentic.config.json_schema import (
+    create_validator,
+    describe_problem,
+    describe_type,
+    iterate_problems,
+)
 from agentic.config.models import ToolConfig
 from agentic.config.tool_parameters import fill_defaults, to_object_schema
 from servers.tools.credentials import has_credential
@@ -102,12 +107,17 @@ class DeclaredTool:
 
 
 def _why_unavailable(name: str, config: ToolConfig) -> str | None:
-    if not config.requires_auth or has_credential(config):
-        return None
-    return (
-        f"Unavailable: {name} needs a credential. Set tools.{name}.token in mcp.yml, for example "
-        "token: ${" + _variable(name) + "}, and start the server again."
-    )
+    if missing := config.missing_variables:
+        return (
+            f"Unavailable: tools.{name} in mcp.yml names {', '.join(missing)}, which the "
+            "environment does not have. Set it, and start the server again."
+        )
+    if config.requires_auth and not has_credential(config):
+        return (
+            f"Unavailable: {name} needs a credential. Set tools.{name}.token in mcp.yml, for "
+            "example token: ${" + _variable(name) + "}, and start the server again."
+        )
+    return None
 
 
 def _variable(name: str) -> str:

@@ -1,5 +1,6 @@
 """One HTTP call to a declared endpoint, bounded in time, and why it can fail on its way."""
 
+import logging
 import socket
 import ssl
 from collections.abc import Iterator
@@ -29,6 +30,8 @@ def create_transport() -> httpx2.AsyncHTTPTransport:
     A transport and not a client: it keeps no cookies between callers, follows no redirects, logs no
     URLs and takes no proxies or certificates from the environment.
     """
+    # its debug lines show the headers of answers, which may repeat ours
+    logging.getLogger("httpcore2").setLevel(logging.INFO)
     limits = httpx2.Limits(max_connections=_MAX_CONNECTIONS, keepalive_expiry=_IDLE_SECONDS)
     return httpx2.AsyncHTTPTransport(limits=limits, trust_env=False)
 

@@ -2,7 +2,6 @@
 
 from collections.abc import AsyncGenerator, Callable, Mapping
 from contextlib import asynccontextmanager
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -25,21 +24,23 @@ from servers.conversations.file_store import open_file_store
 from servers.conversations.server import create_server
 from tests.fakes.bot_api import FakeBotApi
 
-TOKEN = "7000000001:AAF-test_token_of_thirty_five_char"  # noqa: S105
+TOKEN = "7000000001:AAF-test_token_of_thirty_five_char"
 ADA, BOB, STRANGER = 42, 43, 99
 PEOPLE = {"42": "ada", "43": "bob"}
+CHAT = "telegram:42"
 
 
-class Switchboard:
-    """The hub, with a hand on the line to the store: away, or losing answers."""
+class Bench:
+    """The hub as the bot meets it, with a hand on the line to the store, and a look behind it."""
 
     def __init__(self, hub: Hub) -> None:
         self._hub = hub
         self.calls: list[str] = []
         self.away = False
-        self.lose_answer: Callable[[str], bool] = lambda tool: False
-        self.refused = anyio.Event()
-        """A call came while the store was away."""
+        """Every call fails as if the store's server were down."""
+        self.lose_answer: Callable[[str, Mapping[str, Any]], bool] = lambda tool, arguments: False
+        """Whether the answer to this call never comes, though it took effect."""
+        self._changed = anyio.Event()
 
     def tools(self) -> list[HubTool]:
         return self._hub.tools()
@@ -54,33 +55,50 @@ class Switchboard:
         timeout_seconds: float | None = None,
     ) -> CallToolResult:
         self.calls.append(tool)
-        if self.away:
-            self.refused.set()
-            raise ServerUnavailableError(server, "away, says the test")
-        answer = await self._hub.call_tool(
-            server, tool, arguments, owner=owner, timeout_seconds=timeout_seconds
-        )
-        if self.lose_answer(tool):
-            raise HubError(server, "the answer was lost", outcome_unknown=True)
-        return answer
+        try:
+            if self.away:
+                raise ServerUnavailableError(server, "away, says the test")
+            answer = await self._hub.call_tool(
+                server, tool, arguments, owner=owner, timeout_seconds=timeout_seconds
+            )
+            if self.lose_answer(tool, arguments):
+                raise HubError(server, "lost, says the test", outcome_unknown=True)
+            return answer
+        finally:
+            self._changed.set()
+            self._changed = anyio.Event()
+
+    def store(self, owner: str = "ada") -> RemoteConversationStore:
+        """The conversations, whether the bot can reach them or not."""
+        return RemoteConversationStore(self._hub, owner)
+
+    async def messages(self, conversation_id: str = CHAT, owner: str = "ada") -> list[Message]:
+        page = await self.store(owner).load_conversation(conversation_id, limit=500)
+        return page.messages
+
+    async def wait_for_calls(self, *tools: str) -> None:
+        """Wait until the bot's calls contain these, in this order."""
+        while True:
+            calls = iter(self.calls)
+            if all(tool in calls for tool in tools):
+                return
+            await self._changed.wait()
+
+    async def wait_for_states(
+        self, *states: str, conversation_id: str = CHAT, owner: str = "ada"
+    ) -> list[Message]:
+        """Wait until the messages of a conversation have these states of delivery."""
+        while True:
+            changed = self._changed
+            messages = await self.messages(conversation_id, owner)
+            if tuple(state_of(message) for message in messages) == states:
+                return messages
+            await changed.wait()
 
 
-@dataclass
-class Bench:
-    """What a test holds: the store behind the bot, and the bot."""
-
-    hub: Switchboard
-
-    async def messages(self, conversation_id: str = "telegram:42", owner: str = "ada") -> list[Message]:
-        store = RemoteConversationStore(self.hub, owner)
-        return (await store.load_conversation(conversation_id, limit=500)).messages
-
-    async def delivery_states(self, conversation_id: str = "telegram:42", owner: str = "ada") -> list[str]:
-        """Of each message, in order."""
-        return [
-            (message.annotations or {}).get("delivery", {}).get("state", "")
-            for message in await self.messages(conversation_id, owner)
-        ]
+def state_of(message: Message) -> str:
+    """The state of delivery, or nothing."""
+    return (message.annotations or {}).get("delivery", {}).get("state", "")
 
 
 def echo(request: ModelRequest) -> Completion:
@@ -89,7 +107,8 @@ def echo(request: ModelRequest) -> Completion:
 
 
 def create_config(api: FakeBotApi, people: Mapping[str, str] = PEOPLE) -> Config:
-    return Config(bot=BotConfig(people=dict(people), base_url=api.base_url, poll_timeout_seconds=30))
+    bot = BotConfig(people=dict(people), base_url=api.base_url, poll_timeout_seconds=30)
+    return Config(bot=bot)
 
 
 @asynccontextmanager
@@ -102,7 +121,7 @@ async def open_bench(directory: Path) -> AsyncGenerator[Bench]:
         )
         async with open_hub([target]) as hub:
             await hub.wait_ready(timeout_seconds=5)
-            yield Bench(Switchboard(hub))
+            yield Bench(hub)
 
 
 @asynccontextmanager
@@ -110,12 +129,13 @@ async def run_in_background(
     bench: Bench,
     api: FakeBotApi,
     model: LanguageModel | None = None,
+    *,
     people: Mapping[str, str] = PEOPLE,
 ) -> AsyncGenerator[None]:
-    """The bot runs inside the context; leaving cancels it, which is as abrupt as a kill."""
-    coordinator = Coordinator(bench.hub, model or ScriptedModel(echo))
+    """The bot runs inside the context. Leaving cancels it: turns stop where they are."""
+    coordinator = Coordinator(bench, model or ScriptedModel(echo))
     config = create_config(api, people)
     async with anyio.create_task_group() as tasks:
-        tasks.start_soon(run_bot, config, bench.hub, coordinator, SecretStr(api.token))
+        tasks.start_soon(run_bot, config, bench, coordinator, SecretStr(api.token))
         yield
         tasks.cancel_scope.cancel()

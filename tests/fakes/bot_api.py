@@ -144,7 +144,7 @@ class FakeBotApi:
 
     def happens(self, update: dict[str, Any]) -> dict[str, Any]:
         """An update of any kind; a new id is made unless it has one."""
-        whole = {"update_id": next(self._update_ids), **update}
+        whole: dict[str, Any] = {"update_id": next(self._update_ids), **update}
         if "message" in whole:
             _ = self._messages[whole["message"]["chat"]["id"]]
         self.repeat(whole)

@@ -3,7 +3,7 @@
 import json
 import re
 from collections.abc import Callable, Mapping
-from typing import Any
+from typing import Any, cast
 
 MAX_TEXT_UNITS = 4_096
 MAX_ENTITIES = 100
@@ -179,7 +179,9 @@ def check_text(parameters: Mapping[str, Any]) -> dict[str, Any]:
         raise bad_request("more than 100 entities (the real server drops the rest in silence)")
     boundaries = _unit_boundaries(text)
     for entity in entities:
-        _check_entity(entity, boundaries)
+        if not isinstance(entity, dict):
+            raise bad_request("can't parse entities: an entity is no object")
+        _check_entity(cast("dict[str, Any]", entity), boundaries)
     _check_nesting(entities)
     return {"text": text, **({"entities": entities} if entities else {})}
 
@@ -191,9 +193,7 @@ def _unit_boundaries(text: str) -> frozenset[int]:
     return frozenset(positions)
 
 
-def _check_entity(entity: Any, boundaries: frozenset[int]) -> None:
-    if not isinstance(entity, dict):
-        raise bad_request("can't parse entities: an entity is no object")
+def _check_entity(entity: dict[str, Any], boundaries: frozenset[int]) -> None:
     kind, offset, length = entity.get("type"), entity.get("offset"), entity.get("length")
     if not isinstance(kind, str) or kind not in _ENTITY_FIELDS:
         raise bad_request(f"can't parse entities: unsupported type {kind!r}")
@@ -229,9 +229,10 @@ def check_commands(commands: list[Any]) -> None:
     """Refuse a menu that Telegram would refuse."""
     if len(commands) > 100:
         raise bad_request("BOT_COMMANDS_TOO_MUCH")
-    for command in commands:
-        if not isinstance(command, dict) or command.keys() != {"command", "description"}:
+    for item in commands:
+        if not isinstance(item, dict) or item.keys() != {"command", "description"}:
             raise bad_request("can't parse BotCommand")
+        command = cast("dict[str, Any]", item)
         if not re.fullmatch(r"[a-z0-9_]{1,32}", str(command["command"])):
             raise bad_request("BOT_COMMAND_INVALID")
         if not 1 <= len(str(command["description"])) <= 256:

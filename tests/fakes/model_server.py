@@ -84,8 +84,10 @@ class FakeModelServer:
             case Say():
                 await self._stream(http, self._wire.say(reply))
                 await http.end()
-            case Chunks(events):
+            case Chunks(events, stays_open):
                 await self._stream(http, [self._wire.event(event) for event in events])
+                if stays_open:
+                    await self._hang(http, keep_alive=False)
                 await http.end()
             case FailMidStream(text, code, message):
                 error = self._wire.event(self._wire.fail(code, message))

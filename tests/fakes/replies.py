@@ -78,9 +78,10 @@ class Raw:
 
 @dataclass(frozen=True, slots=True)
 class Chunks:
-    """The data of events as given, then the end of the stream (`[DONE]` is not added)."""
+    """The data of events as given (`[DONE]` is not added), then the end, unless it stays open."""
 
     events: Sequence[object]
+    stays_open: bool = False
 
 
 FakeReply = Say | Fail | FailMidStream | Cut | Hang | Raw | Chunks

@@ -33,7 +33,7 @@ class Request:
 
 @dataclass(frozen=True, slots=True)
 class Connection:
-    """Where the answer goes; a handler may write what it likes, and wait for the caller to leave."""
+    """Where the answer goes: a handler may write what it likes, and wait till the caller left."""
 
     stream: anyio.abc.ByteStream
 

@@ -55,7 +55,14 @@ def test_the_blocks_are_the_reply_however_it_is_cut(size: int) -> None:
 
 
 def test_a_block_is_given_when_the_next_one_began_and_not_before() -> None:
-    assert [block.split()[0] for block in _blocks(REPLY, 1)] == ["#", "A", "-", "|", "```python", "Done."]
+    assert [block.split()[0] for block in _blocks(REPLY, 1)] == [
+        "#",
+        "A",
+        "-",
+        "|",
+        "```python",
+        "Done.",
+    ]
 
 
 @settings(max_examples=60, deadline=None)
@@ -68,7 +75,9 @@ def test_any_text_is_drawn_at_any_width_without_a_sequence_of_its_own(source: st
     assert "".join(_blocks(source, 5)) == "".join(_blocks(source, 1_000))
 
 
-@pytest.mark.parametrize("source", ["&#8238;x", "&#x1b;[31mx", "\x1b[31mx", "[x](https://a.example/\x1b)"])
+@pytest.mark.parametrize(
+    "source", ["&#8238;x", "&#x1b;[31mx", "\x1b[31mx", "[x](https://a.example/\x1b)"]
+)
 def test_entities_and_addresses_bring_no_sequence(source: str) -> None:
     drawn = _draw(source)
     assert "\u202e" not in drawn

@@ -33,7 +33,9 @@ def test_one_json_object_is_taken_as_it_is() -> None:
     assert parse_arguments(['{"text": 5}'], SCHEMA) == {"text": 5}
 
 
-@pytest.mark.parametrize("words", [["text"], ["=x"], ["{broken"], ["a=1", "a=2"], ["{}", "a=1"], ["[" * 9]])
+@pytest.mark.parametrize(
+    "words", [["text"], ["=x"], ["{broken"], ["a=1", "a=2"], ["{}", "a=1"], ["[" * 9]]
+)
 def test_anything_else_is_refused_with_a_sentence(words: list[str]) -> None:
     with pytest.raises(UsageError):
         parse_arguments(words, SCHEMA)

@@ -61,7 +61,7 @@ agents: {brief: {instructions: Be brief., model: smart}}
 """
 
 
-def test_without_a_file_our_servers_and_defaults_hold(place: Place):
+def test_without_a_file_our_servers_and_defaults_hold(place: Place) -> None:
     config = place.load()
     data = place.home / ".local/share/agentic"
     assert (config.path, config.found_by_itself, config.warnings) == (None, False, [])
@@ -76,7 +76,7 @@ def test_without_a_file_our_servers_and_defaults_hold(place: Place):
     assert config.config_directory == place.home / ".config/agentic"
 
 
-def test_the_seed_example_loads_unchanged_and_means_our_servers(place: Place):
+def test_the_seed_example_loads_unchanged_and_means_our_servers(place: Place) -> None:
     config = place.load(SEED_EXAMPLE)
     assert config.warnings == []
     assert config.risks == ()
@@ -89,7 +89,7 @@ def test_the_seed_example_loads_unchanged_and_means_our_servers(place: Place):
     assert list(email.parameters) == ["to", "subject", "body"]
 
 
-def test_a_full_file_loads_with_what_it_says(place: Place):
+def test_a_full_file_loads_with_what_it_says(place: Place) -> None:
     config = place.load(FULL_EXAMPLE, {"GITHUB_TOKEN": "t0ken"})
     assert config.warnings == []
     assert config.owner == "ada"
@@ -107,7 +107,7 @@ def test_a_full_file_loads_with_what_it_says(place: Place):
     assert config.agents["brief"].model == "smart"
 
 
-def test_the_named_file_wins_over_the_one_here_and_that_over_the_one_at_home(place: Place):
+def test_the_named_file_wins_over_the_one_here_and_that_over_the_one_at_home(place: Place) -> None:
     at_home = place.home / ".config/agentic/mcp.yml"
     at_home.parent.mkdir(parents=True)
     at_home.write_text("owner: home")
@@ -120,7 +120,7 @@ def test_the_named_file_wins_over_the_one_here_and_that_over_the_one_at_home(pla
     assert (config.owner, config.found_by_itself, config.path) == ("named", False, named)
 
 
-def test_a_file_in_the_home_of_configurations_is_not_found_by_itself(place: Place):
+def test_a_file_in_the_home_of_configurations_is_not_found_by_itself(place: Place) -> None:
     own = place.home / ".config/agentic"
     own.mkdir(parents=True)
     (own / "mcp.yml").write_text("owner: ada")
@@ -128,30 +128,30 @@ def test_a_file_in_the_home_of_configurations_is_not_found_by_itself(place: Plac
     assert not config.found_by_itself
 
 
-def test_the_path_of_the_file_may_start_at_home(place: Place):
+def test_the_path_of_the_file_may_start_at_home(place: Place) -> None:
     (place.home / "mine.yml").write_text("owner: ada")
     assert place.load(environ={"MCP_CONFIG_PATH": "~/mine.yml"}).owner == "ada"
 
 
-def test_an_empty_path_variable_counts_as_unset(place: Place):
+def test_an_empty_path_variable_counts_as_unset(place: Place) -> None:
     assert place.load("owner: ada", {"MCP_CONFIG_PATH": ""}).owner == "ada"
 
 
 @pytest.mark.parametrize("named", ["gone.yml", "~bob/mcp.yml", "x\0y", "x" * 5000])
-def test_a_named_file_that_is_not_there_is_an_error(place: Place, named: str):
+def test_a_named_file_that_is_not_there_is_an_error(place: Place, named: str) -> None:
     text = place.fail("owner: ada", {"MCP_CONFIG_PATH": named})
     assert text.startswith("MCP_CONFIG_PATH: ")
     assert "correct it" in text
 
 
 @pytest.mark.parametrize("text", ["", "\n# nothing\n", "---\n", "null\n", "servers:\ntools:\n"])
-def test_a_file_that_says_nothing_means_defaults(place: Place, text: str):
+def test_a_file_that_says_nothing_means_defaults(place: Place, text: str) -> None:
     config = place.load(text)
     assert set(config.servers) == {"conversations", "tools"}
     assert config.warnings == []
 
 
-def test_our_servers_stay_beside_foreign_ones_unless_switched_off(place: Place):
+def test_our_servers_stay_beside_foreign_ones_unless_switched_off(place: Place) -> None:
     config = place.load("""
 servers:
   files: {command: npx, args: [-y, files]}
@@ -164,20 +164,20 @@ servers:
     assert config.servers["files"].offer_to_model is True
 
 
-def test_the_tools_of_conversations_are_offered_only_on_demand(place: Place):
+def test_the_tools_of_conversations_are_offered_only_on_demand(place: Place) -> None:
     elsewhere = place.load("servers: {conversations: {url: 'http://127.0.0.1:1/mcp'}}")
     assert elsewhere.servers["conversations"].offer_to_model is False
     wanted = place.load("servers: {conversations: {offer_to_model: true}}")
     assert wanted.servers["conversations"].offer_to_model is True
 
 
-def test_the_first_model_answers_unless_another_is_the_default(place: Place):
+def test_the_first_model_answers_unless_another_is_the_default(place: Place) -> None:
     models = "models: {b: {provider: openai}, a: {provider: anthropic}%s}"
     assert place.load(models % "").models.default == "b"
     assert place.load(models % ", default: a").models.default == "a"
 
 
-def test_relative_paths_start_at_the_file_and_those_of_the_environment_here(place: Place):
+def test_relative_paths_start_at_the_file_and_those_of_the_environment_here(place: Place) -> None:
     folder = place.home / "settings"
     folder.mkdir()
     file = folder / "mcp.yml"
@@ -198,21 +198,21 @@ models: {m: {provider: scripted, script: replies.yml}}
     assert config.models.by_name["m"].script == place.cwd / "other.yml"
 
 
-def test_the_data_directory_moves_what_lies_in_it(place: Place):
+def test_the_data_directory_moves_what_lies_in_it(place: Place) -> None:
     config = place.load("data_directory: /srv/agentic")
     assert config.conversations.directory == Path("/srv/agentic/conversations")
     assert config.access.tokens_file == Path("/srv/agentic/tokens.json")
 
 
 @pytest.mark.parametrize("home", [None, "", "relative"])
-def test_without_a_usable_home_the_system_is_asked(place: Place, home: str | None):
+def test_without_a_usable_home_the_system_is_asked(place: Place, home: str | None) -> None:
     environ = {} if home is None else {"HOME": home}
     config = load_config(environ, cwd=place.cwd)
     assert config.data_directory.is_absolute()
     assert place.cwd not in config.data_directory.parents
 
 
-def test_a_program_is_not_bothered_by_sections_it_does_not_use(place: Place):
+def test_a_program_is_not_bothered_by_sections_it_does_not_use(place: Place) -> None:
     text = """
 owner: ada
 conversations: {directory: data}
@@ -223,18 +223,18 @@ limitz: {}
     environ = {"AGENTIC_TOOLS__X__TIMEOUT": "never", "AGENTIC_BOT__PEOPLE": "{"}
     config = place.load(text, environ, frozenset({"owner", "conversations"}))
     assert (config.owner, config.conversations.directory) == ("ada", place.cwd / "data")
-    assert (config.tools, config.servers, config.warnings) == ({}, {}, [])
+    assert (config.tools, config.models.by_name, config.warnings) == ({}, {}, [])
     assert "models.m.provider" in place.fail(text)
 
 
-def test_the_environment_is_kept_and_never_shown(place: Place):
+def test_the_environment_is_kept_and_never_shown(place: Place) -> None:
     config = place.load(environ={"SECRET": "hunter2"})
     assert config.environment["SECRET"] == "hunter2"
     assert "hunter2" not in repr(config)
     assert "hunter2" not in config.model_dump_json()
 
 
-def test_the_variables_of_each_section_are_known(place: Place):
+def test_the_variables_of_each_section_are_known(place: Place) -> None:
     config = place.load(
         "tools: {x: {url: 'http://h/${A:-a}', token: '${B}', description: '$${C}'}}\nowner: ${D:-d}"
     )
@@ -242,7 +242,7 @@ def test_the_variables_of_each_section_are_known(place: Place):
     assert config.section_variables["owner"] == {"D"}
 
 
-def test_loading_imports_neither_the_protocol_nor_an_event_loop(place: Place):
+def test_loading_imports_neither_the_protocol_nor_an_event_loop(place: Place) -> None:
     place.file.write_text("owner: ada")
     program = (
         "import sys; from agentic.config.load import load_config; load_config({'HOME': '/'});"

@@ -4,6 +4,6 @@ import os
 import sys
 
 if __name__ == "__main__":
-    secret = os.environ.get("FAKE_TOKEN", "")  # noqa: TID251 - the secret it will give away
+    secret = os.environ.get("FAKE_TOKEN", "")
     sys.stderr.write(f"starting\nfake: error: the token \x1b[31m{secret}\x1b[0m was refused\n")
     sys.exit(1)

@@ -1,4 +1,4 @@
-"""A well-behaved server on the SDK: `python -m tests.fakes.mcp_servers.friendly [PORT]`."""
+"""A well-behaved server on the SDK: `python -m tests.fakes.mcp_servers.friendly [PORT [older]]`."""
 
 import os
 import sys
@@ -17,6 +17,9 @@ from mcp_types import (
     TextContent,
     Tool,
 )
+from mcp_types.version import LATEST_MODERN_VERSION
+from starlette.responses import PlainTextResponse
+from starlette.types import ASGIApp, Receive, Scope, Send
 
 _ANY_OBJECT = {"type": "object"}
 
@@ -44,7 +47,7 @@ def create_friendly_server() -> Server[Any]:
                     {
                         "pid": os.getpid(),
                         "session": os.getsid(0),
-                        "environment": dict(os.environ),  # noqa: TID251 - what it was given is the answer
+                        "environment": dict(os.environ),
                         "cwd": os.getcwd(),  # noqa: PTH109 - as the process has it
                         "meta": dict(params.meta or {}),
                     }
@@ -62,6 +65,20 @@ def _result(structured: Mapping[str, Any]) -> CallToolResult:
     return CallToolResult(content=[TextContent(text="done")], structured_content=dict(structured))
 
 
+def _older_only(app: ASGIApp) -> ASGIApp:
+    """Refuse what a server of the older era has never heard of."""
+
+    async def refuse_modern(scope: Scope, receive: Receive, send: Send) -> None:
+        headers = dict(scope.get("headers", ()))
+        if headers.get(b"mcp-protocol-version") == LATEST_MODERN_VERSION.encode():
+            refusal = PlainTextResponse("Unsupported protocol version", status_code=400)
+            await refusal(scope, receive, send)
+        else:
+            await app(scope, receive, send)
+
+    return refuse_modern
+
+
 async def _serve_stdio() -> None:
     server = create_friendly_server()
     async with stdio_server() as (incoming, outgoing):
@@ -70,7 +87,8 @@ async def _serve_stdio() -> None:
 
 if __name__ == "__main__":
     if len(sys.argv) > 1:
-        app = create_friendly_server().streamable_http_app()
+        app: ASGIApp = create_friendly_server().streamable_http_app()
+        app = _older_only(app) if "older" in sys.argv else app
         uvicorn.run(app, host="127.0.0.1", port=int(sys.argv[1]), log_level="warning")
     else:
         anyio.run(_serve_stdio)

@@ -1,4 +1,4 @@
-"""Breaks the protocol in one way or another: `python -m tests.fakes.mcp_servers.liar WAY [modern]`."""
+"""Breaks the protocol, its WAY: `python -m tests.fakes.mcp_servers.liar WAY [modern]`."""
 
 import sys
 from collections.abc import Mapping

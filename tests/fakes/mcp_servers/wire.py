@@ -1,4 +1,4 @@
-"""JSON-RPC on standard streams without the SDK, so that a fake may break any rule, and starts fast."""
+"""JSON-RPC on standard streams without the SDK: a fake may break any rule, and starts fast."""
 
 import json
 import sys
@@ -40,7 +40,7 @@ def serve(
         message = json.loads(line)
         if "id" not in message:
             continue
-        params = message.get("params") or {}
+        params: dict[str, Any] = message.get("params") or {}
         result = _answer(message["method"], params, list_tools, call, modern=modern)
         if result is not None:
             send({"jsonrpc": "2.0", "id": message["id"], **result})

@@ -18,8 +18,8 @@ Era = Literal["auto", "legacy"]
 OpenTools = Callable[..., AbstractAsyncContextManager[Client]]
 
 
-def declare(**tools: Mapping[str, Any]) -> dict[str, ToolConfig]:
-    """Declarations as `mcp.yml` writes them."""
+def declare(**tools: Mapping[str, Any] | ToolConfig) -> dict[str, ToolConfig]:
+    """Declarations, as `mcp.yml` writes them or loaded from it."""
     return {name: ToolConfig.model_validate(tool) for name, tool in tools.items()}
 
 
@@ -51,11 +51,11 @@ def era(request: pytest.FixtureRequest) -> Era:
 
 @pytest.fixture
 def open_tools(era: Era) -> OpenTools:
-    """Opens a client of a server with these declarations; every wait in it ends after 20 seconds."""
+    """Opens a client of a server with these declarations; waits in it end after 20 seconds."""
 
     @asynccontextmanager
     async def open_tools(
-        principal: Principal | None = None, **tools: Mapping[str, Any]
+        principal: Principal | None = None, **tools: Mapping[str, Any] | ToolConfig
     ) -> AsyncGenerator[Client]:
         server = create_server(declare(**tools), principal or create_operator("ada"))
         with anyio.fail_after(20):

@@ -1,5 +1,6 @@
 """From a declaration to what clients see of the tool."""
 
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -7,6 +8,7 @@ import yaml
 from pydantic import ValidationError
 
 from agentic.config.findings import ConfigError
+from agentic.config.load import load_config
 from agentic.config.models import ToolConfig
 from agentic.config.tool_parameters import ParameterConfig
 from servers.access.principal import create_operator
@@ -49,11 +51,14 @@ URL = "http://127.0.0.1:9/"
 
 
 async def test_the_first_example_runs_as_it_is_written(
-    endpoint: ToolEndpoint, open_tools: OpenTools
+    endpoint: ToolEndpoint, open_tools: OpenTools, tmp_path: Path
 ) -> None:
     endpoint.on("/search", compute(lambda request: [f"about {request.params['query']}"]))
     here = SEED.replace("https://mcp-search-service.example.com", endpoint.url)
-    async with open_tools(**yaml.safe_load(here)["tools"]) as client:
+    (tmp_path / "mcp.yml").write_text(here)
+    config = load_config({"HOME": str(tmp_path)}, cwd=tmp_path)
+    assert config.warnings == []
+    async with open_tools(**config.tools) as client:
         tools = {tool.name: tool for tool in (await client.list_tools()).tools}
         assert tools["web_search"].description == "Search the web for information"
         assert tools["web_search"].input_schema == {
@@ -80,6 +85,21 @@ async def test_the_first_example_runs_as_it_is_written(
         error = error_of(await client.call_tool("email_sender", letter))
         assert error["code"] == "unavailable"
         assert "tools.email_sender.token" in error["message"]
+
+
+async def test_a_credential_whose_variable_is_not_set_is_asked_for_by_its_name(
+    open_tools: OpenTools, tmp_path: Path
+) -> None:
+    (tmp_path / "mcp.yml").write_text(
+        "tools: {mail: {url: 'http://127.0.0.1:9/', headers: {X-API-Key: '${MAIL_KEY}'}}}"
+    )
+    config = load_config({"HOME": str(tmp_path)}, cwd=tmp_path)
+    async with open_tools(**config.tools) as client:
+        [_, tool] = (await client.list_tools()).tools
+        error = error_of(await client.call_tool("mail", {}))
+    assert error["code"] == "unavailable"
+    assert error["message"].startswith("Unavailable: tools.mail in mcp.yml names MAIL_KEY, which")
+    assert (tool.description or "").startswith(error["message"])
 
 
 async def test_every_kind_of_parameter_becomes_json_schema(open_tools: OpenTools) -> None:
@@ -190,22 +210,22 @@ def test_the_name_of_a_built_in_tool_is_taken() -> None:
     ],
 )
 def test_an_address_that_is_none_says_what_would_be_one(url: str) -> None:
-    with pytest.raises(ValidationError, match="http or https address, such as https://"):
+    with pytest.raises(ValidationError, match="an http or https address, such as https://"):
         declare(t={"url": url})
 
 
 def test_an_address_whose_host_cannot_be_encoded_is_a_configuration_error() -> None:
     with pytest.raises(ConfigError, match=r"tools\.t\.url: can't be used"):
-        create_server(declare(t={"url": "http://ex\u2603\u0301-.\u00ad/"}), create_operator("ada"))
+        create_server(declare(t={"url": "http://" + "ö" * 70 + "/"}), create_operator("ada"))
 
 
 @pytest.mark.parametrize(
     ("headers", "message"),
     [
-        ({"X-Key": "a\r\nHost: evil"}, "value of X-Key must be printable ASCII, on one line"),
-        ({"X-Key": "schlüssel"}, "value of X-Key must be printable ASCII"),
-        ({"X Key": "a"}, "'X Key' can't be the name of a header"),
-        ({"Content-Length": "3"}, "Content-Length is set for each request; remove it"),
+        ({"X-Key": "a\r\nHost: evil"}, "X-Key should be printable ASCII on one line"),
+        ({"X-Key": "schlüssel"}, "X-Key should be printable ASCII"),
+        ({"X Key": "a"}, "has a name that can't be a header's"),
+        ({"Content-Length": "3"}, "Content-Length is set for each request; leave it out"),
     ],
 )
 def test_a_header_that_cannot_be_sent_is_refused(headers: dict[str, str], message: str) -> None:
@@ -214,9 +234,9 @@ def test_a_header_that_cannot_be_sent_is_refused(headers: dict[str, str], messag
     assert "evil" not in caught.value.errors()[0]["msg"]
 
 
-def test_a_key_file_s_last_line_break_does_no_harm() -> None:
-    declared = declare(t={"url": URL, "token": "abc\n", "headers": {"X-Key": "def\n"}})
-    create_server(declared, create_operator("ada"))
+def test_a_token_that_cannot_be_sent_is_refused() -> None:
+    with pytest.raises(ValidationError, match="should be printable ASCII on one line"):
+        declare(t={"url": URL, "token": "a\nb"})
 
 
 @pytest.mark.parametrize(

@@ -1,0 +1,35 @@
+"""`agentic bot`: what the Telegram bot needs, put together."""
+
+from pydantic import SecretStr
+
+from agentic.cli.compose import open_assistant
+from agentic.cli.failures import UsageError
+from agentic.cli.invocation import Invocation
+from agentic.cli.model_choice import choose_model
+from agentic.config.models import Config
+
+_TOKEN_VARIABLE = "TELEGRAM_BOT_TOKEN"  # noqa: S105 - the name of a variable
+
+
+def bot(invocation: Invocation) -> int:
+    """Answer people on Telegram until told to stop."""
+
+    async def work(config: Config) -> None:
+        token = _find_token(config)
+        chosen = await choose_model(config, None)
+        from bot.telegram_bot import run_bot
+
+        async with open_assistant(config, chosen, delegate=True) as assistant:
+            await run_bot(config, assistant.hub, assistant.coordinator, token)
+
+    return invocation.run(work, serves=True)
+
+
+def _find_token(config: Config) -> SecretStr:
+    token = config.bot.token or SecretStr(config.environment.get(_TOKEN_VARIABLE, ""))
+    if not token.get_secret_value().strip():
+        raise UsageError(
+            "The bot has no token. Write to @BotFather on Telegram, send /newbot, and give the token it answers "
+            f"with in the variable {_TOKEN_VARIABLE}."
+        )
+    return token

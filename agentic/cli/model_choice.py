@@ -1,0 +1,104 @@
+"""Which model answers; and on a terminal without any, what can be done about it at once."""
+
+import sys
+from dataclasses import dataclass
+
+from agentic.cli.failures import UsageError
+from agentic.cli.input_lines import InputLines, is_terminal, without_echo
+from agentic.cli.invocation import note
+from agentic.config.findings import ConfigError
+from agentic.config.keys import load_keys, save_key
+from agentic.config.models import Config, Price
+from client.llm.available import NoModelError
+from client.llm.create import create_model
+from client.llm.protocol import LanguageModel
+from client.llm.tour import create_tour
+
+_MIN_KEY_CHARACTERS = 20
+_CHOICES = """What shall answer?
+  1  a model of Anthropic or OpenAI: you paste a key, which is kept in a file only you can read
+  2  a model of Ollama on this machine: it is looked for again
+  3  no model: a scripted tour that shows what is here
+  q  nothing: leave"""
+
+
+@dataclass(frozen=True, slots=True)
+class ChosenModel:
+    """A model, and what it costs if that is known."""
+
+    model: LanguageModel
+    price: Price | None = None
+
+
+async def choose_model(config: Config, name: str | None, *, may_ask: bool = False) -> ChosenModel:
+    """The model called `name`, else the configured or found one, else the person's choice.
+
+    Raises:
+        NoModelError: There is none, and nobody to ask; the text lists what can be done.
+        UsageError: The person chose nothing.
+    """
+    try:
+        model = await create_model(config, name, load_keys(config.config_directory))
+    except NoModelError as error:
+        if not may_ask or name or config.models.by_name or not is_terminal():
+            raise
+        note(error.reason)
+        return ChosenModel(await _ask(config))
+    chosen = name or config.models.default or next(iter(config.models.by_name), "")
+    configured = config.models.by_name.get(chosen)
+    return ChosenModel(model, configured.price if configured else None)
+
+
+async def _ask(config: Config) -> LanguageModel:
+    lines = InputLines()
+    while True:
+        note(_CHOICES)
+        answer = await _read(lines, "> ")
+        try:
+            match answer.strip().lower():
+                case "1":
+                    _keep_key(config, await _read_hidden(lines, "The key (it is not shown): "))
+                case "2":
+                    pass
+                case "3":
+                    return create_tour()
+                case "q":
+                    raise UsageError("No model was chosen.")
+                case _:
+                    continue
+            return await create_model(config, None, load_keys(config.config_directory))
+        except (ConfigError, NoModelError) as error:
+            note(error.reason if isinstance(error, NoModelError) else str(error))
+
+
+async def _read(lines: InputLines, prompt: str) -> str:
+    sys.stderr.write(prompt)
+    sys.stderr.flush()
+    line = await lines.next_line()
+    if line is None:
+        raise UsageError("No model was chosen.")
+    return line
+
+
+async def _read_hidden(lines: InputLines, prompt: str) -> str:
+    with without_echo():
+        try:
+            return await _read(lines, prompt)
+        finally:
+            note("")
+
+
+def _keep_key(config: Config, text: str) -> None:
+    """Keep the key of whichever vendor's shape it has.
+
+    Raises:
+        ConfigError: It has no known shape, or can't be kept.
+    """
+    key = text.strip()
+    variable = "ANTHROPIC_API_KEY" if key.startswith("sk-ant-") else "OPENAI_API_KEY"
+    if not key.startswith("sk-") or len(key) < _MIN_KEY_CHARACTERS:
+        raise ConfigError(
+            "That is no key: Anthropic's begin with sk-ant-, OpenAI's with sk-. Copy all of it."
+        )
+    save_key(config.config_directory, variable, key)
+    note(f"Kept as {variable} in {config.config_directory}.")

@@ -1,0 +1,108 @@
+"""Pasted keys."""
+
+import logging
+import stat
+from concurrent.futures import ProcessPoolExecutor
+from multiprocessing import get_context
+from pathlib import Path
+
+import pytest
+
+from agentic.config.findings import ConfigError
+from agentic.config.keys import find_key, load_keys, save_key
+from tests.agentic.config.conftest import Place
+
+
+def test_a_saved_key_is_there_at_the_next_start_for_its_owner_only(tmp_path: Path) -> None:
+    folder = tmp_path / "new/agentic"
+    save_key(folder, "ANTHROPIC_API_KEY", "  sk-one\n")
+    save_key(folder, "OPENAI_API_KEY", "sk-two")
+    save_key(folder, "ANTHROPIC_API_KEY", "sk-three")
+    keys = load_keys(folder)
+    assert {name: key.get_secret_value() for name, key in keys.items()} == {
+        "ANTHROPIC_API_KEY": "sk-three",
+        "OPENAI_API_KEY": "sk-two",
+    }
+    assert "sk-" not in repr(keys)
+    assert [file.name for file in folder.iterdir()] == ["keys.json"]
+    assert stat.S_IMODE((folder / "keys.json").stat().st_mode) == 0o600
+    assert stat.S_IMODE(folder.stat().st_mode) == 0o700
+
+
+def test_without_a_file_there_are_no_keys(tmp_path: Path) -> None:
+    assert load_keys(tmp_path) == {}
+
+
+def test_the_environment_wins_over_the_file(place: Place) -> None:
+    name = "OPENAI_API_KEY"
+    assert find_key(place.load(), name) is None
+    save_key(place.load().config_directory, name, "saved")
+    for environ, expected in (({}, "saved"), ({name: " "}, "saved"), ({name: "given\n"}, "given")):
+        key = find_key(place.load(environ=environ), name)
+        assert key is not None
+        assert key.get_secret_value() == expected
+
+
+@pytest.mark.parametrize(
+    "value", ["", " \n", "a b", "a\nb", "a\x00b", "a\x1b[0m", "schlüssel", "x" * 4097]
+)
+def test_what_cannot_be_a_key_is_refused_and_not_shown(place: Place, value: str) -> None:
+    with pytest.raises(ConfigError, match="^OPENAI_API_KEY: ") as caught:
+        save_key(place.home, "OPENAI_API_KEY", value)
+    assert not value.strip() or value not in str(caught.value)
+    assert not (place.home / "keys.json").exists()
+    if value.strip() and "\0" not in value:
+        with pytest.raises(ConfigError, match="^OPENAI_API_KEY: "):
+            find_key(place.load(environ={"OPENAI_API_KEY": value}), "OPENAI_API_KEY")
+
+
+def test_only_known_names_are_kept(tmp_path: Path) -> None:
+    with pytest.raises(ConfigError, match="AWS_SECRET: is not kept here"):
+        save_key(tmp_path, "AWS_SECRET", "x")
+
+
+def test_a_file_open_to_others_is_closed_with_a_warning(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    save_key(tmp_path, "OPENAI_API_KEY", "sk-one")
+    file = tmp_path / "keys.json"
+    file.chmod(0o644)
+    with caplog.at_level(logging.WARNING):
+        load_keys(tmp_path)
+    assert stat.S_IMODE(file.stat().st_mode) == 0o600
+    assert "keys.json was open to others" in caplog.text
+    assert "sk-one" not in caplog.text
+
+
+@pytest.mark.parametrize(
+    "data", [b"", b"{", b"[1]", b'{"OPENAI_API_KEY": {"sk-one": 1}}', b'"sk-one\xff']
+)
+def test_a_damaged_file_says_so_and_is_not_overwritten(tmp_path: Path, data: bytes) -> None:
+    file = tmp_path / "keys.json"
+    file.write_bytes(data)
+    with pytest.raises(ConfigError, match=r"keys\.json: is damaged: delete it") as caught:
+        load_keys(tmp_path)
+    assert "sk-one" not in str(caught.value)
+    with pytest.raises(ConfigError):
+        save_key(tmp_path, "OPENAI_API_KEY", "sk-two")
+    assert file.read_bytes() == data
+
+
+def test_a_folder_that_cannot_be_made_is_a_clear_error(tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("")
+    with pytest.raises(ConfigError, match=r"keys\.json: can't be written: "):
+        save_key(tmp_path / "file/agentic", "OPENAI_API_KEY", "x")
+
+
+def save_some(folder: Path, name: str) -> None:
+    for number in range(20):
+        save_key(folder, name, f"key-{number}")
+
+
+def test_two_programs_that_save_at_once_lose_nothing(tmp_path: Path) -> None:
+    names = ("ANTHROPIC_API_KEY", "OPENAI_API_KEY")
+    with ProcessPoolExecutor(2, mp_context=get_context("spawn")) as pool:
+        list(pool.map(save_some, [tmp_path] * 2, names, timeout=60))
+    assert {
+        name: key.get_secret_value() for name, key in load_keys(tmp_path).items()
+    } == dict.fromkeys(names, "key-19")

@@ -1,0 +1,36 @@
+"""The `mcp.yml` that comes with the project."""
+
+import re
+from pathlib import Path
+
+from agentic.config.load import load_config
+from agentic.config.models import Config
+from tests.agentic.config.conftest import Place
+
+SHIPPED = Path(__file__).parents[3] / "mcp.yml"
+
+
+def test_it_loads_as_it_is_without_a_warning_a_key_or_trust(place: Place) -> None:
+    config = place.load(SHIPPED.read_text())
+    assert config.warnings == []
+    assert config.risks == ()
+    assert config.tools == {}
+    defaults = load_config({"HOME": str(place.home)}, cwd=place.home)
+    assert config.model_dump() == defaults.model_dump()
+
+
+def test_its_examples_load_when_they_are_uncommented(place: Place) -> None:
+    text = re.sub(r"(?m)^  # ", "  ", SHIPPED.read_text())
+    config = place.load(text.replace("  people: {}\n", ""))
+    assert config.warnings == []
+    assert set(config.servers) == {"conversations", "tools", "files", "github"}
+    assert config.servers["github"].missing_variables == ("GITHUB_TOKEN",)
+    assert config.tools["web_search"].parameters["limit"].default == 5
+    assert (config.models.default, set(config.models.by_name)) == ("smart", {"smart", "local"})
+    assert config.bot.people == {"42": "owner"}
+
+
+def test_every_section_is_in_it_but_the_ones_for_experts() -> None:
+    sections = set(re.findall(r"(?m)^([a-z_]+):", SHIPPED.read_text()))
+    known = {name for name, info in Config.model_fields.items() if not info.exclude}
+    assert known - sections == {"data_directory", "access", "agents"}

@@ -1,0 +1,21 @@
+"""Every wait in these tests has an end."""
+
+from collections.abc import AsyncGenerator
+from pathlib import Path
+
+import pytest
+
+from tests.bot.running_bot import TOKEN, Bench, open_bench
+from tests.fakes.bot_api import FakeBotApi, open_bot_api
+
+
+@pytest.fixture
+async def api() -> AsyncGenerator[FakeBotApi]:
+    async with open_bot_api(TOKEN) as api:
+        yield api
+
+
+@pytest.fixture
+async def bench(tmp_path: Path) -> AsyncGenerator[Bench]:
+    async with open_bench(tmp_path) as bench:
+        yield bench
