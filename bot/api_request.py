@@ -2,7 +2,7 @@
 
 import json
 import warnings
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from datetime import timedelta
 from typing import Any
 
@@ -38,7 +38,7 @@ class BotApiRequest(HTTPXRequest):
     PTB's polling ends in silence then, so somebody else has to know.
     """
 
-    def __init__(self, on_token_refused: Callable[[], None], **settings: Any) -> None:  # noqa: ANN401 - httpx's
+    def __init__(self, on_token_refused: Callable[[], Awaitable[None]], **settings: Any) -> None:  # noqa: ANN401 - httpx's
         super().__init__(**settings)
         self._on_token_refused = on_token_refused
 
@@ -53,7 +53,7 @@ class BotApiRequest(HTTPXRequest):
                 raise NotSentError(f"no connection to Telegram: {error.message}") from None
             raise
         if status in _TOKEN_REFUSED:
-            self._on_token_refused()
+            await self._on_token_refused()
         if status == _TOO_MANY_REQUESTS:
             raise FloodedError(_pause_seconds(body))
         return status, body

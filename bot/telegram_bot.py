@@ -3,7 +3,7 @@
 import logging
 import re
 import signal
-from collections.abc import AsyncGenerator, Callable
+from collections.abc import AsyncGenerator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from typing import TYPE_CHECKING, cast
 
@@ -59,7 +59,7 @@ async def run_bot(
     refused = anyio.Event()
     serving = anyio.CancelScope()
 
-    def refuse_token() -> None:
+    async def refuse_token() -> None:
         refused.set()
         serving.cancel()
 
@@ -103,9 +103,14 @@ async def run_bot(
 
 @asynccontextmanager
 async def _open_bot(
-    config: BotConfig, token: SecretStr, on_token_refused: Callable[[], None]
+    config: BotConfig, token: SecretStr, on_token_refused: Callable[[], Awaitable[None]]
 ) -> AsyncGenerator[Bot]:
     """The connection to the Bot API. Nothing is asked yet."""
+
+    async def end_poll() -> None:
+        await on_token_refused()
+        await anyio.sleep_forever()  # PTB drops the error of a poll that fails as polling stops
+
     bot = Bot(
         token.get_secret_value(),
         base_url=f"{config.base_url.rstrip('/')}/bot",
@@ -113,7 +118,7 @@ async def _open_bot(
             on_token_refused, connection_pool_size=_CONNECTIONS, read_timeout=_READ_SECONDS
         ),
         get_updates_request=BotApiRequest(
-            on_token_refused, connection_pool_size=2, read_timeout=_READ_SECONDS
+            end_poll, connection_pool_size=2, read_timeout=_READ_SECONDS
         ),
     )
     try:
@@ -182,16 +187,16 @@ async def _stop_on_signals(serving: anyio.CancelScope, everything: anyio.CancelS
 
 
 class _Complaints:
-    """Tells of network trouble in the log, once a minute at most."""
+    """Tells of network trouble in the log, once a minute at most for each kind."""
 
     def __init__(self) -> None:
-        self._next = float("-inf")
+        self._told: dict[type[TelegramError], float] = {}
 
     def __call__(self, error: TelegramError) -> None:
         now = anyio.current_time()
-        if now < self._next:
+        if now - self._told.get(type(error), float("-inf")) < _SECONDS_BETWEEN_WARNINGS:
             return
-        self._next = now + _SECONDS_BETWEEN_WARNINGS
+        self._told[type(error)] = now
         if isinstance(error, Conflict):
             logger.error(
                 "Another program is polling with this bot token. Stop it, or give each its own "

@@ -1,4 +1,4 @@
-"""The command line: every command's name, arguments and help. What a command does is imported when it runs."""
+"""The command line: names, arguments and help. What a command does is imported when it runs."""
 
 from pathlib import Path
 from typing import Annotated

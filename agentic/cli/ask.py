@@ -45,8 +45,8 @@ def ask(
 async def _read_question(words: Sequence[str]) -> str:
     """The words, and after them what is piped in.
 
-    Without words, or with `-` among them, stdin is waited for. With words alone it is read if it has
-    something to say soon: many programs hand down a pipe into which nobody ever writes.
+    Without words, or with `-` among them, stdin is waited for. With words alone it is read if
+    something comes soon: many programs hand down a pipe into which nobody ever writes.
     """
     parts = [" ".join(word for word in words if word != "-")]
     is_terminal = sys.stdin is not None and sys.stdin.isatty()

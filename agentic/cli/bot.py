@@ -19,17 +19,18 @@ def bot(invocation: Invocation) -> int:
         chosen = await choose_model(config, None)
         from bot.telegram_bot import run_bot
 
-        async with open_assistant(config, chosen, delegate=True) as assistant:
+        # The bot sees to signals itself: it lets the turns that run come to an end.
+        async with open_assistant(config, chosen, delegate=True, signals=()) as assistant:
             await run_bot(config, assistant.hub, assistant.coordinator, token)
 
-    return invocation.run(work, serves=True)
+    return invocation.run(work)
 
 
 def _find_token(config: Config) -> SecretStr:
     token = config.bot.token or SecretStr(config.environment.get(_TOKEN_VARIABLE, ""))
     if not token.get_secret_value().strip():
         raise UsageError(
-            "The bot has no token. Write to @BotFather on Telegram, send /newbot, and give the token it answers "
-            f"with in the variable {_TOKEN_VARIABLE}."
+            "The bot has no token. Send /newbot to @BotFather on Telegram, and give the token it "
+            f"answers with in the variable {_TOKEN_VARIABLE}."
         )
     return token

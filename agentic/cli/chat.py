@@ -24,11 +24,11 @@ def chat(
         checked_id = check_id(conversation_id or _CONVERSATION)
         chosen = await choose_model(config, model, may_ask=True)
         screen = _open_screen(config, thoughts=thoughts)
-        async with open_assistant(config, chosen) as assistant:
+        # Ctrl-C is the talk's own affair: it stops a turn.
+        async with open_assistant(config, chosen, signals=(signal.SIGTERM,)) as assistant:
             return await Talk(assistant, screen, checked_id).run()
 
-    # Ctrl-C is the talk's own affair: it stops a turn.
-    return invocation.run(work, signals=(signal.SIGTERM,))
+    return invocation.run(work)
 
 
 def _open_screen(config: Config, *, thoughts: bool) -> Screen:

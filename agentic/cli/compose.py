@@ -1,12 +1,14 @@
-"""Puts the parts together: configuration → hub, store, model, Coordinator. Nothing else builds these."""
+"""Puts the parts together: configuration → hub, store, Coordinator. Nothing else does."""
 
-from collections.abc import AsyncGenerator, Collection, Mapping
+import signal
+from collections.abc import AsyncGenerator, Collection, Mapping, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from agentic.cli.failures import UsageError
+from agentic.cli.stopping import STOPPING_SIGNALS, stopped_by
 from agentic.config.load import load_config
 from agentic.config.models import Config
 from agentic.config.trust import needs_trust
@@ -18,7 +20,7 @@ if TYPE_CHECKING:
     from client.hub.hub import Hub
 
 SETTLE_SECONDS = 15.0
-"""How long a command waits for servers that are starting; one that takes longer is left out at first."""
+"""How long servers that are starting are waited for; one that takes longer is missing at first."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,11 +36,14 @@ class Assistant:
 def read_config(
     environ: Mapping[str, str], path: Path | None, sections: Collection[str] | None = None
 ) -> Config:
-    """The configuration for a process with this environment; `path` wins over where it would be looked for.
+    """The configuration for a process with this environment; `path` wins over its search.
 
     Raises:
         ConfigError: It can't be used; the text says where and what would be right.
+        UsageError: There is nothing at `path`.
     """
+    if path is not None and not path.exists():
+        raise UsageError(f"--config: there is no file {path}.")
     named = {} if path is None else {"MCP_CONFIG_PATH": str(path.absolute())}
     return load_config({**environ, **named}, sections=sections)
 
@@ -59,12 +64,27 @@ def check_trust(config: Config) -> None:
 
 
 @asynccontextmanager
-async def open_servers(config: Config, *, delegate: bool = False) -> "AsyncGenerator[Hub]":
-    """Connections to all configured servers, coming up in the background."""
+async def open_servers(
+    config: Config,
+    *,
+    delegate: bool = False,
+    signals: Sequence[signal.Signals] = STOPPING_SIGNALS,
+) -> "AsyncGenerator[Hub]":
+    """Connections to all configured servers, coming up in the background.
+
+    One of `signals` cancels the body. The servers stay until it has ended, so that a turn that is
+    stopped can still be stored.
+
+    Raises:
+        StoppedError: A signal came.
+    """
     from client.hub.from_config import to_hub_servers
     from client.hub.hub import open_hub
 
-    async with open_hub(to_hub_servers(config, delegate=delegate)) as hub:
+    async with (
+        open_hub(to_hub_servers(config, delegate=delegate)) as hub,
+        stopped_by(*signals),
+    ):
         yield hub
 
 
@@ -81,13 +101,17 @@ async def open_store(config: Config) -> "AsyncGenerator[RemoteConversationStore]
 
 @asynccontextmanager
 async def open_assistant(
-    config: Config, chosen: "ChosenModel", *, delegate: bool = False
+    config: Config,
+    chosen: "ChosenModel",
+    *,
+    delegate: bool = False,
+    signals: Sequence[signal.Signals] = STOPPING_SIGNALS,
 ) -> AsyncGenerator[Assistant]:
     """Hub, store and Coordinator around one model."""
     from client.conversations import RemoteConversationStore
     from client.coordinator.coordinator import Coordinator
 
-    async with open_servers(config, delegate=delegate) as hub:
+    async with open_servers(config, delegate=delegate, signals=signals) as hub:
         store = RemoteConversationStore(hub)
         coordinator = Coordinator(hub, chosen.model, config.limits, price=chosen.price)
         yield Assistant(hub, store, coordinator, chosen.model.name)

@@ -1,4 +1,4 @@
-"""A conversation as one JSON document, written while it is read, so that memory doesn't grow with it."""
+"""A conversation as one JSON document, written while it is read: memory doesn't grow with it."""
 
 from collections.abc import Mapping
 from typing import Any, TextIO

@@ -12,7 +12,7 @@ from agentic.cli.conversation_document import write_document
 from agentic.cli.input_lines import confirm
 from agentic.cli.invocation import Invocation, note
 from agentic.cli.plain_view import render_call
-from agentic.cli.stored_history import StoredHistory
+from agentic.cli.stored_history import StoredHistory, load_facts
 from agentic.cli.stored_times import render_time
 from agentic.cli.terminal_text import clean, one_line, to_json
 from agentic.config.models import Config
@@ -52,7 +52,7 @@ def show_conversation(
 
     async def work(config: Config) -> None:
         async with open_store(config) as store:
-            conversation = await store.get_conversation(conversation_id)
+            conversation = await load_facts(store, conversation_id)
             history = StoredHistory(store, conversation_id, limit)
             if as_json:
                 head = {"conversation": conversation.model_dump()}
@@ -70,7 +70,7 @@ def delete_conversation(invocation: Invocation, conversation_id: str, *, yes: bo
 
     async def work(config: Config) -> None:
         async with open_store(config) as store:
-            conversation = await store.get_conversation(conversation_id)
+            conversation = await load_facts(store, conversation_id)
             if not yes:
                 await confirm(
                     f"Delete {_name(conversation)} with {conversation.message_count} messages?",
@@ -104,7 +104,8 @@ def _name(conversation: Conversation) -> str:
 
 
 def _render_conversation(conversation: Conversation) -> str:
-    count = f"{conversation.message_count:>6} {'message ' if conversation.message_count == 1 else 'messages'}"
+    number = conversation.message_count
+    count = f"{number:>6} message{' ' if number == 1 else 's'}"
     return f"{render_time(conversation.last_updated)}  {count}  {_name(conversation)}"
 
 
@@ -122,7 +123,9 @@ async def _show(conversation: Conversation, history: StoredHistory) -> None:
 def _render_head(message: Message) -> str:
     who = _ROLES[message.role] + (f" {one_line(message.name)}" if message.name else "")
     when = f" · {render_time(message.created_at)}" if message.created_at else ""
-    return who + when + (" · failed" if message.is_error else "")
+    interrupted = (message.metadata or {}).get("interrupted")
+    end = " · failed" if message.is_error else f" · {one_line(str(interrupted))}"
+    return who + when + (end if message.is_error or interrupted else "")
 
 
 def _render_body(message: Message) -> str:

@@ -12,7 +12,7 @@ from agentic.cli.compose import open_store
 from agentic.cli.conversation_document import write_document
 from agentic.cli.failures import UsageError
 from agentic.cli.invocation import Invocation, note
-from agentic.cli.stored_history import StoredHistory
+from agentic.cli.stored_history import StoredHistory, load_facts
 from agentic.config.models import Config
 
 _FORMAT = "agentic-conversation/1"
@@ -27,7 +27,7 @@ def export_conversation(
         if output is not None:
             _check_output(output, force=force)
         async with open_store(config) as store:
-            conversation = await store.get_conversation(conversation_id)
+            conversation = await load_facts(store, conversation_id)
             head = {"format": _FORMAT, "conversation": conversation.model_dump(exclude={"stats"})}
             history = StoredHistory(store, conversation_id)
             if output is None:

@@ -11,7 +11,7 @@ WRONG_USAGE = 2
 
 
 class CommandError(Exception):
-    """A command can't do what was asked. The text says why and what to do; `exit_code` goes with it."""
+    """A command can't do what was asked. The text says why and what to do."""
 
     def __init__(self, message: str, *, exit_code: int = FAILED) -> None:
         super().__init__(message)

@@ -65,7 +65,8 @@ class InputLines:
         self._ended = not data
         if len(self._text) > MAX_MESSAGE_BYTES:
             raise UsageError(
-                f"What came on standard input is longer than a message may be ({MAX_MESSAGE_BYTES} bytes)."
+                "What came on standard input is longer than a message may be "
+                f"({MAX_MESSAGE_BYTES:,} bytes)."
             )
 
 

@@ -7,7 +7,7 @@ import os
 import signal
 import sys
 import traceback
-from collections.abc import Awaitable, Callable, Collection, Sequence
+from collections.abc import Awaitable, Callable, Collection
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -18,7 +18,6 @@ from agentic.cli.failures import describe_failure
 from agentic.cli.terminal_text import clean
 from agentic.config.models import Config
 
-STOPPING_SIGNALS = (signal.SIGINT, signal.SIGTERM)
 Work = Callable[[Config], Awaitable[int | None]]
 
 
@@ -33,15 +32,14 @@ class Invocation:
         self,
         work: Work,
         *,
-        signals: Sequence[signal.Signals] = STOPPING_SIGNALS,
         sections: Collection[str] | None = None,
         needs_trust: bool = True,
         serves: bool = False,
     ) -> int:
         """Do the work of a command with the configuration; return its exit code.
 
-        One of `signals` cancels the work, which then has the time to leave things whole. `sections`: what of
-        the configuration the command reads, if not all. A server (`serves`) sees to signals and logs itself.
+        `sections`: what of the configuration the command reads, if not all. A server (`serves`)
+        sees to its logs itself.
         """
         for stream in (sys.stdout, sys.stderr):
             if isinstance(stream, io.TextIOWrapper):
@@ -50,7 +48,7 @@ class Invocation:
             self._set_up_logs()
         try:
             config = self._read_config(sections, needs_trust=needs_trust)
-            exit_code = anyio.run(_supervise, work, config, () if serves else signals)
+            exit_code = anyio.run(work, config) or 0
             sys.stdout.flush()
         except KeyboardInterrupt:
             exit_code = 128 + signal.SIGINT
@@ -60,7 +58,11 @@ class Invocation:
         return exit_code
 
     def _read_config(self, sections: Collection[str] | None, *, needs_trust: bool) -> Config:
-        config = read_config(os.environ, self.config_path, sections)
+        config = read_config(
+            os.environ,  # noqa: TID251 - read here, once
+            self.config_path,
+            sections,
+        )
         for warning in config.warnings:
             note(f"Warning: {warning}")
         if needs_trust:
@@ -90,24 +92,6 @@ def note(text: str) -> None:
     with contextlib.suppress(OSError, AttributeError):  # stderr may be closed
         sys.stderr.write(clean(text) + "\n")
         sys.stderr.flush()
-
-
-async def _supervise(work: Work, config: Config, signals: Sequence[signal.Signals]) -> int:
-    received: list[int] = []
-
-    async def cancel_on_signal(scope: anyio.CancelScope) -> None:
-        with anyio.open_signal_receiver(*signals) as arriving:
-            async for number in arriving:
-                received.append(number)
-                scope.cancel()
-
-    result: int | None = None
-    async with anyio.create_task_group() as watching:
-        if signals:
-            watching.start_soon(cancel_on_signal, watching.cancel_scope)
-        result = await work(config)
-        watching.cancel_scope.cancel()
-    return 128 + received[0] if received else result or 0
 
 
 def _flush_or_drop_output() -> None:

@@ -1,4 +1,4 @@
-"""A turn on a terminal: finished blocks of Markdown are printed once, only what may still change is live."""
+"""A turn on a terminal: finished blocks are printed once, only what may still change is live."""
 
 from collections.abc import AsyncGenerator
 from contextlib import asynccontextmanager
@@ -27,7 +27,7 @@ from client.llm.protocol import TextDelta, ThoughtDelta
 
 _PAINT_SECONDS = 0.08
 _IDLE_SHARE = 4
-"""Painting a long block takes longer: then it is painted less often, a fifth of the time at most."""
+"""Painting a long block takes longer: then it is done less often, a fifth of the time at most."""
 
 
 class LiveTurnView:
@@ -74,8 +74,10 @@ class LiveTurnView:
                 assert_never(event)
 
     def stop(self) -> None:
-        """Print what was written before the turn was stopped."""
+        """Print what was written and begun before the turn was stopped."""
         self._flush()
+        for call in self._running.values():
+            self._print("tool", Text(f"… {call} was stopped: its outcome is unknown", "yellow"))
         self._running.clear()
 
     def paint(self) -> None:

@@ -14,7 +14,7 @@ _PARSER = MarkdownIt("commonmark", {"html": False}).enable(["strikethrough", "ta
 
 
 class MarkdownStream:
-    """Gives each top-level block once, when it can't change any more; `unfinished` is what follows."""
+    """Gives each block once, when it can't change any more; `unfinished` is what follows."""
 
     def __init__(self) -> None:
         self.unfinished = ""
@@ -39,7 +39,7 @@ class MarkdownStream:
 
 
 class RenderedMarkdown:
-    """Markdown for a rich console: no links that hide their target, no trailing blanks, nothing unsafe.
+    """Markdown for a rich console: no links that hide their target, nothing unsafe.
 
     With `last_lines` only that many lines at the end are drawn.
     """

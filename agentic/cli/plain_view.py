@@ -1,4 +1,4 @@
-"""A turn as plain text: the answer as it is written on one stream, what happens meanwhile on another."""
+"""A turn as plain text: the answer on one stream as it is written, the rest on another."""
 
 import json
 from collections.abc import Mapping
@@ -18,7 +18,7 @@ from client.llm.protocol import TextDelta, ThoughtDelta
 
 
 class PlainTurnView:
-    """Shows the events of one turn without any control sequence; no answer where there is no stream for it."""
+    """Shows the events of one turn, without control sequences; `answers` None: not the answer."""
 
     def __init__(self, answers: TextIO | None, notes: TextIO) -> None:
         self._answers = answers

@@ -39,6 +39,7 @@ def parse_address(text: str) -> tuple[str, int]:
     host = host[1:-1] if bracketed else host
     if not separator or not port.isdecimal() or not port.isascii() or (":" in host) != bracketed:
         raise UsageError(
-            f"--http {text}: should be HOST:PORT, such as 127.0.0.1:8000 or [::1]:8000; port 0 is any free one."
+            f"--http {text}: should be HOST:PORT, such as 127.0.0.1:8000 or [::1]:8000; "
+            "port 0 is any free one."
         )
     return host or "127.0.0.1", int(port[:6])

@@ -29,9 +29,9 @@ def render_status(status: ServerStatus) -> str:
     return f"{name}: {state}{reason}"
 
 
-def render_tools(hub: Hub) -> Iterator[str]:
-    """A line for each server and, below it, one for each of its tools."""
-    tools = hub.tools()
+def render_tools(hub: Hub, *, offered_only: bool = False) -> Iterator[str]:
+    """A line for each server, and below it for each of its tools, or those offered to models."""
+    tools = [tool for tool in hub.tools() if tool.offered or not offered_only]
     for status in hub.status():
         yield render_status(status)
         for tool in tools:
@@ -41,7 +41,7 @@ def render_tools(hub: Hub) -> Iterator[str]:
 
 def first_line(description: str) -> str:
     """The first line of a tool's description that says something."""
-    return one_line(next((line for line in description.splitlines() if line.strip()), ""), 160)
+    return one_line(next((line for line in description.splitlines() if line.strip()), ""), 100)
 
 
 def _render_tool(tool: HubTool) -> str:

@@ -3,13 +3,37 @@
 from collections.abc import AsyncIterator
 from dataclasses import dataclass, field
 
-from client.conversations import RemoteConversationStore
-from servers.conversations.contract import MAX_LOAD_LIMIT, LoadResult, Message
+from agentic.cli.failures import CommandError
+from agentic.cli.terminal_text import one_line
+from client.conversations import ConversationCallError, RemoteConversationStore
+from servers.conversations.contract import (
+    MAX_LOAD_LIMIT,
+    ConversationWithStats,
+    LoadResult,
+    Message,
+)
+
+
+async def load_facts(store: RemoteConversationStore, conversation_id: str) -> ConversationWithStats:
+    """A conversation's own facts.
+
+    Raises:
+        CommandError: There is no such conversation.
+    """
+    try:
+        return await store.get_conversation(conversation_id)
+    except ConversationCallError as error:
+        if error.code != "not_found":
+            raise
+        name = one_line(conversation_id)
+        raise CommandError(
+            f"There is no conversation {name}. `agentic conversations list` shows all."
+        ) from None
 
 
 @dataclass(slots=True)
 class StoredHistory:
-    """The latest `limit` messages of a conversation as they are when reading begins, or all of them.
+    """The latest `limit` messages of a conversation when reading begins, or all of them.
 
     Pages come newest first. So one pass notes where each begins, and a second reads them from the
     oldest on: what is kept is a cursor for each page, and one page.

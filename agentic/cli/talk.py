@@ -21,7 +21,8 @@ _HELP = (
     "/new    begin a new conversation; this one is kept",
     "/tools  the servers and their tools",
     "/quit   leave (also Ctrl-D)",
-    "Ctrl-C stops an answer. Alt-Enter begins a new line. `agentic conversations list` shows what is kept.",
+    "Ctrl-C stops an answer, Alt-Enter begins a new line.",
+    "`agentic conversations list` shows what is kept.",
 )
 
 
@@ -64,7 +65,7 @@ class Talk:
                 self._conversation_id = create_id("chat")
                 await self._screen.say([f"A new conversation: {self._conversation_id}"])
             case "tools":
-                await self._screen.say(render_tools(self._assistant.hub))
+                await self._screen.say(render_tools(self._assistant.hub, offered_only=True))
             case "help":
                 await self._screen.say(_HELP)
             case unknown:
@@ -87,7 +88,7 @@ class Talk:
         await self._screen.say(self._changes())
 
     async def _greet(self) -> None:
-        """Say how long the conversation is by now and which servers are missing, once that is known."""
+        """Say how long the conversation is and which servers are missing, once that is known."""
         conversation_id = self._conversation_id
         await self._assistant.hub.wait_settled(SETTLE_SECONDS)
         lines = self._changes()

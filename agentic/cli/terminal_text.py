@@ -10,7 +10,7 @@ import unicodedata
 _MAX_HELD_CHARACTERS = 4_096
 """No terminal's sequence is longer; what is, is shown without its introducer."""
 
-# ECMA-48: CSI up to its final byte; the string sequences (OSC, DCS, SOS, PM, APC) up to their end; the rest.
+# ECMA-48: CSI to its final byte; OSC, DCS, SOS, PM and APC to their end; the rest.
 _SEQUENCE = re.compile(
     r"\x1b\[[0-?]*[ -/]*[@-~]|\x1b[\]PX^_][^\x07\x1b\x9c]*(?:\x07|\x1b\\|\x9c)"
     r"|\x1b[ -/]*[0-OQ-WYZ\\`-~]"
@@ -46,7 +46,7 @@ class TextCleaner:
 
 
 def clean(text: str) -> str:
-    """`text` without escape sequences, control characters (newline and tab stay) and bidi overrides."""
+    """`text` without sequences, control characters (newline and tab stay) and bidi overrides."""
     return _UNSAFE.sub("", _SEQUENCE.sub("", text))
 
 

@@ -22,7 +22,7 @@ def parse_arguments(words: Sequence[str], input_schema: Mapping[str, Any]) -> di
         name, separator, value = word.partition("=")
         if not separator or not name:
             raise UsageError(
-                f"{one_line(word)!r} is no argument: give key=value pairs, or one JSON object in quotes."
+                f"{one_line(word)} is no argument: give key=value pairs, or one JSON object."
             )
         if name in arguments:
             raise UsageError(f"{one_line(name)} is given twice.")

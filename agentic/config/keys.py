@@ -6,7 +6,6 @@ from pathlib import Path
 from pydantic import SecretStr, TypeAdapter
 
 from agentic.config.findings import ConfigError
-from agentic.config.models import Config
 from agentic.config.private_files import read_private, update_private
 from agentic.config.rules import check_key
 
@@ -26,17 +25,6 @@ def load_keys(config_directory: Path) -> Mapping[str, SecretStr]:
     return read_private(config_directory / _FILE_NAME, _SECRETS)
 
 
-def find_key(config: Config, name: str) -> SecretStr | None:
-    """The key that goes by a variable's name: the environment's, else the saved one.
-
-    Raises:
-        ConfigError: It can't be a key, or the saved ones can't be read.
-    """
-    if text := config.environment.get(name, "").strip():
-        return SecretStr(_check(name, text))
-    return load_keys(config.config_directory).get(name)
-
-
 def save_key(config_directory: Path, name: str, value: str) -> None:
     """Keep a key for the next start. White space around it, which copying leaves, is dropped.
 
@@ -45,15 +33,10 @@ def save_key(config_directory: Path, name: str, value: str) -> None:
     """
     if name not in KEY_NAMES:
         raise ConfigError(f"{name}: is not kept here; {' and '.join(KEY_NAMES)} are")
-    key = _check(name, value)
-    update_private(config_directory / _FILE_NAME, _TEXTS, lambda keys: {**keys, name: key})
-
-
-def _check(name: str, text: str) -> str:
     try:
-        key = check_key(text)
+        key = check_key(value)
     except ValueError as error:
         raise ConfigError(f"{name}: {error}") from None
     if len(key) > MAX_KEY_CHARACTERS:
         raise ConfigError(f"{name}: should be at most {MAX_KEY_CHARACTERS:,} characters")
-    return key
+    update_private(config_directory / _FILE_NAME, _TEXTS, lambda keys: {**keys, name: key})

@@ -56,7 +56,7 @@ ToolName = Annotated[str, AfterValidator(check_tool_name)]
 class ParameterConfig(BaseModel):
     """One parameter, spelled as in JSON Schema; `name: string` is short for `{type: string}`."""
 
-    model_config = ConfigDict(frozen=True, extra="ignore", strict=True)
+    model_config = ConfigDict(frozen=True, extra="ignore", hide_input_in_errors=True)
 
     type: ParameterType
     description: str | None = None

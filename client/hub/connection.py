@@ -7,8 +7,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import anyio
-from mcp import Client, MCPError
-from mcp.client.subscriptions import SubscriptionLost  # noqa: TID251 - the hub owns the connections
+from mcp import Client, MCPError  # noqa: TID251 - the hub owns the connections
+from mcp.client.subscriptions import SubscriptionLost  # noqa: TID251
 from mcp_types import METHOD_NOT_FOUND
 from mcp_types.version import MODERN_PROTOCOL_VERSIONS
 

@@ -3,14 +3,18 @@
 import json
 from collections.abc import AsyncGenerator, Callable, Mapping
 from contextlib import asynccontextmanager
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import httpx2
-from mcp.client._transport import TransportStreams  # noqa: TID251 - connections are opened here
-from mcp.client.streamable_http import streamable_http_client  # noqa: TID251
+from mcp.client.streamable_http import (  # noqa: TID251 - the hub owns the connections
+    streamable_http_client,
+)
 from mcp_types import CONNECTION_CLOSED, INTERNAL_ERROR
 
 from client.hub.servers import HttpTarget
+
+if TYPE_CHECKING:
+    from mcp.client._transport import TransportStreams  # noqa: TID251 - see above
 
 MAX_RESPONSE_BYTES = 16 * 1024 * 1024
 NOT_SENT = "not-sent"
@@ -36,7 +40,7 @@ async def open_http(
     timeout_seconds: float,
     on_end: Callable[[str], None],
     on_doubt: Callable[[], None],
-) -> AsyncGenerator[TransportStreams]:
+) -> "AsyncGenerator[TransportStreams]":
     """Speak to the URL.
 
     `on_end` is called with the reason when the server has forgotten us, `on_doubt` when a request

@@ -3,15 +3,17 @@
 import logging
 from collections.abc import Callable
 from types import TracebackType
-from typing import Any, Self, cast
+from typing import TYPE_CHECKING, Any, Self, cast
 
 import anyio
-from mcp.shared._stream_protocols import ReadStream
 from mcp.shared.message import SessionMessage
 from mcp_types import JSONRPCResponse
 from mcp_types.methods import parse_server_result
 from mcp_types.version import MODERN_PROTOCOL_VERSIONS
 from pydantic import ValidationError
+
+if TYPE_CHECKING:
+    from mcp.shared._stream_protocols import ReadStream
 
 logger = logging.getLogger(__name__)
 
@@ -28,7 +30,7 @@ class IncomingStream:
 
     def __init__(
         self,
-        inner: ReadStream[Incoming],
+        inner: "ReadStream[Incoming]",
         on_end: Callable[[], None],
         sift: Callable[[dict[str, Any]], None],
     ) -> None:

@@ -5,12 +5,11 @@ from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from dataclasses import dataclass, field
 from functools import cache, partial
 from importlib import metadata
-from typing import Any, cast
+from typing import TYPE_CHECKING, Any
 
 import anyio
-from mcp import Client, MCPError
-from mcp.client._transport import TransportStreams  # noqa: TID251 - connections are opened here
-from mcp.client.session import IncomingMessage  # noqa: TID251
+from mcp import Client, MCPError  # noqa: TID251 - the hub owns the connections
+from mcp.client import IncomingMessage  # noqa: TID251
 from mcp_types import Implementation, ToolListChangedNotification
 
 from client.hub.http import open_http
@@ -18,6 +17,9 @@ from client.hub.incoming import IncomingStream, drop_malformed_tools
 from client.hub.plain_text import Scrub, clean
 from client.hub.servers import HttpTarget, HubServer, HubTool, InProcessTarget, StdioTarget
 from client.hub.stdio import Complaints, open_stdio
+
+if TYPE_CHECKING:
+    from mcp.client._transport import TransportStreams  # noqa: TID251 - see above
 
 _REASON_CHARACTERS = 600
 
@@ -78,11 +80,11 @@ async def open_client(server: HubServer, link: Link) -> AsyncGenerator[Client]:
 
 @asynccontextmanager
 async def _watch(
-    transport: AbstractAsyncContextManager[TransportStreams],
+    transport: "AbstractAsyncContextManager[TransportStreams]",
     server: HubServer,
     link: Link,
     ending: str,
-) -> AsyncGenerator[TransportStreams]:
+) -> "AsyncGenerator[TransportStreams]":
     def sift(result: dict[str, Any]) -> None:
         if link.version:
             drop_malformed_tools(result, link.version, server.name)
@@ -107,8 +109,7 @@ def describe(error: Exception, server: HubServer) -> str:
     """What went wrong; of a group the first, since they all tell of the same."""
     match error, server.target:
         case ExceptionGroup(), _:
-            group = cast("ExceptionGroup[Exception]", error)
-            return describe(group.exceptions[0], server)
+            return describe(error.exceptions[0], server)
         case OSError(filename=str() as name), StdioTarget(command=command, cwd=cwd):
             what = "command" if name == command or cwd is None else "working directory"
             return f"the {what} {name} can't be used ({error.strerror})"

@@ -36,10 +36,11 @@ def clean(text: str, max_characters: int) -> str:
 
 
 def create_scrubber(settings: Mapping[str, str]) -> Scrub:
-    """A function that hides these settings' values, but for short ones and paths."""
+    """A function that hides these settings' values, but for short ones, plain words and paths."""
     secrets: set[str] = set()
     for name, value in settings.items():
-        if value.startswith(("/", "~", ".")) and not _SECRET_NAME.search(name):
+        is_plain = value.isalpha() or value.startswith(("/", "~", "."))
+        if is_plain and not _SECRET_NAME.search(name):
             continue
         # "Bearer x" may also be seen as just x.
         secrets.update(

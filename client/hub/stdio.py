@@ -5,14 +5,17 @@ import os
 from collections import deque
 from collections.abc import AsyncGenerator, Callable
 from contextlib import ExitStack, asynccontextmanager
+from typing import TYPE_CHECKING
 
 import anyio
 from mcp import StdioServerParameters
-from mcp.client._transport import TransportStreams  # noqa: TID251 - connections are opened here
-from mcp.client.stdio import stdio_client  # noqa: TID251
+from mcp.client.stdio import stdio_client  # noqa: TID251 - the hub owns the connections
 
 from client.hub.plain_text import clean
 from client.hub.servers import StdioTarget
+
+if TYPE_CHECKING:
+    from mcp.client._transport import TransportStreams  # noqa: TID251 - see above
 
 logger = logging.getLogger(__name__)
 
@@ -57,7 +60,7 @@ class Complaints:
 @asynccontextmanager
 async def open_stdio(
     target: StdioTarget, complaints: Complaints
-) -> AsyncGenerator[TransportStreams]:
+) -> "AsyncGenerator[TransportStreams]":
     """Start the command; leaving ends it, its whole process group if need be.
 
     It runs in a session of its own, so Ctrl-C at the terminal reaches us and not it.

@@ -3,13 +3,18 @@
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
 import anyio
+from anyio import to_thread
 from pydantic import BaseModel, ConfigDict, Field
 
 from client.llm.known_models import OLLAMA_CONTEXT_TOKENS
 from client.llm.model_spec import Endpoint
+
+if TYPE_CHECKING:
+    from httpx2 import AsyncClient
 
 _PROBE_SECONDS = 1.0
 _MAX_LOOKS = 8
@@ -62,13 +67,13 @@ async def find_ollama_model(
 
     None if Ollama does not answer within a second or has none.
     """
-    from httpx2 import AsyncClient, HTTPError
+    client = await to_thread.run_sync(_create_client, endpoint)
+    from httpx2 import HTTPError
 
-    headers = {"Authorization": endpoint.basic} if endpoint.basic else {}
     found: OllamaModel | None = None
     with anyio.move_on_after(_PROBE_SECONDS):
         try:
-            async with AsyncClient(base_url=endpoint.base_url, headers=headers) as client:
+            async with client:
                 tags = _Tags.model_validate_json((await client.get("/api/tags")).content)
                 names = [tag.name for tag in tags.models if wanted in (None, *_names(tag.name))]
                 for name in names[:_MAX_LOOKS]:
@@ -80,6 +85,14 @@ async def find_ollama_model(
         except (HTTPError, ValueError):
             return found
     return found
+
+
+def _create_client(endpoint: Endpoint) -> "AsyncClient":
+    """In a thread: the import and the certificates are read from disk."""
+    from httpx2 import AsyncClient
+
+    headers = {"Authorization": endpoint.basic} if endpoint.basic else {}
+    return AsyncClient(base_url=endpoint.base_url, headers=headers)
 
 
 def _names(tag: str) -> tuple[str, str]:

@@ -49,7 +49,7 @@ class Catalogue:
 
         try:
             self._index.run(work)
-        except UnavailableError as error:
+        except (UnavailableError, OSError) as error:
             _log.warning("the conversation index lags behind: %s", error)
             self._index.is_checked = False
 
@@ -136,7 +136,12 @@ class Catalogue:
 
     def _check_shard(self, connection: sqlite3.Connection, shard: str) -> None:
         differing: dict[str, Mark | None] = {**find_marks(connection, shard)}
-        for key, status in self._directory.files_in(shard).items():
+        try:
+            files = self._directory.files_in(shard)
+        except OSError as error:
+            _log.warning("the folder %s of conversations cannot be read: %s", shard, error)
+            files = {}
+        for key, status in files.items():
             mark = differing.get(key)
             if mark and (mark.end, mark.mtime_ns) == (status.st_size, status.st_mtime_ns):
                 del differing[key]
@@ -150,7 +155,7 @@ class Catalogue:
     def _read_anew(self, connection: sqlite3.Connection, key: str) -> None:
         drop_entry(connection, key)
         try:
-            fd = self._directory.open_file(key, write=False)
+            fd = self._directory.open_file(key)
         except OSError as error:
             _log.warning("the conversation file %s cannot be read: %s", key, error)
             return

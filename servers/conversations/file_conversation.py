@@ -27,7 +27,7 @@ from servers.conversations.file_records import (
     encode_batch,
     make_draft,
 )
-from servers.conversations.file_segment import read_range, write_whole
+from servers.conversations.file_segment import mend_last_break, read_range, write_whole
 from servers.conversations.file_state import (
     ConversationState,
     load_recent,
@@ -68,7 +68,7 @@ class ConversationFile:
         self._owner = owner
         self._fd: int | None = None
 
-    def open(self, known: ConversationState | None, *, write: bool) -> None:
+    def open(self, known: ConversationState | None) -> None:
         """Open the file, if there is one, and bring what is `known` of it up to date.
 
         Raises:
@@ -76,8 +76,10 @@ class ConversationFile:
             UnavailableError: It is another conversation's.
         """
         self.now = to_timestamp(datetime.now(UTC))
-        self._fd = self._directory.open_file(self.key, write=write)
-        self.state = None if self._fd is None else read_state(self._fd, known)
+        self._fd = self._directory.open_file(self.key)
+        if self._fd is not None:
+            mend_last_break(self._fd)
+            self.state = read_state(self._fd, known)
         facts = self.state and self.state.facts
         pair = (self._owner, self.conversation_id)
         if facts and (facts.owner, facts.conversation_id) != pair:

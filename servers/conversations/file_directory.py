@@ -68,16 +68,15 @@ class StoreDirectory:
         self._root_fd = root_fd
         self._data_fd = data_fd
 
-    def open_file(self, key: str, *, write: bool) -> int | None:
-        """A descriptor of a conversation's file, None if there is none.
+    def open_file(self, key: str) -> int | None:
+        """A descriptor of a conversation's file for reading and writing, None if there is none.
 
         Raises:
             OSError: It is there but can't be opened, or is no plain file.
         """
         try:
             with self._open_shard(key) as shard_fd:
-                mode = os.O_RDWR if write else os.O_RDONLY
-                fd = os.open(key + _SUFFIX, mode | _FILE, dir_fd=shard_fd)
+                fd = os.open(key + _SUFFIX, os.O_RDWR | _FILE, dir_fd=shard_fd)
         except FileNotFoundError:
             return None
         if not stat.S_ISREG(os.fstat(fd).st_mode):
@@ -88,7 +87,7 @@ class StoreDirectory:
     def replace_file(self, key: str, data: bytes) -> int:
         """Put a file with this content in the place of a conversation's, or change nothing.
 
-        Returns the new file's descriptor, opened for reading.
+        Returns the new file's descriptor.
         """
         with self._open_shard(key, create=True) as shard_fd:
             new = key + _NEW_SUFFIX

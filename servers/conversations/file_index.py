@@ -51,14 +51,15 @@ class FileIndex:
 
         Raises:
             UnavailableError: The index cannot be used, new or old.
+            OSError: A file cannot.
         """
         with self._mutex:
             for attempt in ("once", "again"):
                 try:
                     return work(self._connect())
-                except (sqlite3.Error, OSError) as error:
+                except sqlite3.Error as error:
                     name = getattr(error, "sqlite_errorname", "SQLITE_CORRUPT")
-                    if attempt == "again" or isinstance(error, OSError) or not _is_damage(name):
+                    if attempt == "again" or not _is_damage(name):
                         raise UnavailableError(
                             f"the index of the conversation store cannot be used ({error}); free "
                             f"space or mend access, or delete {self._path.name}: it is rebuilt"

@@ -12,7 +12,6 @@ from servers.conversations.store import UnavailableError
 STRIPES = 64
 """Part of the format: all processes must agree on it."""
 
-_TIMEOUT_SECONDS = 20.0
 _FIRST_PAUSE_SECONDS = 0.0002
 _LONGEST_PAUSE_SECONDS = 0.002
 _OPEN = os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC | os.O_NONBLOCK
@@ -30,8 +29,9 @@ class LockStripes:
     threads apart.
     """
 
-    def __init__(self, directory_fd: int) -> None:
+    def __init__(self, directory_fd: int, *, timeout_seconds: float = 20.0) -> None:
         self._directory_fd = directory_fd
+        self._timeout_seconds = timeout_seconds
         self._fds: dict[str, int] = {}
 
     def close(self) -> None:
@@ -62,7 +62,7 @@ class LockStripes:
         fd = self.open(name)
         # Blocking in flock could not be ended: a stopped process would stop this one for good.
         operation = (fcntl.LOCK_SH if shared else fcntl.LOCK_EX) | fcntl.LOCK_NB
-        deadline = time.monotonic() + _TIMEOUT_SECONDS
+        deadline = time.monotonic() + self._timeout_seconds
         pause = _FIRST_PAUSE_SECONDS
         while True:
             try:
@@ -72,7 +72,7 @@ class LockStripes:
                 if time.monotonic() > deadline:
                     raise UnavailableError(
                         f"another process has held this part of the conversation store for "
-                        f"{_TIMEOUT_SECONDS:.0f} seconds: try again, or end it if it hangs",
+                        f"{self._timeout_seconds:.0f} seconds: try again, or end it if it hangs",
                         retry_after_seconds=1.0,
                     ) from None
             time.sleep(pause)

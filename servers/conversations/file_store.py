@@ -211,17 +211,15 @@ class FileConversationStore:
 
         def locked() -> _T:
             with self._locks.hold(f"{stripe:02}", shared=not write):
-                return self._do(opened, job, write=write)
+                return self._do(opened, job)
 
         async with self._lanes[stripe]:
             return await self._in_thread(locked)
 
-    def _do(
-        self, opened: ConversationFile, job: Callable[[ConversationFile], _T], *, write: bool
-    ) -> _T:
+    def _do(self, opened: ConversationFile, job: Callable[[ConversationFile], _T]) -> _T:
         with closing(opened):
             # Whatever fails below leaves nothing in the cache that the file does not hold.
-            opened.open(self._cache.take(opened.key), write=write)
+            opened.open(self._cache.take(opened.key))
             try:
                 result = job(opened)
             except ConversationError:

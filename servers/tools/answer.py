@@ -12,7 +12,7 @@ from agentic.config.models import ToolConfig
 from servers.tools.credentials import iterate_credentials, iterate_private_values
 from servers.tools.response_body import describe_limit, read_body
 from servers.tools.results import ToolFailedError
-from servers.tools.untrusted_text import Redactor, UnfitError, clean_json, excerpt
+from servers.tools.untrusted_text import Cleaner, UnfitError
 
 _MAX_ERROR_BYTES = 65_536
 _MAX_RETRY_AFTER_DIGITS = 7
@@ -24,8 +24,8 @@ class AnswerReader:
 
     def __init__(self, config: ToolConfig) -> None:
         self._max_bytes = config.max_response_bytes
-        self._private = Redactor(iterate_private_values(config))
-        self._credentials = Redactor(iterate_credentials(config))
+        self._private = Cleaner(iterate_private_values(config))
+        self._credentials = Cleaner(iterate_credentials(config))
 
     async def read(self, response: httpx2.Response) -> object:
         """The `result` of the answer, its texts made safe.
@@ -45,7 +45,7 @@ class AnswerReader:
 
     def _raise_redirect(self, response: httpx2.Response) -> NoReturn:
         location = response.headers.get("location", "").partition("?")[0]
-        where = f" to {excerpt(location, self._private)}" if location else ""
+        where = f" to {self._private.excerpt(location)}" if location else ""
         raise ToolFailedError(
             "failed",
             f"the endpoint answered HTTP {response.status_code}, a redirect{where}; redirects are "
@@ -76,7 +76,7 @@ class AnswerReader:
         if "result" not in fields:
             raise ToolFailedError("failed", f"the endpoint's answer has no result; {_EXPECTED}")
         try:
-            return clean_json(fields["result"], self._credentials)
+            return self._credentials.clean_json(fields["result"])
         except UnfitError as error:
             raise ToolFailedError(
                 "failed", f"the endpoint's result can't be passed on: {error}"
@@ -102,13 +102,13 @@ class AnswerReader:
             text = error if isinstance(error, str) else json.dumps(error, ensure_ascii=False)
         except RecursionError:
             return ""
-        return excerpt(text, self._private)
+        return self._private.excerpt(text)
 
     def _quote_text(self, headers: httpx2.Headers, body: bytes) -> str:
         text = body.decode("utf-8", "replace")
         if "html" in headers.get("content-type", "").lower() or text.lstrip().startswith("<"):
             return "an HTML page"
-        return excerpt(text, self._private)
+        return self._private.excerpt(text)
 
 
 def parse_retry_after(value: str) -> float | None:

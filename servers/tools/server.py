@@ -4,6 +4,7 @@ import difflib
 import logging
 from collections.abc import AsyncGenerator, Mapping
 from contextlib import asynccontextmanager
+from importlib.metadata import version
 from typing import Protocol
 
 import anyio.to_thread
@@ -59,6 +60,10 @@ def create_server(
         async with await anyio.to_thread.run_sync(create_transport) as transport:
             yield transport
 
+    def get_input_schema(name: str) -> Mapping[str, object] | None:
+        tool = served.get(name)
+        return None if tool is None else tool.definition.input_schema
+
     async def list_tools(
         _context: object, _params: types.PaginatedRequestParams | None
     ) -> types.ListToolsResult:
@@ -87,9 +92,11 @@ def create_server(
         return render_failure(failure)
 
     return Server(
-        "tools",
+        "agentic-tools",
+        version=version("agentic-ai"),
         title="Tools",
         lifespan=open_connections,
+        get_tool_input_schema=get_input_schema,
         on_list_tools=list_tools,
         on_call_tool=call_tool,
     )

@@ -119,6 +119,24 @@ async def test_messages_sent_while_it_is_busy_are_stored_and_answered_in_order(
     ]
 
 
+async def test_the_model_does_not_see_a_waiting_message_before_its_turn(
+    api: FakeBotApi, bench: Bench
+) -> None:
+    first = Held(Completion(text="one"))
+    model = ScriptedModel([first, Completion(text="two"), Completion(text="three")])
+    with anyio.fail_after(20):
+        async with run_in_background(bench, api, model):
+            api.user_says(ADA, "1")
+            await first.reached.wait()
+            api.user_says(ADA, "2")
+            await api.wait_until_confirmed(api.user_says(ADA, "3"))
+            first.release.set()
+            await api.wait_for_message(ADA, 3)
+
+    shown = [[m.text() for m in request.messages] for request in model.requests]
+    assert shown == [["1"], ["1", "one", "2"], ["1", "one", "2", "two", "3"]]
+
+
 async def test_two_chats_are_answered_at_the_same_time(api: FakeBotApi, bench: Bench) -> None:
     held = {"1": Held(Completion(text="for ada")), "2": Held(Completion(text="for bob"))}
     steps: list[Any] = [held["1"], held["2"]]

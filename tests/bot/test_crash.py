@@ -67,16 +67,15 @@ async def test_a_reply_that_may_have_been_sent_when_the_bot_was_killed_is_sent_o
     assert [m["text"] for m in replies] == [f"{MARK}you said: hello", "you said: next"]
 
 
-@pytest.mark.parametrize("how", [signal.SIGTERM, signal.SIGINT])
 async def test_a_stopped_bot_ends_soon_and_answers_at_the_next_start(
-    api: FakeBotApi, tmp_path: Path, how: signal.Signals
+    api: FakeBotApi, tmp_path: Path
 ) -> None:
     files = tmp_path / "files"
     with anyio.fail_after(60):
         async with start_bot(files, api.base_url, "silent") as process:
             waiting = [api.user_says(ADA, "one"), api.user_says(ADA, "two")]
             await api.wait_until_confirmed(waiting[-1])
-            process.send_signal(how)
+            process.send_signal(signal.SIGTERM)
             with anyio.fail_after(12):
                 assert await process.wait() == 0
         async with start_bot(files, api.base_url):
@@ -85,11 +84,14 @@ async def test_a_stopped_bot_ends_soon_and_answers_at_the_next_start(
     assert [m["text"] for m in replies] == ["you said: one", "you said: two"]
 
 
-async def test_an_idle_bot_stops_at_once(api: FakeBotApi, tmp_path: Path) -> None:
+@pytest.mark.parametrize("how", [signal.SIGTERM, signal.SIGINT])
+async def test_an_idle_bot_stops_at_once(
+    api: FakeBotApi, tmp_path: Path, how: signal.Signals
+) -> None:
     with anyio.fail_after(30):
         async with start_bot(tmp_path / "files", api.base_url) as process:
             await api.wait_for_call("setMyCommands")
-            process.send_signal(signal.SIGTERM)
+            process.send_signal(how)
             with anyio.fail_after(4):
                 assert await process.wait() == 0
 

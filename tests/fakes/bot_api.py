@@ -176,6 +176,11 @@ class FakeBotApi:
         """Calls that were the bot's own fault."""
         return [call for call in self.calls if call.status in (400, 404)]
 
+    @property
+    def is_polled(self) -> bool:
+        """Whether a poll is being held."""
+        return self._poller is not None
+
     async def wait_for_message(self, chat_id: int, n: int = 1) -> list[dict[str, Any]]:
         """Wait until the bot sent `n` messages to a chat; all of them so far."""
         return await self.until(
@@ -287,6 +292,7 @@ class FakeBotApi:
         self._notify()
         with anyio.CancelScope() as mine:
             self._poller = mine
+            self._notify()
             try:
                 with anyio.move_on_after(min(timeout, 50)):
                     while not self._deliverable(allowed_updates):

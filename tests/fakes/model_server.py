@@ -10,7 +10,7 @@ import anyio
 from tests.fakes.replies import Chunks, Cut, Fail, FailMidStream, FakeReply, Hang, Raw, Say
 from tests.fakes.streaming_http import HttpReply, HttpRequest
 
-_KEEP_ALIVE_SECONDS = 0.01
+_PULSE_SECONDS = 0.01
 _EVENT_STREAM = {"Content-Type": "text/event-stream; charset=utf-8"}
 
 
@@ -87,7 +87,7 @@ class FakeModelServer:
             case Chunks(events, stays_open):
                 await self._stream(http, [self._wire.event(event) for event in events])
                 if stays_open:
-                    await self._hang(http, keep_alive=False)
+                    await self._hang(http, b"")
                 await http.end()
             case FailMidStream(text, code, message):
                 error = self._wire.event(self._wire.fail(code, message))
@@ -96,10 +96,10 @@ class FakeModelServer:
             case Cut(text):
                 await self._stream(http, self._wire.begin(text) if text else [])
                 await http.cut()
-            case Hang(text, keep_alive):
+            case Hang(text, pulse):
                 try:
                     await self._stream(http, self._wire.begin(text) if text else [])
-                    await self._hang(http, keep_alive=keep_alive)
+                    await self._hang(http, pulse)
                 finally:
                     self.departed.set()
             case _:
@@ -119,15 +119,15 @@ class FakeModelServer:
             await http.send(event[:middle])
             await http.send(event[middle:])
 
-    async def _hang(self, http: HttpReply, *, keep_alive: bool) -> None:
-        async def send_comments() -> None:
+    async def _hang(self, http: HttpReply, pulse: bytes) -> None:
+        async def send_pulse() -> None:
             with suppress(anyio.BrokenResourceError, anyio.ClosedResourceError):
                 while True:
-                    await anyio.sleep(_KEEP_ALIVE_SECONDS)
-                    await http.send(b": keep-alive\n\n")
+                    await anyio.sleep(_PULSE_SECONDS)
+                    await http.send(pulse)
 
         async with anyio.create_task_group() as tasks:
-            if keep_alive:
-                tasks.start_soon(send_comments)
+            if pulse:
+                tasks.start_soon(send_pulse)
             await http.wait_for_departure()
             tasks.cancel_scope.cancel()

@@ -60,10 +60,10 @@ class Cut:
 
 @dataclass(frozen=True, slots=True)
 class Hang:
-    """`text`, then nothing, or keep-alive comments for ever."""
+    """`text`, then nothing, or the bytes of `pulse` again and again."""
 
     text: str = ""
-    keep_alive: bool = False
+    pulse: bytes = b""
 
 
 @dataclass(frozen=True, slots=True)

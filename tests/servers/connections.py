@@ -1,5 +1,6 @@
 """A client of the conversation server, however it is reached: one test runs over each way."""
 
+import subprocess
 import sys
 from collections.abc import AsyncGenerator, Mapping
 from contextlib import asynccontextmanager
@@ -55,9 +56,9 @@ def serve_command(transport: str, directory: Path, option: str) -> list[str]:
 
 
 @asynccontextmanager
-async def running(command: list[str]) -> AsyncGenerator[Process]:
+async def running(command: list[str], *, stdout: int = subprocess.PIPE) -> AsyncGenerator[Process]:
     """A program that is killed, if it still runs, at the end of the block."""
-    async with await anyio.open_process(command) as process:
+    async with await anyio.open_process(command, stdout=stdout) as process:
         try:
             yield process
         finally:

@@ -1,19 +1,9 @@
-"""Our servers as children, and foreign ones."""
-
-import subprocess
-import sys
+"""What counts as a server of our own."""
 
 import pytest
 
-from agentic.config.children import (
-    SECTIONS_OF_SERVERS,
-    create_command,
-    create_environment,
-    is_ours,
-    runs_our_command,
-)
-from agentic.config.load import load_config
-from agentic.config.models import ServerConfig
+from agentic.config.children import SECTIONS_OF_SERVERS, runs_our_command
+from agentic.config.models import Config, ServerConfig
 from tests.agentic.config.conftest import Place
 
 
@@ -31,71 +21,33 @@ from tests.agentic.config.conftest import Place
     ],
 )
 def test_only_our_very_command_is_ours(command: str, args: list[str], ours: bool) -> None:
-    server = ServerConfig(command=command, args=args)
-    assert runs_our_command(server) is ours
-    assert is_ours("x", server) is ours
-    expected = (sys.executable, "-P", "-m", "agentic", *args) if ours else (command, *args)
-    assert create_command(server) == expected
+    assert runs_our_command(ServerConfig(command=command, args=args)) is ours
 
 
-def test_an_address_is_ours_under_our_name_or_when_it_says_so() -> None:
-    server = ServerConfig(url="http://h/mcp")
-    assert is_ours("conversations", server)
-    assert not is_ours("github", server)
-    assert is_ours("mine", ServerConfig(url="http://h/mcp", ours=True))
-    assert not is_ours(
-        "tools", ServerConfig(command="agentic", args=["serve", "tools"], ours=False)
-    )
-    assert create_command(server) == ()
+def test_a_server_reached_by_url_runs_no_command_of_ours() -> None:
+    assert not runs_our_command(ServerConfig(url="http://127.0.0.1:1/tools/mcp"))
 
 
-def test_a_folder_named_agentic_in_the_current_folder_is_not_started(place: Place) -> None:
-    (place.cwd / "agentic").mkdir()
-    (place.cwd / "agentic/__init__.py").write_text("print('hijacked')")
-    (place.cwd / "agentic/__main__.py").write_text("print('hijacked')")
-    server = place.load().servers["tools"]
-    executable, safe, *_ = create_command(server)
-    program = [executable, safe, "-c", "import importlib.util as u; print(u.find_spec('agentic'))"]
-    done = subprocess.run(
-        program, cwd=place.cwd, capture_output=True, text=True, timeout=30, check=True
-    )
-    assert str(place.cwd) not in done.stdout
+def test_the_servers_that_are_there_by_default_are_ours(place: Place) -> None:
+    servers = place.load().servers
+    assert set(servers) == set(SECTIONS_OF_SERVERS)
+    assert all(runs_our_command(server) for server in servers.values())
 
 
-def test_our_child_gets_its_file_and_its_variables_and_can_load_with_them(place: Place) -> None:
+def test_the_sections_of_our_servers_exist() -> None:
+    assert frozenset[str]().union(*SECTIONS_OF_SERVERS.values()) <= set(Config.model_fields)
+
+
+def test_a_server_with_only_its_own_variables_can_load_its_sections(place: Place) -> None:
     text = """
 owner: ${ME}
 tools: {x: {url: "${HOST}/x", token: "${TOKEN}"}}
-models: {m: {provider: openai, api_key: "${MODEL_KEY}"}}
-servers: {tools: {env: {EXTRA: "${E}"}}}
+models: {m: {provider: openai, base_url: "${MODEL_URL}"}}
 """
-    secrets = {"ME": "ada", "HOST": "http://h", "TOKEN": "t", "MODEL_KEY": "k", "E": "e"}
-    config = place.load(text, {**secrets, "AGENTIC_LIMITS__MAX_STEPS": "5", "OTHER": "o"})
-    given = create_environment(config, config.servers["tools"])
-    assert given == {
-        "MCP_CONFIG_PATH": str(place.file),
-        "AGENTIC_LIMITS__MAX_STEPS": "5",
-        "ME": "ada",
-        "HOST": "http://h",
-        "TOKEN": "t",
-        "EXTRA": "e",
-    }
+    own = {"ME": "ada", "HOST": "http://h", "TOKEN": "t"}
+    whole = place.load(text, {**own, "MODEL_URL": "http://m"})
     sections = SECTIONS_OF_SERVERS["tools"]
-    child = load_config({"HOME": str(place.home), **given}, cwd=place.home, sections=sections)
-    assert child.owner == "ada"
-    assert child.tools == config.tools
-    assert child.conversations == config.conversations
-
-
-def test_our_child_without_a_file_gets_no_path(place: Place) -> None:
-    config = place.load(environ={"AGENTIC_OWNER": "ada"})
-    assert create_environment(config, config.servers["conversations"]) == {"AGENTIC_OWNER": "ada"}
-
-
-def test_a_foreign_child_gets_only_what_its_entry_names(place: Place) -> None:
-    config = place.load(
-        "servers: {x: {command: c, env: {KEY: '${K}', MODE: fast, N: 5, GONE: '${GONE}'}}}",
-        {"K": "k", "AGENTIC_OWNER": "ada", "OTHER": "o"},
-    )
-    given = create_environment(config, config.servers["x"])
-    assert given == {"KEY": "k", "MODE": "fast", "N": "5"}
+    named = frozenset[str]().union(*(whole.section_variables.get(each, ()) for each in sections))
+    assert named == set(own)
+    child = place.load(environ=own, sections=sections)
+    assert (child.owner, child.tools) == ("ada", whole.tools)

@@ -2,6 +2,7 @@
 
 import os
 from pathlib import Path
+from typing import cast
 
 import pytest
 from hypothesis import HealthCheck, given, settings
@@ -248,11 +249,10 @@ _TREES = st.recursive(
 def render(tree: object) -> str:
     """Flow YAML, without the safety of a YAML library."""
     if isinstance(tree, dict):
-        pairs: dict[object, object] = tree
-        return "{" + ", ".join(f"{key}: {render(value)}" for key, value in pairs.items()) + "}"
+        pairs = cast("dict[str, object]", tree).items()
+        return "{" + ", ".join(f"{key}: {render(value)}" for key, value in pairs) + "}"
     if isinstance(tree, list):
-        items: list[object] = tree
-        return "[" + ", ".join(render(item) for item in items) + "]"
+        return "[" + ", ".join(render(item) for item in cast("list[object]", tree)) + "]"
     return str(tree)
 
 
@@ -260,8 +260,7 @@ def load_or_refuse(place: Place, data: bytes, environ: dict[str, str]) -> Config
     place.file.write_bytes(data)
     try:
         return load_config({"HOME": str(place.home), **environ}, cwd=place.cwd)
-    except ConfigError as error:
-        assert str(error)
+    except ConfigError:
         return None
 
 

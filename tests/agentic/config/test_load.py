@@ -46,11 +46,19 @@ tools:
 FULL_EXAMPLE = """
 owner: ada
 servers:
-  conversations: {command: agentic, args: [serve, conversations], offer_to_model: [search_conversations]}
+  conversations:
+    {command: agentic, args: [serve, conversations], offer_to_model: [search_conversations]}
   tools:         {command: agentic, args: [serve, tools]}
-  github:        {url: "https://mcp.example.com/mcp", headers: {Authorization: "Bearer ${GITHUB_TOKEN}"}, tools: {allow: ["list_*"]}}
+  github:
+    url: https://mcp.example.com/mcp
+    headers: {Authorization: "Bearer ${GITHUB_TOKEN}"}
+    tools: {allow: ["list_*"]}
 tools:
-  web_search: {url: "https://search.example.com", description: Search, timeout: 10, parameters: {query: {type: string}, limit: {type: integer, default: 5}}}
+  web_search:
+    url: https://search.example.com
+    description: Search
+    timeout: 10
+    parameters: {query: {type: string}, limit: {type: integer, default: 5}}
 models:
   default: smart
   smart: {provider: anthropic, model: claude-x, price: {input: 3.0, output: 15.0}}

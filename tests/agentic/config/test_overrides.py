@@ -135,7 +135,9 @@ def test_names_of_variables_for_a_server_keep_their_case(place: Place) -> None:
 
 
 def test_a_url_replaces_the_command_of_the_file_and_of_the_defaults(place: Place) -> None:
-    text = "servers: {tools: {command: agentic, args: [serve, tools], env: {A: b}, cwd: /x, timeout: 5}}"
+    text = """
+servers: {tools: {command: agentic, args: [serve, tools], env: {A: b}, cwd: /x, timeout: 5}}
+"""
     config = place.load(
         text,
         {

@@ -41,20 +41,29 @@ def test_a_reference_that_is_none_says_how_to_write_one(place: Place, written: s
 
 
 def test_a_number_may_come_from_a_variable(place: Place) -> None:
-    text = "limits: {max_steps: '${N}', turn_timeout_seconds: '${T:-2.5}'}\nservers: {tools: {enabled: '${ON}'}}"
+    text = """
+limits: {max_steps: "${N}", turn_timeout_seconds: "${T:-2.5}"}
+servers: {tools: {enabled: "${ON}"}}
+"""
     config = place.load(text, {"N": "10", "ON": "false"})
     assert (config.limits.max_steps, config.limits.turn_timeout_seconds) == (10, 2.5)
     assert config.servers["tools"].enabled is False
 
 
 def test_every_unset_variable_is_named_with_its_place_and_the_way_out(place: Place) -> None:
-    told = place.fail(
-        "owner: '${ONE}'\ntools:\n  x: {url: '${TWO}/x'}\nservers: {f: {command: y, args: ['${THREE}']}}"
-    )
+    told = place.fail("""owner: "${ONE}"
+tools:
+  x: {url: "${TWO}/x"}
+servers: {f: {command: y, args: ["${THREE}"]}}
+""")
     assert told.splitlines() == [
-        f"{place.file}:1: owner: the variable ONE is not set: set it, or write ${{ONE:-default}}",
-        f"{place.file}:3: tools.x.url: the variable TWO is not set: set it, or write ${{TWO:-default}}",
-        f"{place.file}:4: servers.f.args[0]: the variable THREE is not set: set it, or write ${{THREE:-default}}",
+        f"{place.file}:{line}: {path}: the variable {name} is not set: "
+        f"set it, or write ${{{name}:-default}}"
+        for line, path, name in (
+            (1, "owner", "ONE"),
+            (3, "tools.x.url", "TWO"),
+            (4, "servers.f.args[0]", "THREE"),
+        )
     ]
 
 
@@ -94,7 +103,9 @@ def test_secrets_stand_in_no_text_made_of_the_configuration(place: Place) -> Non
     config = place.load(
         """
 tools: {x: {url: "http://u:${S}@h/x?k=${S}", token: "${S}", headers: {X-Key: "${S}"}}}
-servers: {y: {url: "http://h/${S}", headers: {A: "${S}"}}, z: {command: c, args: ["${S}"], env: {E: "${S}"}}}
+servers:
+  y: {url: "http://h/${S}", headers: {A: "${S}"}}
+  z: {command: c, args: ["${S}"], env: {E: "${S}"}}
 models: {m: {provider: openai, base_url: "http://h/${S}", api_key: "${S}"}}
 bot: {token: "${S}"}
 """,
@@ -107,8 +118,12 @@ bot: {token: "${S}"}
 def test_errors_show_no_value(place: Place) -> None:
     told = place.fail(
         """
-tools: {x: {url: "${S}", timeout: "${S}", token: [hunter2]}, y: {url: "http://h", headers: {X: "a\\n${S}"}}}
-servers: {y: {url: "${S}"}, z: {command: c, env: {E: {hunter2: 1}}, offer_to_model: "${S}"}, hunter__2: {}}
+tools:
+  x: {url: "${S}", timeout: "${S}", token: [hunter2]}
+  y: {url: "http://h", headers: {X: "a\\n${S}"}}
+servers:
+  y: {url: "${S}"}
+  z: {command: c, env: {E: {hunter2: 1}}, offer_to_model: "${S}"}
 models: {m: {provider: "${S}", api_key: "a ${S}"}}
 bot: {token: "a ${S}", people: {42: "${S}\\t"}}
 """,
@@ -120,8 +135,13 @@ bot: {token: "a ${S}", people: {42: "${S}\\t"}}
 
 def test_a_key_in_the_file_itself_is_warned_about(place: Place) -> None:
     config = place.load("""
-models: {m: {provider: openai, api_key: sk-0123456789-0123456789}, l: {provider: openai, api_key: none}}
-tools: {x: {url: "http://h", headers: {authorization: Bearer 0123456789-0123456789, Accept: "text/html, text/plain"}}}
+models:
+  m: {provider: openai, api_key: sk-0123456789-0123456789}
+  l: {provider: openai, api_key: none}
+tools:
+  x:
+    url: http://h
+    headers: {authorization: Bearer 0123456789-0123456789, Accept: "text/html, text/plain"}
 """)
     assert [warning.split(": ")[1] for warning in config.warnings] == [
         "models.m.api_key",

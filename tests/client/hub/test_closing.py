@@ -5,6 +5,7 @@ import signal
 import subprocess
 import sys
 import time
+from typing import Any
 
 import anyio
 import pytest
@@ -23,6 +24,7 @@ async def test_closing_ends_every_process() -> None:
 
 async def test_closing_while_calls_run_fails_them_and_ends_their_process() -> None:
     failures: list[ServerUnavailableError] = []
+    pid = 0
     with anyio.fail_after(15):
         async with anyio.create_task_group() as callers:
 
@@ -34,13 +36,14 @@ async def test_closing_while_calls_run_fails_them_and_ends_their_process() -> No
 
             async with open_hub([stdio("pipes", "friendly")]) as hub:
                 about = await hub.call_tool("pipes", "about", {})
+                pid = about.structured_content["pid"]
                 for _ in range(3):
                     sent = anyio.Event()
                     callers.start_soon(call_long, hub, sent)
                     await sent.wait()
                 await hub.call_tool("pipes", "echo", {})
         assert len(failures) == 3
-        assert not is_alive(about.structured_content["pid"])
+        assert not is_alive(pid)
 
 
 async def test_a_closed_hub_says_so() -> None:
@@ -60,7 +63,7 @@ async def test_a_cancelled_hub_leaves_no_process_however_stubborn() -> None:
             servers = [stdio("good", "dies_on_call"), stdio("deaf", "hangs", "on_call")]
             async with open_hub(servers) as hub, anyio.create_task_group() as callers:
                 pids = [await find_pid(hub, "good"), await find_pid(hub, "deaf")]
-                callers.start_soon(hub.call_tool, "deaf", "hang", {})
+                callers.start_soon(hub.call_tool, "deaf", "hang", dict[str, Any]())
                 await hub.call_tool("good", "pid", {})
                 scope.cancel()
         assert scope.cancelled_caught

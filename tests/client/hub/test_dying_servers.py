@@ -1,11 +1,16 @@
 """Servers that die, hang, or come late: the others go on, and they come back by themselves."""
 
 import os
+import re
 import signal
+from collections.abc import AsyncGenerator
+from contextlib import asynccontextmanager
 from pathlib import Path
 
 import anyio
+import anyio.abc
 import pytest
+from anyio.abc import SocketStream
 
 from client.hub.errors import CallTimedOutError, HubError, ServerUnavailableError
 from client.hub.hub import open_hub
@@ -16,6 +21,7 @@ from tests.client.hub.fakes import (
     free_port,
     http,
     in_memory,
+    is_alive,
     stdio,
     wait_gone,
     wait_state,
@@ -102,7 +108,7 @@ async def test_a_server_that_cannot_start_is_tried_again_but_not_in_a_frenzy(
             await hub.wait_settled(5)
             with anyio.move_on_after(2.5):
                 while True:
-                    with pytest.raises(ServerUnavailableError, match="next attempt|under way"):
+                    with pytest.raises(ServerUnavailableError, match=r"next attempt|under way"):
                         await hub.call_tool("broken", "echo", {}, timeout_seconds=0.5)
                     await anyio.sleep(0.01)
     assert 2 <= len(starts.read_text().splitlines()) <= 6
@@ -174,9 +180,9 @@ async def test_waiting_for_all_names_the_one_that_is_missing_and_why() -> None:
     with anyio.fail_after(10):
         async with open_hub(servers) as hub:
             await hub.wait_ready("memory", timeout_seconds=5)
-            with pytest.raises(ServerUnavailableError, match="broken.*was refused"):
+            with pytest.raises(ServerUnavailableError, match=r"broken.*was refused"):
                 await hub.wait_ready(timeout_seconds=0.5)
-            with pytest.raises(ServerUnavailableError, match="down.*can't be reached"):
+            with pytest.raises(ServerUnavailableError, match=r"down.*can't be reached"):
                 await hub.wait_ready("down", timeout_seconds=0.5)
             with pytest.raises(ServerUnavailableError, match="no server"):
                 await hub.wait_ready("nowhere", timeout_seconds=0.5)
@@ -191,3 +197,32 @@ async def test_waiting_until_settled_ends_when_the_first_attempts_have() -> None
             assert states["memory"] == "ready"
             assert states["broken"] in ("waiting", "connecting")
             assert states["deaf"] == "connecting"
+
+
+async def test_servers_that_hang_at_their_start_are_given_up_and_ended() -> None:
+    with anyio.fail_after(40):
+        async with silent_server() as port:
+            async with open_hub([stdio("deaf", "hangs", "at_start"), http("mute", port)]) as hub:
+                await hub.wait_settled(35)
+                deaf, mute = hub.status()
+            for status in (deaf, mute):
+                assert "no connection within 15 s" in (status.reason or "")
+            pid = re.search(r"pid (\d+)", deaf.reason or "")
+            assert pid
+            assert not is_alive(int(pid[1]))
+
+
+@asynccontextmanager
+async def silent_server() -> AsyncGenerator[int]:
+    """It takes connections, and never says a word."""
+
+    async def listen(stream: SocketStream) -> None:
+        async with stream:
+            async for _ in stream:
+                pass
+
+    listener = await anyio.create_tcp_listener(local_host="127.0.0.1")
+    async with listener, anyio.create_task_group() as tasks:
+        tasks.start_soon(listener.serve, listen)
+        yield listener.extra(anyio.abc.SocketAttribute.local_port)
+        tasks.cancel_scope.cancel()

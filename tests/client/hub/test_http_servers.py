@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 import signal
 from collections.abc import AsyncGenerator, Mapping
 from contextlib import asynccontextmanager
@@ -93,45 +94,39 @@ async def test_an_older_server_that_goes_away_idle_is_noticed() -> None:
             assert hub.tools() == []
 
 
+ODD = {"name": "odd", "inputSchema": {"type": "object"}}
+
+
 class Canned:
     """An HTTP server that answers `tools/call` with these bytes, and the rest as it should."""
 
     def __init__(self) -> None:
         self.answer = b""
-        self.requests = 0
 
     async def handle(self, stream: SocketStream) -> None:
         async with stream:
             head, _, body = (await stream.receive()).partition(b"\r\n\r\n")
-            length = next(
-                int(line.split(b":")[1])
-                for line in head.lower().split(b"\r\n")
-                if line.startswith(b"content-length:")
-            )
-            while len(body) < length:
+            length = re.search(rb"content-length: (\d+)", head.lower())
+            while length and len(body) < int(length[1]):
                 body += await stream.receive()
-            self.requests += 1
-            await stream.send(self._respond(json.loads(body)))
+            await stream.send(self.respond(head.split()[0].decode(), head, body))
 
-    def _respond(self, message: Mapping[str, Any]) -> bytes:
+    def respond(self, method: str, head: bytes, body: bytes) -> bytes:
+        message = json.loads(body)
         envelope = {"resultType": "complete", "ttlMs": 0, "cacheScope": "private"}
         match message["method"]:
             case "server/discover":
-                versions = {"supportedVersions": ["2026-07-28"], "capabilities": {"tools": {}}}
-                return as_json(message, {**envelope, **versions})
+                able: dict[str, Any] = {"capabilities": {"tools": {}}}
+                return as_json(message, {**envelope, **able, "supportedVersions": ["2026-07-28"]})
             case "tools/list":
-                tools = [{"name": "odd", "inputSchema": {"type": "object"}}]
-                return as_json(message, {**envelope, "tools": tools})
+                return as_json(message, {**envelope, "tools": [ODD]})
             case _:
                 return self.answer
 
 
-def as_json(message: Mapping[str, Any], result: Mapping[str, Any]) -> bytes:
-    return respond(
-        200,
-        "application/json",
-        json.dumps({"jsonrpc": "2.0", "id": message["id"], "result": result}),
-    )
+def as_json(message: Mapping[str, Any], result: Mapping[str, Any], *headers: str) -> bytes:
+    answer = {"jsonrpc": "2.0", "id": message["id"], "result": result}
+    return respond(200, "application/json", json.dumps(answer), *headers)
 
 
 def respond(status: int, content_type: str, body: str, *headers: str) -> bytes:
@@ -147,12 +142,11 @@ def respond(status: int, content_type: str, body: str, *headers: str) -> bytes:
 
 
 @asynccontextmanager
-async def canned_server() -> AsyncGenerator[tuple[Canned, int]]:
-    canned = Canned()
+async def canned_server(canned: Canned) -> AsyncGenerator[int]:
     listener = await anyio.create_tcp_listener(local_host="127.0.0.1")
     async with listener, anyio.create_task_group() as tasks:
         tasks.start_soon(listener.serve, canned.handle)
-        yield canned, listener.extra(anyio.abc.SocketAttribute.local_port)
+        yield listener.extra(anyio.abc.SocketAttribute.local_port)
         tasks.cancel_scope.cancel()
 
 
@@ -203,11 +197,12 @@ async def test_an_odd_answer_fails_its_call_in_words_and_nothing_else(
     answer: bytes, error: type[HubError], reason: str
 ) -> None:
     with anyio.fail_after(15):
+        canned = Canned()
+        canned.answer = answer
         async with (
-            canned_server() as (canned, port),
+            canned_server(canned) as port,
             open_hub([http("web", port), in_memory()]) as hub,
         ):
-            canned.answer = answer
             for _ in range(2):
                 with pytest.raises(error, match=reason) as failure:
                     await hub.call_tool("web", "odd", {})
@@ -216,11 +211,51 @@ async def test_an_odd_answer_fails_its_call_in_words_and_nothing_else(
             await hub.wait_ready("web", timeout_seconds=5)
 
 
+class Forgetful(Canned):
+    """An older server that forgets its sessions when it is told to, as after a restart."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.session = 1
+        self.calls = 0
+
+    def respond(self, method: str, head: bytes, body: bytes) -> bytes:
+        if method != "POST":
+            return respond(405, "text/plain", "")
+        message = json.loads(body)
+        session = f"mcp-session-id: {self.session}"
+        if message["method"] == "server/discover":
+            return respond(400, "text/plain", "what?")
+        if message["method"] == "initialize":
+            about = {"protocolVersion": "2025-06-18", "serverInfo": {"name": "f", "version": "1"}}
+            able: dict[str, Any] = {"capabilities": {"tools": {}}}
+            return as_json(message, {**about, **able}, session)
+        if session.encode() not in head.lower():
+            return respond(404, "text/plain", "Session not found")
+        if "id" not in message:
+            return respond(202, "text/plain", "")
+        if message["method"] == "tools/list":
+            return as_json(message, {"tools": [ODD]})
+        self.calls += 1
+        return as_json(message, {"content": []})
+
+
+async def test_an_older_server_that_forgot_the_session_is_called_once_over_a_new_one() -> None:
+    forgetful = Forgetful()
+    with anyio.fail_after(10):
+        async with canned_server(forgetful) as port, open_hub([http("web", port)]) as hub:
+            for number in range(1, 4):
+                await hub.call_tool("web", "odd", {})
+                assert forgetful.calls == number
+                forgetful.session += 1
+
+
 async def test_an_answer_of_seventeen_mebibytes_is_refused() -> None:
     result = {"content": [{"type": "text", "text": "x" * 17 * 1024 * 1024}]}
+    canned = Canned()
+    canned.answer = as_json({"id": 1}, result)
     with anyio.fail_after(30):
-        async with canned_server() as (canned, port), open_hub([http("web", port)]) as hub:
-            canned.answer = as_json({"id": 1}, result)
+        async with canned_server(canned) as port, open_hub([http("web", port)]) as hub:
             with pytest.raises(ServerFaultError, match="over"):
                 await hub.call_tool("web", "odd", {})
 

@@ -1,5 +1,7 @@
 """Servers that break the protocol: they cost themselves, and nobody else."""
 
+import json
+
 import anyio
 import pytest
 
@@ -44,6 +46,14 @@ async def test_a_tool_that_asks_back_is_refused_in_words() -> None:
         async with open_hub([stdio("liar", "liar", "results", "modern")]) as hub:
             with pytest.raises(ServerFaultError, match="asks back"):
                 await hub.call_tool("liar", "asks", {})
+
+
+async def test_a_server_that_wants_to_use_our_model_is_told_no() -> None:
+    with anyio.fail_after(10):
+        async with open_hub([stdio("liar", "liar", "results")]) as hub:
+            said = json.loads(first_text(await hub.call_tool("liar", "samples", {})))
+    assert said["id"] == "mine"
+    assert "not supported" in said["error"]["message"]
 
 
 async def test_an_answer_of_five_megabytes_arrives() -> None:

@@ -12,11 +12,19 @@ QUIET_SECONDS = 0.3
 
 
 @pytest.mark.parametrize("text", ["", "Once upon a time"])
-@pytest.mark.parametrize("keep_alive", [False, True])
-async def test_a_silent_model_is_given_up_after_its_time(
-    vendor: Vendor, text: str, keep_alive: bool
+@pytest.mark.parametrize(
+    "pulse",
+    [
+        b"",
+        b": keep-alive\n\n",
+        b'event: ping\ndata: {"type": "ping"}\n\n',
+        b'event: news\ndata: {"type": "news", "choices": [{"delta": {"content": ""}}]}\n\n',
+    ],
+)
+async def test_a_model_that_brings_nothing_is_given_up_after_its_time(
+    vendor: Vendor, text: str, pulse: bytes
 ) -> None:
-    async with vendor.open_server(Hang(text, keep_alive)) as server:
+    async with vendor.open_server(Hang(text, pulse)) as server:
         model = vendor.connect(server.base_url, timeout_seconds=QUIET_SECONDS)
         with anyio.fail_after(10), pytest.raises(ModelUnavailableError, match=r"nothing for 0\.3"):
             await listen(model)

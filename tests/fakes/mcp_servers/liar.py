@@ -4,9 +4,10 @@ import sys
 from collections.abc import Mapping
 from typing import Any
 
-from tests.fakes.mcp_servers.wire import list_once, serve, text, tool
+from tests.fakes.mcp_servers.wire import list_once, send, serve, text, tool
 
 _GOOD = tool("good")
+_ASK = {"maxTokens": 1, "messages": [{"role": "user", "content": {"type": "text", "text": "?"}}]}
 _OWN_SCHEMA = {"type": "object", "properties": {"n": {"type": "integer"}}, "required": ["n"]}
 _LISTS: dict[str, list[dict[str, Any]]] = {
     "results": [
@@ -16,6 +17,7 @@ _LISTS: dict[str, list[dict[str, Any]]] = {
         tool("huge"),
         tool("error"),
         tool("asks"),
+        tool("samples"),
     ],
     "many": [tool(f"tool_{number}") for number in range(10_000)],
     "twins": [_GOOD, tool("good", description="another"), tool("a.b"), tool("a b")],
@@ -80,6 +82,11 @@ def call(name: str, _arguments: object) -> Mapping[str, Any] | None:
             return text("here", structuredContent={"n": "no number"})
         case "huge":
             return text("x" * 5_000_000)
+        case "samples":
+            send(
+                {"jsonrpc": "2.0", "id": "mine", "method": "sampling/createMessage", "params": _ASK}
+            )
+            return text(sys.stdin.readline())
         case "asks":
             return {"resultType": "input_required", "inputRequests": {}, "requestState": "x"}
         case _:

@@ -35,7 +35,7 @@ def nested(levels: int) -> dict[str, Any]:
     "conversation_id", ["", "x" * 1_025, "x" * 2_000, "é" * 513, "a\0b", "\ud800", 5, None, ["c"]]
 )
 async def test_what_cannot_be_an_id_is_invalid(
-    in_memory: Connections, tool: str, conversation_id: object
+    in_memory: Connections, tool: str, conversation_id: Any
 ) -> None:
     async with in_memory.connect() as client:
         arguments = ID_TOOLS[tool] | {"conversation_id": conversation_id}
@@ -68,7 +68,8 @@ async def test_an_unknown_argument_is_invalid_and_named(in_memory: Connections, 
         assert (error["code"], error["field"]) == ("invalid", "colour")
         error = await fail(client, tool, **arguments, owner="bob")
         assert (error["code"], error["field"]) == ("invalid", "owner")
-        error = await fail(client, tool, **arguments, **{"\x1b" + "x" * 5_000: 1})
+        made_up: dict[str, Any] = {"\x1b" + "x" * 5_000: 1}
+        error = await fail(client, tool, **arguments, **made_up)
         assert error["code"] == "invalid"
         assert len(error["message"]) < 200
         assert "\x1b" not in error["message"]
@@ -105,7 +106,7 @@ async def test_a_missing_argument_is_invalid_and_named(in_memory: Connections, t
     ),
 )
 async def test_a_value_of_the_wrong_kind_is_invalid_and_named(
-    in_memory: Connections, tool: str, field: str, values: list[object]
+    in_memory: Connections, tool: str, field: str, values: list[Any]
 ) -> None:
     async with in_memory.connect() as client:
         for value in values:
@@ -124,7 +125,7 @@ async def test_a_value_of_the_wrong_kind_is_invalid_and_named(
     ],
 )
 async def test_a_listing_is_asked_for_within_its_limits(
-    in_memory: Connections, field: str, values: list[object]
+    in_memory: Connections, field: str, values: list[Any]
 ) -> None:
     async with in_memory.connect() as client:
         for value in values:

@@ -1,0 +1,42 @@
+"""Signals that end what a command does, while what it stands on stays up for its last words."""
+
+import signal
+from collections.abc import AsyncGenerator
+from contextlib import asynccontextmanager
+
+import anyio
+
+from agentic.cli.failures import CommandError
+
+STOPPING_SIGNALS = (signal.SIGINT, signal.SIGTERM)
+
+
+class StoppedError(CommandError):
+    """A signal came. There is nothing to say about it."""
+
+    def __init__(self, number: int) -> None:
+        super().__init__("", exit_code=128 + number)
+
+
+@asynccontextmanager
+async def stopped_by(*signals: signal.Signals) -> AsyncGenerator[None]:
+    """Cancel the body when one of `signals` comes.
+
+    Raises:
+        StoppedError: One came.
+    """
+    received: list[int] = []
+
+    async def listen(scope: anyio.CancelScope) -> None:
+        with anyio.open_signal_receiver(*signals) as arriving:
+            async for number in arriving:
+                received.append(number)
+                scope.cancel()
+
+    async with anyio.create_task_group() as group:
+        if signals:
+            group.start_soon(listen, group.cancel_scope)
+        yield
+        group.cancel_scope.cancel()
+    if received:
+        raise StoppedError(received[0])

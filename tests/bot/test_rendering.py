@@ -1,0 +1,93 @@
+"""Markdown becomes messages that Telegram takes, with nothing of the text lost."""
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from bot.rendering import MAX_PART_UNITS, Part, mark_possible_repeat, render_parts
+from tests.fakes.bot_api_rules import check_text, utf16_units
+
+PIECES = [
+    *["**", "*", "_", "__", "`", "```\n", "```py\n", "\n", "\n\n", "# ", "- ", "> ", "|", "||"],
+    *["~~", "[a](http://x.y)", "[b](foo)", "[", "](", "😀", "👩‍👩‍👧", "é", "e\u0301", "a b c "],
+    *["<b>", "</b>", "$x$", r"\(", "1. ", "\t", "    ", "\u200d", "<", "&amp;", "~", "\u202e"],
+    *["![i](http://i.j)", "word " * 300, "x" * 2_500, "\ud800", "\0", "| a | b |\n|---|---|\n"],
+]
+
+
+def check(parts: list[Part]) -> None:
+    """As the strict fake does, also when the part is sent again."""
+    for part in parts:
+        assert utf16_units(part.text) <= MAX_PART_UNITS
+        for shown in (part, mark_possible_repeat(part)):
+            entities = [entity.to_dict() for entity in shown.entities]
+            check_text({"text": shown.text, "entities": entities})
+
+
+@given(st.lists(st.sampled_from(PIECES), max_size=60).map("".join))
+@settings(max_examples=300, deadline=None)
+def test_whatever_a_model_writes_is_sendable(markdown: str) -> None:
+    check(render_parts(markdown))
+
+
+@pytest.mark.parametrize(
+    "markdown",
+    [
+        ">" * 5_000 + "x",
+        "[" * 20_000,
+        "**b** " * 1_500,
+        "||a||" * 1_000,
+        "👩‍👩‍👧" * 2_000,
+        "😀" * 4_096,
+        "a" * 20_000,
+        "**" + "a" * 9_000 + "**",
+        "```py\n" + "x = 1\n" * 3_000 + "```",
+        "\u202e" + "אבג " * 2_000,
+    ],
+)
+def test_nasty_markdown_is_sendable(markdown: str) -> None:
+    parts = render_parts(markdown)
+    assert parts
+    check(parts)
+
+
+@pytest.mark.parametrize("nothing", ["", "   \n", "\u200b\u200d", "** **"[2:3]])
+def test_what_nobody_could_see_is_no_message(nothing: str) -> None:
+    assert render_parts(nothing) == []
+
+
+@pytest.mark.parametrize(
+    ("markdown", "text"),
+    [
+        ("use List<String> here", "use List<String> here"),
+        ("<div>\nhello <i>you</i>\n</div>\n\nbye", "<div>\nhello <i>you</i>\n</div>\n\nbye"),
+        ("`a<b>` and <https://x.y>", "a<b> and https://x.y"),
+        ("```\n<x>\n```", "<x>"),
+        ("[mail](mailto:a@b.c) or [web](https://b.c)", "mail (mailto:a@b.c) or web"),
+        ("snake_case_name and 2*3*4", "snake_case_name and 234"),
+    ],
+)
+def test_nothing_that_was_written_is_left_out(markdown: str, text: str) -> None:
+    (part,) = render_parts(markdown)
+    assert part.text == text
+
+
+def test_parts_end_between_paragraphs_and_not_in_a_code_block() -> None:
+    prose, code = "Some words. " * 250, "```py\n" + "x = 1\n" * 300 + "```"
+    first, second = render_parts(f"{prose}\n\n{code}")
+    assert first.text == prose.strip()
+    assert [(e.type, e.language) for e in second.entities] == [("pre", "py")]
+    assert second.entities[0].length == utf16_units(second.text)
+
+
+def test_a_code_block_longer_than_a_message_goes_on_as_code() -> None:
+    lines = [f"line {number}" for number in range(1_000)]
+    parts = render_parts("```py\n" + "\n".join(lines) + "\n```")
+    assert [part.entities[0].language for part in parts] == ["py"] * len(parts)
+    assert "\n".join(part.text for part in parts).split("\n") == lines
+
+
+def test_a_joined_emoji_is_not_torn_apart() -> None:
+    family = "👩‍👩‍👧"
+    parts = render_parts(family * 1_200)
+    assert all(part.text == family * (len(part.text) // len(family)) for part in parts)

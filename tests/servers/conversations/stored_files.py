@@ -1,0 +1,15 @@
+"""What the tests of damage need to know of where the embedded store keeps things."""
+
+from pathlib import Path
+
+from servers.conversations.file_directory import key_of
+from tests.servers.conversations.messages import ID, OWNER
+
+
+def file_of(directory: Path, conversation_id: str = ID, owner: str = OWNER) -> Path:
+    key = key_of(owner, conversation_id)
+    return directory / "v1" / key[:2] / f"{key}.jsonl"
+
+
+def index_files(directory: Path) -> list[Path]:
+    return sorted(directory.glob("index.sqlite3*"))

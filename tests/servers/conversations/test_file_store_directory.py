@@ -1,0 +1,125 @@
+"""The embedded store's directory: what it makes, and what it refuses to open."""
+
+import stat
+from pathlib import Path
+
+import pytest
+
+from servers.conversations.file_store import open_file_store
+from servers.conversations.store import UnavailableError
+from tests.servers.conversations.messages import ID, OWNER, load_ids, user, users
+from tests.servers.conversations.stored_files import file_of
+
+
+async def expect_refusal(directory: Path, match: str) -> None:
+    with pytest.raises(UnavailableError, match=match):
+        async with open_file_store(directory):
+            pass
+
+
+async def test_files_and_folders_are_the_users_alone_and_not_named_after_ids(
+    tmp_path: Path,
+) -> None:
+    directory = tmp_path / "store"
+    async with open_file_store(directory) as store:
+        await store.append_messages(OWNER, "secret-name", [user()])
+        await store.list_conversations(OWNER)
+        for path in [directory, *directory.rglob("*")]:
+            expected = 0o700 if path.is_dir() else 0o600
+            assert stat.S_IMODE(path.stat().st_mode) == expected, path
+            assert "secret" not in path.name
+
+
+async def test_an_empty_directory_becomes_a_store_of_the_user_alone(tmp_path: Path) -> None:
+    directory = tmp_path / "store"
+    directory.mkdir(mode=0o755)
+    async with open_file_store(directory) as store:
+        await store.append_messages(OWNER, ID, [user("a")])
+    assert stat.S_IMODE(directory.stat().st_mode) == 0o700
+
+
+async def test_a_store_behind_a_link_is_opened(tmp_path: Path) -> None:
+    (tmp_path / "real").mkdir()
+    (tmp_path / "link").symlink_to(tmp_path / "real")
+    async with open_file_store(tmp_path / "link") as store:
+        await store.append_messages(OWNER, ID, [user("a")])
+    async with open_file_store(tmp_path / "real") as store:
+        assert await load_ids(store) == ["a"]
+
+
+async def test_a_missing_parent_is_named(tmp_path: Path) -> None:
+    await expect_refusal(tmp_path / "not" / "there", "not is not there")
+
+
+async def test_a_file_in_the_way_is_named(tmp_path: Path) -> None:
+    (tmp_path / "store").write_text("hello")
+    await expect_refusal(tmp_path / "store", "move it away")
+    await expect_refusal(tmp_path / "store" / "below", r"not there|move it away")
+
+
+@pytest.mark.parametrize("name", ["v1", "locks"])
+async def test_a_file_in_the_way_of_a_folder_is_named(tmp_path: Path, name: str) -> None:
+    async with open_file_store(tmp_path / "store"):
+        pass
+    (tmp_path / "store" / name).rmdir()
+    (tmp_path / "store" / name).write_text("hello")
+    await expect_refusal(tmp_path / "store", "move it away")
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "",
+        "{",
+        "[]",
+        "null",
+        "[" * 100_000,
+        "\xff\xfe",
+        '{"version": 1}',
+        '{"format": "agentic-conversations"}',
+        '{"format": "agentic-conversations", "version": "1"}',
+        '{"format": "agentic-conversations", "version": 0}',
+        '{"format": "x", "version": 1}',
+    ],
+    ids=range(11),
+)
+async def test_a_damaged_format_refuses_the_start_and_its_way_out_works(
+    tmp_path: Path, text: str
+) -> None:
+    directory = tmp_path / "store"
+    async with open_file_store(directory) as store:
+        await store.append_messages(OWNER, ID, users(3))
+    (directory / "FORMAT").write_text(text, encoding="latin-1")
+    with pytest.raises(UnavailableError, match="FORMAT is damaged") as refused:
+        async with open_file_store(directory):
+            pass
+    advised = str(refused.value).partition("put this line in it: ")[2]
+    (directory / "FORMAT").write_text(advised + "\n")
+    async with open_file_store(directory) as store:
+        assert await load_ids(store) == ["m0", "m1", "m2"]
+
+
+async def test_a_missing_format_beside_conversations_refuses_the_start(tmp_path: Path) -> None:
+    directory = tmp_path / "store"
+    async with open_file_store(directory) as store:
+        await store.append_messages(OWNER, ID, users(3))
+    (directory / "FORMAT").unlink()
+    await expect_refusal(directory, "FORMAT is missing")
+    assert file_of(directory).exists()
+
+
+async def test_a_newer_format_asks_for_an_update(tmp_path: Path) -> None:
+    directory = tmp_path / "store"
+    async with open_file_store(directory):
+        pass
+    (directory / "FORMAT").write_text('{"format": "agentic-conversations", "version": 2}')
+    await expect_refusal(directory, "update agentic")
+
+
+async def test_a_format_that_is_a_link_is_refused(tmp_path: Path) -> None:
+    directory = tmp_path / "store"
+    async with open_file_store(directory):
+        pass
+    (directory / "FORMAT").rename(tmp_path / "FORMAT")
+    (directory / "FORMAT").symlink_to(tmp_path / "FORMAT")
+    await expect_refusal(directory, "symbolic link")
