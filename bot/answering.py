@@ -104,17 +104,14 @@ class Answerer:
                 async for event in events:
                     if isinstance(event, TurnFinished | TurnFailed):
                         return event
+            raise AssertionError("a turn ends with a finish or a failure")
         except Exception:  # boundary: the person gets a sentence, the log the rest
-            logger.exception("A turn broke")
-        reference = secrets.token_hex(4)
-        logger.error("The turn of %s ended without an end, reference %s", where, reference)
-        return TurnFailed(
-            where.conversation_id,
-            where.message_id,
-            "internal",
-            "Something went wrong here, and it was recorded.",
-            reference,
-        )
+            reference = secrets.token_hex(4)
+            logger.exception("A turn in %s broke, reference %s", where.conversation_id, reference)
+            sentence = "Something went wrong here, and it was recorded."
+            return TurnFailed(
+                where.conversation_id, where.message_id, "internal", sentence, reference
+            )
 
     async def _hand_over(self, question: Question, finished: TurnFinished) -> None:
         """Deliver a turn's reply; one that was stored before may have been sent already."""

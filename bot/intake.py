@@ -39,6 +39,9 @@ from servers.conversations.contract import Message
 _REMEMBERED = 4_096
 """Messages that were taken in; a command that comes again has no second answer."""
 
+Store = Callable[[str], Awaitable[bool]]
+"""Stores a message under the id given, and says if it is new."""
+
 logger = logging.getLogger(__name__)
 
 
@@ -85,7 +88,9 @@ class Intake:
             await self._take(owner, arrival)
         except Exception:  # boundary: an exception would end PTB's polling without a word
             reference = secrets.token_hex(4)
-            logger.exception("A message could not be taken in, reference %s", reference)
+            logger.exception(
+                "A message in chat %d was not taken in, reference %s", origin.chat_id, reference
+            )
             self._say(origin, wording.render_failure(wording.NOT_TAKEN, reference))
         self._taken[origin] = None
         if len(self._taken) > _REMEMBERED:
@@ -192,30 +197,33 @@ class Intake:
             logger.info("Updates are ignored: %s", reason)
 
 
-async def _store_once(origin: Origin, store: Callable[[str], Awaitable[bool]]) -> tuple[str, bool]:
-    """Store a message, however long that takes; its id, and whether there may be something to do.
+async def _store_once(origin: Origin, store: Store) -> tuple[str, bool]:
+    """Store a message, however long that takes; its id, and whether it may have to be handled.
 
-    `store` stores under an id, and says if the message is new. Another message may have this one's
-    id (a different bot's, or this one before it was edited): then it gets a second one.
+    Another message may have this one's id (a different bot's, or this one before it was edited):
+    then it gets a second one.
     """
     message_id = f"telegram:{origin.chat_id}:{origin.message_id}"
-    for candidate in (message_id, f"{message_id}:{origin.sent_at}"):
-        tries = 0
+    try:
+        return message_id, await _store_in_time(message_id, store)
+    except ConversationCallError as error:
+        if error.code != "conflict":
+            raise
+    second_id = f"{message_id}:{origin.sent_at}"
+    return second_id, await _store_in_time(second_id, store)
 
-        async def attempt(candidate: str = candidate) -> bool:
-            nonlocal tries
-            tries += 1
-            return await store(candidate)
 
-        try:
-            is_new = await keep_trying(attempt, "store a message")
-        except ConversationCallError as error:
-            if error.code != "conflict" or candidate != message_id:
-                raise
-        else:
-            # A try that seemed to fail may have stored it: then that it is there tells nothing.
-            return candidate, is_new or tries > 1
-    raise AssertionError("unreachable")
+async def _store_in_time(message_id: str, store: Store) -> bool:
+    tries = 0
+
+    async def attempt() -> bool:
+        nonlocal tries
+        tries += 1
+        return await store(message_id)
+
+    is_new = await keep_trying(attempt, "store a message")
+    # A try that seemed to fail may have stored it: then that it is there already tells nothing.
+    return is_new or tries > 1
 
 
 def _metadata(origin: Origin) -> dict[str, object]:

@@ -2,6 +2,7 @@
 
 import logging
 from collections.abc import Mapping
+from dataclasses import replace
 from functools import partial
 
 from bot.answering import Answerer, Question
@@ -26,17 +27,19 @@ async def take_up_unfinished(
         *await _find(hub, people, "attempting"),
         *await _find(hub, people, "pending"),
     ]
+    answered = {replace(where, message_id=_turn_id(where)) for where, _ in replies}
+    waiting = [
+        (where, facts)
+        for where, facts in await _find(hub, people, "unanswered")
+        if where not in answered
+    ]
     for where, facts in replies:
         lanes.push(facts.chat_id, partial(answerer.deliver_stored, where))
-    turns = {(where.owner, where.conversation_id, _turn_id(where)) for where, _ in replies}
-    waiting = 0
-    for where, facts in await _find(hub, people, "unanswered"):
-        if (where.owner, where.conversation_id, where.message_id) not in turns:
-            question = Question(where, facts, quote=True)
-            lanes.push(facts.chat_id, partial(answerer.answer_again, question))
-            waiting += 1
+    for where, facts in waiting:
+        question = Question(where, facts, quote=True)
+        lanes.push(facts.chat_id, partial(answerer.answer_again, question))
     if replies or waiting:
-        logger.info("Left by an earlier start: %d replies, %d messages", len(replies), waiting)
+        logger.info("Left by an earlier start: %d replies, %d messages", len(replies), len(waiting))
 
 
 async def _find(hub: ToolCaller, people: Mapping[str, str], state: DeliveryState) -> list[Found]:

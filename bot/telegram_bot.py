@@ -38,6 +38,7 @@ _READ_SECONDS = 10.0
 _RUNNING_TURNS_SECONDS = 7.0
 _STOP_POLLING_SECONDS = 2.0
 _CLOSE_SECONDS = 2.0
+_SHORT_POLL_INTERVAL_SECONDS = 1.0
 _FIRST_DELAY_SECONDS = 0.5
 _LONGEST_DELAY_SECONDS = 30.0
 _SECONDS_BETWEEN_WARNINGS = 60.0
@@ -66,6 +67,11 @@ async def run_bot(
     with tokens_kept_out_of_logs(token):
         if not re.fullmatch(r"[A-Za-z0-9:_-]+", token.get_secret_value()):
             raise BadTokenError("The bot token holds characters that no token has: copy it again.")
+        if not config.bot.people:
+            logger.warning(
+                "Nobody may talk to the bot yet: bot.people is empty. Write to it, and it tells "
+                "you the id to put there."
+            )
         async with (
             _open_bot(config.bot, token, refuse_token) as bot,
             anyio.create_task_group() as tasks,
@@ -154,6 +160,7 @@ async def _polling(bot: Bot, intake: Intake, timeout_seconds: int) -> AsyncGener
     try:
         # For ever, since the updater asks for the next poll only when this one is taken in.
         await updater.start_polling(
+            poll_interval=0.0 if timeout_seconds else _SHORT_POLL_INTERVAL_SECONDS,
             timeout=timeout_seconds,
             bootstrap_retries=-1,
             allowed_updates=[UpdateType.MESSAGE],

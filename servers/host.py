@@ -80,6 +80,8 @@ async def open_server(
 async def _open_conversations(
     config: Config, principal: Principal
 ) -> AsyncGenerator["Server[Any]"]:
+    from anyio import to_thread
+
     from servers.conversations.file_store import open_file_store
     from servers.conversations.server import create_server
     from servers.conversations.store import ConversationError
@@ -89,7 +91,9 @@ async def _open_conversations(
     settings = config.conversations
     async with AsyncExitStack() as stack:
         try:
-            _make_data_directory(config.data_directory, settings.directory)
+            await to_thread.run_sync(
+                _make_data_directory, config.data_directory, settings.directory
+            )
             opening = open_file_store(settings.directory, durability=settings.durability)
             store = await stack.enter_async_context(opening)
         except ConversationError as error:

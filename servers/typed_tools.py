@@ -170,7 +170,7 @@ def _success(structured: dict[str, Any]) -> CallToolResult:
     text = _compact(structured)
     if len(text.encode()) > MAX_TEXT_BYTES:
         counts = ", ".join(
-            f"{len(cast('list[object]', value))} {name}"
+            f"{name}: {len(cast('list[object]', value))}"
             for name, value in structured.items()
             if isinstance(value, list)
         )

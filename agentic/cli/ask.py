@@ -54,7 +54,7 @@ async def _read_question(words: Sequence[str]) -> str:
     lines = InputLines()
     if is_asked_for or (not is_terminal and await lines.begin_within(_PATIENCE_SECONDS)):
         parts.append(await lines.read_all())
-    text = "\n\n".join(part for part in parts if part.strip())
+    text = "\n\n".join(part.strip("\n") for part in parts if part.strip())
     if not text:
         raise UsageError("There is no question: write one after `agentic ask`, or pipe it in.")
     try:

@@ -22,6 +22,9 @@ if TYPE_CHECKING:
 SETTLE_SECONDS = 15.0
 """How long servers that are starting are waited for; one that takes longer is missing at first."""
 
+_PATIENCE_SECONDS = 1.0
+"""For a second attempt of a server whose first one failed."""
+
 
 @dataclass(frozen=True, slots=True)
 class Assistant:
@@ -88,6 +91,16 @@ async def open_servers(
         yield hub
 
 
+async def require(hub: "Hub", server: str) -> None:
+    """Wait for a server without which there is nothing to do.
+
+    Raises:
+        ServerUnavailableError: It did not start; says why.
+    """
+    await hub.wait_settled(SETTLE_SECONDS)
+    await hub.wait_ready(server, timeout_seconds=_PATIENCE_SECONDS)
+
+
 @asynccontextmanager
 async def open_store(config: Config) -> "AsyncGenerator[RemoteConversationStore]":
     """The operator's conversations; no other server is started."""
@@ -95,7 +108,7 @@ async def open_store(config: Config) -> "AsyncGenerator[RemoteConversationStore]
 
     servers = {name: server for name, server in config.servers.items() if name == "conversations"}
     async with open_servers(config.model_copy(update={"servers": servers})) as hub:
-        await hub.wait_ready("conversations", timeout_seconds=SETTLE_SECONDS)
+        await require(hub, "conversations")
         yield RemoteConversationStore(hub)
 
 

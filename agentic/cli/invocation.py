@@ -41,9 +41,7 @@ class Invocation:
         `sections`: what of the configuration the command reads, if not all. A server (`serves`)
         sees to its logs itself.
         """
-        for stream in (sys.stdout, sys.stderr):
-            if isinstance(stream, io.TextIOWrapper):
-                stream.reconfigure(errors="replace")
+        _set_up_streams()
         if not serves:
             self._set_up_logs()
         try:
@@ -87,9 +85,19 @@ class Invocation:
         return failure.exit_code
 
 
+def _set_up_streams() -> None:
+    """No character of an answer may end a command, nor may a stream that its caller closed."""
+    for name in ("stdout", "stderr"):
+        stream = getattr(sys, name)
+        if stream is None:
+            setattr(sys, name, Path(os.devnull).open("w"))  # noqa: SIM115 - for good
+        elif isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="replace")
+
+
 def note(text: str) -> None:
     """Say something on stderr that is no result."""
-    with contextlib.suppress(OSError, AttributeError):  # stderr may be closed
+    with contextlib.suppress(OSError):  # who does not listen has no need to
         sys.stderr.write(clean(text) + "\n")
         sys.stderr.flush()
 
@@ -98,7 +106,5 @@ def _flush_or_drop_output() -> None:
     """Leave nothing in stdout's buffer that the interpreter would fail to write at its exit."""
     try:
         sys.stdout.flush()
-    except (OSError, ValueError, AttributeError):
-        nowhere = os.open(os.devnull, os.O_WRONLY)
-        with contextlib.suppress(OSError, ValueError, AttributeError):
-            os.dup2(nowhere, sys.stdout.fileno())
+    except OSError:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())

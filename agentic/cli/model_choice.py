@@ -16,7 +16,7 @@ from client.llm.tour import create_tour
 
 _MIN_KEY_CHARACTERS = 20
 _CHOICES = """What shall answer?
-  1  a model of Anthropic or OpenAI: you paste a key, which is kept in a file only you can read
+  1  a model of Anthropic or OpenAI: paste a key; a file only you can read keeps it
   2  a model of Ollama on this machine: it is looked for again
   3  no model: a scripted tour that shows what is here
   q  nothing: leave"""

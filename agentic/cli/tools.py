@@ -6,7 +6,7 @@ from typing import Any
 
 from mcp_types import CallToolResult
 
-from agentic.cli.compose import SETTLE_SECONDS, open_servers
+from agentic.cli.compose import SETTLE_SECONDS, open_servers, require
 from agentic.cli.failures import FAILED, UsageError
 from agentic.cli.invocation import Invocation, note
 from agentic.cli.server_states import render_tools
@@ -38,7 +38,7 @@ def call_tool(invocation: Invocation, words: Sequence[str], *, as_json: bool) ->
         server, name, given = _split(words, config)
         servers = {server: config.servers[server]}
         async with open_servers(config.model_copy(update={"servers": servers})) as hub:
-            await hub.wait_ready(server, timeout_seconds=SETTLE_SECONDS)
+            await require(hub, server)
             tool = _find(hub.tools(), server, name)
             arguments = parse_arguments(given, tool.definition.input_schema)
             result = await hub.call_tool(server, tool.tool, arguments)

@@ -95,7 +95,13 @@ def find_file(environ: Mapping[str, str], cwd: Path, home: Path) -> FoundFile | 
     here = cwd / "mcp.yml"
     if os.path.lexists(here):
         return FoundFile(here, by_itself=here != own)
-    return FoundFile(own) if os.path.lexists(own) else None
+    try:
+        own.lstat()
+    except (FileNotFoundError, NotADirectoryError):
+        return None
+    except OSError:
+        pass  # it may be there: reading it says what is wrong, where defaults would surprise
+    return FoundFile(own)
 
 
 def read_file(path: Path) -> bytes:

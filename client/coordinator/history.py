@@ -62,13 +62,14 @@ def build_history(
 ) -> list[Message]:
     """The messages of a model request: the newest whole turns that fit, the current one always.
 
-    Every `tool_use` is followed by its result; where none is stored, by one that says so. What
-    other clients stored as `system` becomes a quoted note. Without tools, calls are told as text.
+    Turns that began later, waiting for theirs, are left out. Every `tool_use` is followed by its
+    result; where none is stored, by one that says so. What other clients stored as `system` becomes
+    a quoted note. Without tools, calls are told as text.
     """
     turns = group_turns(messages)
-    current = [turn for turn in turns if turn.turn_id == current_turn]
-    earlier = [turn for turn in turns if turn.turn_id != current_turn and _has_question(turn)]
-    shown = [_render_turn(turn, with_tools=with_tools) for turn in current]
+    position = next((n for n, turn in enumerate(turns) if turn.turn_id == current_turn), len(turns))
+    earlier = [turn for turn in turns[:position] if _has_question(turn)]
+    shown = [_render_turn(turn, with_tools=with_tools) for turn in turns[position : position + 1]]
     budget = budget_tokens - sum(map(_cost, shown))
     for turn in reversed(earlier):
         rendered = _render_turn(turn, with_tools=with_tools)

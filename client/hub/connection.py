@@ -7,8 +7,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import anyio
-from mcp import Client, MCPError  # noqa: TID251 - the hub owns the connections
-from mcp.client.subscriptions import SubscriptionLost  # noqa: TID251
+from mcp import Client, MCPError
+from mcp.client.subscriptions import SubscriptionLost
 from mcp_types import METHOD_NOT_FOUND
 from mcp_types.version import MODERN_PROTOCOL_VERSIONS
 
@@ -86,8 +86,8 @@ class Connection:
     async def wait_live(self, deadline: float, *, patience_seconds: float) -> Live:
         """The connection, as soon as it can be called.
 
-        An attempt under way is waited for until `deadline`. One that is planned is brought forward,
-        and waited for no longer than `patience_seconds`.
+        An attempt that is under way, or due within a second, is waited for until `deadline`. One
+        that is planned for later is brought forward, and waited for `patience_seconds` at most.
 
         Raises:
             ServerUnavailableError: Not in time; says since when, why, and when it is tried again.
@@ -101,8 +101,11 @@ class Connection:
             if self._state == "waiting":
                 self._early.set()
             changed = self._changed
-            until = impatient_at if self._state == "waiting" else deadline
-            with anyio.CancelScope(deadline=until) as scope:
+            is_far_off = (
+                self._state == "waiting"
+                and self._retry_at - anyio.current_time() > _MIN_ATTEMPT_SECONDS
+            )
+            with anyio.CancelScope(deadline=impatient_at if is_far_off else deadline) as scope:
                 await changed.wait()
             if scope.cancelled_caught:
                 raise self._unavailable()

@@ -6,7 +6,7 @@ from contextlib import asynccontextmanager
 from typing import TYPE_CHECKING, Any
 
 import httpx2
-from mcp.client.streamable_http import (  # noqa: TID251 - the hub owns the connections
+from mcp.client.streamable_http import (
     streamable_http_client,
 )
 from mcp_types import CONNECTION_CLOSED, INTERNAL_ERROR
@@ -14,7 +14,7 @@ from mcp_types import CONNECTION_CLOSED, INTERNAL_ERROR
 from client.hub.servers import HttpTarget
 
 if TYPE_CHECKING:
-    from mcp.client._transport import TransportStreams  # noqa: TID251 - see above
+    from mcp.client._transport import TransportStreams
 
 MAX_RESPONSE_BYTES = 16 * 1024 * 1024
 NOT_SENT = "not-sent"

@@ -3,13 +3,13 @@
 from collections.abc import AsyncGenerator, Mapping
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from dataclasses import dataclass, field
-from functools import cache, partial
+from functools import partial
 from importlib import metadata
 from typing import TYPE_CHECKING, Any
 
 import anyio
-from mcp import Client, MCPError  # noqa: TID251 - the hub owns the connections
-from mcp.client import IncomingMessage  # noqa: TID251
+from mcp import Client, MCPError
+from mcp.client import IncomingMessage
 from mcp_types import Implementation, ToolListChangedNotification
 
 from client.hub.http import open_http
@@ -19,8 +19,9 @@ from client.hub.servers import HttpTarget, HubServer, HubTool, InProcessTarget, 
 from client.hub.stdio import Complaints, open_stdio
 
 if TYPE_CHECKING:
-    from mcp.client._transport import TransportStreams  # noqa: TID251 - see above
+    from mcp.client._transport import TransportStreams
 
+_CLIENT_INFO = Implementation(name="agentic", version=metadata.version("agentic-ai"))
 _REASON_CHARACTERS = 600
 
 
@@ -72,7 +73,7 @@ async def open_client(server: HubServer, link: Link) -> AsyncGenerator[Client]:
 
     # The cache is off: the tools are listed when they may have changed, and never else.
     async with Client(
-        source, cache=None, client_info=_client_info(), message_handler=notice
+        source, cache=None, client_info=_CLIENT_INFO, message_handler=notice
     ) as client:
         link.version = client.protocol_version
         yield client
@@ -91,11 +92,6 @@ async def _watch(
 
     async with transport as (incoming, outgoing):
         yield IncomingStream(incoming, partial(link.end, ending), sift), outgoing
-
-
-@cache
-def _client_info() -> Implementation:
-    return Implementation(name="agentic", version=metadata.version("agentic-ai"))
 
 
 def explain(error: Exception | None, server: HubServer, link: Link, scrub: Scrub) -> str:

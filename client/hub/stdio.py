@@ -9,13 +9,13 @@ from typing import TYPE_CHECKING
 
 import anyio
 from mcp import StdioServerParameters
-from mcp.client.stdio import stdio_client  # noqa: TID251 - the hub owns the connections
+from mcp.client.stdio import stdio_client
 
 from client.hub.plain_text import clean
 from client.hub.servers import StdioTarget
 
 if TYPE_CHECKING:
-    from mcp.client._transport import TransportStreams  # noqa: TID251 - see above
+    from mcp.client._transport import TransportStreams
 
 logger = logging.getLogger(__name__)
 

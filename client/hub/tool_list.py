@@ -11,7 +11,7 @@ from fnmatch import fnmatchcase
 from typing import Any, cast
 
 import anyio.lowlevel
-from mcp import Client  # noqa: TID251 - the hub owns the connections
+from mcp import Client
 from mcp_types import Tool
 
 from client.hub.names import create_server_prefix, create_tool_name

@@ -11,7 +11,7 @@ from client.llm.anthropic_answer import AnthropicAnswer
 from client.llm.anthropic_messages import to_messages_body
 from client.llm.exchange import Exchange, closing, stream_answer
 from client.llm.failures import Service, explain_connection, parse_failure
-from client.llm.model_spec import ModelSpec
+from client.llm.model_spec import ModelSpec, is_loopback
 from client.llm.protocol import ModelError, ModelEvent, ModelRequest
 
 if TYPE_CHECKING:
@@ -64,14 +64,19 @@ class AnthropicModel:
 
     def _create_client(self) -> "AsyncAnthropic":
         """In a thread: the import and the certificates are read from disk."""
-        from anthropic import AsyncAnthropic
+        from anthropic import AsyncAnthropic, DefaultAsyncHttpxClient
         from httpx2 import Timeout
 
+        base_url = self._spec.endpoint.base_url
+        timeout = Timeout(self._spec.timeout_seconds, connect=_CONNECT_SECONDS)
         return AsyncAnthropic(
             api_key=self._spec.endpoint.key or "none",
-            base_url=self._spec.endpoint.base_url,
-            timeout=Timeout(self._spec.timeout_seconds, connect=_CONNECT_SECONDS),
+            base_url=base_url,
             max_retries=0,  # its retries wait as long as the provider says, even for an hour
+            # Proxies of the environment are not for servers of this machine.
+            http_client=DefaultAsyncHttpxClient(
+                timeout=timeout, trust_env=not is_loopback(base_url)
+            ),
         )
 
     def _prepare(

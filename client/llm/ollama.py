@@ -11,7 +11,7 @@ from anyio import to_thread
 from pydantic import BaseModel, ConfigDict, Field
 
 from client.llm.known_models import OLLAMA_CONTEXT_TOKENS
-from client.llm.model_spec import Endpoint
+from client.llm.model_spec import Endpoint, is_loopback
 
 if TYPE_CHECKING:
     from httpx2 import AsyncClient
@@ -92,7 +92,8 @@ def _create_client(endpoint: Endpoint) -> "AsyncClient":
     from httpx2 import AsyncClient
 
     headers = {"Authorization": endpoint.basic} if endpoint.basic else {}
-    return AsyncClient(base_url=endpoint.base_url, headers=headers)
+    url = endpoint.base_url
+    return AsyncClient(base_url=url, headers=headers, trust_env=not is_loopback(url))
 
 
 def _names(tag: str) -> tuple[str, str]:

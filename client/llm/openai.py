@@ -9,7 +9,7 @@ from anyio import to_thread
 
 from client.llm.exchange import Exchange, closing, stream_answer
 from client.llm.failures import Service, explain_connection, parse_failure
-from client.llm.model_spec import ModelSpec
+from client.llm.model_spec import ModelSpec, is_loopback
 from client.llm.openai_answer import OpenAIAnswer
 from client.llm.openai_messages import to_chat_body
 from client.llm.protocol import ModelError, ModelEvent, ModelRequest
@@ -68,13 +68,18 @@ class OpenAIModel:
     def _create_client(self) -> "AsyncOpenAI":
         """In a thread: the import and the certificates are read from disk."""
         from httpx2 import Timeout
-        from openai import AsyncOpenAI
+        from openai import AsyncOpenAI, DefaultAsyncHttpxClient
 
+        base_url = self._spec.endpoint.base_url
+        timeout = Timeout(self._spec.timeout_seconds, connect=_CONNECT_SECONDS)
         return AsyncOpenAI(
             api_key=self._spec.endpoint.key or "none",
-            base_url=self._spec.endpoint.base_url,
-            timeout=Timeout(self._spec.timeout_seconds, connect=_CONNECT_SECONDS),
+            base_url=base_url,
             max_retries=0,  # its retries wait as long as the provider says, even for an hour
+            # Proxies of the environment are not for servers of this machine.
+            http_client=DefaultAsyncHttpxClient(
+                timeout=timeout, trust_env=not is_loopback(base_url)
+            ),
         )
 
     def _prepare(

@@ -43,7 +43,7 @@ _ADVICE = {
     errno.EISDIR: "a directory stands where a file should be: move it away",
     errno.EMFILE: "too many files are open: raise the limit of open files",
     errno.ENFILE: "too many files are open on this machine",
-    errno.EIO: "the disk reported an error: check its health, nothing was changed",
+    errno.EIO: "the disk reported an error: check its health and try again",
 }
 
 
@@ -192,7 +192,7 @@ def _check_format(root: Path, root_fd: int) -> None:
     try:
         found = json.loads(text)
         name, version = found["format"], found["version"]
-    except (ValueError, KeyError, TypeError):
+    except (ValueError, KeyError, TypeError, RecursionError):
         raise _damaged_format(root, "is damaged") from None
     if name != FORMAT_NAME or type(version) is not int or version < 1:
         raise _damaged_format(root, "is damaged")

@@ -70,7 +70,7 @@ class FileIndex:
 
     def _connect(self) -> sqlite3.Connection:
         with suppress(FileNotFoundError):
-            if self._connection and self._inode == self._path.stat().st_ino:
+            if self._connection and self._inode == os.stat(self._path).st_ino:  # noqa: PTH116 # fast
                 return self._connection
         with self._exclusive():
             self._disconnect()

@@ -59,25 +59,29 @@ class LockStripes:
         Raises:
             UnavailableError: Another process did not let go of it in time.
         """
-        fd = self.open(name)
-        # Blocking in flock could not be ended: a stopped process would stop this one for good.
-        operation = (fcntl.LOCK_SH if shared else fcntl.LOCK_EX) | fcntl.LOCK_NB
-        deadline = time.monotonic() + self._timeout_seconds
-        pause = _FIRST_PAUSE_SECONDS
-        while True:
-            try:
-                fcntl.flock(fd, operation)
-                break
-            except BlockingIOError:
-                if time.monotonic() > deadline:
-                    raise UnavailableError(
-                        f"another process has held this part of the conversation store for "
-                        f"{self._timeout_seconds:.0f} seconds: try again, or end it if it hangs",
-                        retry_after_seconds=1.0,
-                    ) from None
-            time.sleep(pause)
-            pause = min(2 * pause, _LONGEST_PAUSE_SECONDS)
+        fd = self._lock(name, fcntl.LOCK_SH if shared else fcntl.LOCK_EX)
         try:
             yield
         finally:
             fcntl.flock(fd, fcntl.LOCK_UN)
+
+    def _lock(self, name: str, operation: int) -> int:
+        deadline = time.monotonic() + self._timeout_seconds
+        pause = _FIRST_PAUSE_SECONDS
+        while time.monotonic() < deadline:
+            fd = self.open(name)
+            try:
+                # Blocking here could not be ended: a stopped process would stop this one for good.
+                fcntl.flock(fd, operation | fcntl.LOCK_NB)
+            except BlockingIOError:
+                time.sleep(pause)
+                pause = min(2 * pause, _LONGEST_PAUSE_SECONDS)
+                continue
+            if os.fstat(fd).st_nlink:
+                return fd
+            os.close(self._fds.pop(name))  # somebody removed the file, others lock a new one
+        raise UnavailableError(
+            f"another process has held this part of the conversation store for "
+            f"{self._timeout_seconds:g} seconds: try again, or end it if it hangs",
+            retry_after_seconds=1.0,
+        )

@@ -37,7 +37,7 @@ def load(
         annotated_later = catalogue.find_annotations(opened, before_seq=place.seq, limit=limit)
     page = opened.read_page(limit, place, annotated_later)
     older = page.older
-    return LoadResult(
+    return LoadResult.model_construct(  # the messages were checked when they were stored
         conversation_id=opened.conversation_id,
         messages=page.messages,
         next_cursor=older and make_cursor(scope, (opened.generation, older.offset, older.seq)),

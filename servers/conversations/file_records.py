@@ -16,6 +16,7 @@ Kind = Literal["header", "metadata", "message", "annotation", "tombstone"]
 _START_OF_RECORD = b'{"seq":'
 _BODY = b',"body":'
 _CHECKSUM = b',"crc":"'
+_ABSENT = {name: None for name, field in Message.model_fields.items() if not field.is_required()}
 _SUFFIX_BYTES = len(_CHECKSUM) + 8 + len(b'"}')
 
 
@@ -158,9 +159,11 @@ def parse_line(offset: int, line: bytes) -> Record | None:
 
 def to_message(body: Mapping[str, Any], annotations: Mapping[str, Any] | None = None) -> Message:
     """A stored message, checked when it was stored; with these annotations if they are given."""
+    # Absent fields are given: looking their defaults up would take most of the time.
+    fields = {**_ABSENT, **body}
     if annotations is not None:
-        body = {**body, "annotations": annotations or None}
-    return Message.model_construct(None, **body)
+        fields["annotations"] = annotations or None
+    return Message.model_construct(set(body), **fields)
 
 
 def count_lost(line: bytes) -> int:

@@ -24,7 +24,6 @@ from servers.conversations.file_segment import (
     read_tail,
 )
 
-_CACHE_BYTES = 32 * 1024 * 1024
 _STATE_BYTES = 2_000
 _RECENT_BYTES = 160
 """Of one remembered id, without its characters."""
@@ -61,9 +60,10 @@ class ConversationState:
 
 
 class StateCache:
-    """States of the conversations used last, at most 32 MiB of them."""
+    """States of the conversations used last."""
 
-    def __init__(self) -> None:
+    def __init__(self, max_bytes: int = 32 * 1024 * 1024) -> None:
+        self._max_bytes = max_bytes
         self._states: OrderedDict[str, tuple[ConversationState, int]] = OrderedDict()
         self._bytes = 0
         self._mutex = Lock()
@@ -82,7 +82,7 @@ class StateCache:
             _, replaced = self._states.pop(key, (None, 0))
             self._states[key] = (state, size)
             self._bytes += size - replaced
-            while self._bytes > _CACHE_BYTES and len(self._states) > 1:
+            while self._bytes > self._max_bytes and len(self._states) > 1:
                 _, (_, dropped) = self._states.popitem(last=False)
                 self._bytes -= dropped
 

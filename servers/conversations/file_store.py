@@ -2,7 +2,7 @@
 
 import os
 from collections.abc import AsyncGenerator, Callable, Mapping, Sequence
-from contextlib import asynccontextmanager, closing
+from contextlib import ExitStack, asynccontextmanager, closing
 from pathlib import Path
 from typing import Any, Literal, TypeVar
 
@@ -249,12 +249,17 @@ async def open_file_store(
     Raises:
         UnavailableError: The directory can't be used; the text says what to do.
     """
-    with open_directory(directory) as opened, closing(LockStripes(opened.locks_fd)) as locks:
-        index = FileIndex(opened.root / INDEX_NAME, lambda: locks.hold("index"))
-        with closing(index):
-            catalogue = Catalogue(opened, index)
-            async with _open_sync(durability) as sync:
-                yield FileConversationStore(opened, locks, catalogue, sync)
+    stack = ExitStack()
+    try:
+        opened = await anyio.to_thread.run_sync(stack.enter_context, open_directory(directory))
+        locks = stack.enter_context(closing(LockStripes(opened.locks_fd)))
+        path = opened.root / INDEX_NAME
+        index = stack.enter_context(closing(FileIndex(path, lambda: locks.hold("index"))))
+        async with _open_sync(durability) as sync:
+            yield FileConversationStore(opened, locks, Catalogue(opened, index), sync)
+    finally:
+        with anyio.CancelScope(shield=True):
+            await anyio.to_thread.run_sync(stack.close)
 
 
 @asynccontextmanager
@@ -271,7 +276,8 @@ async def _open_sync(
             yield deferred.note
             tasks.cancel_scope.cancel()
     finally:
-        deferred.flush()
+        with anyio.CancelScope(shield=True):
+            await anyio.to_thread.run_sync(deferred.flush)
 
 
 def _check_range(field: str, value: int, low: int, high: int) -> None:

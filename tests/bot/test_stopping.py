@@ -43,6 +43,22 @@ async def test_a_turn_that_ends_soon_after_the_signal_is_still_delivered(
     assert states[1].content == "and this?"
 
 
+async def test_it_can_be_stopped_while_the_network_is_down(
+    bench: Bench, caplog: pytest.LogCaptureFixture
+) -> None:
+    async with open_bot_api(TOKEN) as gone:
+        pass
+    coordinator = Coordinator(bench, ScriptedModel(echo))
+    with anyio.fail_after(10):
+        async with anyio.create_task_group() as tasks:
+            tasks.start_soon(
+                run_bot, create_config(gone), bench, coordinator, SecretStr(gone.token)
+            )
+            while "can't be reached" not in caplog.text:
+                await anyio.lowlevel.checkpoint()
+            os.kill(os.getpid(), signal.SIGTERM)
+
+
 async def test_a_message_that_is_never_finished_is_given_up_after_three_starts(
     api: FakeBotApi, bench: Bench
 ) -> None:

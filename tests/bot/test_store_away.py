@@ -4,9 +4,11 @@ from collections.abc import Mapping
 from typing import Any
 
 import anyio
+import pytest
 
 from client.llm.protocol import Completion
 from client.llm.scripted import Held, ScriptedModel
+from servers.conversations.contract import Message
 from tests.bot.running_bot import ADA, BOB, Bench, echo, run_in_background
 from tests.fakes.bot_api import FakeBotApi
 
@@ -106,11 +108,24 @@ async def test_a_turn_that_loses_the_store_is_run_again_when_it_is_back(
     assert replies[1]["text"] == "second try"
 
 
+async def test_a_message_that_the_store_will_never_take_is_told_and_stops_nobody(
+    api: FakeBotApi, bench: Bench, caplog: pytest.LogCaptureFixture
+) -> None:
+    with anyio.fail_after(20):
+        async with run_in_background(bench, api, people={"42": "no\nowner", "43": "bob"}):
+            api.user_says(ADA, "hello")
+            (sentence,) = await api.wait_for_message(ADA)
+            api.user_says(BOB, "hello")
+            await api.wait_for_message(BOB)
+
+    assert "could not take in your last message" in sentence["text"]
+    reference = sentence["text"].removesuffix(")").split()[-1]
+    assert f"reference {reference}" in caplog.text
+
+
 async def test_what_another_owner_marks_for_delivery_reaches_nobody_else(
     api: FakeBotApi, bench: Bench
 ) -> None:
-    from servers.conversations.contract import Message
-
     forged = Message(
         role="assistant",
         content="gotcha",

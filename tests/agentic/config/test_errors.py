@@ -7,10 +7,11 @@ from typing import cast
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
+from pydantic import ValidationError
 
 from agentic.config.findings import ConfigError
 from agentic.config.load import load_config
-from agentic.config.models import Config
+from agentic.config.models import Config, ServerConfig
 from tests.agentic.config.conftest import Place
 
 
@@ -78,6 +79,8 @@ from tests.agentic.config.conftest import Place
          "models.smart.api_key", "without spaces"),
         ("models: {smart: {provider: openai, temperature: hot}}",
          "models.smart.temperature", "is text, should be a number"),
+        ("models: {smart: {provider: openai, temperature: nan}}",
+         "models.smart.temperature", "is text, should be a number"),
         ("agents: {a: {model: smart}}", "agents.a.model", "names no model"),
         ("conversations: {store: disk}",
          "conversations.store", "is text, should be one of file, dynamodb"),
@@ -110,6 +113,12 @@ def test_a_wrong_value_says_file_line_path_what_and_what_would_be_right(
     [finding] = told.splitlines()
     assert finding.startswith(f"{place.file}:2: {path}: ")
     assert what in finding
+
+
+def test_a_model_made_by_hand_shows_no_wrong_value_either() -> None:
+    with pytest.raises(ValidationError) as caught:
+        ServerConfig(url="hunter2")
+    assert "hunter2" not in str(caught.value)
 
 
 def test_everything_that_is_wrong_is_told_at_once(place: Place) -> None:
@@ -194,6 +203,14 @@ def test_a_link_to_nothing_is_an_error(place: Place) -> None:
 def test_a_link_to_itself_is_an_error(place: Place) -> None:
     place.file.symlink_to(place.file)
     assert "can't be read: Too many levels" in place.fail()
+
+
+def test_settings_at_home_that_cannot_be_reached_are_an_error_and_not_defaults(
+    place: Place,
+) -> None:
+    folder = place.home / ".config"
+    folder.symlink_to(folder)
+    assert "mcp.yml: can't be read: Too many levels" in place.fail()
 
 
 def test_a_pipe_is_refused_and_not_waited_for(place: Place) -> None:

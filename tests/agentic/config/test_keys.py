@@ -28,6 +28,12 @@ def test_a_saved_key_is_there_at_the_next_start_for_its_owner_only(tmp_path: Pat
     assert stat.S_IMODE(folder.stat().st_mode) == 0o700
 
 
+def test_a_folder_open_to_others_is_closed(tmp_path: Path) -> None:
+    tmp_path.chmod(0o755)
+    save_key(tmp_path, "OPENAI_API_KEY", "sk-one")
+    assert stat.S_IMODE(tmp_path.stat().st_mode) == 0o700
+
+
 def test_without_a_file_there_are_no_keys(tmp_path: Path) -> None:
     assert load_keys(tmp_path) == {}
 

@@ -41,7 +41,13 @@ def test_messages_of_other_clients_follow_their_user_message() -> None:
         assistant("A"),
         user("b", message_id="y"),
     ]
-    assert [text for _, text in shown(messages)] == ["a", "A", "b", "mine"]
+    assert [text for _, text in shown(messages)] == ["a", "A", "mine"]
+
+
+def test_a_turn_sees_nothing_of_those_that_wait_behind_it() -> None:
+    messages = [user("a", "now"), user("b", "2"), user("c", "3")]
+    assert shown(messages) == [("user", "a")]
+    assert [text for _, text in shown(messages, current="3")] == ["a", "b", "c"]
 
 
 def test_only_whole_turns_are_kept_and_the_current_one_always() -> None:

@@ -186,6 +186,17 @@ def test_the_usual_key_goes_to_no_foreign_server(url: str, key: str) -> None:
     assert find_endpoint("openai", wanted, config, {}).key == key
 
 
+async def test_a_proxy_of_the_environment_is_not_asked_for_this_machine(
+    vendor: Vendor, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("HTTP_PROXY", NOWHERE)
+    monkeypatch.setenv("ALL_PROXY", NOWHERE)
+    async with vendor.open_server(Say("Hi")) as server:
+        assert (await complete(vendor.connect(server.base_url))).text == "Hi"
+    async with open_ollama_server(installed=[Installed("x")]) as server:
+        assert (await choose(configure({"OLLAMA_HOST": server.base_url}))).name == "ollama/x"
+
+
 async def test_a_wrong_key_is_told_with_where_it_came_from() -> None:
     async with OPENAI.open_server() as server:
         environment = {"OPENAI_BASE_URL": server.base_url, "OPENAI_API_KEY": "sk-wrong"}

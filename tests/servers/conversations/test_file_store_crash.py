@@ -194,6 +194,20 @@ async def test_a_stopped_holder_of_a_lock_ends_in_an_error_and_not_in_waiting_fo
             pass
 
 
+async def test_a_lock_whose_file_was_removed_still_locks(tmp_path: Path) -> None:
+    with ExitStack() as stack:
+        directory = stack.enter_context(open_directory(tmp_path / "store"))
+        one, two = (
+            stack.enter_context(closing(LockStripes(directory.locks_fd, timeout_seconds=0.05)))
+            for _ in range(2)
+        )
+        with one.hold("00"):
+            pass
+        (tmp_path / "store" / "locks" / "00").unlink()
+        with one.hold("00"), pytest.raises(UnavailableError), two.hold("00"):
+            pass
+
+
 async def test_with_interval_durability_all_is_there_after_closing(tmp_path: Path) -> None:
     async with open_file_store(tmp_path / "store", durability="interval") as store:
         for number in range(300):

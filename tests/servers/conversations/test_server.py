@@ -142,7 +142,7 @@ async def test_a_large_page_is_delivered(connections: Connections) -> None:
         assert [message["message_id"] for message in page["messages"]] == ["large"]
         [block] = result.content
         assert isinstance(block, TextContent)
-        assert "1 messages" in block.text
+        assert "messages: 1" in block.text
         assert len(result.model_dump_json(by_alias=True).encode()) < 700 * 1024
         older = await call(
             client, "load_conversation", conversation_id="c", before=page["next_cursor"]
