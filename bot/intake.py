@@ -73,28 +73,32 @@ class Intake:
 
     async def put(self, update: object) -> None:
         """Take one update in. Returns when it is stored, or is none of ours."""
-        arrival = parse_update(update)
-        if isinstance(arrival, NothingForUs):
-            self._log_once(arrival.reason)
-            return
-        origin = arrival.origin
+        origin: Origin | None = None
+        try:
+            arrival = parse_update(update)
+            if isinstance(arrival, NothingForUs):
+                self._log_once(arrival.reason)
+                return
+            origin = arrival.origin
+            await self._take_from(origin, arrival)
+        except Exception:  # boundary: an exception would end PTB's polling without a word
+            reference = secrets.token_hex(4)
+            chat = origin and origin.chat_id
+            logger.exception("A message in chat %s was not taken in, reference %s", chat, reference)
+            if origin is not None:
+                self._say(origin, wording.render_failure(wording.NOT_TAKEN, reference))
+
+    async def _take_from(
+        self, origin: Origin, arrival: TextArrived | CommandArrived | AttachmentArrived
+    ) -> None:
         owner = self._people.get(str(origin.user_id))
         if owner is None:
             self._strangers.meet(origin)
-            return
-        if origin in self._taken:
-            return
-        try:
+        elif origin not in self._taken:
             await self._take(owner, arrival)
-        except Exception:  # boundary: an exception would end PTB's polling without a word
-            reference = secrets.token_hex(4)
-            logger.exception(
-                "A message in chat %d was not taken in, reference %s", origin.chat_id, reference
-            )
-            self._say(origin, wording.render_failure(wording.NOT_TAKEN, reference))
-        self._taken[origin] = None
-        if len(self._taken) > _REMEMBERED:
-            self._taken.popitem(last=False)
+            self._taken[origin] = None
+            if len(self._taken) > _REMEMBERED:
+                self._taken.popitem(last=False)
 
     async def _take(
         self, owner: str, arrival: TextArrived | CommandArrived | AttachmentArrived

@@ -4,8 +4,11 @@ import signal
 from collections.abc import AsyncGenerator, Collection, Mapping, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
+from importlib import import_module
 from pathlib import Path
 from typing import TYPE_CHECKING
+
+import anyio.to_thread
 
 from agentic.cli.failures import UsageError
 from agentic.cli.stopping import STOPPING_SIGNALS, stopped_by
@@ -91,6 +94,11 @@ async def open_servers(
         yield hub
 
 
+async def import_meanwhile(module: str) -> None:
+    """Import in a thread, so that servers which are starting are not kept waiting."""
+    await anyio.to_thread.run_sync(import_module, module)
+
+
 async def require(hub: "Hub", server: str) -> None:
     """Wait for a server without which there is nothing to do.
 
@@ -121,10 +129,11 @@ async def open_assistant(
     signals: Sequence[signal.Signals] = STOPPING_SIGNALS,
 ) -> AsyncGenerator[Assistant]:
     """Hub, store and Coordinator around one model."""
-    from client.conversations import RemoteConversationStore
-    from client.coordinator.coordinator import Coordinator
-
     async with open_servers(config, delegate=delegate, signals=signals) as hub:
+        await import_meanwhile("client.coordinator.coordinator")
+        from client.conversations import RemoteConversationStore
+        from client.coordinator.coordinator import Coordinator
+
         store = RemoteConversationStore(hub)
         coordinator = Coordinator(hub, chosen.model, config.limits, price=chosen.price)
         yield Assistant(hub, store, coordinator, chosen.model.name)

@@ -6,11 +6,11 @@ is broken costs only its own tools.
 
 import json
 import logging
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from fnmatch import fnmatchcase
 from typing import Any, cast
 
-import anyio.lowlevel
+import anyio.to_thread
 from mcp import Client
 from mcp_types import Tool
 
@@ -41,10 +41,8 @@ async def load_tools(client: Client, server: HubServer) -> dict[str, HubTool]:
     cursor: str | None = None
     for _ in range(MAX_PAGES):
         page = await client.list_tools(cursor=cursor)
-        for tool in page.tools:
-            # Checking a schema takes milliseconds; other tasks go first.
-            await anyio.lowlevel.checkpoint()
-            collection.add(tool)
+        # Checking a schema takes milliseconds, and a lying server has thousands of them.
+        await anyio.to_thread.run_sync(collection.add, page.tools, abandon_on_cancel=True)
         cursor = page.next_cursor
         if not cursor:
             break
@@ -64,7 +62,11 @@ class _Collection:
         self._tools: dict[str, HubTool] = {}
         """By the models' names, which differ where the server's own do, but for a lying server."""
 
-    def add(self, tool: Tool) -> None:
+    def add(self, tools: Sequence[Tool]) -> None:
+        for tool in tools:
+            self._add(tool)
+
+    def _add(self, tool: Tool) -> None:
         if not _is_wanted(tool.name, self._server):
             return
         name = create_tool_name(self._prefix, tool.name)

@@ -11,13 +11,12 @@ from client.llm.anthropic_answer import AnthropicAnswer
 from client.llm.anthropic_messages import to_messages_body
 from client.llm.exchange import Exchange, closing, stream_answer
 from client.llm.failures import Service, explain_connection, parse_failure
-from client.llm.model_spec import ModelSpec, is_loopback
+from client.llm.http_client import create_http_client
+from client.llm.model_spec import ModelSpec
 from client.llm.protocol import ModelError, ModelEvent, ModelRequest
 
 if TYPE_CHECKING:
     from anthropic import AsyncAnthropic, Omit
-
-_CONNECT_SECONDS = 10.0
 
 
 class AnthropicModel:
@@ -63,20 +62,15 @@ class AnthropicModel:
             yield events
 
     def _create_client(self) -> "AsyncAnthropic":
-        """In a thread: the import and the certificates are read from disk."""
-        from anthropic import AsyncAnthropic, DefaultAsyncHttpxClient
-        from httpx2 import Timeout
+        """For a thread: the library and certificates are read from disk."""
+        from anthropic import AsyncAnthropic
 
-        base_url = self._spec.endpoint.base_url
-        timeout = Timeout(self._spec.timeout_seconds, connect=_CONNECT_SECONDS)
+        endpoint = self._spec.endpoint
         return AsyncAnthropic(
-            api_key=self._spec.endpoint.key or "none",
-            base_url=base_url,
+            api_key=endpoint.key or "none",
+            base_url=endpoint.base_url,
             max_retries=0,  # its retries wait as long as the provider says, even for an hour
-            # Proxies of the environment are not for servers of this machine.
-            http_client=DefaultAsyncHttpxClient(
-                timeout=timeout, trust_env=not is_loopback(base_url)
-            ),
+            http_client=create_http_client(endpoint, self._spec.timeout_seconds),
         )
 
     def _prepare(
@@ -96,7 +90,7 @@ class AnthropicModel:
                 "/v1/messages",
                 body=body,
                 cast_to=object,
-                options={"follow_redirects": False, "headers": headers},
+                options={"headers": headers},
                 stream=True,
                 stream_cls=AsyncStream[object],
             ),

@@ -3,18 +3,15 @@
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
 import anyio
 from anyio import to_thread
 from pydantic import BaseModel, ConfigDict, Field
 
+from client.llm.http_client import create_http_client
 from client.llm.known_models import OLLAMA_CONTEXT_TOKENS
-from client.llm.model_spec import Endpoint, is_loopback
-
-if TYPE_CHECKING:
-    from httpx2 import AsyncClient
+from client.llm.model_spec import Endpoint
 
 _PROBE_SECONDS = 1.0
 _MAX_LOOKS = 8
@@ -67,17 +64,20 @@ async def find_ollama_model(
 
     None if Ollama does not answer within a second or has none.
     """
-    client = await to_thread.run_sync(_create_client, endpoint)
+    client = await to_thread.run_sync(create_http_client, endpoint, _PROBE_SECONDS)
     from httpx2 import HTTPError
 
+    headers = {"Authorization": endpoint.basic} if endpoint.basic else {}
     found: OllamaModel | None = None
     with anyio.move_on_after(_PROBE_SECONDS):
         try:
             async with client:
-                tags = _Tags.model_validate_json((await client.get("/api/tags")).content)
+                tags = _Tags.model_validate_json(
+                    (await client.get("/api/tags", headers=headers)).content
+                )
                 names = [tag.name for tag in tags.models if wanted in (None, *_names(tag.name))]
                 for name in names[:_MAX_LOOKS]:
-                    shown = await client.post("/api/show", json={"model": name})
+                    shown = await client.post("/api/show", headers=headers, json={"model": name})
                     model = _to_model(name, _Shown.model_validate_json(shown.content), environment)
                     if model and model.can_use_tools:
                         return model
@@ -85,15 +85,6 @@ async def find_ollama_model(
         except (HTTPError, ValueError):
             return found
     return found
-
-
-def _create_client(endpoint: Endpoint) -> "AsyncClient":
-    """In a thread: the import and the certificates are read from disk."""
-    from httpx2 import AsyncClient
-
-    headers = {"Authorization": endpoint.basic} if endpoint.basic else {}
-    url = endpoint.base_url
-    return AsyncClient(base_url=url, headers=headers, trust_env=not is_loopback(url))
 
 
 def _names(tag: str) -> tuple[str, str]:

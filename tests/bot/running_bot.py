@@ -39,7 +39,7 @@ class Bench:
         self.away = False
         """Every call fails as if the store's server were down."""
         self.lose_answer: Callable[[str, Mapping[str, Any]], bool] = lambda tool, arguments: False
-        """Whether the answer to this call never comes, though it took effect."""
+        """Whether the answer to this call never comes, though it took effect. It may raise too."""
         self._changed = anyio.Event()
 
     def tools(self) -> list[HubTool]:

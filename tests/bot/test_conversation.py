@@ -247,6 +247,7 @@ async def test_a_path_is_no_command(api: FakeBotApi, bench: Bench) -> None:
             "what is this?",
         ),
         ({"dice": {"emoji": "🎲", "value": 3}}, "a dice", ""),
+        ({"hologram": {"depth": 3}}, "a message of a kind I don't know", ""),
     ],
 )
 async def test_what_cannot_be_understood_yet_is_said_and_kept(
@@ -269,6 +270,15 @@ async def test_what_cannot_be_understood_yet_is_said_and_kept(
     assert kind in note.text()
     assert caption in note.text()
     assert len(model.requests) == 1
+
+
+async def test_text_that_no_store_takes_is_mended(api: FakeBotApi, bench: Bench) -> None:
+    with anyio.fail_after(20):
+        async with run_in_background(bench, api):
+            api.user_says(ADA, "a\ud800b\0c")
+            (answer,) = await api.wait_for_message(ADA)
+
+    assert answer["text"] == "you said: a\ufffdb\ufffdc"
 
 
 async def test_a_stranger_gets_one_line_and_nothing_is_stored(

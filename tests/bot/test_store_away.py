@@ -9,7 +9,7 @@ import pytest
 from client.llm.protocol import Completion
 from client.llm.scripted import Held, ScriptedModel
 from servers.conversations.contract import Message
-from tests.bot.running_bot import ADA, BOB, Bench, echo, run_in_background
+from tests.bot.running_bot import ADA, BOB, CHAT, Bench, echo, run_in_background
 from tests.fakes.bot_api import FakeBotApi
 
 
@@ -108,11 +108,17 @@ async def test_a_turn_that_loses_the_store_is_run_again_when_it_is_back(
     assert replies[1]["text"] == "second try"
 
 
-async def test_a_message_that_the_store_will_never_take_is_told_and_stops_nobody(
+async def test_a_message_that_cannot_be_taken_in_is_told_and_stops_nobody(
     api: FakeBotApi, bench: Bench, caplog: pytest.LogCaptureFixture
 ) -> None:
+    def break_for_ada(tool: str, arguments: Mapping[str, Any]) -> bool:
+        if tool == "append_messages" and arguments["conversation_id"] == CHAT:
+            raise ValueError("an error nobody thought of")
+        return False
+
+    bench.lose_answer = break_for_ada
     with anyio.fail_after(20):
-        async with run_in_background(bench, api, people={"42": "no\nowner", "43": "bob"}):
+        async with run_in_background(bench, api):
             api.user_says(ADA, "hello")
             (sentence,) = await api.wait_for_message(ADA)
             api.user_says(BOB, "hello")

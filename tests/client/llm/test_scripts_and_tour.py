@@ -3,6 +3,7 @@
 from pathlib import Path
 
 import pytest
+from anyio import to_thread
 
 from client.llm.protocol import BadRequestError, ToolCall, ToolDefinition
 from client.llm.script_file import load_script
@@ -29,7 +30,8 @@ def after(call: ToolCall, result: str) -> list[Message]:
 
 
 async def test_replies_are_used_by_match_and_else_in_order(tmp_path: Path) -> None:
-    model = write(
+    model = await to_thread.run_sync(
+        write,
         tmp_path,
         """
         - say: First
@@ -50,7 +52,8 @@ async def test_replies_are_used_by_match_and_else_in_order(tmp_path: Path) -> No
 @pytest.mark.parametrize("when", ["when: time", "{}"])
 async def test_a_call_is_made_before_its_reply_is_said(tmp_path: Path, when: str) -> None:
     when_line = "" if when == "{}" else f"{when}\n          "
-    model = write(
+    model = await to_thread.run_sync(
+        write,
         tmp_path,
         f"""
         - {when_line}call: {{tool: tools__current_time, arguments: {{timezone: UTC}}}}

@@ -1,0 +1,26 @@
+"""The HTTP client under every provider."""
+
+from typing import TYPE_CHECKING
+
+from client.llm.model_spec import Endpoint, is_loopback
+
+if TYPE_CHECKING:
+    from httpx2 import AsyncClient
+
+_CONNECT_SECONDS = 10.0
+
+
+def create_http_client(endpoint: Endpoint, timeout_seconds: float) -> "AsyncClient":
+    """A client for `endpoint` that follows no redirect, so that a key goes nowhere else.
+
+    Proxies of the environment are not used for this machine. Reads certificates from disk, and the
+    first time its library: call it in a thread.
+    """
+    from httpx2 import AsyncClient, Timeout
+
+    return AsyncClient(
+        base_url=endpoint.base_url,
+        timeout=Timeout(timeout_seconds, connect=_CONNECT_SECONDS),
+        follow_redirects=False,
+        trust_env=not is_loopback(endpoint.base_url),
+    )
