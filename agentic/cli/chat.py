@@ -1,17 +1,15 @@
 """`agentic chat`: what a talk needs, put together."""
 
 import signal
-from typing import TYPE_CHECKING
 
-from agentic.cli.compose import import_meanwhile, open_assistant
+from agentic.cli.compose import open_assistant
 from agentic.cli.conversation_ids import check_id
 from agentic.cli.input_lines import is_terminal
 from agentic.cli.invocation import Invocation
 from agentic.cli.model_choice import choose_model
+from agentic.cli.screen import Screen
+from agentic.cli.talk import Talk
 from agentic.config.models import Config
-
-if TYPE_CHECKING:
-    from agentic.cli.screen import Screen
 
 _CONVERSATION = "default"
 _HISTORY_FILE = "input_history"
@@ -25,19 +23,16 @@ def chat(
     async def work(config: Config) -> int:
         checked_id = check_id(_CONVERSATION if conversation_id is None else conversation_id)
         chosen = await choose_model(config, model, may_ask=True)
+        screen = _open_screen(config, thoughts=thoughts)
         # Ctrl-C is the talk's own affair: it stops a turn.
         async with open_assistant(config, chosen, signals=(signal.SIGTERM,)) as assistant:
-            from agentic.cli.talk import Talk
-
-            screen = await _open_screen(config, thoughts=thoughts)
             return await Talk(assistant, screen, checked_id).run()
 
     return invocation.run(work)
 
 
-async def _open_screen(config: Config, *, thoughts: bool) -> "Screen":
+def _open_screen(config: Config, *, thoughts: bool) -> Screen:
     if is_terminal() and config.environment.get("TERM", "dumb") not in ("dumb", "unknown"):
-        await import_meanwhile("agentic.cli.terminal_screen")
         from agentic.cli.terminal_screen import TerminalScreen
 
         return TerminalScreen(config.data_directory / _HISTORY_FILE, thoughts=thoughts)

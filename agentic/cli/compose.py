@@ -4,11 +4,8 @@ import signal
 from collections.abc import AsyncGenerator, Collection, Mapping, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
-from importlib import import_module
 from pathlib import Path
 from typing import TYPE_CHECKING
-
-import anyio.to_thread
 
 from agentic.cli.failures import UsageError
 from agentic.cli.stopping import STOPPING_SIGNALS, stopped_by
@@ -94,11 +91,6 @@ async def open_servers(
         yield hub
 
 
-async def import_meanwhile(module: str) -> None:
-    """Import in a thread, so that servers which are starting are not kept waiting."""
-    await anyio.to_thread.run_sync(import_module, module)
-
-
 async def require(hub: "Hub", server: str) -> None:
     """Wait for a server without which there is nothing to do.
 
@@ -129,11 +121,10 @@ async def open_assistant(
     signals: Sequence[signal.Signals] = STOPPING_SIGNALS,
 ) -> AsyncGenerator[Assistant]:
     """Hub, store and Coordinator around one model."""
-    async with open_servers(config, delegate=delegate, signals=signals) as hub:
-        await import_meanwhile("client.coordinator.coordinator")
-        from client.conversations import RemoteConversationStore
-        from client.coordinator.coordinator import Coordinator
+    from client.conversations import RemoteConversationStore
+    from client.coordinator.coordinator import Coordinator
 
+    async with open_servers(config, delegate=delegate, signals=signals) as hub:
         store = RemoteConversationStore(hub)
         coordinator = Coordinator(hub, chosen.model, config.limits, price=chosen.price)
         yield Assistant(hub, store, coordinator, chosen.model.name)

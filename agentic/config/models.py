@@ -129,7 +129,8 @@ class ModelConfig(Frozen):
     base_url: Url | None = Field(default=None, repr=False)
     api_key: Key | None = None
     """Absent: the provider's usual variable, then the keys file."""
-    max_output_tokens: int = Field(default=4_096, gt=0)
+    max_output_tokens: int | None = Field(default=None, gt=0)
+    """Absent: what is usual for the model."""
     context_tokens: int | None = Field(default=None, gt=0)
     """The model's window; absent: what is known of the model, else a careful default."""
     temperature: float | None = None

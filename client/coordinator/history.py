@@ -5,6 +5,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, cast
 
+from client.llm.protocol import REASONING_BLOCKS
 from servers.conversations.contract import Message
 
 UNKNOWN_OUTCOME = (
@@ -58,15 +59,23 @@ def group_turns(messages: Iterable[Message]) -> list[Turn]:
 
 
 def build_history(
-    messages: Sequence[Message], *, current_turn: str, budget_tokens: int, with_tools: bool
+    messages: Sequence[Message],
+    *,
+    current_turn: str,
+    budget_tokens: int,
+    with_tools: bool,
+    model: str = "",
 ) -> list[Message]:
     """The messages of a model request: the newest whole turns that fit, the current one always.
 
     Turns that began later, waiting for theirs, are left out. Every `tool_use` is followed by its
     result; where none is stored, by one that says so. What other clients stored as `system` becomes
-    a quoted note. Without tools, calls are told as text.
+    a quoted note. Without tools, calls are told as text. Reasoning blocks are shown only to the
+    `model` that made them, in the turn they were made in.
     """
-    turns = group_turns(messages)
+    turns = group_turns(
+        _without_foreign_reasoning(message, current_turn, model) for message in messages
+    )
     position = next((n for n, turn in enumerate(turns) if turn.turn_id == current_turn), len(turns))
     earlier = [turn for turn in turns[:position] if _has_question(turn)]
     shown = [_render_turn(turn, with_tools=with_tools) for turn in turns[position : position + 1]]
@@ -78,6 +87,15 @@ def build_history(
             break
         shown.insert(0, rendered)
     return [message for turn in shown for message in turn]
+
+
+def _without_foreign_reasoning(message: Message, current_turn: str, model: str) -> Message:
+    if isinstance(message.content, str):
+        return message
+    if message.turn_id == current_turn and (message.metadata or {}).get("model") == model:
+        return message
+    blocks = [block for block in message.content if block["type"] not in REASONING_BLOCKS]
+    return message.model_copy(update={"content": blocks})
 
 
 def _has_question(turn: Turn) -> bool:

@@ -143,6 +143,7 @@ class Turn:
                 current_turn=self._record.turn_id,
                 budget_tokens=int(room * share),
                 with_tools=bool(tools),
+                model=self._model.name,
             )
             definitions = [tool.definition for tool in tools.values()]
             try:
@@ -211,7 +212,7 @@ class Turn:
             for call in calls
         ]
         self._record.add_assistant(
-            [*said, *uses],
+            [*map(dict, completion.reasoning), *said, *uses],
             {"model": self._model.name, "step_usage": _usage_json(completion.usage)},
             thoughts=self._thoughts[:_MAX_THOUGHTS_CHARACTERS] or None,
         )

@@ -31,7 +31,7 @@ logger = logging.getLogger(__name__)
 
 _CONNECT_SECONDS = 15.0
 _MAX_CONNECT_SECONDS = 60.0
-_LOOK_SECONDS = 5.0
+_LOOK_SECONDS = 10.0
 _FIRST_DELAY_SECONDS = 0.2
 _MAX_DELAY_SECONDS = 30.0
 _MAX_LISTEN_DELAY_SECONDS = 60.0
@@ -160,7 +160,7 @@ class Connection:
             self._live = None
         timed_out = ready_at is None and scope.cancel_called
         if timed_out:
-            link.end(f"no connection within {limit_seconds:g} s")
+            link.reason = f"no connection within {limit_seconds:g} s"
         ready_seconds = None if ready_at is None else anyio.current_time() - ready_at
         return _Outcome(explain(failure, self.server, link, self.scrub), ready_seconds, timed_out)
 

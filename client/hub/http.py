@@ -5,6 +5,7 @@ from collections.abc import AsyncGenerator, Callable, Mapping
 from contextlib import asynccontextmanager
 from typing import TYPE_CHECKING, Any
 
+import anyio.to_thread
 import httpx2
 from mcp.client.streamable_http import (
     streamable_http_client,
@@ -48,8 +49,10 @@ async def open_http(
     """
     read_seconds = max(_MIN_READ_SECONDS, timeout_seconds + _CONNECT_SECONDS)
     timeout = httpx2.Timeout(_CONNECT_SECONDS, read=read_seconds, pool=None)
+    # Certificates are read from files.
+    created = await anyio.to_thread.run_sync(_Client, on_end, on_doubt, target.headers, timeout)
     async with (
-        _Client(on_end, on_doubt, target.headers, timeout) as http_client,
+        created as http_client,
         streamable_http_client(
             target.url, http_client=http_client, max_sse_event_size=MAX_RESPONSE_BYTES
         ) as streams,

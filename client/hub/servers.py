@@ -22,7 +22,7 @@ class StdioTarget:
 class HttpTarget:
     """A URL that speaks streamable HTTP."""
 
-    url: str
+    url: str = field(repr=False)
     headers: Mapping[str, str] = field(default_factory=dict[str, str], repr=False)
 
 

@@ -44,12 +44,14 @@ class _Block(_Wire):
     name: str = ""
     text: str | None = None
     thinking: str | None = None
+    data: str = ""
     input: dict[str, Any] = Field(default_factory=dict)
 
 
 class _Delta(_Wire):
     text: str | None = None
     thinking: str | None = None
+    signature: str | None = None
     partial_json: str | None = None
     stop_reason: str | None = None
 
@@ -72,6 +74,7 @@ class AnthropicAnswer:
         self._texts: list[str] = []
         self._thoughts: list[str] = []
         self._calls: dict[int, HeardCall] = {}
+        self._reasoning: dict[int, dict[str, Any]] = {}
         self._figures: dict[str, int] = {}
         self._model = ""
         self._stop_reason = ""
@@ -116,6 +119,7 @@ class AnthropicAnswer:
                 cached_input_tokens=cached,
             ),
             thoughts="".join(self._thoughts),
+            reasoning=list(self._reasoning.values()) if calls else (),
             model=clean_text(self._model),
         )
 
@@ -130,7 +134,11 @@ class AnthropicAnswer:
             raw = json.dumps(block.input) if block.input else ""
             self._calls[index] = HeardCall(block.id, block.name, raw)
             return []
-        return self._show(block.text, block.thinking)
+        if block.type == "thinking":
+            self._reasoning[index] = {"type": "thinking", "thinking": "", "signature": ""}
+        elif block.type == "redacted_thinking":
+            self._reasoning[index] = {"type": "redacted_thinking", "data": block.data}
+        return self._say(index, block.text, block.thinking)
 
     def _go_on(self, index: int, delta: _Delta) -> Sequence[TextDelta | ThoughtDelta]:
         if delta.stop_reason:
@@ -139,11 +147,17 @@ class AnthropicAnswer:
         if delta.partial_json and index in self._calls:
             self.heard += 1
             self._calls[index].raw += delta.partial_json
-        return self._show(delta.text, delta.thinking)
+        if delta.signature and index in self._reasoning:
+            self._reasoning[index]["signature"] += delta.signature
+        return self._say(index, delta.text, delta.thinking)
 
-    def _show(self, text: str | None, thinking: str | None) -> Sequence[TextDelta | ThoughtDelta]:
+    def _say(
+        self, index: int, text: str | None, thinking: str | None
+    ) -> Sequence[TextDelta | ThoughtDelta]:
         shown: list[TextDelta | ThoughtDelta] = []
         if thinking:
+            if index in self._reasoning:  # as it came: it is signed
+                self._reasoning[index]["thinking"] += thinking
             self._thoughts.append(clean_text(thinking))
             shown.append(ThoughtDelta(self._thoughts[-1]))
         if text:

@@ -55,8 +55,8 @@ def _to_blocks(piece: Piece) -> list[dict[str, Any]]:
     match piece:
         case UserPiece(parts):
             return [_to_block(part) for part in parts]
-        case AssistantPiece(texts, calls):
-            said = [_to_block(text) for text in texts]
+        case AssistantPiece(reasoning, texts, calls):
+            said = [*map(dict, reasoning), *map(_to_block, texts)]
             return said + [
                 {
                     "type": "tool_use",

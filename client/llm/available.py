@@ -158,7 +158,7 @@ def _to_spec(
     provider: Provider, name: str, endpoint: Endpoint, wanted: ModelConfig, known: KnownModel
 ) -> ModelSpec:
     context_tokens = wanted.context_tokens or known.context_tokens
-    if "max_output_tokens" in wanted.model_fields_set:
+    if wanted.max_output_tokens is not None:
         answer_tokens = min(wanted.max_output_tokens, context_tokens // 2)
     else:
         answer_tokens = min(known.answer_tokens, context_tokens // 4)

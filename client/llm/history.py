@@ -12,7 +12,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from client.llm.protocol import BadRequestError
+from client.llm.protocol import REASONING_BLOCKS, BadRequestError
 from servers.conversations.contract import Message
 
 _IMAGE_BEGINNINGS: Mapping[bytes, str] = {
@@ -27,8 +27,6 @@ _MAX_NOTE_CHARACTERS = 500
 _NOT_IN_NAMES = re.compile(r"[^a-zA-Z0-9_-]")
 _BEGINS_WITH_ASSISTANT = "(The conversation so far begins with the assistant.)"
 _NOTHING = "(empty message)"
-_THINKING = ("thinking", "redacted_thinking")
-"""Bound to the account, model and exact history that made them, so they are never sent back."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,8 +58,9 @@ class Call:
 
 @dataclass(slots=True)
 class AssistantPiece:
-    """What the assistant said, and the calls it made then."""
+    """What the assistant said, the calls it made then, and the reasoning that goes with them."""
 
+    reasoning: list[Mapping[str, Any]] = field(default_factory=list[Mapping[str, Any]])
     texts: list[str] = field(default_factory=list[str])
     calls: list[Call] = field(default_factory=list[Call])
 
@@ -154,6 +153,8 @@ class _Builder:
         blocks = message.content if isinstance(message.content, list) else []
         calls = [block for block in blocks if block["type"] == "tool_use"]
         others = [block for block in blocks if block["type"] != "tool_use"]
+        if calls:
+            piece.reasoning.extend(b for b in blocks if b["type"] in REASONING_BLOCKS)
         parts = _to_parts(message.content if isinstance(message.content, str) else others)
         piece.texts.extend(to_text(part) for part in parts)
         for call in calls:
@@ -201,7 +202,7 @@ def to_text(part: Part) -> str:
 def _to_parts(content: str | Sequence[Mapping[str, Any]]) -> list[Part]:
     if isinstance(content, str):
         return [content] if content.strip() else []
-    parts = [_to_part(block) for block in content if block["type"] not in _THINKING]
+    parts = [_to_part(block) for block in content if block["type"] not in REASONING_BLOCKS]
     return [part for part in parts if isinstance(part, Image) or part.strip()]
 
 

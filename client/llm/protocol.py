@@ -17,6 +17,9 @@ from typing import Any, Literal, Protocol
 
 from servers.conversations.contract import Message
 
+REASONING_BLOCKS = frozenset({"thinking", "redacted_thinking"})
+"""Types of content blocks that only the model that made them understands."""
+
 StopReason = Literal["end", "tool_use", "max_tokens", "refused"]
 
 
@@ -92,6 +95,9 @@ class Completion:
     stop_reason: StopReason = "end"
     usage: Usage = field(default_factory=Usage)
     thoughts: str = ""
+    reasoning: Sequence[Mapping[str, Any]] = ()
+    """The provider's own blocks (signed thoughts) that it wants back, unchanged, while its calls go
+    on: they come first in the content of the message that holds the calls."""
     model: str = ""
     """The model's name as the provider gave it."""
 

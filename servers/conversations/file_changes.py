@@ -150,7 +150,7 @@ def update(opened: ConversationFile, update: ConversationUpdate) -> Conversation
     if changed != facts:
         opened.append([make_draft("metadata", changed.model_dump())])
     progress = opened.progress
-    return to_conversation(changed, progress.version, progress.count, progress.updated)
+    return to_conversation(changed, progress.version, progress.message_count, progress.updated)
 
 
 def delete(opened: ConversationFile) -> DeleteResult:

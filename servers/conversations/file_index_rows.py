@@ -60,7 +60,7 @@ def put_entry(connection: sqlite3.Connection, key: str, entry: Entry) -> None:
     row = (
         *(key, facts.owner, facts.conversation_id, entry.alive),
         *(mark.generation, mark.end, mark.mtime_ns),
-        *(progress.version, progress.count, progress.updated),
+        *(progress.version, progress.message_count, progress.updated),
         *(facts.expires_at, encode_json(facts.model_dump())),
         *entry.projection.figures.as_row(),
     )
@@ -82,7 +82,7 @@ def advance_entry(
     """Add what was appended to a file; False if the row had not read the file up to there."""
     mark, progress, added = entry.mark, entry.progress, entry.projection
     values = (
-        *(mark.end, mark.mtime_ns, progress.version, progress.count, progress.updated),
+        *(mark.end, mark.mtime_ns, progress.version, progress.message_count, progress.updated),
         *added.figures.as_row(),
         *(key, mark.generation, previous_end),
     )

@@ -64,7 +64,9 @@ def get(opened: ConversationFile, catalogue: Catalogue) -> ConversationWithStats
         input_tokens=figures.input_tokens,
         output_tokens=figures.output_tokens,
     )
-    conversation = to_conversation(opened.facts, progress.version, progress.count, progress.updated)
+    conversation = to_conversation(
+        opened.facts, progress.version, progress.message_count, progress.updated
+    )
     return ConversationWithStats(**conversation.model_dump(), stats=stats)
 
 

@@ -3,7 +3,6 @@
 import json
 import zlib
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from typing import Any, Literal, NamedTuple
 
 from pydantic import BaseModel, ConfigDict, Field
@@ -45,14 +44,13 @@ class Annotation(BaseModel):
     annotations: dict[str, Any]
 
 
-@dataclass(frozen=True, slots=True)
-class Progress:
+class Progress(NamedTuple):
     """Where a conversation stands after a record. Each carries it, so the last one tells all."""
 
     seq: int
     """Of the record; grows over all generations of the file, and across a deletion."""
     version: int
-    count: int
+    message_count: int
     """Messages so far in this generation."""
     facts_at: int
     """Offset of the latest record that holds the facts."""
@@ -63,11 +61,11 @@ class Progress:
         seq = self.seq + 1
         match kind:
             case "message":
-                return Progress(seq, seq, self.count + 1, self.facts_at, at)
+                return Progress(seq, seq, self.message_count + 1, self.facts_at, at)
             case "metadata":
-                return Progress(seq, seq, self.count, offset, self.updated)
+                return Progress(seq, seq, self.message_count, offset, self.updated)
             case "annotation":
-                return Progress(seq, self.version, self.count, self.facts_at, self.updated)
+                return Progress(seq, self.version, self.message_count, self.facts_at, self.updated)
             case "header" | "tombstone":
                 return Progress(seq, seq, 0, offset, at)
 
@@ -76,10 +74,10 @@ class Progress:
         if not lost:
             return self
         seq = self.seq + lost
-        return Progress(seq, seq, self.count, self.facts_at, self.updated)
+        return Progress(seq, seq, self.message_count, self.facts_at, self.updated)
 
 
-NOTHING = Progress(seq=0, version=0, count=0, facts_at=0, updated="")
+NOTHING = Progress(seq=0, version=0, message_count=0, facts_at=0, updated="")
 
 
 class Draft(NamedTuple):
@@ -99,8 +97,7 @@ def make_draft(kind: Kind, body: dict[str, Any]) -> Draft:
     return Draft(kind, body, encode_json(body))
 
 
-@dataclass(frozen=True, slots=True)
-class Record:
+class Record(NamedTuple):
     """One line, read or written."""
 
     offset: int
@@ -131,7 +128,7 @@ def encode_batch(
 def _encode_line(draft: Draft, left: int, progress: Progress) -> bytes:
     front = (
         f'{{"seq":{progress.seq},"kind":"{draft.kind}","left":{left},"version":{progress.version},'
-        f'"count":{progress.count},"facts_at":{progress.facts_at},"updated":"{progress.updated}"'
+        f'"count":{progress.message_count},"facts_at":{progress.facts_at},"updated":"{progress.updated}"'
     )
     line = front.encode() + _BODY + draft.encoded
     return b'%b%b%08x"}\n' % (line, _CHECKSUM, zlib.crc32(line))
@@ -147,7 +144,7 @@ def parse_line(offset: int, line: bytes) -> Record | None:
         progress = Progress(
             seq=fields["seq"],
             version=fields["version"],
-            count=fields["count"],
+            message_count=fields["count"],
             facts_at=fields["facts_at"],
             updated=fields["updated"],
         )

@@ -19,6 +19,8 @@ MAX_LAST_50_MS = 1.5
 _OWNER = "bench"
 _LONG = "long"
 _SHORT = 10
+_SHORT_CONVERSATIONS = 100
+_MAX_OPENINGS = 50
 _TEXT = "x" * 500
 _LINE_BYTES = 750
 """Of such a message as it is stored."""
@@ -30,12 +32,12 @@ async def measure(*, messages: int, conversations: int, rounds: int) -> list[Row
         root = Path(directory, "conversations")
         async with open_file_store(root) as store:
             await _fill(store, messages)
-            for number in range(rounds):
+            for number in range(_SHORT_CONVERSATIONS):
                 await store.append_messages(_OWNER, f"short-{number}", _batch(_SHORT))
             floors, shorts, longs = await _time_appends(store, Path(directory, "floor"), rounds)
             warm = await _time_last_50(store, rounds)
         fresh: list[float] = []
-        for _ in range(min(rounds, 50)):
+        for _ in range(min(rounds, _MAX_OPENINGS)):
             async with open_file_store(root) as store:
                 fresh += await _time_last_50(store, 1)
         listing = await _time_listing(Path(directory, "many"), conversations, rounds)
@@ -71,7 +73,7 @@ async def _time_appends(
         os.fsync(file.fileno())
         for number in range(rounds):
             floors.append(_time_floor(file.fileno()))
-            shorts.append(await _time_append(store, f"short-{number}"))
+            shorts.append(await _time_append(store, f"short-{number % _SHORT_CONVERSATIONS}"))
             longs.append(await _time_append(store, _LONG))
     return floors, shorts, longs
 
@@ -119,4 +121,4 @@ def run(*, quick: bool) -> list[Row]:
     """Rows of this part of the table."""
     if quick:
         return anyio.run(lambda: measure(messages=5_000, conversations=200, rounds=30))
-    return anyio.run(lambda: measure(messages=100_000, conversations=5_000, rounds=400))
+    return anyio.run(lambda: measure(messages=100_000, conversations=5_000, rounds=1_000))

@@ -14,6 +14,7 @@ from tests.fakes.streaming_http import HttpReply, HttpRequest, open_http_server
 
 KEY = "sk-ant-a-key-of-the-tests"
 MODEL = "claude-of-the-tests"
+SIGNATURE = "c2lnbmF0dXJl"
 _ID = re.compile(r"[a-zA-Z0-9_-]+")
 _TOOL_NAME = re.compile(r"[a-zA-Z0-9_-]{1,128}")
 _IMAGE_TYPES = {"image/png", "image/jpeg", "image/gif", "image/webp"}
@@ -142,9 +143,10 @@ def _check_conversation(messages: Sequence[Mapping[str, Any]]) -> None:
         results = [b["tool_use_id"] for b in message["content"] if b["type"] == "tool_result"]
         if sorted(results) != sorted(calls):
             raise ValueError(f"messages.{position}: tool_use ids without tool_result, or reverse")
-        allowed = (
-            {"text", "image", "tool_result"} if message["role"] == "user" else {"text", "tool_use"}
-        )
+        allowed = {
+            "user": {"text", "image", "tool_result"},
+            "assistant": {"text", "tool_use", "thinking"},
+        }[message["role"]]
         for block in message["content"]:
             _check_block(block, allowed)
         calls = [b["id"] for b in message["content"] if b["type"] == "tool_use"]
@@ -165,13 +167,19 @@ def _check_block(block: Mapping[str, Any], allowed: set[str]) -> None:
         case {"type": "tool_use", "id": str(call_id), "name": str(name), "input": dict()}:
             if not _ID.fullmatch(call_id) or not _TOOL_NAME.fullmatch(name):
                 raise ValueError("tool_use.id, name: String should match pattern")
+        case {"type": "thinking", "thinking": str(), "signature": "c2lnbmF0dXJl"}:
+            pass
         case {"type": "tool_result", "tool_use_id": str()}:
-            for part in block.get("content", []):
-                _check_block(part, {"text", "image"})
-            if block.get("is_error") and not block.get("content"):
-                raise ValueError("tool_result: content cannot be empty if is_error is true")
+            _check_result(block)
         case _:
             raise ValueError(f"{block['type']}: Field required")
+
+
+def _check_result(block: Mapping[str, Any]) -> None:
+    for part in block.get("content", []):
+        _check_block(part, {"text", "image"})
+    if block.get("is_error") and not block.get("content"):
+        raise ValueError("tool_result: content cannot be empty if is_error is true")
 
 
 def _check_image(source: Mapping[str, Any]) -> None:
@@ -219,7 +227,7 @@ def _text_block(index: int, text: str) -> list[dict[str, Any]]:
 
 def _thinking_block(index: int, thoughts: str) -> list[dict[str, Any]]:
     deltas = [{"type": "thinking_delta", "thinking": piece} for piece in split(thoughts)]
-    signature = {"type": "signature_delta", "signature": "c2lnbmF0dXJl"}
+    signature = {"type": "signature_delta", "signature": SIGNATURE}
     return _block(
         index, {"type": "thinking", "thinking": "", "signature": ""}, [*deltas, signature]
     )
