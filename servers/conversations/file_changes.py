@@ -1,6 +1,6 @@
 """The verbs that change a conversation, on its opened file."""
 
-import uuid
+import secrets
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -43,8 +43,7 @@ def append(
             f"append them in several",
             field="messages",
         )
-    named = [_complete(message, opened.now) for message in messages]
-    drafts = [_to_draft(message) for message in named]
+    drafts = [_to_draft(message, opened.now) for message in messages]
     size = sum(len(draft.encoded) for draft in drafts)
     if size > MAX_BATCH_BYTES:
         raise TooLargeError(
@@ -52,24 +51,23 @@ def append(
             f"append it in several",
             field="messages",
         )
-    new: dict[str, Message] = {}
-    new_drafts: list[Draft] = []
-    for message, draft in zip(named, drafts, strict=True):
-        earlier = _find_earlier(opened, new, message)
+    new: dict[str, Draft] = {}
+    for message, draft in zip(messages, drafts, strict=True):
+        message_id = draft.body["message_id"]
+        earlier = new.get(message_id) or opened.find_recent(message_id)
         if earlier is None:
-            new[str(message.message_id)] = message
-            new_drafts.append(draft)
-        elif earlier.content_key() != message.content_key():
-            raise _id_conflict(opened, message)
+            new[message_id] = draft
+        elif to_message(earlier.body).content_key() != message.content_key():
+            raise _id_conflict(opened, message_id)
     if new:
         opened.check_version(expected_version)
-        opened.append(new_drafts)
+        opened.append(list(new.values()))
     return AppendResult(
         conversation_id=opened.conversation_id,
         version=opened.version,
-        message_ids=[str(message.message_id) for message in named],
+        message_ids=[draft.body["message_id"] for draft in drafts],
         appended=len(new),
-        repeated=len(named) - len(new),
+        repeated=len(drafts) - len(new),
     )
 
 
@@ -85,7 +83,7 @@ def save(
         raise InvalidError("the list holds a message_id more than once", field="messages")
     if wanted != stored:
         opened.check_version(expected_version)
-        drafts = [_to_draft(message) for message in wanted]
+        drafts = [_to_draft(message, opened.now) for message in wanted]
         if wanted[: len(stored)] == stored:
             opened.append(drafts[len(stored) :])
         elif expected_version is None:
@@ -119,7 +117,7 @@ def annotate(
     merged = _merge(before, annotations)
     if merged != before:
         _check_facts_size(merged, "annotations")
-        _to_draft(to_message(record.body, merged))  # whose size is checked
+        _to_draft(to_message(record.body, merged), opened.now)  # whose size is checked
         annotation = Annotation(
             message_id=message_id,
             message_seq=record.progress.seq,
@@ -161,29 +159,14 @@ def delete(opened: ConversationFile) -> DeleteResult:
     return DeleteResult(deleted=deleted)
 
 
-def _complete(message: Message, now: str) -> Message:
-    return message.model_copy(
-        update={
-            "message_id": message.message_id or uuid.uuid4().hex,
-            "created_at": message.created_at or now,
-        }
-    )
-
-
-def _find_earlier(
-    opened: ConversationFile, new: Mapping[str, Message], message: Message
-) -> Message | None:
-    message_id = str(message.message_id)
-    if message_id in new:
-        return new[message_id]
-    record = opened.find_recent(message_id)
-    return to_message(record.body) if record else None
-
-
 def _keep_unless_given(stored: Mapping[str, Message], message: Message, now: str) -> Message:
     earlier = stored.get(message.message_id or "")
     if earlier is None or earlier.content_key() != message.content_key():
-        return _complete(message, now)
+        made = {
+            "message_id": message.message_id or _make_id(),
+            "created_at": message.created_at or now,
+        }
+        return message.model_copy(update=made)
     kept = {
         "created_at": message.created_at or earlier.created_at,
         "annotations": (
@@ -193,18 +176,26 @@ def _keep_unless_given(stored: Mapping[str, Message], message: Message, now: str
     return earlier.model_copy(update=kept)
 
 
-def _id_conflict(opened: ConversationFile, message: Message) -> ConflictError:
+def _make_id() -> str:
+    return secrets.token_hex(16)
+
+
+def _id_conflict(opened: ConversationFile, message_id: str) -> ConflictError:
     return ConflictError(
-        f"the message_id {message.message_id!r} is stored with other content: give a new message "
+        f"the message_id {message_id!r} is stored with other content: give a new message "
         f"an id of its own",
         field="messages",
         current_version=opened.version,
     )
 
 
-def _to_draft(message: Message) -> Draft:
+def _to_draft(message: Message, now: str) -> Draft:
+    wire = message.to_wire()
+    if message.message_id is None:
+        wire = {"message_id": _make_id(), **wire}
+    wire.setdefault("created_at", now)
     try:
-        draft = make_draft("message", message.to_wire())
+        draft = make_draft("message", wire)
     except ValueError as error:
         raise InvalidError(f"a message {error}", field="messages") from None
     size = len(draft.encoded)

@@ -48,6 +48,11 @@ class Projection:
     facts: Facts | None = None
     """If they are among the records."""
 
+    @property
+    def is_plain(self) -> bool:
+        """Whether there are figures only."""
+        return self.facts is None and not self.annotations
+
     def add(self, record: Record) -> None:
         """Count a record."""
         match record.kind:

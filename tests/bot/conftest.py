@@ -1,4 +1,4 @@
-"""Every wait in these tests has an end."""
+"""What these tests stand on: the fake Bot API server, and a store behind a hub."""
 
 from collections.abc import AsyncGenerator
 from pathlib import Path

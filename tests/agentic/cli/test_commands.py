@@ -1,0 +1,185 @@
+"""The commands beside talking: what they print, refuse and leave behind."""
+
+import json
+import os
+import stat
+import subprocess
+import sys
+from pathlib import Path
+
+import anyio
+import pytest
+
+from agentic.cli.failures import UsageError
+from agentic.cli.serve import parse_address
+from tests.agentic.cli.real_command import LIMIT_SECONDS, RealCommand
+
+SCRIPT = '- {when: ., say: "Hello \\e]0;owned\\a you"}'
+
+
+def test_help_imports_nothing_heavy() -> None:
+    code = (
+        "import sys\nfrom agentic.__main__ import main\nsys.argv = ['agentic', '--help']\n"
+        "try: main()\nexcept SystemExit as end: assert not end.code\n"
+        "heavy = {'mcp', 'pydantic', 'rich', 'prompt_toolkit', 'anyio', 'yaml'} & set(sys.modules)\n"
+        "sys.exit(str(heavy) if heavy else 0)"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, text=True, timeout=60, check=False
+    )
+    assert (done.returncode, done.stderr) == (0, "")
+    assert "conversations" in done.stdout
+
+
+async def test_a_conversation_is_listed_shown_exported_and_deleted(command: RealCommand) -> None:
+    command.script(SCRIPT)
+    name = "odd \x1b[31m/../id 日本"
+    asked = await command.run("ask", "-c", name, "how\nare you?")
+    assert asked.output == "Hello  you\n"
+
+    listed = await command.run("conversations", "list")
+    assert "2 messages  odd /../id 日本" in listed.output
+    [facts] = json.loads((await command.run("conversations", "list", "--json")).output)
+    assert facts["conversation_id"] == name
+
+    shown = await command.run("conversations", "show", name)
+    assert "how\nare you?" in shown.output
+    assert "Hello  you" in shown.output
+    assert "\x1b" not in listed.output + shown.output
+
+    file = command.home / "kept.json"
+    exported = await command.run("conversations", "export", name, "-o", str(file))
+    document = json.loads(file.read_text(encoding="utf-8"))
+    assert exported.exit_code == 0
+    assert stat.S_IMODE(file.stat().st_mode) == 0o600
+    assert document["format"] == "agentic-conversation/1"
+    assert document["conversation"]["conversation_id"] == name
+    assert [message["content"] for message in document["messages"]] == [
+        "how\nare you?",
+        "Hello \x1b]0;owned\x07 you",
+    ]
+    again = await command.run("conversations", "export", name, "-o", str(file))
+    assert again.exit_code == 2
+    assert "--force" in again.notes
+
+    asked_first = await command.run("conversations", "delete", name)
+    assert asked_first.exit_code == 2
+    deleted = await command.run("conversations", "delete", name, "--yes")
+    assert deleted.exit_code == 0
+    gone = await command.run("conversations", "show", name)
+    assert gone.exit_code == 1
+    assert "There is no conversation odd /../id 日本" in gone.notes
+
+
+async def test_who_stops_reading_hears_no_complaint(command: RealCommand) -> None:
+    reading, writing = os.pipe()
+    os.close(reading)
+    with anyio.fail_after(LIMIT_SECONDS):
+        done = await anyio.run_process(
+            [sys.executable, "-m", "agentic", "tools", "list", "--json"],
+            stdin=subprocess.DEVNULL,
+            stdout=writing,
+            check=False,
+            cwd=command.home,
+            env=command.environment,
+        )
+    os.close(writing)
+    assert (done.returncode, done.stderr) == (1, b"")
+
+
+async def test_tools_are_listed_and_called(command: RealCommand) -> None:
+    listed = await command.run("tools", "list")
+    assert "tools__current_time [read-only]: " in listed.output
+    assert "conversations: ready" in listed.output
+
+    called = await command.run("tools", "call", "tools", "current_time", "timezone=Asia/Tokyo")
+    assert called.exit_code == 0
+    assert json.loads(called.output)["utc_offset"] == "+09:00"
+    failed = await command.run("tools", "call", "tools__current_time", '{"timezone": "Nowhere"}')
+    assert failed.exit_code == 1
+    assert "Nowhere" in failed.notes
+    unknown = await command.run("tools", "call", "nobody", "nothing")
+    assert unknown.exit_code == 2
+    assert "conversations, tools" in unknown.notes
+
+
+async def test_a_file_that_lies_around_starts_nothing_before_it_is_trusted(
+    command: RealCommand,
+) -> None:
+    marker = command.home / "started"
+    (command.home / "mcp.yml").write_text(
+        f"servers: {{other: {{command: touch, args: ['{marker}']}}}}\n"
+        "models: {tour: {provider: scripted}}\n",
+        encoding="utf-8",
+    )
+    for arguments in (["ask", "hi"], ["chat"], ["tools", "list"], ["conversations", "list"]):
+        refused = await command.run(*arguments)
+        assert refused.exit_code == 2
+        assert "touch" in refused.notes
+        assert "agentic trust" in refused.notes
+    assert (await command.run("trust")).exit_code == 2
+    assert not marker.exists()
+
+    trusted = await command.run("trust", "--yes")
+    assert trusted.exit_code == 0
+    assert "touch" in trusted.output
+    listed = await command.run("tools", "list")
+    assert listed.exit_code == 0
+    assert "other: not available" in listed.output
+    assert marker.exists()
+
+
+async def test_a_server_is_served_until_its_client_leaves(command: RealCommand) -> None:
+    ended = await command.run("serve", "conversations", stdin=b"no json\n")
+    assert ended.exit_code == 0
+    assert json.loads(ended.output)["error"]["code"] == -32700
+
+
+@pytest.mark.parametrize(
+    ("arguments", "reason"),
+    [
+        (["serve", "everything"], "conversations, tools"),
+        (["serve", "tools", "--http", "localhost"], "HOST:PORT"),
+        (["serve", "tools", "--no-auth"], "--http"),
+        (["bot"], "TELEGRAM_BOT_TOKEN"),
+    ],
+)
+async def test_what_cannot_be_started_is_told_with_what_to_do(
+    command: RealCommand, arguments: list[str], reason: str
+) -> None:
+    ended = await command.run(*arguments)
+    assert ended.exit_code == 2
+    assert reason in ended.notes
+    assert ended.output == ""
+
+
+async def test_a_wrong_configuration_is_one_error_without_a_traceback(
+    command: RealCommand,
+) -> None:
+    command.configure("tools: {x: {description: no address}}\n")
+    ended = await command.run("tools", "list")
+    assert ended.exit_code == 2
+    assert "given.yml" in ended.notes
+    assert "url" in ended.notes
+    assert "Traceback" not in ended.notes
+
+
+@pytest.mark.parametrize(
+    ("text", "address"),
+    [
+        ("127.0.0.1:8000", ("127.0.0.1", 8000)),
+        ("[::1]:0", ("::1", 0)),
+        (":80", ("127.0.0.1", 80)),
+        ("localhost:65536", ("localhost", 65536)),
+    ],
+)
+def test_an_address_is_host_and_port(text: str, address: tuple[str, int]) -> None:
+    assert parse_address(text) == address
+
+
+@pytest.mark.parametrize(
+    "text", ["", "8000", "host:", "host:x", "::1:80", "[::1:80", "h:-1", "h:٣"]
+)
+def test_what_is_no_address_is_refused(text: str) -> None:
+    with pytest.raises(UsageError):
+        parse_address(text)
