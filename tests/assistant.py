@@ -8,7 +8,6 @@ from typing import Any
 
 import mcp_types as types
 from mcp.server import Server, ServerRequestContext
-from servers.conversations.file_store import open_file_store
 
 from client.conversations import RemoteConversationStore
 from client.coordinator.coordinator import Coordinator
@@ -19,6 +18,7 @@ from client.hub.servers import HubServer, HubTool, InProcessTarget
 from client.llm.protocol import Completion, ToolCall, Usage
 from servers.access.principal import create_operator
 from servers.conversations.contract import Message
+from servers.conversations.file_store import open_file_store
 from servers.conversations.server import create_server
 
 OWNER = "ada"

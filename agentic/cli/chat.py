@@ -4,6 +4,7 @@ import signal
 
 from agentic.cli.compose import open_assistant
 from agentic.cli.conversation_ids import check_id
+from agentic.cli.failures import FAILED
 from agentic.cli.input_lines import is_terminal
 from agentic.cli.invocation import Invocation
 from agentic.cli.model_choice import choose_model
@@ -26,7 +27,9 @@ def chat(
         screen = _open_screen(config, thoughts=thoughts)
         # Ctrl-C is the talk's own affair: it stops a turn.
         async with open_assistant(config, chosen, signals=(signal.SIGTERM,)) as assistant:
-            return await Talk(assistant, screen, checked_id).run()
+            all_answered = await Talk(assistant, screen, checked_id).run()
+        # A script wants to know; a person has seen it.
+        return 0 if all_answered or is_terminal() else FAILED
 
     return invocation.run(work)
 

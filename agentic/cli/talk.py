@@ -9,6 +9,7 @@ from agentic.cli.compose import SETTLE_SECONDS, Assistant
 from agentic.cli.conversation_ids import create_id
 from agentic.cli.screen import Screen
 from agentic.cli.server_states import render_status, render_tools
+from agentic.cli.stopping import StoppedError
 from agentic.cli.stored_times import render_time
 from agentic.cli.terminal_text import one_line
 from client.conversations import ConversationCallError
@@ -38,8 +39,12 @@ class Talk:
         self._interrupted = False
         self._failed = False
 
-    async def run(self) -> int:
-        """Talk until the person leaves; give the exit code."""
+    async def run(self) -> bool:
+        """Talk until the person leaves; whether every turn had a reply.
+
+        Raises:
+            StoppedError: Ctrl-C came as a signal while no turn ran.
+        """
         name = one_line(self._conversation_id, 100)
         await self._screen.say([f"{self._assistant.model_name} · conversation {name} · /help"])
         async with anyio.create_task_group() as group:
@@ -49,7 +54,9 @@ class Talk:
                 if not await self._take(line.strip()):
                     break
             group.cancel_scope.cancel()
-        return 128 + signal.SIGINT if self._interrupted else int(self._failed)
+        if self._interrupted:
+            raise StoppedError(signal.SIGINT)
+        return not self._failed
 
     async def _take(self, line: str) -> bool:
         """Do what the line says; False: leave."""

@@ -6,12 +6,11 @@ from pathlib import Path
 
 from pydantic import SecretStr
 
+from agentic.config.children import SECTIONS_OF_SERVERS, runs_our_command
 from agentic.config.models import Config, ServerConfig
 from client.hub.servers import HttpTarget, HubServer, StdioTarget
 
-OUR_NAMES = frozenset({"conversations", "tools"})
-_OUR_COMMAND = "agentic"
-_SHARED_SECTIONS = ("owner", "data_directory")
+_SHARED_SECTIONS = frozenset({"owner", "data_directory"})
 _HARMLESS = frozenset(
     {"TZ", "LANG", "LC_ALL", "LC_CTYPE", "TMPDIR", "SSL_CERT_FILE", "SSL_CERT_DIR"}
     | {"HTTP_PROXY", "HTTPS_PROXY", "ALL_PROXY", "NO_PROXY"}
@@ -55,36 +54,30 @@ def _to_hub_server(name: str, server: ServerConfig, config: Config, *, delegate:
 def _is_ours(name: str, server: ServerConfig) -> bool:
     if server.ours is not None:
         return server.ours
-    return name in OUR_NAMES if server.url is not None else _is_our_command(server)
-
-
-def _is_our_command(server: ServerConfig) -> bool:
-    return server.command == _OUR_COMMAND and server.args[:1] == ["serve"]
+    return name in SECTIONS_OF_SERVERS if server.url is not None else runs_our_command(server)
 
 
 def _to_our_target(server: ServerConfig, config: Config, *, delegate: bool) -> StdioTarget:
-    section = server.args[1] if _is_our_command(server) and len(server.args) > 1 else None
-    env = {**_our_environment(config, section), **_reveal(server.env)}
-    if not _is_our_command(server):
+    if not runs_our_command(server):
+        env = {**_our_environment(config, _SHARED_SECTIONS), **_reveal(server.env)}
         return StdioTarget(server.command or "", server.args, env, server.cwd)
+    sections = SECTIONS_OF_SERVERS[server.args[1]]
+    env = {**_our_environment(config, sections), **_reveal(server.env)}
     # The same program as this one, wherever `agentic` may be in PATH; -P keeps modules that lie in
     # the current folder out of it.
-    args = ["-P", "-m", _OUR_COMMAND, *server.args]
-    if delegate and "--delegate" not in args:
-        args.append("--delegate")
+    args = ["-P", "-m", "agentic", *server.args, *(["--delegate"] if delegate else [])]
     return StdioTarget(sys.executable, args, env, server.cwd)
 
 
-def _our_environment(config: Config, section: str | None) -> dict[str, str]:
+def _our_environment(config: Config, sections: frozenset[str]) -> dict[str, str]:
     """What a child needs to read the same configuration as we did.
 
     Without a file it inherits our current folder, looks in the same places and finds none either.
     """
-    sections = _SHARED_SECTIONS if section is None else (*_SHARED_SECTIONS, section)
     named = frozenset[str]().union(
         *(config.section_variables.get(name, frozenset()) for name in sections)
     )
-    uses_aws = section == "conversations" and config.conversations.store == "dynamodb"
+    uses_aws = "conversations" in sections and config.conversations.store == "dynamodb"
     env = {
         name: value
         for name, value in config.environment.items()

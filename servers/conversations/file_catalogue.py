@@ -3,6 +3,7 @@
 import logging
 import os
 import sqlite3
+from contextlib import closing
 from typing import Any
 
 from servers.conversations.contract import Conversation, Delivery
@@ -21,7 +22,7 @@ from servers.conversations.file_index_rows import (
     select_deliveries,
     select_newest,
 )
-from servers.conversations.file_projection import Figures, Mark, project_file
+from servers.conversations.file_projection import Entry, Figures, Mark, project_file
 from servers.conversations.store import UnavailableError
 
 _log = logging.getLogger(__name__)
@@ -48,8 +49,10 @@ class Catalogue:
             with transaction(connection):
                 if end is None:
                     put_entry(connection, key, entry)
-                elif not advance_entry(connection, key, end, entry):
-                    self._put_whole(connection, opened)
+                    return
+                has_advanced = advance_entry(connection, key, end, entry)
+            if not has_advanced:
+                self._put_whole(connection, opened)
 
         try:
             self._index.run(work)
@@ -120,13 +123,13 @@ class Catalogue:
         state, mark = opened.state, find_mark(connection, opened.key)
         assert state is not None
         if mark is None or (mark.generation, mark.end) != (state.generation, state.end):
-            with transaction(connection):
-                self._put_whole(connection, opened)
+            self._put_whole(connection, opened)
 
     def _put_whole(self, connection: sqlite3.Connection, opened: ConversationFile) -> None:
         entry = opened.project()
         if entry is not None:
-            put_entry(connection, opened.key, entry)
+            with transaction(connection):
+                put_entry(connection, opened.key, entry)
 
     def _check_all(self, connection: sqlite3.Connection) -> None:
         """Compare all rows with the files once, for what happened while nobody looked."""
@@ -152,26 +155,29 @@ class Catalogue:
             elif mark is None:
                 differing[key] = None
         if differing:
+            # Read within the transaction, or what a writer notes meanwhile would be overwritten.
             with transaction(connection):
                 for key in differing:
-                    self._read_anew(connection, key)
+                    entry = self._read_anew(key)
+                    if entry is None:
+                        drop_entry(connection, key)
+                    else:
+                        put_entry(connection, key, entry)
 
-    def _read_anew(self, connection: sqlite3.Connection, key: str) -> None:
-        drop_entry(connection, key)
+    def _read_anew(self, key: str) -> Entry | None:
         try:
             fd = self._directory.open_file(key)
+            if fd is None:
+                return None
+            with closing(os.fdopen(fd, "rb")):
+                entry = project_file(fd)
         except OSError as error:
             _log.warning("the conversation file %s cannot be read: %s", key, error)
-            return
-        if fd is None:
-            return
-        try:
-            entry = project_file(fd)
-        finally:
-            os.close(fd)
+            return None
         if entry is None:
             _log.warning("the conversation file %s is damaged: nothing tells whose it is", key)
         elif key_of(entry.facts.owner, entry.facts.conversation_id) != key:
             _log.warning("the conversation file %s holds another conversation", key)
         else:
-            put_entry(connection, key, entry)
+            return entry
+        return None

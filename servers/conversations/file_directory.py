@@ -235,11 +235,9 @@ def _write_format(root_fd: int) -> None:
 
 
 def _ensure_directory(name: str, parent_fd: int) -> None:
-    try:
+    with suppress(FileExistsError):
         os.mkdir(name, 0o700, dir_fd=parent_fd)
-    except FileExistsError:
-        return
-    os.fsync(parent_fd)
+    os.fsync(parent_fd)  # also if it exists: another process may have made it just now
 
 
 def _sync_directory(path: Path) -> None:

@@ -16,7 +16,7 @@ from servers.conversations.store import UnavailableError
 _log = logging.getLogger(__name__)
 _T = TypeVar("_T")
 
-_BUSY_TIMEOUT_SECONDS = 30.0
+_BUSY_TIMEOUT_SECONDS = 5.0
 _DAMAGE = {
     "SQLITE_CORRUPT",
     "SQLITE_NOTADB",

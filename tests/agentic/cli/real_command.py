@@ -34,7 +34,7 @@ class Ended:
 
 @dataclass(frozen=True, slots=True)
 class RealCommand:
-    """Runs `agentic` for somebody whose home is `home`, in `home`, with the mcp.yml that is given."""
+    """Runs `agentic` for somebody whose home is `home`, in `home`."""
 
     home: Path
 
@@ -147,9 +147,10 @@ class Terminal:
         with anyio.fail_after(LIMIT_SECONDS):
             async with anyio.create_task_group() as reading:
                 reading.start_soon(self._read_on)
-                exit_code = await self.process.wait()
+                await self.process.wait()
                 reading.cancel_scope.cancel()
-        return exit_code
+        assert self.process.returncode is not None
+        return self.process.returncode
 
     async def _read_on(self) -> None:
         while True:

@@ -7,9 +7,9 @@ import signal
 import anyio
 import pytest
 
+from servers.conversations.contract import Message
 from tests.agentic.cli.real_command import LIMIT_SECONDS, RealCommand
 from tests.assistant import assert_whole
-from servers.conversations.contract import Message
 from tests.fakes.tool_endpoint import Hanging, compute, serve_tool_endpoint
 
 ATTACK = "\x1b]0;owned\x07\x1b[31mred\u202e"
@@ -21,8 +21,7 @@ async def test_the_answer_is_on_stdout_and_what_happened_meanwhile_on_stderr(
     async with serve_tool_endpoint() as endpoint:
         url = endpoint.on("/look", compute(lambda request: f"found {ATTACK}"))
         command.script(
-            "- {when: look, call: {tool: tools__look, arguments: {q: '\\e[2J'}}, say: 'I {result}'}\n"
-            f"- {{when: attack, say: {json.dumps(ATTACK)}}}",
+            '- {when: ., call: {tool: tools__look, arguments: {q: "\\e[2J"}}, say: "I {result}"}',
             more=f"tools: {{look: {{url: '{url}', parameters: {{q: {{type: string}}}}}}}}",
         )
         ended = await command.run("ask", "look", "for", "it")

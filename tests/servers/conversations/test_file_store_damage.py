@@ -58,6 +58,21 @@ async def test_a_file_cut_anywhere_in_its_last_write_opens_with_all_before_it(
             assert await load_ids(store) == [*FIRST, "x", "z"]
 
 
+async def test_nothing_is_left_of_an_interrupted_write_that_was_longer_than_the_next(
+    directory: Path,
+) -> None:
+    async with open_file_store(directory) as store:
+        await store.append_messages(OWNER, ID, [user("long1", "x" * 5_000), user("long2")])
+    file = file_of(directory)
+    file.write_bytes(file.read_bytes()[:-10])
+    async with open_file_store(directory) as store:
+        await store.append_messages(OWNER, ID, [user("short")])
+    async with open_file_store(directory) as store:
+        loaded = await store.load_conversation(OWNER, ID)
+        assert [m.message_id for m in loaded.messages] == [*FIRST, *LAST, "short"]
+        assert loaded.damaged == 0
+
+
 async def test_a_file_cut_anywhere_opens_with_the_complete_writes_before(directory: Path) -> None:
     file = file_of(directory)
     whole = file.read_bytes()
