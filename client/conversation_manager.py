@@ -2,8 +2,11 @@
 
 import uuid
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any, Protocol
+
+import anyio
 
 from client.conversations import ConversationCallError
 from client.response_parser import ResponseParser
@@ -54,11 +57,20 @@ class ConversationVerbs(Protocol):
         ...
 
 
+@dataclass(frozen=True, slots=True)
+class Appended:
+    """Messages with the ids and times they have now; `repeated` of them were stored before."""
+
+    messages: Sequence[Message]
+    repeated: int = 0
+
+
 class ConversationManager:
     """A conversation's messages. With a store they live there, without one in memory.
 
     Nothing is fetched before it is asked for, and adding sends only what is new. What was fetched
-    is kept, and fetched again when the store's version says that somebody else wrote.
+    is kept as long as the store's version says that nobody else wrote. For use by one task at a
+    time, except for adding.
 
     Methods raise `pydantic.ValidationError` (a ValueError) for what can't be a message, and what
     the store raises: then nothing is added here either.
@@ -69,9 +81,13 @@ class ConversationManager:
     ) -> None:
         self.conversation_id = check_conversation_id(conversation_id)
         self._store = store
+        self._adding = anyio.Lock()
         self._messages: list[Message] = []
+        """Without a store all messages; with one the latest, as of `_version`."""
         self._version: int | None = None
-        """The store's version that `_messages` shows; None before the first fetch."""
+        """The store's version that `_messages` belongs to; None while nothing is known."""
+        self._has_beginning = False
+        """Whether `_messages` goes back to the conversation's first message."""
 
     async def add_message(
         self,
@@ -102,7 +118,7 @@ class ConversationManager:
             "tool_call_id": tool_call_id,
             **fields,
         }
-        return (await self.append([Message.model_validate(draft)]))[0]
+        return (await self.append([Message.model_validate(draft)])).messages[0]
 
     async def add_interaction(
         self,
@@ -122,21 +138,35 @@ class ConversationManager:
             ]
         )
 
-    async def append(self, messages: Sequence[Message]) -> list[Message]:
-        """Add messages, all or none; returns them with the ids and times they have now."""
+    async def append(self, messages: Sequence[Message]) -> Appended:
+        """Add messages, all or none."""
         complete = [_completed(message) for message in messages]
         if self._store is None:
             self._messages.extend(complete)
-        else:
-            await self._store.append_messages(self.conversation_id, complete)
-        return complete
+            return Appended(complete)
+        async with self._adding:
+            known, self._version = self._version, None  # unless this succeeds, nothing is known
+            result, nobody_else_wrote = await self._append_after(self._store, complete, known)
+            if nobody_else_wrote and not result.repeated:
+                self._messages.extend(complete)
+                self._version = result.version
+        return Appended(complete, result.repeated)
 
     async def latest(self, limit: int, *, back_to: str | None = None) -> list[Message]:
         """The latest `limit` messages, and older ones back to the message with the id `back_to`."""
-        if self._store is None:
-            return self._messages[-limit:]
-        messages, _ = await self._fetch(self._store, limit, back_to)
-        return messages
+        if self._store is not None and (self._version is None or not self._reaches(limit, back_to)):
+            await self._fetch(self._store, limit, back_to)
+        start = max(0, len(self._messages) - limit)
+        if back_to is not None:
+            start = min(start, self._position(back_to))
+        wanted = self._messages[start:]
+        if self._store is not None and start > limit:  # what is kept does not grow for ever
+            self._messages, self._has_beginning = list(wanted), False
+        return wanted
+
+    def forget(self) -> None:
+        """What was fetched no longer counts: another program may have written."""
+        self._version = None
 
     async def get_messages(self) -> list[dict[str, Any]]:
         """All messages in chronological order, as JSON, without thoughts."""
@@ -158,45 +188,70 @@ class ConversationManager:
                 await self._store.save_conversation(
                     self.conversation_id, [], expected_version=page.version
                 )
-        self._forget()
+        self._messages.clear()
+        self._version = None
 
     async def delete_conversation(self) -> bool:
         """Remove the conversation with all that belongs to it; False if there was none."""
         existed = bool(self._messages)
         if self._store is not None:
             existed = (await self._store.delete_conversation(self.conversation_id)).deleted
-        self._forget()
-        return existed
-
-    def _forget(self) -> None:
         self._messages.clear()
         self._version = None
+        return existed
+
+    def _position(self, message_id: str) -> int:
+        """Where the message stands in what is kept; behind all where it does not."""
+        ids = (n for n, message in enumerate(self._messages) if message.message_id == message_id)
+        return next(ids, len(self._messages))
+
+    def _reaches(self, limit: int, back_to: str | None) -> bool:
+        count = len(self._messages)
+        has_message = back_to is None or self._position(back_to) < count
+        return self._has_beginning or (count >= limit and has_message)
+
+    async def _append_after(
+        self, store: ConversationVerbs, messages: Sequence[Message], known: int | None
+    ) -> tuple[AppendResult, bool]:
+        """Append, and whether this came directly after the version that is known."""
+        if known is not None:
+            try:
+                result = await store.append_messages(
+                    self.conversation_id, messages, expected_version=known
+                )
+            except ConversationCallError as error:
+                if error.code != "conflict":
+                    raise
+            else:
+                return result, True
+        return await store.append_messages(self.conversation_id, messages), False
 
     async def _fetch_if_changed(self) -> None:
         if self._store is None:
             return
         newest = await self._store.load_conversation(self.conversation_id, limit=1)
-        if newest.version != self._version:
-            self._messages, self._version = await self._fetch(self._store, None, None)
+        if newest.version != self._version or not self._has_beginning:
+            await self._fetch(self._store, None, None)
 
     async def _fetch(
         self, store: ConversationVerbs, limit: int | None, back_to: str | None
-    ) -> tuple[list[Message], int]:
-        """The latest messages and the version they belong to, page by page.
+    ) -> None:
+        """Read the latest messages, page by page.
 
         A history that is rewritten meanwhile is read again from its end, twice at most.
         """
         for attempts_left in (2, 1, 0):
             try:
-                return await self._fetch_once(store, limit, back_to)
+                await self._fetch_once(store, limit, back_to)
             except ConversationCallError as error:
                 if error.code != "stale_cursor" or not attempts_left:
                     raise
-        raise AssertionError("unreachable")
+            else:
+                return
 
     async def _fetch_once(
         self, store: ConversationVerbs, limit: int | None, back_to: str | None
-    ) -> tuple[list[Message], int]:
+    ) -> None:
         size = MAX_LOAD_LIMIT if limit is None else min(limit, MAX_LOAD_LIMIT)
         page = await store.load_conversation(self.conversation_id, limit=size)
         version, pages = page.version, [page.messages]
@@ -213,7 +268,8 @@ class ConversationManager:
                 self.conversation_id, limit=size, before=page.next_cursor
             )
             pages.append(page.messages)
-        return [message for messages in reversed(pages) for message in messages], version
+        self._messages = [message for messages in reversed(pages) for message in messages]
+        self._version, self._has_beginning = version, page.next_cursor is None
 
 
 def _completed(message: Message) -> Message:

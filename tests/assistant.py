@@ -1,6 +1,6 @@
 """An assistant in one process: real hub, real conversation server and files, scripted model."""
 
-from collections.abc import AsyncIterator, Callable, Mapping
+from collections.abc import AsyncGenerator, Callable, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -103,7 +103,7 @@ class Assistant:
 @asynccontextmanager
 async def open_assistant(
     directory: Path, tools: dict[str, ToolHandler] | None = None
-) -> AsyncIterator[Assistant]:
+) -> AsyncGenerator[Assistant]:
     lab = Lab(tools or {})
     async with open_file_store(directory) as store:
         conversations = create_server(store, create_operator(OWNER))

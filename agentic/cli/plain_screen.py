@@ -12,6 +12,8 @@ from agentic.cli.plain_view import PlainTurnView
 class PlainScreen:
     """Standard streams: answers on stdout, everything else on stderr."""
 
+    interrupt_leaves = True
+
     def __init__(self) -> None:
         self._lines = InputLines()
         self._asks = sys.stdin is not None and sys.stdin.isatty()

@@ -18,6 +18,11 @@ class TurnView(Protocol):
 class Screen(Protocol):
     """Where a person writes and reads."""
 
+    @property
+    def interrupt_leaves(self) -> bool:
+        """Whether Ctrl-C while no turn runs ends the talk."""
+        ...
+
     async def next_line(self) -> str | None:
         """What was written next; None: the person leaves."""
         ...

@@ -120,11 +120,11 @@ class Talk:
         return [*gone, *back]
 
     async def _listen_to_interrupts(self, whole: anyio.CancelScope) -> None:
-        """Ctrl-C stops the turn; without one, where it arrives as a signal, the talk."""
+        """Ctrl-C stops the turn, or on some screens the talk."""
         with anyio.open_signal_receiver(signal.SIGINT) as arriving:
             async for _ in arriving:
-                if self._turn is None:
+                if self._turn is not None:
+                    self._turn.cancel()
+                elif self._screen.interrupt_leaves:
                     self._interrupted = True
                     whole.cancel()
-                else:
-                    self._turn.cancel()

@@ -21,7 +21,10 @@ _MAX_KEPT_CHARACTERS = 10_000
 
 
 class TerminalScreen:
-    """A terminal that can move its cursor."""
+    """A terminal that can move its cursor. While a line is written, Ctrl-C is a key like others."""
+
+    interrupt_leaves = False
+    """As a signal it can only have come too late for a turn."""
 
     def __init__(self, history_file: Path, *, thoughts: bool) -> None:
         self._console = Console(highlight=False)

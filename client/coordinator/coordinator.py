@@ -3,6 +3,7 @@
 import logging
 import secrets
 import uuid
+from collections import OrderedDict
 from collections.abc import AsyncGenerator, AsyncIterator, Callable, Mapping
 from contextlib import asynccontextmanager
 from datetime import datetime
@@ -34,6 +35,7 @@ from servers.conversations.contract import Message, check_conversation_id
 
 _EVENTS_AHEAD = 64
 _CLEANUP_SECONDS = 5.0
+_CONVERSATIONS_KEPT = 32
 
 logger = logging.getLogger(__name__)
 
@@ -58,6 +60,8 @@ class Coordinator:
         self._template = PromptTemplate(instructions)
         self._price = price
         self._now = now
+        self._managers: OrderedDict[tuple[str | None, str], ConversationManager] = OrderedDict()
+        """Of the conversations used last: read again only when somebody else wrote."""
         self._turns: WeakValueDictionary[tuple[str | None, str], anyio.Lock] = WeakValueDictionary()
         """Whose turn it is, by (owner, conversation_id); gone when nobody holds or waits for it."""
 
@@ -77,9 +81,8 @@ class Coordinator:
             metadata=dict(request.metadata) or None,
             annotations=dict(request.user_annotations) or None,
         )
-        store = RemoteConversationStore(self._hub, request.owner)
-        result = await store.append_messages(request.conversation_id, [message])
-        return Accepted(turn_id, repeated=bool(result.repeated))
+        appended = await self._open_conversation(request).append([message])
+        return Accepted(turn_id, repeated=bool(appended.repeated))
 
     @asynccontextmanager
     async def stream(self, request: TurnRequest) -> AsyncGenerator[AsyncIterator[TurnEvent]]:
@@ -118,6 +121,16 @@ class Coordinator:
             case _:
                 raise AssertionError("a turn ends with a finish or a failure")
 
+    def _open_conversation(self, request: TurnRequest) -> ConversationManager:
+        key = (request.owner, request.conversation_id)
+        if key not in self._managers:
+            store = RemoteConversationStore(self._hub, request.owner)
+            self._managers[key] = ConversationManager(request.conversation_id, store)
+            if len(self._managers) > _CONVERSATIONS_KEPT:
+                self._managers.popitem(last=False)
+        self._managers.move_to_end(key)
+        return self._managers[key]
+
     async def _run(self, request: TurnRequest, send: MemoryObjectSendStream[TurnEvent]) -> None:
         async def emit(event: TurnEvent) -> None:
             await send.send(event)
@@ -139,8 +152,10 @@ class Coordinator:
         else:
             turn_id = (await self.accept(request)).turn_id
         await emit(TurnStarted(request.conversation_id, turn_id))
-        store = RemoteConversationStore(self._hub, request.owner)
-        record = TurnRecord(ConversationManager(request.conversation_id, store), turn_id)
+        conversation = self._open_conversation(request)
+        if request.stored:
+            conversation.forget()  # it may have been stored long ago
+        record = TurnRecord(conversation, turn_id)
         began = self._now()
         turn = Turn(
             request,
@@ -157,6 +172,7 @@ class Coordinator:
         try:
             return await self._within_limits(turn, request, turn_id)
         except TurnTakenError:
+            conversation.forget()
             reply = await record.load(self._limits.history_messages)
             if reply is None:
                 raise

@@ -133,15 +133,10 @@ def delivery_state(annotations: dict[str, Any]) -> str | None:
 def _tokens(body: Mapping[str, Any]) -> tuple[int, int]:
     metadata: dict[str, object] = body.get("metadata") or {}
     usage = metadata.get("usage")
-    # A step that calls tools records its own usage; the turn's final message records the sum.
-    if not isinstance(usage, dict) or _calls_tools(body["content"]):
+    if not isinstance(usage, dict):
         return 0, 0
     counts = cast("dict[str, object]", usage)
     return _count(counts.get("input_tokens")), _count(counts.get("output_tokens"))
-
-
-def _calls_tools(content: str | list[dict[str, Any]]) -> bool:
-    return isinstance(content, list) and any(block["type"] == "tool_use" for block in content)
 
 
 def _count(value: object) -> int:

@@ -34,7 +34,9 @@ async def serve_echo() -> None:
     async def list_tools(
         ctx: ServerRequestContext[Any], params: types.PaginatedRequestParams | None
     ) -> types.ListToolsResult:
-        return types.ListToolsResult(tools=[types.Tool(name="echo", input_schema={})])
+        return types.ListToolsResult(
+            tools=[types.Tool(name="echo", input_schema={"type": "object"})]
+        )
 
     async def call_tool(
         ctx: ServerRequestContext[Any], params: types.CallToolRequestParams

@@ -1,4 +1,4 @@
-from collections.abc import AsyncIterator
+from collections.abc import AsyncGenerator
 from contextlib import asynccontextmanager
 from pathlib import Path
 
@@ -13,7 +13,7 @@ from tests.assistant import Assistant, open_assistant
 @asynccontextmanager
 async def open_manager(
     kind: str, directory: Path
-) -> AsyncIterator[tuple[ConversationManager, Assistant]]:
+) -> AsyncGenerator[tuple[ConversationManager, Assistant]]:
     async with open_assistant(directory) as assistant:
         yield ConversationManager("c", assistant.store if kind == "store" else None), assistant
 
@@ -132,3 +132,33 @@ async def test_the_latest_go_back_to_a_given_message(tmp_path: Path) -> None:
         messages = await manager.latest(10, back_to="m55")
     assert any(message.message_id == "m55" for message in messages)
     assert [m.content for m in messages] == [str(n) for n in range(100 - len(messages), 100)]
+
+
+async def test_what_is_known_stays_right_while_another_program_writes(tmp_path: Path) -> None:
+    async with open_assistant(tmp_path) as assistant:
+        mine = ConversationManager("c", assistant.store)
+        other = ConversationManager("c", assistant.store)
+        texts: list[str] = []
+        for number in range(30):
+            writer = other if number % 3 == 2 else mine
+            await writer.append([Message(role="user", content=str(number))])
+            texts.append(str(number))
+            if writer is mine:
+                assert [m.content for m in await mine.latest(100)] == texts
+        await assistant.store.delete_conversation("c")
+        await mine.append([Message(role="user", content="after")])
+        assert [m.content for m in await mine.latest(100)] == ["after"]
+
+
+async def test_a_conversation_that_nobody_else_writes_is_read_once(tmp_path: Path) -> None:
+    async with open_assistant(tmp_path) as assistant:
+        manager = ConversationManager("c", assistant.store)
+        for number in range(300):
+            await manager.append([Message(role="user", content=str(number))])
+            latest = await manager.latest(20)
+            assert [m.content for m in latest] == [
+                str(n) for n in range(max(0, number - 19), number + 1)
+            ]
+        calls = [tool for _, tool in assistant.hub.calls]
+    assert calls.count("load_conversation") == 1
+    assert calls.count("append_messages") == 300

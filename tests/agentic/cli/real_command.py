@@ -17,7 +17,7 @@ from pathlib import Path
 import anyio
 import anyio.abc
 
-LIMIT_SECONDS = 60
+LIMIT_SECONDS = 30
 """For whatever a test waits for: machines can be busy."""
 
 _SEQUENCE = re.compile(rb"\x1b\[[0-?]*[ -/]*[@-~]|\x1b[=>]|\x08|\r")
@@ -137,9 +137,11 @@ class Terminal:
 
     async def wait_for(self, text: str) -> None:
         """Read until this is shown, after what was waited for before."""
-        with anyio.fail_after(LIMIT_SECONDS):
-            while (found := self.text.find(text, self._read_until)) < 0:
+        with anyio.move_on_after(LIMIT_SECONDS):
+            while text not in self.text[self._read_until :]:
                 await self._read()
+        found = self.text.find(text, self._read_until)
+        assert found >= 0, f"no {text!r} at the end of {self.text[-600:]!r}"
         self._read_until = found + len(text)
 
     async def wait_for_end(self) -> int:

@@ -47,6 +47,8 @@ async def test_a_talk_in_a_terminal(command: RealCommand) -> None:
             await terminal.wait_for("tools__slow")
             terminal.type("what nobody scripted\r")
             await terminal.wait_for("reference")
+            terminal.interrupt()  # too late: the turn is over
+            await terminal.wait_for(PROMPT)
             terminal.type("\x03")
             await terminal.wait_for("/quit")
             terminal.type("\x04")

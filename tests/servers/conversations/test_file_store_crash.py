@@ -21,9 +21,6 @@ from servers.conversations.store import UnavailableError
 from tests.servers.conversations.messages import ID, OWNER, list_ids, load_ids, user, users
 from tests.servers.conversations.writing_process import SHARED
 
-KILLS = int(os.environ.get("CRASH_KILLS", "10"))
-"""Of the short form; the long one takes 150 or more."""
-
 
 def writer(directory: Path, name: str, count: int, *more: str) -> list[str]:
     module = "tests.servers.conversations.writing_process"
@@ -83,13 +80,13 @@ async def test_what_another_process_did_is_seen_at_once(tmp_path: Path) -> None:
         assert await list_ids(two) == [ID]
 
 
-@pytest.mark.crash
-async def test_what_was_acknowledged_survives_kill_9(tmp_path: Path) -> None:
+@pytest.mark.parametrize("kills", [10, pytest.param(150, marks=pytest.mark.crash)])
+async def test_what_was_acknowledged_survives_kill_9(tmp_path: Path, kills: int) -> None:
     directory = tmp_path / "store"
     chance = random.Random(7)
     acknowledged = -1
-    with anyio.fail_after(30 + 5 * KILLS):
-        for _ in range(KILLS):
+    with anyio.fail_after(30 + 5 * kills):
+        for _ in range(kills):
             async with await anyio.open_process(writer(directory, "p", 100_000)) as process:
                 assert process.stdout
                 lines = TextReceiveStream(process.stdout)
