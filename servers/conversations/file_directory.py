@@ -14,6 +14,7 @@ import os
 import stat
 from collections.abc import Generator
 from contextlib import ExitStack, contextmanager, suppress
+from functools import lru_cache
 from pathlib import Path
 
 from servers.conversations.store import UnavailableError
@@ -53,6 +54,7 @@ def explain(error: OSError, what: str) -> UnavailableError:
     return UnavailableError(f"{what}: {advice}")
 
 
+@lru_cache(maxsize=4_096)
 def key_of(owner: str, conversation_id: str) -> str:
     """The name of a conversation's file: safe whatever the ids are, and nothing readable."""
     digest = hashlib.sha256(f"{owner}\0{conversation_id}".encode()).digest()

@@ -140,7 +140,7 @@ def parse_line(offset: int, line: bytes) -> Record | None:
     if line[len(checked) :] != b'%b%08x"}' % (_CHECKSUM, zlib.crc32(checked)):
         return None
     try:
-        fields = json.loads(line)
+        fields = json.loads(line.decode())
         progress = Progress(
             seq=fields["seq"],
             version=fields["version"],

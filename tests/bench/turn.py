@@ -4,6 +4,9 @@ import os
 import sys
 import tempfile
 import time
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass, field
+from io import RawIOBase
 from pathlib import Path
 from statistics import median
 from typing import Any
@@ -65,45 +68,60 @@ async def measure(*, rounds: int) -> list[Row]:
             watched = WatchedHub(hub)
             model = ScriptedModel(lambda _: Completion(text=answer))
             coordinator = Coordinator(watched, model)
-            turns: list[float] = []
-            floors: list[float] = []
-            syncs: list[float] = []
+            first, later, echoes, syncs = Series(), Series(), Series(), Series()
             with Path(directory, "floor").open("wb", buffering=0) as file:
-                for _ in range(rounds):
-                    floors.append(await _time_echo(bare))
-                    syncs.append(_time_sync(file))
-                    turns.append(await _time_turn(coordinator))
-            calls = len(watched.calls) / rounds
-    turn, floor, sync = median(turns), median(floors), median(syncs)
+                for number in range(rounds):
+                    await echoes.time(lambda: bare.call_tool("echo", {"text": "x" * 250}))
+                    syncs.times.append(_time_sync(file))
+                    for series in (first, later):
+                        before = len(watched.calls)
+                        await series.time(lambda n=number: _run_turn(coordinator, f"bench-{n}"))
+                        series.calls = max(series.calls, len(watched.calls) - before)
     return [
-        Row("3 bare MCP echo calls over stdio", floor * 1e3, "ms"),
-        Row("write + fdatasync", sync * 1e3, "ms"),
-        Row("one turn, scripted model, stdio", turn * 1e3, "ms"),
-        Row("  against the echo calls", turn / floor, "x", limit=MAX_RATIO),
-        Row("  MCP calls it makes", calls, "calls", limit=MAX_CALLS),
+        Row("bare MCP echo call over stdio", echoes.milliseconds, "ms"),
+        Row("write + fdatasync", syncs.milliseconds, "ms"),
+        *_rows("first turn of a conversation", first, echoes),
+        *_rows("a later turn", later, echoes),
     ]
 
 
-async def _time_echo(bare: Client) -> float:
-    began = time.perf_counter()
-    for _ in range(MAX_CALLS):
-        await bare.call_tool("echo", {"text": "x" * 250})
-    return time.perf_counter() - began
+@dataclass
+class Series:
+    """The times of one thing, and the MCP calls that one takes."""
+
+    times: list[float] = field(default_factory=list[float])
+    calls: int = 0
+
+    async def time(self, work: Callable[[], Awaitable[object]]) -> None:
+        began = time.perf_counter()
+        await work()
+        self.times.append(time.perf_counter() - began)
+
+    @property
+    def milliseconds(self) -> float:
+        return median(self.times) * 1e3
 
 
-def _time_sync(file: Any) -> float:
+def _rows(name: str, turns: Series, echoes: Series) -> list[Row]:
+    ratio = turns.milliseconds / (turns.calls * echoes.milliseconds)
+    return [
+        Row(f"{name}, scripted model, stdio", turns.milliseconds, "ms"),
+        Row("  MCP calls it makes", turns.calls, "calls", limit=MAX_CALLS),
+        Row("  against as many echo calls", ratio, "x", limit=MAX_RATIO),
+    ]
+
+
+def _time_sync(file: RawIOBase) -> float:
     began = time.perf_counter()
     file.write(b"x" * 500)
     os.fdatasync(file.fileno())
     return time.perf_counter() - began
 
 
-async def _time_turn(coordinator: Coordinator) -> float:
-    began = time.perf_counter()
-    async with coordinator.stream(TurnRequest("bench", "How are you today?")) as events:
+async def _run_turn(coordinator: Coordinator, conversation_id: str) -> None:
+    async with coordinator.stream(TurnRequest(conversation_id, "How are you today?")) as events:
         async for _ in events:
             pass
-    return time.perf_counter() - began
 
 
 def run(*, quick: bool) -> list[Row]:

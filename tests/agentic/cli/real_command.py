@@ -138,8 +138,8 @@ class Terminal:
     async def wait_for(self, text: str) -> None:
         """Read until this is shown, after what was waited for before."""
         with anyio.move_on_after(LIMIT_SECONDS):
-            while text not in self.text[self._read_until :]:
-                await self._read()
+            while text not in self.text[self._read_until :] and await self._read():
+                pass
         found = self.text.find(text, self._read_until)
         assert found >= 0, f"no {text!r} at the end of {self.text[-600:]!r}"
         self._read_until = found + len(text)
@@ -155,12 +155,14 @@ class Terminal:
         return self.process.returncode
 
     async def _read_on(self) -> None:
-        while True:
-            await self._read()
+        while await self._read():
+            pass
 
-    async def _read(self) -> None:
+    async def _read(self) -> bool:
+        """Take in what is shown next; False: the program has left the terminal."""
         await anyio.wait_readable(self._leader)
         try:
             self.raw += os.read(self._leader, 65_536)
-        except OSError:  # nobody at the other end any more
-            await anyio.sleep_forever()
+        except OSError:
+            return False
+        return True

@@ -51,6 +51,7 @@ async def test_a_talk_in_a_terminal(command: RealCommand) -> None:
             await terminal.wait_for(PROMPT)
             terminal.type("\x03")
             await terminal.wait_for("/quit")
+            await terminal.wait_for(PROMPT)  # before, it would be no key but the terminal's own
             terminal.type("\x04")
             assert await terminal.wait_for_end() == 0
             assert b"\x1b[2J" not in terminal.raw
