@@ -67,11 +67,7 @@ async def run_bot(
     with tokens_kept_out_of_logs(token):
         if not re.fullmatch(r"[A-Za-z0-9:_-]+", token.get_secret_value()):
             raise BadTokenError("The bot token holds characters that no token has: copy it again.")
-        if not config.bot.people:
-            logger.warning(
-                "Nobody may talk to the bot yet: bot.people is empty. Write to it, and it tells "
-                "you the id to put there."
-            )
+        _tell_who_may_talk(config)
         async with (
             _open_bot(config.bot, token, refuse_token) as bot,
             anyio.create_task_group() as tasks,
@@ -105,6 +101,18 @@ async def run_bot(
                 f"{config.bot.base_url} does not accept the bot token: "
                 "copy it again from @BotFather."
             )
+
+
+def _tell_who_may_talk(config: Config) -> None:
+    """Each start says it: the list may come from a file that the operator has not written."""
+    if not config.bot.people:
+        logger.warning(
+            "Nobody may talk to the bot yet: bot.people is empty. Write to it, and it tells you "
+            "the id to put there."
+        )
+        return
+    people = ", ".join(f"{user_id} as {owner}" for user_id, owner in config.bot.people.items())
+    logger.warning("May talk to the bot (%s): %s", config.path or "environment", people)
 
 
 @asynccontextmanager

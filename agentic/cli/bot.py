@@ -1,5 +1,7 @@
 """`agentic bot`: what the Telegram bot needs, put together."""
 
+import logging
+
 from pydantic import SecretStr
 
 from agentic.cli.compose import open_assistant
@@ -23,7 +25,7 @@ def bot(invocation: Invocation) -> int:
         async with open_assistant(config, chosen, delegate=True, signals=()) as assistant:
             await run_bot(config, assistant.hub, assistant.coordinator, token)
 
-    return invocation.run(work)
+    return invocation.run(work, log_level=logging.WARNING)
 
 
 def _find_token(config: Config) -> SecretStr:

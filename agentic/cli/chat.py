@@ -19,7 +19,7 @@ _HISTORY_FILE = "input_history"
 def chat(
     invocation: Invocation, conversation_id: str | None, model: str | None, *, thoughts: bool
 ) -> int:
-    """Talk in `conversation_id`, else where the last talk without a name was left."""
+    """Talk in `conversation_id`, else in the conversation `default`."""
 
     async def work(config: Config) -> int:
         checked_id = check_id(_CONVERSATION if conversation_id is None else conversation_id)

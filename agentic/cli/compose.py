@@ -121,10 +121,18 @@ async def open_assistant(
     signals: Sequence[signal.Signals] = STOPPING_SIGNALS,
 ) -> AsyncGenerator[Assistant]:
     """Hub, store and Coordinator around one model."""
+    from agentic.cli.model_choice import DEFAULT_AGENT
     from client.conversations import RemoteConversationStore
     from client.coordinator.coordinator import Coordinator
 
     async with open_servers(config, delegate=delegate, signals=signals) as hub:
         store = RemoteConversationStore(hub)
-        coordinator = Coordinator(hub, chosen.model, config.limits, price=chosen.price)
+        agent = config.agents.get(DEFAULT_AGENT)
+        coordinator = Coordinator(
+            hub,
+            chosen.model,
+            config.limits,
+            instructions=agent and agent.instructions,
+            price=chosen.price,
+        )
         yield Assistant(hub, store, coordinator, chosen.model.name)

@@ -34,16 +34,17 @@ class Invocation:
         *,
         sections: Collection[str] | None = None,
         needs_trust: bool = True,
-        serves: bool = False,
+        log_level: int | None = logging.ERROR,
     ) -> int:
         """Do the work of a command with the configuration; return its exit code.
 
-        `sections`: what of the configuration the command reads, if not all. A server (`serves`)
-        sees to its logs itself.
+        `sections`: what of the configuration the command reads, if not all. `log_level`: from
+        where on logs go to stderr without -v; None: the command sees to that itself. A failed turn
+        is told by its command, so by default only what nobody expected is logged as well.
         """
         _set_up_streams()
-        if not serves:
-            self._set_up_logs()
+        if log_level is not None:
+            self._set_up_logs(log_level)
         try:
             config = self._read_config(sections, needs_trust=needs_trust)
             exit_code = anyio.run(work, config) or 0
@@ -67,14 +68,17 @@ class Invocation:
             check_trust(config)
         return config
 
-    def _set_up_logs(self) -> None:
-        """A failed turn is told by its command; only what nobody expected is logged as well."""
-        level = logging.INFO if self.verbose else logging.ERROR
+    def _set_up_logs(self, log_level: int) -> None:
+        level = logging.INFO if self.verbose else log_level
         logging.basicConfig(
             level=level, stream=sys.stderr, format="%(asctime)s %(levelname)s %(name)s: %(message)s"
         )
         for name in ("httpx", "httpx2"):  # they log every address, and the bot's hold its token
             logging.getLogger(name).setLevel(logging.WARNING)
+        if not self.verbose:
+            # The SDK reports what a server says wrong with a traceback; the hub tells it in words.
+            logging.getLogger("mcp").setLevel(logging.CRITICAL)
+            logging.getLogger("client").addFilter(lambda record: record.name != "client")
 
     def _report(self, error: Exception) -> int:
         failure = describe_failure(error)

@@ -14,7 +14,8 @@ from client.llm.create import create_model
 from client.llm.protocol import LanguageModel
 from client.llm.tour import create_tour
 
-_MIN_KEY_CHARACTERS = 20
+DEFAULT_AGENT = "default"
+_MIN_KEY_CHARACTERS = 10
 _CHOICES = """What shall answer?
   1  a model of Anthropic or OpenAI: paste a key; a file only you can read keeps it
   2  a model of Ollama on this machine: it is looked for again
@@ -37,6 +38,8 @@ async def choose_model(config: Config, name: str | None, *, may_ask: bool = Fals
         NoModelError: There is none, and nobody to ask; the text lists what can be done.
         UsageError: The person chose nothing.
     """
+    agent = config.agents.get(DEFAULT_AGENT)
+    name = name or (agent and agent.model)
     try:
         model = await create_model(config, name, load_keys(config.config_directory))
     except NoModelError as error:

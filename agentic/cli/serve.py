@@ -25,7 +25,7 @@ def serve(
         await serve_http(name, config, host=host, port=port, no_auth=no_auth)
 
     # An unknown name is refused by the host, which knows them.
-    return invocation.run(work, sections=SECTIONS_OF_SERVERS.get(name, ()), serves=True)
+    return invocation.run(work, sections=SECTIONS_OF_SERVERS.get(name, ()), log_level=None)
 
 
 def parse_address(text: str) -> tuple[str, int]:

@@ -24,7 +24,8 @@ def render_status(status: ServerStatus) -> str:
     name = one_line(status.name)
     if status.state == "ready":
         return f"{name}: ready, {status.tools} {'tool' if status.tools == 1 else 'tools'}"
-    state = "not available" if status.state == "waiting" else status.state
+    # With a reason, an attempt has failed already, and the next one may be under way.
+    state = "not available" if status.reason else status.state
     reason = f" ({one_line(status.reason, 600)})" if status.reason else ""
     return f"{name}: {state}{reason}"
 

@@ -9,6 +9,9 @@ from prompt_toolkit.application import run_in_terminal
 from prompt_toolkit.formatted_text import FormattedText
 from prompt_toolkit.history import FileHistory, History, InMemoryHistory
 from prompt_toolkit.key_binding import KeyBindings, KeyPressEvent
+from prompt_toolkit.output import Output
+from prompt_toolkit.output.defaults import create_output
+from prompt_toolkit.output.vt100 import Vt100_Output
 from rich.console import Console
 from rich.text import Text
 
@@ -30,7 +33,9 @@ class TerminalScreen:
         self._console = Console(highlight=False)
         self._thoughts = thoughts
         self._session: PromptSession[str] = PromptSession(
-            history=_open_history(history_file), key_bindings=_create_keys()
+            history=_open_history(history_file),
+            key_bindings=_create_keys(),
+            output=_create_output(),
         )
 
     async def next_line(self) -> str | None:
@@ -61,6 +66,18 @@ class TerminalScreen:
             async with open_live_view(self._console, thoughts=self._thoughts) as view:
                 yield view
         self._console.print()
+
+
+def _create_output() -> Output:
+    """Stdout, without asking the terminal where its cursor is.
+
+    A terminal that never answers would hold up each line for a second, and a late answer
+    would be taken for input.
+    """
+    output = create_output()
+    if isinstance(output, Vt100_Output):
+        output.enable_cpr = False
+    return output
 
 
 class _InputHistory(FileHistory):
