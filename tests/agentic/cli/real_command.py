@@ -70,13 +70,15 @@ class RealCommand:
         return Ended(done.returncode, done.stdout.decode(), done.stderr.decode())
 
     @asynccontextmanager
-    async def started(self, *arguments: str) -> AsyncGenerator[anyio.abc.Process]:
+    async def started(
+        self, *arguments: str, environment: Mapping[str, str] | None = None
+    ) -> AsyncGenerator[anyio.abc.Process]:
         """It runs; killed if it still does at the end."""
         async with await anyio.open_process(
             [sys.executable, "-m", "agentic", *arguments],
             stdin=subprocess.DEVNULL,
             cwd=self.home,
-            env=self.environment,
+            env={**self.environment, **(environment or {})},
         ) as process:
             try:
                 yield process
