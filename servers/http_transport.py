@@ -12,12 +12,17 @@ import uvicorn
 from anyio import CancelScope
 from mcp.server import Server
 from mcp.server.transport_security import TransportSecuritySettings
+from mcp_types import INTERNAL_ERROR, ErrorData, JSONRPCError
+from starlette.responses import Response
 from starlette.types import ASGIApp, Receive, Scope, Send
+from starlette.types import Message as ASGIMessage
 
 from servers.errors import StartError
 
 FINISH_SECONDS = 5
 """How long calls that run may go on after the end was asked for."""
+_FLUSH_SECONDS = 1
+"""How long clients may take to read the last answers."""
 MAX_REQUEST_BYTES = 12 * 1024 * 1024
 """Room for a whole batch of messages as JSON that escapes all that isn't ASCII."""
 
@@ -30,7 +35,7 @@ async def serve_on_http(server: Server[Any], *, name: str, host: str, port: int)
     """
     listener = _listen(host, port)
     authority = _to_authority(host, listener.getsockname()[1])
-    calls = _RunningCalls(
+    calls = _Calls(
         server.streamable_http_app(
             streamable_http_path=f"/{name}/mcp",
             max_request_body_size=MAX_REQUEST_BYTES,
@@ -45,33 +50,79 @@ async def serve_on_http(server: Server[Any], *, name: str, host: str, port: int)
             sys.stderr.write(f"{name} listens at http://{authority}/{name}/mcp\n")
             sys.stderr.flush()
             await anext(signals)
-            web.should_exit = True
             await _finish(calls, web, signals)
+            web.should_exit = True
 
 
-class _RunningCalls:
-    """The application, counting the requests that carry calls (streams that only listen don't)."""
+class _Calls:
+    """The application, until the end is asked for. What only listens (GET) is not waited for."""
 
     def __init__(self, app: ASGIApp) -> None:
         self._app = app
-        self._running = 0
+        self._running: set[CancelScope] = set()
         self._settled = anyio.Event()
+        self._ending = False
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        if scope["type"] != "http" or scope["method"] != "POST":
+        if self._ending:
+            await _refusal("The server is stopping: try again soon")(scope, receive, send)
+        elif scope["method"] == "POST":
+            await self._call(scope, receive, send)
+        else:
             await self._app(scope, receive, send)
-            return
-        self._running += 1
-        try:
-            await self._app(scope, receive, send)
-        finally:
-            self._running -= 1
-            self._settled.set()
 
-    async def wait_until_settled(self) -> None:
-        while self._running:
-            self._settled = anyio.Event()
-            await self._settled.wait()
+    async def _call(self, scope: Scope, receive: Receive, send: Send) -> None:
+        has_begun = has_ended = False
+
+        async def note_and_send(message: ASGIMessage) -> None:
+            nonlocal has_begun, has_ended
+            has_begun = True
+            has_ended = message["type"] == "http.response.body" and not message.get("more_body")
+            await send(message)
+
+        call = CancelScope()
+        self._running.add(call)
+        try:
+            with call:
+                await self._app(scope, receive, note_and_send)
+        except anyio.get_cancelled_exc_class():
+            if not call.cancel_called:
+                raise
+            # The event loop's own end: it doesn't wait for the thread the call waits for.
+        finally:
+            self._running.remove(call)
+            self._settled.set()
+        if not call.cancel_called or has_ended:
+            return
+        # An answer that was cut off is ended, or uvicorn would log it as the application's fault.
+        if has_begun:
+            await send({"type": "http.response.body"})
+        else:
+            text = "The server stopped during this call; whether it took effect is unknown"
+            await _refusal(text)(scope, receive, send)
+
+    async def end(self) -> None:
+        """Refuse new calls and wait for those that run; when the wait is cancelled, so are they."""
+        self._ending = True
+        try:
+            while self._running:
+                self._settled = anyio.Event()
+                await self._settled.wait()
+        finally:
+            for call in self._running:
+                call.cancel()
+
+
+def _refusal(message: str) -> Response:
+    error = JSONRPCError(
+        jsonrpc="2.0", id=None, error=ErrorData(code=INTERNAL_ERROR, message=message)
+    )
+    return Response(
+        error.model_dump_json(exclude_unset=True),
+        status_code=503,
+        headers={"retry-after": str(FINISH_SECONDS), "connection": "close"},
+        media_type="application/json",
+    )
 
 
 class _WebServer(uvicorn.Server):
@@ -92,14 +143,12 @@ def _create_web_server(app: ASGIApp) -> _WebServer:
             log_config=None,
             access_log=False,
             server_header=False,
-            timeout_graceful_shutdown=FINISH_SECONDS + 1,
+            timeout_graceful_shutdown=_FLUSH_SECONDS,
         )
     )
 
 
-async def _finish(
-    calls: _RunningCalls, web: _WebServer, signals: AsyncIterator[signal.Signals]
-) -> None:
+async def _finish(calls: _Calls, web: _WebServer, signals: AsyncIterator[signal.Signals]) -> None:
     async def hurry(waiting: CancelScope) -> None:
         await anext(signals)
         web.force_exit = True
@@ -108,7 +157,7 @@ async def _finish(
     with anyio.move_on_after(FINISH_SECONDS):
         async with anyio.create_task_group() as tasks:
             tasks.start_soon(hurry, tasks.cancel_scope)
-            await calls.wait_until_settled()
+            await calls.end()
             tasks.cancel_scope.cancel()
 
 

@@ -8,9 +8,10 @@ have been answered; a second signal doesn't wait for them.
 import json
 import logging
 import signal
+import sys
 from collections.abc import AsyncGenerator
 from contextlib import suppress
-from typing import Any, cast
+from typing import Any
 
 import anyio
 from anyio import CancelScope, to_thread
@@ -31,6 +32,7 @@ from mcp_types import (
 from pydantic import ValidationError
 from pydantic_core import PydanticSerializationError
 
+from servers.request_ids import find_request_id, request_id_of
 from servers.stdio_streams import WireEnd, claimed_standard_streams
 
 FINISH_SECONDS = 5.0
@@ -188,22 +190,21 @@ def _parse(line: bytes) -> JSONRPCMessage:
     # that holds one is to be answered.
     try:
         value = json.loads(line)
-    except (ValueError, RecursionError):
+    except (json.JSONDecodeError, UnicodeDecodeError):
         raise _NoMessageError(PARSE_ERROR, "This line is not JSON") from None
+    except RecursionError:
+        text = "This message is nested too deeply"
+        raise _NoMessageError(PARSE_ERROR, text, find_request_id(line)) from None
+    except ValueError:
+        text = (
+            f"A number in this message is too long: at most {sys.get_int_max_str_digits()} digits"
+        )
+        raise _NoMessageError(PARSE_ERROR, text, find_request_id(line)) from None
     try:
         return jsonrpc_message_adapter.validate_python(value, by_name=False)
     except ValidationError:
         text = "This line is not a JSON-RPC message"
-        raise _NoMessageError(INVALID_REQUEST, text, _request_id(value)) from None
-
-
-def _request_id(value: object) -> int | str | None:
-    if not isinstance(value, dict):
-        return None
-    request_id = cast("dict[str, object]", value).get("id")
-    if isinstance(request_id, int | str) and not isinstance(request_id, bool):
-        return request_id
-    return None
+        raise _NoMessageError(INVALID_REQUEST, text, request_id_of(value)) from None
 
 
 def _render(message: JSONRPCMessage) -> bytes:

@@ -2,9 +2,9 @@
 
 import re
 from collections.abc import Iterable, Mapping
-from typing import Any, TypeVar, cast
+from typing import Annotated, Any, TypeVar, cast
 
-from pydantic import BaseModel, ConfigDict, ValidationError
+from pydantic import BaseModel, BeforeValidator, ConfigDict, ValidationError
 from pydantic.json_schema import GenerateJsonSchema, JsonSchemaValue
 from pydantic_core import ErrorDetails, core_schema
 
@@ -22,6 +22,14 @@ class ToolArguments(BaseModel):
     """Base of argument models: no unknown names, no conversions ("5" is not 5, true is not 1)."""
 
     model_config = ConfigDict(extra="forbid", strict=True, frozen=True)
+
+
+def _to_integer(value: object) -> object:
+    return int(value) if isinstance(value, float) and value.is_integer() else value
+
+
+Integer = Annotated[int, BeforeValidator(_to_integer)]
+"""An integer as JSON Schema has it: 50.0 is one."""
 
 
 class ArgumentsError(Exception):

@@ -1,4 +1,4 @@
-"""The README's first command on a fresh machine: a slim container, a bare checkout, an empty home."""
+"""The README's first command on a fresh machine: slim container, bare checkout, empty home."""
 
 import shutil
 import subprocess

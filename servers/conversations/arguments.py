@@ -6,6 +6,7 @@ from pydantic import AfterValidator, Field, ValidationInfo, field_validator
 from pydantic.json_schema import SkipJsonSchema
 
 from servers.conversations.contract import (
+    MAX_BATCH_BYTES,
     MAX_BATCH_MESSAGES,
     MAX_LIST_LIMIT,
     MAX_LOAD_LIMIT,
@@ -15,17 +16,26 @@ from servers.conversations.contract import (
     MAX_TAGS,
     MAX_TITLE_CHARACTERS,
     Message,
+    SizeError,
     check_conversation_id,
     check_facts,
+    encode_json,
     parse_timestamp,
 )
 from servers.conversations.store import ConversationUpdate
-from servers.typed_arguments import ToolArguments
+from servers.typed_arguments import Integer, ToolArguments
 
 
 def _check_facts(facts: dict[str, Any]) -> dict[str, Any]:
     check_facts(facts)
     return facts
+
+
+def _check_size(messages: list[Message]) -> list[Message]:
+    size = sum(len(encode_json(message.to_wire())) for message in messages)
+    if size > MAX_BATCH_BYTES:
+        raise SizeError(f"has at most {MAX_BATCH_BYTES} bytes as JSON, this has {size}")
+    return messages
 
 
 def _check_no_nul(text: str) -> str:
@@ -56,7 +66,7 @@ Tags = Annotated[list[Tag], Field(max_length=MAX_TAGS)]
 Title = Annotated[str, Field(max_length=MAX_TITLE_CHARACTERS), AfterValidator(_check_no_nul)]
 Cursor = Annotated[str, Field(min_length=1), AfterValidator(_check_no_nul)]
 ExpectedVersion = Annotated[
-    Annotated[int, Field(ge=0)] | None,
+    Annotated[Integer, Field(ge=0)] | None,
     Field(
         description="Only if the conversation still has this version; 0: it must not exist yet. "
         "A conflict tells the current one.",
@@ -73,7 +83,7 @@ class ConversationArguments(ToolArguments):
 class LoadArguments(ConversationArguments):
     """A page of the latest messages."""
 
-    limit: int = Field(
+    limit: Integer = Field(
         default=50, ge=1, le=MAX_LOAD_LIMIT, description="How many messages at most."
     )
     before: Cursor | None = Field(
@@ -94,9 +104,10 @@ class AppendArguments(ConversationArguments):
 class SaveArguments(ConversationArguments):
     """The whole history."""
 
-    messages: list[Message] = Field(
+    messages: Annotated[list[Message], AfterValidator(_check_size)] = Field(
         max_length=MAX_BATCH_MESSAGES,
-        description="All messages the history shall have, in order; an empty list empties it.",
+        description="All messages the history shall have, in order; an empty list empties it. At "
+        "most 1,000, 512 KiB each, 3 MiB.",
     )
     expected_version: ExpectedVersion = None
 
@@ -113,10 +124,10 @@ class AnnotateArguments(ConversationArguments):
 class ListArguments(ToolArguments):
     """A page of conversations."""
 
-    limit: int = Field(
+    limit: Integer = Field(
         default=100, ge=1, le=MAX_LIST_LIMIT, description="How many conversations at most."
     )
-    offset: int = Field(
+    offset: Integer = Field(
         default=0, ge=0, le=MAX_OFFSET, description="How many to skip; not together with cursor."
     )
     cursor: Cursor | None = Field(

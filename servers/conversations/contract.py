@@ -21,11 +21,14 @@ from pydantic import (
 MAX_ID_BYTES = 1_024
 MAX_MESSAGE_ID_CHARACTERS = 256
 MAX_MESSAGE_BYTES = 512 * 1024
+"""As JSON, without id, time and annotations, so that a stored message can always be annotated."""
 MAX_BATCH_MESSAGES = 1_000
 MAX_BATCH_BYTES = 3 * 1024 * 1024
 MAX_PAGE_BYTES = 512 * 1024
 MAX_FACTS_BYTES = 16 * 1024
 """Of metadata and of annotations, each, as JSON."""
+MAX_FACTS_CHANGES_BYTES = 64 * 1024
+"""Of changes to them, which may remove many keys; what comes out of the merge counts."""
 MAX_TITLE_CHARACTERS = 500
 MAX_TAGS = 50
 MAX_TAG_CHARACTERS = 64
@@ -48,7 +51,10 @@ ErrorCode = Literal[
     "unavailable",
 ]
 
-_RFC3339 = re.compile(r"\d{4}-\d\d-\d\d[Tt ]\d\d:\d\d:\d\d(\.\d+)?([Zz]|[+-]\d\d:\d\d)", re.ASCII)
+_RFC3339 = re.compile(
+    r"\d{4}-\d\d-\d\d[Tt ]\d\d:\d\d:\d\d(\.\d+)?([Zz]|[+-]([01]\d|2[0-3]):[0-5]\d)", re.ASCII
+)
+_NOT_IN_SIZE = {"message_id", "created_at", "annotations"}
 _CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f]")
 _STRINGS_OF_BLOCKS: Mapping[str, tuple[str, ...]] = {
     "text": ("text",),
@@ -69,17 +75,15 @@ def to_timestamp(moment: datetime) -> str:
 
 
 def parse_timestamp(text: str) -> str:
-    """RFC 3339 text with an offset, in the form of `to_timestamp`.
-
-    Raises:
-        ValueError: It is not such a text, or outside the years 1 to 9999 in UTC.
-    """
+    """RFC 3339 text with an offset in the form of `to_timestamp`, or ValueError saying why not."""
     if not _RFC3339.fullmatch(text):
         raise ValueError("must be an RFC 3339 time with an offset, such as 2026-01-31T09:30:00Z")
     try:
         return to_timestamp(datetime.fromisoformat(text.upper()))
-    except (ValueError, OverflowError):
-        raise ValueError("is not a time of the years 1 to 9999") from None
+    except OverflowError:
+        raise ValueError("is not a time of the years 1 to 9999 in UTC") from None
+    except ValueError:
+        raise ValueError("is no such date or time (leap seconds are not known)") from None
 
 
 def check_conversation_id(conversation_id: str) -> str:
@@ -120,16 +124,11 @@ def encode_json(value: object) -> bytes:
     return data
 
 
-def check_facts(facts: Mapping[str, Any]) -> None:
-    """Check metadata or annotations.
-
-    Raises:
-        SizeError: More than 16 KiB as JSON.
-        ValueError: Not JSON.
-    """
+def check_facts(facts: Mapping[str, Any], max_bytes: int = MAX_FACTS_BYTES) -> None:
+    """Raise `SizeError` or `ValueError` if this can't be metadata, annotations or their changes."""
     size = len(encode_json(facts))
-    if size > MAX_FACTS_BYTES:
-        raise SizeError(f"has at most {MAX_FACTS_BYTES} bytes as JSON, this has {size}")
+    if size > max_bytes:
+        raise SizeError(f"has at most {max_bytes} bytes as JSON, this has {size}")
 
 
 def _holds_nul(value: object) -> bool:
@@ -224,12 +223,20 @@ class Message(BaseModel):
     def _check_whole(self) -> Self:
         if self.role in ("user", "system") and not self.content:
             raise ValueError(f"the content of a {self.role} message must not be empty")
-        size = len(encode_json(self.to_wire()))
+        self.check_size()
+        return self
+
+    def check_size(self) -> None:
+        """Raise `SizeError` if the message is larger than `MAX_MESSAGE_BYTES`."""
+        wire = self.to_wire()
+        size = len(encode_json(wire))  # all of it, of which less may count
+        if size > MAX_MESSAGE_BYTES:
+            size = len(encode_json({k: wire[k] for k in wire.keys() - _NOT_IN_SIZE}))
         if size > MAX_MESSAGE_BYTES:
             raise SizeError(
-                f"a message has at most {MAX_MESSAGE_BYTES} bytes as JSON, this one has {size}"
+                f"a message has at most {MAX_MESSAGE_BYTES} bytes as JSON, its id, time and "
+                f"annotations not counted, this one has {size}"
             )
-        return self
 
     def to_wire(self) -> dict[str, Any]:
         """The message as JSON, without what is absent. Null inside blocks and facts is kept."""

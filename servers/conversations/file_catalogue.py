@@ -3,13 +3,20 @@
 import logging
 import os
 import sqlite3
-from contextlib import closing
-from typing import Any
+import time
+from collections.abc import Callable, Container, Sequence
+from contextlib import closing, suppress
+from typing import TypeVar
 
 from servers.conversations.contract import Conversation, Delivery
 from servers.conversations.file_conversation import ConversationFile
 from servers.conversations.file_directory import SHARD_CHARACTERS, StoreDirectory, key_of
-from servers.conversations.file_index import FileIndex, check_integrity, transaction
+from servers.conversations.file_index import (
+    FileIndex,
+    check_integrity,
+    forget_traces,
+    transaction,
+)
 from servers.conversations.file_index_rows import (
     advance_entry,
     drop_entry,
@@ -22,63 +29,84 @@ from servers.conversations.file_index_rows import (
     select_deliveries,
     select_newest,
 )
-from servers.conversations.file_projection import Entry, Figures, Mark, project_file
+from servers.conversations.file_lag import LagSigns
+from servers.conversations.file_locks import STRIPES, stripe_of
+from servers.conversations.file_pages import Annotations
+from servers.conversations.file_projection import Entry, Figures, Mark, Projection, project_file
 from servers.conversations.store import UnavailableError
 
 _log = logging.getLogger(__name__)
+_T = TypeVar("_T")
+
+_PAUSE_SECONDS = 1.0
+_ALL_STRIPES = range(STRIPES)
 
 
 class Catalogue:
     """The index of one store's directory."""
 
-    def __init__(self, directory: StoreDirectory, index: FileIndex) -> None:
+    def __init__(self, directory: StoreDirectory, index: FileIndex, signs: LagSigns) -> None:
         self._directory = directory
         self._index = index
+        self._signs = signs
+        self._seen: Sequence[int] = ()
+        self._unusable_until = 0.0
 
-    def note(self, opened: ConversationFile) -> None:
-        """Take over what a verb wrote. The file holds it, so a failure here is none of the verb."""
+    def note(self, opened: ConversationFile) -> bool:
+        """Take over what a verb wrote; False if that must be done later.
+
+        The file holds it, so a failure here is none of the verb.
+        """
         change = opened.change
         if change is None:
-            return
+            return True
 
-        def work(connection: sqlite3.Connection) -> None:
+        def work(connection: sqlite3.Connection) -> bool:
+            # Or all appends would wait one after another for an index that somebody keeps locked.
+            if time.monotonic() < self._unusable_until:
+                return False
             key, end, entry = opened.key, change.previous_end, change.entry
             # A plain append changes one row and needs no transaction, which saves a tenth of it.
             if entry.projection.is_plain and end and advance_entry(connection, key, end, entry):
-                return
+                return True
             with transaction(connection):
                 if end is None:
                     put_entry(connection, key, entry)
-                    return
-                has_advanced = advance_entry(connection, key, end, entry)
+                    has_advanced = True
+                else:
+                    has_advanced = advance_entry(connection, key, end, entry)
             if not has_advanced:
-                self._put_whole(connection, opened)
+                _put_whole(connection, key, opened.project())
+            if not entry.alive:
+                forget_traces(connection)
+            return True
 
         try:
-            self._index.run(work)
+            return self._index.run(work)
         except (UnavailableError, OSError) as error:
             _log.warning("the conversation index lags behind: %s", error)
-            self._index.is_checked = False
+            self._unusable_until = time.monotonic() + _PAUSE_SECONDS
+            return False
 
     def find_figures(self, opened: ConversationFile) -> Figures:
         """Sums over a conversation that exists."""
-
-        def work(connection: sqlite3.Connection) -> Figures:
-            self._catch_up(connection, opened)
-            return find_figures(connection, opened.key)
-
-        return self._index.run(work)
+        found = self._look_up(opened, lambda connection: find_figures(connection, opened.key))
+        return found or self._project(opened).figures
 
     def find_annotations(
         self, opened: ConversationFile, *, before_seq: int, limit: int | None
-    ) -> dict[str, dict[str, Any]]:
-        """See `file_index_rows.find_annotations`."""
-
-        def work(connection: sqlite3.Connection) -> dict[str, dict[str, Any]]:
-            self._catch_up(connection, opened)
-            return find_annotations(connection, opened.key, before_seq=before_seq, limit=limit)
-
-        return self._index.run(work)
+    ) -> Annotations:
+        """See `file_index_rows.find_annotations`; here there may be more than `limit`."""
+        found = self._look_up(
+            opened,
+            lambda connection: find_annotations(
+                connection, opened.key, before_seq=before_seq, limit=limit
+            ),
+        )
+        if found is not None:
+            return found
+        annotations = self._project(opened).annotations.values()
+        return {a.message_id: a.annotations for a in annotations if a.message_seq < before_seq}
 
     def select_newest(
         self,
@@ -91,14 +119,11 @@ class Catalogue:
         now: str,
     ) -> list[Conversation]:
         """See `file_index_rows.select_newest`."""
-
-        def work(connection: sqlite3.Connection) -> list[Conversation]:
-            self._check_all(connection)
-            return select_newest(
+        return self._select(
+            lambda connection: select_newest(
                 connection, owner, tag=tag, after=after, offset=offset, limit=limit, now=now
             )
-
-        return self._index.run(work)
+        )
 
     def select_deliveries(
         self,
@@ -110,38 +135,77 @@ class Catalogue:
         now: str,
     ) -> list[tuple[Delivery, tuple[str, str, int]]]:
         """See `file_index_rows.select_deliveries`."""
-
-        def work(connection: sqlite3.Connection) -> list[tuple[Delivery, tuple[str, str, int]]]:
-            self._check_all(connection)
-            return select_deliveries(
+        return self._select(
+            lambda connection: select_deliveries(
                 connection, state, owner=owner, after=after, limit=limit, now=now
             )
+        )
 
-        return self._index.run(work)
+    def _look_up(
+        self, opened: ConversationFile, query: Callable[[sqlite3.Connection], _T]
+    ) -> _T | None:
+        """What a conversation's row says; None if it lags or can't be read."""
 
-    def _catch_up(self, connection: sqlite3.Connection, opened: ConversationFile) -> None:
-        state, mark = opened.state, find_mark(connection, opened.key)
-        assert state is not None
-        if mark is None or (mark.generation, mark.end) != (state.generation, state.end):
-            self._put_whole(connection, opened)
+        def work(connection: sqlite3.Connection) -> _T | None:
+            state, mark = opened.state, find_mark(connection, opened.key)
+            if state and mark and (mark.generation, mark.end) == (state.generation, state.end):
+                return query(connection)
+            return None
 
-    def _put_whole(self, connection: sqlite3.Connection, opened: ConversationFile) -> None:
+        try:
+            return self._index.run(work)
+        except (UnavailableError, OSError) as error:
+            _log.warning("a conversation is read without the index: %s", error)
+            return None
+
+    def _project(self, opened: ConversationFile) -> Projection:
+        """What the row should say, which is put in if that is possible."""
         entry = opened.project()
-        if entry is not None:
-            with transaction(connection):
-                put_entry(connection, opened.key, entry)
+        # Whoever compares all files cannot know whose a file without facts is.
+        if opened.state and opened.state.facts:
+            with suppress(UnavailableError, OSError):
+                self._index.run(lambda connection: _put_whole(connection, opened.key, entry))
+        return entry.projection if entry else Projection()
 
-    def _check_all(self, connection: sqlite3.Connection) -> None:
-        """Compare all rows with the files once, for what happened while nobody looked."""
-        if self._index.is_checked:
-            return
-        check_integrity(connection)
-        shards = find_prefixes(connection, SHARD_CHARACTERS) | set(self._directory.shards())
-        for shard in shards:
-            self._check_shard(connection, shard)
+    def _select(self, query: Callable[[sqlite3.Connection], _T]) -> _T:
+        def work(connection: sqlite3.Connection) -> _T:
+            self._check(connection)
+            return query(connection)
+
+        def work_in_memory(connection: sqlite3.Connection) -> _T:
+            self._check_files(connection, _ALL_STRIPES)
+            return query(connection)
+
+        try:
+            return self._index.run(work)
+        except (UnavailableError, OSError) as error:
+            _log.warning("conversations are listed from memory: %s", error)
+            return self._index.run_in_memory(work_in_memory)
+
+    def _check(self, connection: sqlite3.Connection) -> None:
+        """Compare rows with files: all once, then those that a sign says may lag."""
+        signs = self._signs.read()  # first: what is written from now on need not be seen
+        if not self._index.is_checked:
+            check_integrity(connection)
+            stripes = _ALL_STRIPES
+        else:
+            pairs = enumerate(zip(signs, self._seen, strict=True))
+            stripes = {stripe for stripe, (sign, seen) in pairs if sign != seen}
+        if stripes:
+            self._check_files(connection, stripes)
+        self._seen = signs
         self._index.is_checked = True
 
-    def _check_shard(self, connection: sqlite3.Connection, shard: str) -> None:
+    def _check_files(self, connection: sqlite3.Connection, stripes: Container[int]) -> None:
+        shards = find_prefixes(connection, SHARD_CHARACTERS) | set(self._directory.shards())
+        healed = [self._check_shard(connection, shard, stripes) for shard in shards]
+        if any(healed):
+            forget_traces(connection)
+
+    def _check_shard(
+        self, connection: sqlite3.Connection, shard: str, stripes: Container[int]
+    ) -> bool:
+        """Mend the rows that differ from their files; whether there were any."""
         differing: dict[str, Mark | None] = {**find_marks(connection, shard)}
         try:
             files = self._directory.files_in(shard)
@@ -154,15 +218,17 @@ class Catalogue:
                 del differing[key]
             elif mark is None:
                 differing[key] = None
-        if differing:
+        lagging = [key for key in differing if stripe_of(key) in stripes]
+        if lagging:
             # Read within the transaction, or what a writer notes meanwhile would be overwritten.
             with transaction(connection):
-                for key in differing:
+                for key in lagging:
                     entry = self._read_anew(key)
                     if entry is None:
                         drop_entry(connection, key)
                     else:
                         put_entry(connection, key, entry)
+        return bool(lagging)
 
     def _read_anew(self, key: str) -> Entry | None:
         try:
@@ -181,3 +247,9 @@ class Catalogue:
         else:
             return entry
         return None
+
+
+def _put_whole(connection: sqlite3.Connection, key: str, entry: Entry | None) -> None:
+    if entry is not None:
+        with transaction(connection):
+            put_entry(connection, key, entry)

@@ -8,6 +8,7 @@ from servers.conversations.contract import (
     MAX_BATCH_BYTES,
     MAX_BATCH_MESSAGES,
     MAX_FACTS_BYTES,
+    MAX_FACTS_CHANGES_BYTES,
     MAX_MESSAGE_BYTES,
     MAX_TAG_CHARACTERS,
     MAX_TAGS,
@@ -18,6 +19,8 @@ from servers.conversations.contract import (
     DeleteResult,
     Message,
     SaveResult,
+    SizeError,
+    check_facts,
     encode_json,
     parse_timestamp,
 )
@@ -109,15 +112,14 @@ def annotate(
 ) -> AnnotateResult:
     """Write a message's annotations after the merge, if it changes them."""
     opened.require()
-    _check_json(annotations, "annotations")
+    _check_facts(annotations, "annotations", MAX_FACTS_CHANGES_BYTES)
     record = opened.find(message_id)
     if record is None:
         raise NotFoundError("there is no such message in this conversation", field="message_id")
     before = opened.annotations_of(record)
     merged = _merge(before, annotations)
     if merged != before:
-        _check_facts_size(merged, "annotations")
-        _to_draft(to_message(record.body, merged), opened.now)  # whose size is checked
+        _check_facts(merged, "annotations")
         annotation = Annotation(
             message_id=message_id,
             message_seq=record.progress.seq,
@@ -139,9 +141,9 @@ def update(opened: ConversationFile, update: ConversationUpdate) -> Conversation
     if update.tags is not None:
         changes["tags"] = _check_tags(update.tags)
     if update.metadata is not None:
-        _check_json(update.metadata, "metadata")
+        _check_facts(update.metadata, "metadata", MAX_FACTS_CHANGES_BYTES)
         changes["metadata"] = _merge(facts.metadata, update.metadata)
-        _check_facts_size(changes["metadata"], "metadata")
+        _check_facts(changes["metadata"], "metadata")
     if "expires_at" in given:
         changes["expires_at"] = _check_expiry(update.expires_at)
     changed = facts.model_copy(update=changes)
@@ -198,30 +200,28 @@ def _to_draft(message: Message, now: str) -> Draft:
         draft = make_draft("message", wire)
     except ValueError as error:
         raise InvalidError(f"a message {error}", field="messages") from None
-    size = len(draft.encoded)
-    if size > MAX_MESSAGE_BYTES:
-        raise TooLargeError(
-            f"a message has at most {MAX_MESSAGE_BYTES} bytes as JSON, annotations included, "
-            f"this one has {size}",
-            field="messages",
-        )
+    if len(draft.encoded) > MAX_MESSAGE_BYTES:  # all of it, of which less may count
+        try:
+            message.check_size()
+        except SizeError as error:
+            raise TooLargeError(str(error), field="messages") from None
     return draft
 
 
-def _check_json(value: Mapping[str, Any], field: str) -> int:
+def _check_json(value: Mapping[str, Any], field: str) -> None:
     try:
-        return len(encode_json(value))
+        encode_json(value)
     except ValueError as error:
         raise InvalidError(f"{field} {error}", field=field) from None
 
 
-def _check_facts_size(facts: Mapping[str, Any], field: str) -> None:
-    size = _check_json(facts, field)
-    if size > MAX_FACTS_BYTES:
-        raise TooLargeError(
-            f"{field} has at most {MAX_FACTS_BYTES} bytes as JSON after the merge, this has {size}",
-            field=field,
-        )
+def _check_facts(facts: Mapping[str, Any], field: str, max_bytes: int = MAX_FACTS_BYTES) -> None:
+    try:
+        check_facts(facts, max_bytes)
+    except SizeError as error:
+        raise TooLargeError(f"{field} {error}", field=field) from None
+    except ValueError as error:
+        raise InvalidError(f"{field} {error}", field=field) from None
 
 
 def _check_title(title: str | None) -> str | None:

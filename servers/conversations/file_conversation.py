@@ -193,8 +193,8 @@ class ConversationFile:
         return self.read_page(None).messages
 
     def project(self) -> Entry | None:
-        """The whole file as the index holds it."""
-        return None if self._fd is None else project_file(self._fd)
+        """The whole file as the index holds it; None if there is none."""
+        return None if self._fd is None else project_file(self._fd, self.facts)
 
     def annotations_of(self, message: Record) -> Mapping[str, Any]:
         """The annotations of a stored message as they are now."""

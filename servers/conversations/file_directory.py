@@ -3,6 +3,7 @@
 FORMAT                  what this directory is
 v1/<2>/<key>.jsonl      one conversation
 locks/<nn>              locks between processes
+lag                     where the index may lag behind the files
 index.sqlite3           a cache that may be deleted
 """
 
@@ -25,6 +26,9 @@ INDEX_NAME = "index.sqlite3"
 
 _FORMAT_LINE = json.dumps({"format": FORMAT_NAME, "version": FORMAT_VERSION})
 _FORMAT_FILE = "FORMAT"
+_DATA = f"v{FORMAT_VERSION}"
+_LOCKS = "locks"
+_SIGNS = "lag"
 _SUFFIX = ".jsonl"
 _NEW_SUFFIX = ".new"
 SHARD_CHARACTERS = 2
@@ -42,6 +46,8 @@ _ADVICE = {
     errno.ELOOP: "a symbolic link is in the way, and links are not followed: remove it",
     errno.ENOTDIR: "a file or link stands where a directory should be: move it away",
     errno.EISDIR: "a directory stands where a file should be: move it away",
+    errno.ENXIO: "what stands there is no plain file, as it should be: move it away",
+    errno.ENOENT: "it was removed under the running program: put it back, or restart the program",
     errno.EMFILE: "too many files are open: raise the limit of open files",
     errno.ENFILE: "too many files are open on this machine",
     errno.EIO: "the disk reported an error: check its health and try again",
@@ -49,9 +55,19 @@ _ADVICE = {
 
 
 def explain(error: OSError, what: str) -> UnavailableError:
-    """`error` as a sentence that says what to do."""
+    """`error` as a sentence that says what to do, and to which file, if the error names one."""
     advice = _ADVICE.get(error.errno or 0, os.strerror(error.errno or 0))
-    return UnavailableError(f"{what}: {advice}")
+    where = f"{error.filename}: " if error.filename else ""
+    return UnavailableError(f"{what}: {where}{advice}")
+
+
+@contextmanager
+def _naming(path: str) -> Generator[None]:
+    """Failures name `path`, from the store's directory on, and not what was opened last."""
+    try:
+        yield
+    except OSError as error:
+        raise OSError(error.errno, error.strerror, path) from error
 
 
 @lru_cache(maxsize=4_096)
@@ -61,12 +77,15 @@ def key_of(owner: str, conversation_id: str) -> str:
     return base64.b32encode(digest)[:32].decode().lower()
 
 
+def _path_of(key: str) -> str:
+    return f"{_DATA}/{key[:SHARD_CHARACTERS]}/{key}{_SUFFIX}"
+
+
 class StoreDirectory:
     """An opened store directory. Everything below its root is reached without following links."""
 
-    def __init__(self, root: Path, root_fd: int, data_fd: int, locks_fd: int) -> None:
+    def __init__(self, root: Path, root_fd: int, data_fd: int) -> None:
         self.root = root
-        self.locks_fd = locks_fd
         self._root_fd = root_fd
         self._data_fd = data_fd
 
@@ -77,13 +96,13 @@ class StoreDirectory:
             OSError: It is there but can't be opened, or is no plain file.
         """
         try:
-            with self._open_shard(key) as shard_fd:
+            with _naming(_path_of(key)), self._open_shard(key) as shard_fd:
                 fd = os.open(key + _SUFFIX, os.O_RDWR | _FILE, dir_fd=shard_fd)
         except FileNotFoundError:
             return None
         if not stat.S_ISREG(os.fstat(fd).st_mode):
             os.close(fd)
-            raise OSError(errno.ENOTDIR, "not a plain file")
+            raise OSError(errno.ENXIO, "not a plain file", _path_of(key))
         return fd
 
     def replace_file(self, key: str, data: bytes) -> int:
@@ -91,7 +110,7 @@ class StoreDirectory:
 
         Returns the new file's descriptor.
         """
-        with self._open_shard(key, create=True) as shard_fd:
+        with _naming(_path_of(key)), self._open_shard(key, create=True) as shard_fd:
             new = key + _NEW_SUFFIX
             with suppress(FileNotFoundError):
                 os.unlink(new, dir_fd=shard_fd)
@@ -107,6 +126,22 @@ class StoreDirectory:
                     os.unlink(new, dir_fd=shard_fd)
                 raise
             return fd
+
+    def open_lock(self, name: str) -> int:
+        """A descriptor of a lock file, which is made if it or its folder is missing."""
+        with self._open_locks() as locks_fd, _naming(f"{_LOCKS}/{name}"):
+            return os.open(name, os.O_RDWR | os.O_CREAT | _FILE, 0o600, dir_fd=locks_fd)
+
+    @contextmanager
+    def open_signs(self) -> Generator[int]:
+        """A descriptor of the file of `LagSigns`, which is made if it is missing."""
+        with _naming(_SIGNS):
+            flags = os.O_RDWR | os.O_CREAT | _FILE
+            fd = os.open(_SIGNS, flags, 0o600, dir_fd=self._root_fd)
+        try:
+            yield fd
+        finally:
+            os.close(fd)
 
     def shards(self) -> list[str]:
         """The names of the folders that hold files."""
@@ -127,6 +162,22 @@ class StoreDirectory:
                         status = entry.stat(follow_symlinks=False)
                         found[entry.name.removesuffix(_SUFFIX)] = status
         return found
+
+    def check_writable(self) -> None:
+        """Open what is written even to read a conversation."""
+        with self._open_locks(), self.open_signs():
+            pass
+
+    @contextmanager
+    def _open_locks(self) -> Generator[int]:
+        with _naming(_LOCKS):
+            with suppress(FileExistsError):
+                os.mkdir(_LOCKS, 0o700, dir_fd=self._root_fd)
+            fd = os.open(_LOCKS, _DIRECTORY | os.O_NOFOLLOW, dir_fd=self._root_fd)
+        try:
+            yield fd
+        finally:
+            os.close(fd)
 
     @contextmanager
     def _open_shard(self, key: str, *, create: bool = False) -> Generator[int]:
@@ -151,11 +202,12 @@ def open_directory(root: Path) -> Generator[StoreDirectory]:
         try:
             root_fd = _open_root(root, opened)
             _check_format(root, root_fd)
-            data_fd = _open_subdirectory(f"v{FORMAT_VERSION}", root_fd, opened)
-            locks_fd = _open_subdirectory("locks", root_fd, opened)
+            data_fd = _open_subdirectory(_DATA, root_fd, opened)
+            directory = StoreDirectory(root, root_fd, data_fd)
+            directory.check_writable()
         except OSError as error:
             raise explain(error, f"cannot open the conversation store {root}") from error
-        yield StoreDirectory(root, root_fd, data_fd, locks_fd)
+        yield directory
 
 
 def _open_root(root: Path, opened: ExitStack) -> int:
@@ -184,7 +236,7 @@ def _check_format(root: Path, root_fd: int) -> None:
     text = _read_format(root_fd)
     if text is None:
         present = os.listdir(root_fd)
-        if f"v{FORMAT_VERSION}" in present:
+        if _DATA in present:
             raise _damaged_format(root, "is missing")
         if not present:
             with suppress(PermissionError):  # a volume that somebody else owns and lets us write

@@ -11,12 +11,15 @@ from pathlib import Path
 from typing import TypeVar
 
 from servers.conversations.file_index_rows import SCHEMA, SCHEMA_VERSION
+from servers.conversations.file_locks import LockStripes
 from servers.conversations.store import UnavailableError
 
 _log = logging.getLogger(__name__)
 _T = TypeVar("_T")
 
-_BUSY_TIMEOUT_SECONDS = 5.0
+# Appends wait for it one after another. What is not written to the index now is taken over later.
+_BUSY_TIMEOUT_SECONDS = 0.1
+_LOCK_TIMEOUT_SECONDS = 0.5
 _DAMAGE = {
     "SQLITE_CORRUPT",
     "SQLITE_NOTADB",
@@ -32,10 +35,11 @@ _DAMAGE = {
 class FileIndex:
     """The SQLite file, opened when first needed and again when it was replaced or is damaged."""
 
-    def __init__(self, path: Path, exclusive: Callable[[], AbstractContextManager[None]]) -> None:
+    def __init__(self, path: Path, locks: LockStripes) -> None:
         self._path = path
-        self._exclusive = exclusive
+        self._locks = locks
         self._connection: sqlite3.Connection | None = None
+        self._in_memory: sqlite3.Connection | None = None
         self._inode = 0
         self._mutex = threading.Lock()
         self.is_checked = False
@@ -45,6 +49,8 @@ class FileIndex:
         """Close the file."""
         with self._mutex:
             self._disconnect()
+            if self._in_memory:
+                self._in_memory.close()
 
     def run(self, work: Callable[[sqlite3.Connection], _T]) -> _T:
         """Do `work` on the opened index; a damaged one is thrown away and `work` done on a new one.
@@ -59,6 +65,12 @@ class FileIndex:
                     return work(self._connect())
                 except sqlite3.Error as error:
                     name = getattr(error, "sqlite_errorname", "SQLITE_CORRUPT")
+                    if name.startswith("SQLITE_BUSY"):
+                        raise UnavailableError(
+                            "another process writes to the index of the conversation store: "
+                            "try again",
+                            retry_after_seconds=1.0,
+                        ) from error
                     if attempt == "again" or not _is_damage(name):
                         raise UnavailableError(
                             f"the index of the conversation store cannot be used ({error}); free "
@@ -67,6 +79,19 @@ class FileIndex:
                     _log.warning("the conversation index is damaged (%s): it is rebuilt", error)
                     self._discard()
         raise AssertionError("unreachable")
+
+    def run_in_memory(self, work: Callable[[sqlite3.Connection], _T]) -> _T:
+        """Do `work` on an index in memory, empty at first: for when the file can't be used."""
+        with self._mutex:
+            if self._in_memory is None:
+                self._in_memory = sqlite3.connect(
+                    ":memory:", isolation_level=None, check_same_thread=False
+                )
+                _put_schema(self._in_memory)
+            return work(self._in_memory)
+
+    def _exclusive(self) -> AbstractContextManager[None]:
+        return self._locks.hold("index", timeout_seconds=_LOCK_TIMEOUT_SECONDS)
 
     def _connect(self) -> sqlite3.Connection:
         with suppress(FileNotFoundError):
@@ -86,11 +111,9 @@ class FileIndex:
             # After a power loss the index may be damaged; it is checked, and it is only a cache.
             connection.execute("PRAGMA journal_mode = WAL")
             connection.execute("PRAGMA synchronous = OFF")
+            connection.execute("PRAGMA secure_delete = ON")
             if connection.execute("PRAGMA user_version").fetchone()[0] != SCHEMA_VERSION:
-                with transaction(connection):
-                    for statement in SCHEMA.split(";"):
-                        connection.execute(statement)
-                    connection.execute(f"PRAGMA user_version = {SCHEMA_VERSION}")
+                _put_schema(connection)
         return connection
 
     def _disconnect(self) -> None:
@@ -123,6 +146,13 @@ class FileIndex:
             os.close(os.open(self._path, flags, 0o600))
 
 
+def _put_schema(connection: sqlite3.Connection) -> None:
+    with transaction(connection):
+        for statement in SCHEMA.split(";"):
+            connection.execute(statement)
+        connection.execute(f"PRAGMA user_version = {SCHEMA_VERSION}")
+
+
 def _is_damage(errorname: str) -> bool:
     return errorname in _DAMAGE or errorname.startswith("SQLITE_CORRUPT")
 
@@ -138,6 +168,12 @@ def transaction(connection: sqlite3.Connection) -> Generator[None]:
             connection.rollback()
         raise
     connection.commit()
+
+
+def forget_traces(connection: sqlite3.Connection) -> None:
+    """Empty the write-ahead log, which holds what was deleted; left for later if that fails."""
+    with suppress(sqlite3.OperationalError):
+        connection.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchall()
 
 
 def check_integrity(connection: sqlite3.Connection) -> None:

@@ -7,6 +7,7 @@ import zlib
 from collections.abc import Generator
 from contextlib import contextmanager
 
+from servers.conversations.file_directory import StoreDirectory
 from servers.conversations.store import UnavailableError
 
 STRIPES = 64
@@ -14,12 +15,30 @@ STRIPES = 64
 
 _FIRST_PAUSE_SECONDS = 0.0002
 _LONGEST_PAUSE_SECONDS = 0.002
-_OPEN = os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC | os.O_NONBLOCK
+_TIMEOUT_SECONDS = 4.0
+"""A wait can't be interrupted, and a stop must not take longer than five seconds."""
 
 
 def stripe_of(key: str) -> int:
     """Which lock a conversation's key stands under."""
     return zlib.crc32(key.encode()) % STRIPES
+
+
+def name_of(stripe: int) -> str:
+    """The name of a stripe's lock."""
+    return f"{stripe:02}"
+
+
+def is_free(directory: StoreDirectory, stripe: int) -> bool:
+    """Whether nobody, in this process or another, holds a stripe's lock alone."""
+    fd = directory.open_lock(name_of(stripe))  # anew, so that this process's holders count too
+    try:
+        fcntl.flock(fd, fcntl.LOCK_SH | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return False
+    finally:
+        os.close(fd)
+    return True
 
 
 class LockStripes:
@@ -29,9 +48,8 @@ class LockStripes:
     threads apart.
     """
 
-    def __init__(self, directory_fd: int, *, timeout_seconds: float = 20.0) -> None:
-        self._directory_fd = directory_fd
-        self._timeout_seconds = timeout_seconds
+    def __init__(self, directory: StoreDirectory) -> None:
+        self._directory = directory
         self._fds: dict[str, int] = {}
 
     def close(self) -> None:
@@ -48,25 +66,27 @@ class LockStripes:
         """
         fd = self._fds.get(name)
         if fd is None:
-            fd = os.open(name, _OPEN, 0o600, dir_fd=self._directory_fd)
+            fd = self._directory.open_lock(name)
             self._fds[name] = fd
         return fd
 
     @contextmanager
-    def hold(self, name: str, *, shared: bool = False) -> Generator[None]:
+    def hold(
+        self, name: str, *, shared: bool = False, timeout_seconds: float = _TIMEOUT_SECONDS
+    ) -> Generator[None]:
         """Hold the lock `name` against other processes, alone or with other `shared` holders.
 
         Raises:
             UnavailableError: Another process did not let go of it in time.
         """
-        fd = self._lock(name, fcntl.LOCK_SH if shared else fcntl.LOCK_EX)
+        fd = self._lock(name, fcntl.LOCK_SH if shared else fcntl.LOCK_EX, timeout_seconds)
         try:
             yield
         finally:
             fcntl.flock(fd, fcntl.LOCK_UN)
 
-    def _lock(self, name: str, operation: int) -> int:
-        deadline = time.monotonic() + self._timeout_seconds
+    def _lock(self, name: str, operation: int, timeout_seconds: float) -> int:
+        deadline = time.monotonic() + timeout_seconds
         pause = _FIRST_PAUSE_SECONDS
         while time.monotonic() < deadline:
             fd = self.open(name)
@@ -82,6 +102,6 @@ class LockStripes:
             os.close(self._fds.pop(name))  # somebody removed the file, others lock a new one
         raise UnavailableError(
             f"another process has held this part of the conversation store for "
-            f"{self._timeout_seconds:g} seconds: try again, or end it if it hangs",
+            f"{timeout_seconds:g} seconds: try again, or end it if it hangs",
             retry_after_seconds=1.0,
         )

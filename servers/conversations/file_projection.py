@@ -110,16 +110,17 @@ def project(records: Iterable[Record]) -> Projection:
     return projection
 
 
-def project_file(fd: int) -> Entry | None:
-    """A whole file, None if it is empty or does not tell whose it is."""
+def project_file(fd: int, bare: Facts | None = None) -> Entry | None:
+    """A whole file; None if it is empty, or tells no facts and there are no `bare` ones instead."""
     mtime_ns = os.fstat(fd).st_mtime_ns  # first: what changes while it is read must be seen later
     state = read_state(fd, None)
-    if state is None or state.facts is None:
+    facts = state and (state.facts or bare)
+    if state is None or facts is None:
         return None
     parsed = (parse_line(offset, line) for offset, line in lines_forward(fd, 0, state.end))
     projection = project(record for record in parsed if record is not None)
     mark = Mark(state.generation, state.end, mtime_ns)
-    return Entry(mark, not state.deleted, state.progress, state.facts, projection)
+    return Entry(mark, not state.deleted, state.progress, facts, projection)
 
 
 def delivery_state(annotations: dict[str, Any]) -> str | None:

@@ -3,11 +3,12 @@
 import os
 from collections import OrderedDict
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from threading import Lock
 
 from pydantic import ValidationError
 
-from servers.conversations.contract import REPEAT_WINDOW_MESSAGES
+from servers.conversations.contract import REPEAT_WINDOW_MESSAGES, to_timestamp
 from servers.conversations.file_records import (
     NOTHING,
     Facts,
@@ -24,6 +25,7 @@ from servers.conversations.file_segment import (
     read_tail,
 )
 
+_LAST_SECOND = 2**32
 _STATE_BYTES = 2_000
 _RECENT_BYTES = 160
 """Of one remembered id, without its characters."""
@@ -130,9 +132,11 @@ def _read_from_scratch(fd: int, size: int) -> ConversationState | None:
     if tail.last is None:
         # Nothing is readable. What stood here had small numbers; this one is above all of them, and
         # the same for everybody who looks.
-        seq = int(os.fstat(fd).st_mtime)
-        progress = NOTHING.after_damage(seq)
-        return ConversationState(first_line, seq - tail.lost + 1, tail.end, progress, None)
+        seq = min(max(int(os.fstat(fd).st_mtime), 1), _LAST_SECOND)
+        at = to_timestamp(datetime.fromtimestamp(seq, UTC))
+        progress = NOTHING.after_damage(seq)._replace(updated=at)
+        facts = parse_facts(first)  # whole if the file was cut after it
+        return ConversationState(first_line, seq - tail.lost + 1, tail.end, progress, facts)
     generation = first.progress.seq if first else _guess_generation(fd, tail.end)
     progress = tail.last.progress.after_damage(tail.lost)
     facts = _read_facts(fd, progress.facts_at, tail.end)

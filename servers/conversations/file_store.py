@@ -38,7 +38,8 @@ from servers.conversations.file_directory import (
 )
 from servers.conversations.file_durability import DeferredSync
 from servers.conversations.file_index import FileIndex
-from servers.conversations.file_locks import STRIPES, LockStripes, stripe_of
+from servers.conversations.file_lag import LagSigns
+from servers.conversations.file_locks import STRIPES, LockStripes, name_of, stripe_of
 from servers.conversations.file_state import StateCache
 from servers.conversations.store import (
     ConversationError,
@@ -57,12 +58,13 @@ class FileConversationStore:
         self,
         directory: StoreDirectory,
         locks: LockStripes,
-        catalogue: Catalogue,
+        index: FileIndex,
         sync: Callable[[int], None],
     ) -> None:
         self._directory = directory
         self._locks = locks
-        self._catalogue = catalogue
+        self._signs = LagSigns(directory)
+        self._catalogue = Catalogue(directory, index, self._signs)
         self._sync = sync
         self._cache = StateCache()
         # Whoever waits for a conversation waits here, and not in a thread that others need.
@@ -210,24 +212,27 @@ class FileConversationStore:
         stripe = stripe_of(opened.key)
 
         def locked() -> _T:
-            with self._locks.hold(f"{stripe:02}", shared=not write):
-                return self._do(opened, job)
+            with self._locks.hold(name_of(stripe), shared=not write), closing(opened):
+                if not write:
+                    return self._do(opened, job)
+                with self._signs.writing(stripe) as sign:
+                    result = self._do(opened, job)
+                    sign.lags = not self._catalogue.note(opened)
+                    return result
 
         async with self._lanes[stripe]:
             return await self._in_thread(locked)
 
     def _do(self, opened: ConversationFile, job: Callable[[ConversationFile], _T]) -> _T:
-        with closing(opened):
-            # Whatever fails below leaves nothing in the cache that the file does not hold.
-            opened.open(self._cache.take(opened.key))
-            try:
-                result = job(opened)
-            except ConversationError:
-                self._keep(opened)
-                raise
-            self._catalogue.note(opened)
+        # Whatever else fails leaves nothing in the cache that the file does not hold.
+        opened.open(self._cache.take(opened.key))
+        try:
+            result = job(opened)
+        except ConversationError:
             self._keep(opened)
-            return result
+            raise
+        self._keep(opened)
+        return result
 
     def _keep(self, opened: ConversationFile) -> None:
         if opened.state is not None:
@@ -252,11 +257,10 @@ async def open_file_store(
     stack = ExitStack()
     try:
         opened = await anyio.to_thread.run_sync(stack.enter_context, open_directory(directory))
-        locks = stack.enter_context(closing(LockStripes(opened.locks_fd)))
-        path = opened.root / INDEX_NAME
-        index = stack.enter_context(closing(FileIndex(path, lambda: locks.hold("index"))))
+        locks = stack.enter_context(closing(LockStripes(opened)))
+        index = stack.enter_context(closing(FileIndex(opened.root / INDEX_NAME, locks)))
         async with _open_sync(durability) as sync:
-            yield FileConversationStore(opened, locks, Catalogue(opened, index), sync)
+            yield FileConversationStore(opened, locks, index, sync)
     finally:
         with anyio.CancelScope(shield=True):
             await anyio.to_thread.run_sync(stack.close)

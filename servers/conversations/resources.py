@@ -1,6 +1,6 @@
 """Conversations as MCP resources: `conversation://{conversation_id}`, a list, completion of ids."""
 
-import string
+import re
 from typing import Any
 from urllib.parse import quote, unquote_to_bytes
 
@@ -44,7 +44,7 @@ MAX_COMPLETIONS = 100
 _MAX_PAGES_COMPLETED_FROM = 10
 """Completing looks at the newest conversations, not at all of many years."""
 
-_ALLOWED_IN_URI = frozenset(string.ascii_letters + string.digits + "-._~%!$&'()*+,;=:@[]")
+_ENCODED_ID = re.compile(r"(?:[A-Za-z0-9._~!$&'()*+,;=:@\[\]-]|%[0-9A-Fa-f]{2})+")
 """RFC 3986: unreserved, escapes, and reserved characters that end nothing; lenient on input."""
 
 
@@ -56,7 +56,7 @@ def to_uri(conversation_id: str) -> str:
 def parse_uri(uri: str) -> str | None:
     """The conversation id that a URI names, None if it can't name one."""
     encoded = uri.removeprefix(RESOURCE_SCHEME)
-    if encoded == uri or not _ALLOWED_IN_URI.issuperset(encoded):
+    if encoded == uri or not _ENCODED_ID.fullmatch(encoded):
         return None
     try:
         return check_conversation_id(unquote_to_bytes(encoded).decode("utf-8"))

@@ -132,8 +132,10 @@ class ConversationStore(Protocol):
         """The latest `limit` messages (1 to 500) in chronological order, or all without a limit.
 
         With a limit the page holds at most 512 KiB of messages as JSON, so it may be shorter, but
-        never empty while older messages exist. `next_cursor` goes into `before` for what is older.
-        A cursor works on after appends. Unknown: an empty page, version 0.
+        never empty while older messages exist: a page of one message may be larger by what its
+        limit does not count (id, time, annotations: less than 20 KiB). `next_cursor` goes into
+        `before` for what is older. A cursor works on after appends. Unknown: an empty page,
+        version 0.
 
         Raises:
             StaleCursorError: `before` is from before a rewrite.
@@ -150,14 +152,18 @@ class ConversationStore(Protocol):
     ) -> AppendResult:
         """Add messages in the order given, all or nothing; a new conversation is created.
 
-        A message whose id is stored with the same content (at least among the latest 4,096) is
-        counted as repeated, not stored; this is looked for before `expected_version`. Absent
-        `message_id` and `created_at` are made. An empty list changes nothing and creates nothing.
+        A message whose id is stored with the same content is counted as repeated, not stored; this
+        is looked for before `expected_version`. An id is compared with at least the latest 4,096
+        messages; older ones are not looked at, so what repeats one of them is stored once more.
+        Absent `message_id` and `created_at` are made. An empty list changes nothing and creates
+        nothing.
 
         Raises:
             ConflictError: The version is not the expected one, or an id is stored with other
-            content. TooLargeError: More than 3 MiB in the batch (more than 1,000 messages:
-            `InvalidError`).
+                content.
+            TooLargeError: More than 512 KiB in a message, its id, time and annotations not
+                counted, or 3 MiB in the batch, all counted (more than 1,000 messages:
+                `InvalidError`).
         """
         ...
 
@@ -188,7 +194,7 @@ class ConversationStore(Protocol):
 
         Raises:
             NotFoundError: No such message.
-            TooLargeError: More than 16 KiB after the merge.
+            TooLargeError: More than 16 KiB after the merge, or 64 KiB of changes.
         """
         ...
 
@@ -226,6 +232,7 @@ class ConversationStore(Protocol):
 
         Raises:
             NotFoundError: No such conversation.
+            TooLargeError: More than 16 KiB of metadata after the merge, or 64 KiB of changes.
         """
         ...
 

@@ -85,7 +85,7 @@ def _message_tools(store: ConversationStore) -> list[TypedTool[Any, Any]]:
         TypedTool(
             name="load_conversation",
             title="Load a conversation",
-            description="Gives the latest messages of a conversation, oldest first. For older "
+            description="Reads a conversation: its latest messages, oldest first. For older "
             "ones, call again with before set to next_cursor, until that is null. An unknown "
             "conversation gives no messages and version 0.",
             scope=SCOPE_CONVERSATIONS_READ,
@@ -98,10 +98,10 @@ def _message_tools(store: ConversationStore) -> list[TypedTool[Any, Any]]:
         TypedTool(
             name="append_messages",
             title="Append messages",
-            description="Adds messages at the end of a conversation, all or none, and creates the "
-            "conversation if it is new. What was answered for is stored durably. Give every "
-            "message a message_id of your own: a repeated call is then recognised and stores "
-            "nothing twice. The same id with other content is a conflict.",
+            description="Adds messages at the end of a conversation, all or none: use it to go on "
+            "with one, or to begin one under a new id. Give every message a message_id of your "
+            "own, so that a repeated call stores nothing twice. The same message_id with other "
+            "content is a conflict.",
             scope=SCOPE_CONVERSATIONS_WRITE,
             annotations=_writes(destructive=False, idempotent=True),
             arguments=AppendArguments,
@@ -111,9 +111,10 @@ def _message_tools(store: ConversationStore) -> list[TypedTool[Any, Any]]:
         TypedTool(
             name="save_conversation",
             title="Save a whole conversation",
-            description="Makes a conversation's history exactly the list given. To remove or "
-            "change messages that are stored, expected_version must be the version you loaded. To "
-            "add messages, use append_messages instead.",
+            description="Replaces a conversation's whole history by a list of at most 1,000 "
+            "messages: use it to remove or correct messages, after loading all of them. What is "
+            "stored is removed or changed only if expected_version is the version you loaded. To "
+            "add messages, use append_messages.",
             scope=SCOPE_CONVERSATIONS_WRITE,
             annotations=_writes(destructive=True, idempotent=True),
             arguments=SaveArguments,
@@ -123,9 +124,9 @@ def _message_tools(store: ConversationStore) -> list[TypedTool[Any, Any]]:
         TypedTool(
             name="annotate_message",
             title="Annotate a message",
-            description="Merges small facts, such as delivery or feedback, into the annotations "
-            "of a stored message, key by key, and gives all of them. The message itself stays as "
-            "it is.",
+            description="Notes small facts about a stored message, such as delivery or feedback, "
+            "beside its content. They are merged by key into the annotations it has; the answer "
+            "holds all of them.",
             scope=SCOPE_CONVERSATIONS_WRITE,
             annotations=_writes(destructive=False, idempotent=True),
             arguments=AnnotateArguments,
@@ -135,8 +136,9 @@ def _message_tools(store: ConversationStore) -> list[TypedTool[Any, Any]]:
         TypedTool(
             name="list_deliveries",
             title="List deliveries",
-            description="Lists messages by the state of their delivery, oldest first: of the "
-            "owner the call names, or of all owners if it names none. Needs the scope delegate.",
+            description="Finds messages by the state of their delivery, such as those still to be "
+            "sent, oldest first. Covers the owner whom the call's _meta names, or all owners if "
+            "it names none. Needs the scope delegate.",
             scope=SCOPE_DELEGATE,
             annotations=_READS,
             arguments=DeliveriesArguments,
@@ -171,8 +173,9 @@ def _conversation_tools(store: ConversationStore) -> list[TypedTool[Any, Any]]:
         TypedTool(
             name="list_conversations",
             title="List conversations",
-            description="Lists conversations, the most recently changed first: id, title, tags, "
-            "times, number of messages. For more, call again with cursor set to next_cursor.",
+            description="Finds conversations and their ids: title, tags, times and number of "
+            "messages of each, the one with the latest message first. For more, call again with "
+            "cursor set to next_cursor, until that is null.",
             scope=SCOPE_CONVERSATIONS_READ,
             annotations=_READS,
             arguments=ListArguments,
@@ -182,8 +185,8 @@ def _conversation_tools(store: ConversationStore) -> list[TypedTool[Any, Any]]:
         TypedTool(
             name="get_conversation",
             title="Get a conversation's facts",
-            description="Gives a conversation's title, tags, metadata, times and figures, without "
-            "its messages. An unknown conversation is not_found.",
+            description="Gives a conversation's title, tags, metadata, times and figures: use it "
+            "when the messages themselves are not needed. An unknown conversation is not_found.",
             scope=SCOPE_CONVERSATIONS_READ,
             annotations=_READS,
             arguments=ConversationArguments,
@@ -193,9 +196,8 @@ def _conversation_tools(store: ConversationStore) -> list[TypedTool[Any, Any]]:
         TypedTool(
             name="update_conversation",
             title="Update a conversation's facts",
-            description="Changes a conversation's title, tags, metadata or expiry and gives the "
-            "new facts. What is left out stays as it is; null clears title and expires_at; tags "
-            "replaces all tags; metadata is merged by key, and null removes a key.",
+            description="Names, tags or describes a conversation that exists: changes its title, "
+            "tags, metadata or expiry and gives the new facts. What is left out stays as it is.",
             scope=SCOPE_CONVERSATIONS_WRITE,
             annotations=_writes(destructive=True, idempotent=True),
             arguments=UpdateArguments,
@@ -205,8 +207,8 @@ def _conversation_tools(store: ConversationStore) -> list[TypedTool[Any, Any]]:
         TypedTool(
             name="delete_conversation",
             title="Delete a conversation",
-            description="Removes a conversation with all that belongs to it, for good. An unknown "
-            "one is no error: deleted is then false.",
+            description="Removes a conversation with all that belongs to it, for good; nothing "
+            "brings it back. An unknown one is no error: deleted is then false.",
             scope=SCOPE_CONVERSATIONS_WRITE,
             annotations=_writes(destructive=True, idempotent=True),
             arguments=ConversationArguments,

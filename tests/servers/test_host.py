@@ -5,14 +5,14 @@ import os
 import signal
 import socket
 from collections.abc import AsyncGenerator
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from pathlib import Path
 from typing import Any
 
 import anyio
 import httpx2
 import pytest
-from anyio.abc import Process
+from anyio.abc import Process, SocketStream
 from anyio.streams.buffered import BufferedByteReceiveStream
 from mcp import Client
 
@@ -154,6 +154,44 @@ async def test_every_line_that_asks_something_is_answered(tmp_path: Path) -> Non
         assert await client.receive() == {"jsonrpc": "2.0", "id": 9, "result": {}}
 
 
+DEEP = b"[" * 100_000 + b"]" * 100_000
+
+
+@pytest.mark.parametrize(
+    ("params", "why"),
+    [
+        (b'{"name": "\\"id\\": 1, [", "arguments": {"id": 5, "x": ' + DEEP + b"}}", "too deeply"),
+        (DEEP, "too deeply"),
+        (b'{"name": "load_conversation", "limit": ' + b"9" * 5_000 + b"}", "too long"),
+    ],
+    ids=["deep", "deeper", "long"],
+)
+async def test_a_request_the_parser_cannot_take_is_answered_under_its_id(
+    tmp_path: Path, params: bytes, why: str
+) -> None:
+    async with initialized(tmp_path / "c") as (_, client):
+        method = b'"jsonrpc": "2.0", "method": "tools/call"'
+        for request_id in (7, "\u00e9]}"):
+            known = b'"id": ' + json.dumps(request_id).encode()
+            for line in (
+                b"{" + method + b", " + known + b', "params": ' + params + b"}",
+                b"{" + method + b', "params": ' + params + b", " + known + b"}",
+            ):
+                await client.send(line)
+                answer = await client.receive()
+                assert (answer["id"], answer["error"]["code"]) == (request_id, -32700)
+                assert why in answer["error"]["message"]
+        for line in (
+            b'{"id": 7, "result": ' + params + b"}",  # an answer: its id is not the client's own
+            b"{" + method + b', "id": true, "params": ' + params + b"}",
+            b"[{" + method + b', "id": 7, "params": ' + params + b"}]",
+            b"{" + method + b', "id": 7, "params": ' + params + b'}, "id": 8',
+        ):
+            await client.send(line)
+            answer = await client.receive()
+            assert (answer["id"], answer["error"]["code"]) == (None, -32700)
+
+
 @asynccontextmanager
 async def serving_http(directory: Path) -> AsyncGenerator[tuple[Process, str]]:
     with anyio.fail_after(30):
@@ -204,6 +242,54 @@ async def test_a_signal_ends_the_http_server_though_a_client_stays_connected(
             with anyio.fail_after(4):  # less than it waits for calls
                 assert await process.wait() == 0
         assert "Traceback" not in await errors_of(process)
+
+
+@asynccontextmanager
+async def half_sent_call(url: str) -> AsyncGenerator[tuple[SocketStream, bytes]]:
+    """A request that the server has begun to read, and the rest of it."""
+    host, port = url.split("/")[2].split(":")
+    body = json.dumps({"jsonrpc": "2.0", "id": 1, "method": "initialize", "params": INITIALIZE})
+    head = (
+        f"POST /conversations/mcp HTTP/1.1\r\nHost: {host}:{port}\r\nExpect: 100-continue\r\n"
+        "Accept: application/json, text/event-stream\r\nContent-Type: application/json\r\n"
+        f"Content-Length: {len(body)}\r\n\r\n{body[:9]}"
+    )
+    async with await anyio.connect_tcp(host, int(port)) as stream:
+        await stream.send(head.encode())
+        assert b"100 Continue" in await stream.receive()
+        yield stream, body[9:].encode()
+
+
+async def test_calls_that_arrive_during_the_end_are_refused_and_those_that_run_finish(
+    tmp_path: Path,
+) -> None:
+    async with serving_http(tmp_path / "c") as (process, url), half_sent_call(url) as (call, rest):
+        process.send_signal(signal.SIGTERM)
+        accept = {"accept": "application/json, text/event-stream"}
+        ping = {"jsonrpc": "2.0", "id": 1, "method": "initialize", "params": INITIALIZE}
+        async with httpx2.AsyncClient(headers=accept) as http:
+            while (answer := await http.post(url, json=ping)).status_code == 200:
+                pass  # the signal has not arrived yet
+            assert (answer.status_code, answer.headers["retry-after"]) == (503, "5")
+            assert "stopping" in answer.json()["error"]["message"]
+            assert (await http.get(url)).status_code == 503
+            await call.send(rest)
+            assert b" 200 OK" in await call.receive()
+            with suppress(httpx2.TransportError):  # the listener is closed at last
+                while True:
+                    assert (await http.post(url, json=ping)).status_code == 503
+        assert await process.wait() == 0
+        assert await errors_of(process) == ""
+
+
+async def test_a_second_signal_cuts_calls_off_without_a_traceback(tmp_path: Path) -> None:
+    async with serving_http(tmp_path / "c") as (process, url), half_sent_call(url) as (call, _):
+        process.send_signal(signal.SIGTERM)
+        process.send_signal(signal.SIGINT)
+        with anyio.fail_after(4):  # less than it waits for calls
+            assert b" 503 Service Unavailable" in await call.receive()
+            assert await process.wait() == 0
+        assert await errors_of(process) == ""
 
 
 async def test_a_port_that_is_taken_is_a_clear_error(tmp_path: Path) -> None:

@@ -179,6 +179,11 @@ class ContractOfChanges:
                 OWNER, ID, ConversationUpdate(metadata={"b": "x" * 9_000})
             )
         assert refused.value.code == "too_large"
+        many = {f"k{number}": 1 for number in range(500)}
+        await store.update_conversation(OWNER, ID, ConversationUpdate(metadata=many))
+        removal: dict[str, None] = {f"k{number}": None for number in range(2_000)}
+        updated = await store.update_conversation(OWNER, ID, ConversationUpdate(metadata=removal))
+        assert set(updated.metadata) == {"a"}
 
     async def test_updating_an_unknown_one_is_not_found(self, store: ConversationStore) -> None:
         with pytest.raises(NotFoundError):

@@ -4,8 +4,9 @@ from typing import Any
 
 import anyio
 import pytest
+from pydantic import ValidationError
 
-from servers.conversations.contract import Message
+from servers.conversations.contract import MAX_MESSAGE_BYTES, Message, encode_json
 from servers.conversations.store import (
     ConflictError,
     ConversationStore,
@@ -282,6 +283,52 @@ class ContractOfMessages:
             await store.annotate_message(OWNER, ID, "a", {"y": float("nan")})
         replaced = await store.annotate_message(OWNER, ID, "a", {"x": None, "y": "y" * 9_000})
         assert set(replaced.annotations) == {"y"}
+
+    async def test_many_annotations_are_removed_at_once(self, store: ConversationStore) -> None:
+        many = {f"k{number}": 1 for number in range(1_200)}
+        await store.append_messages(OWNER, ID, [user("a", annotations=many)])
+        removal: dict[str, None] = {f"k{number}": None for number in range(2_000)}
+        assert len(encode_json(removal)) > 16 * 1024
+        assert (await store.annotate_message(OWNER, ID, "a", removal)).annotations == {}
+        with pytest.raises(TooLargeError):
+            await store.annotate_message(OWNER, ID, "a", {"k" * 70_000: None})
+
+    async def test_a_message_of_the_full_size_can_be_stored_and_annotated(
+        self, store: ConversationStore
+    ) -> None:
+        empty = len(encode_json({"role": "user", "content": ""}))
+        content = "x" * (MAX_MESSAGE_BYTES - empty)
+        annotations = {"a": "x" * 16_000}
+        long_id = "i" * 256
+        await store.append_messages(OWNER, ID, [user(content=content)])
+        await store.append_messages(OWNER, ID, [user(long_id, content, annotations=annotations)])
+        await store.annotate_message(OWNER, ID, long_id, {"a": "y" * 16_000})
+        page = await store.load_conversation(OWNER, ID, limit=10)
+        assert [message.message_id for message in page.messages] == [long_id]
+        assert page.messages[0].annotations == {"a": "y" * 16_000}
+        older = await store.load_conversation(OWNER, ID, limit=10, before=page.next_cursor)
+        assert [message.content for message in older.messages] == [content]
+        with pytest.raises(ValidationError, match="at most 524288 bytes"):
+            user(content=content + "x")
+        past_the_model = Message.model_construct(role="user", content=content + "x")
+        with pytest.raises(TooLargeError):
+            await store.append_messages(OWNER, ID, [past_the_model])
+
+    @pytest.mark.parametrize(
+        ("created_at", "reason"),
+        [
+            ("2026-01-01T00:00:00+02:60", "an RFC 3339 time with an offset"),
+            ("2026-01-01T00:00:00-24:00", "an RFC 3339 time with an offset"),
+            ("2026-02-30T00:00:00Z", "is no such date or time"),
+            ("2026-01-01T00:00:60Z", "is no such date or time"),
+            ("0001-01-01T00:00:00+01:00", "of the years 1 to 9999"),
+        ],
+    )
+    async def test_a_time_that_is_none_is_refused_and_told_why(
+        self, created_at: str, reason: str
+    ) -> None:
+        with pytest.raises(ValidationError, match=reason):
+            user(created_at=created_at)
 
     async def test_a_deleted_conversation_is_gone_with_all_that_belongs_to_it(
         self, store: ConversationStore

@@ -1,8 +1,10 @@
 """The embedded store among processes: many at once, killed, out of disk, out of luck."""
 
 import errno
+import fcntl
 import os
 import random
+import shutil
 import sys
 from contextlib import ExitStack, closing
 from pathlib import Path
@@ -12,7 +14,6 @@ import pytest
 from anyio.abc import Process
 from anyio.streams.text import TextReceiveStream
 
-from servers.conversations.file_catalogue import Catalogue
 from servers.conversations.file_directory import INDEX_NAME, open_directory
 from servers.conversations.file_index import FileIndex
 from servers.conversations.file_locks import LockStripes
@@ -143,10 +144,9 @@ async def test_a_failed_sync_is_an_error_that_stores_nothing(tmp_path: Path) -> 
 
     with ExitStack() as stack:
         directory = stack.enter_context(open_directory(tmp_path / "store"))
-        locks = stack.enter_context(closing(LockStripes(directory.locks_fd)))
-        path = directory.root / INDEX_NAME
-        index = stack.enter_context(closing(FileIndex(path, lambda: locks.hold("index"))))
-        store = FileConversationStore(directory, locks, Catalogue(directory, index), sync)
+        locks = stack.enter_context(closing(LockStripes(directory)))
+        index = stack.enter_context(closing(FileIndex(directory.root / INDEX_NAME, locks)))
+        store = FileConversationStore(directory, locks, index, sync)
         version = (await store.append_messages(OWNER, ID, [user("a")])).version
         for advice in ("disk reported an error", "free some space"):
             with pytest.raises(UnavailableError, match=advice):
@@ -177,14 +177,11 @@ async def test_a_stopped_holder_of_a_lock_ends_in_an_error_and_not_in_waiting_fo
 ) -> None:
     with ExitStack() as stack:
         directory = stack.enter_context(open_directory(tmp_path / "store"))
-        holder = stack.enter_context(closing(LockStripes(directory.locks_fd)))
-        waiting = stack.enter_context(
-            closing(LockStripes(directory.locks_fd, timeout_seconds=0.05))
-        )
+        holder, waiting = (stack.enter_context(closing(LockStripes(directory))) for _ in range(2))
         with (
             holder.hold("00"),
             pytest.raises(UnavailableError, match="another process"),
-            waiting.hold("00"),
+            waiting.hold("00", timeout_seconds=0.05),
         ):
             pass
         with waiting.hold("00", shared=True), holder.hold("00", shared=True):
@@ -194,15 +191,50 @@ async def test_a_stopped_holder_of_a_lock_ends_in_an_error_and_not_in_waiting_fo
 async def test_a_lock_whose_file_was_removed_still_locks(tmp_path: Path) -> None:
     with ExitStack() as stack:
         directory = stack.enter_context(open_directory(tmp_path / "store"))
-        one, two = (
-            stack.enter_context(closing(LockStripes(directory.locks_fd, timeout_seconds=0.05)))
-            for _ in range(2)
-        )
+        one, two = (stack.enter_context(closing(LockStripes(directory))) for _ in range(2))
         with one.hold("00"):
             pass
         (tmp_path / "store" / "locks" / "00").unlink()
-        with one.hold("00"), pytest.raises(UnavailableError), two.hold("00"):
+        with (
+            one.hold("00"),
+            pytest.raises(UnavailableError),
+            two.hold("00", timeout_seconds=0.05),
+        ):
             pass
+
+
+async def test_whoever_waits_for_a_stopped_process_is_told_in_less_than_five_seconds(
+    tmp_path: Path,
+) -> None:
+    directory = tmp_path / "store"
+    async with open_file_store(directory) as store:
+        await store.append_messages(OWNER, ID, [user("a")])
+        with ExitStack() as stack:
+            for path in (directory / "locks").iterdir():
+                fcntl.flock(stack.enter_context(path.open("rb")), fcntl.LOCK_EX)
+            start = anyio.current_time()
+            with pytest.raises(UnavailableError, match="another process") as told:
+                await store.append_messages(OWNER, ID, [user("b")])
+            assert anyio.current_time() - start < 5
+        assert told.value.retry_after_seconds
+        assert await load_ids(store) == ["a"]
+
+
+async def test_locks_whose_folder_was_removed_under_a_running_store_are_made_anew(
+    tmp_path: Path,
+) -> None:
+    directory = tmp_path / "store"
+    async with open_file_store(directory) as one, open_file_store(directory) as two:
+        await one.append_messages(OWNER, ID, [user("a")])
+        assert await list_ids(two) == [ID]
+        for make_anew in (True, False):
+            shutil.rmtree(directory / "locks")
+            if make_anew:
+                (directory / "locks").mkdir()
+            for number in range(70):
+                await one.append_messages(OWNER, f"c{number}", users(1))
+                await two.append_messages(OWNER, f"c{number}", users(1))
+            assert len(await list_ids(two, limit=1_000)) == 71
 
 
 async def test_with_interval_durability_all_is_there_after_closing(tmp_path: Path) -> None:

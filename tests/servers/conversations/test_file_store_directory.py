@@ -1,8 +1,11 @@
 """The embedded store's directory: what it makes, and what it refuses to open."""
 
+import shutil
 import stat
+import sys
 from pathlib import Path
 
+import anyio
 import pytest
 
 from servers.conversations.file_store import open_file_store
@@ -123,3 +126,44 @@ async def test_a_format_that_is_a_link_is_refused(tmp_path: Path) -> None:
     (directory / "FORMAT").rename(tmp_path / "FORMAT")
     (directory / "FORMAT").symlink_to(tmp_path / "FORMAT")
     await expect_refusal(directory, "symbolic link")
+
+
+@pytest.mark.parametrize("taken", ["locks", "lag"])
+async def test_a_directory_in_the_way_of_a_file_is_named(tmp_path: Path, taken: str) -> None:
+    directory = tmp_path / "store"
+    async with open_file_store(directory) as store:
+        await store.append_messages(OWNER, ID, [user("a")])
+        if taken == "locks":
+            for lock in (directory / "locks").iterdir():
+                lock.unlink()
+                lock.mkdir()
+            named = r"locks/\d\d: a directory stands where a file should be"
+        else:
+            (directory / "lag").unlink()
+            (directory / "lag").mkdir()
+            named = "lag: a directory stands where a file should be"
+        with pytest.raises(UnavailableError, match=named):
+            await store.append_messages(OWNER, ID, [user("b")])
+
+
+async def test_a_folder_of_files_removed_under_a_running_store_is_named(tmp_path: Path) -> None:
+    directory = tmp_path / "store"
+    async with open_file_store(directory) as store:
+        await store.append_messages(OWNER, ID, [user("a")])
+        shutil.rmtree(directory / "v1")
+        with pytest.raises(UnavailableError, match=r"v1/.*: it was removed"):
+            await store.append_messages(OWNER, ID, [user("b")])
+
+
+async def test_a_directory_that_cannot_be_written_refuses_the_start(tmp_path: Path) -> None:
+    directory = tmp_path / "store"
+    async with open_file_store(directory) as store:
+        await store.append_messages(OWNER, ID, [user("a")])
+    for path in [directory, *directory.rglob("*")]:
+        path.chmod(0o500 if path.is_dir() else 0o400)
+    module = "tests.servers.conversations.opening_process"
+    command = [sys.executable, "-m", module, str(directory)]
+    with anyio.fail_after(30):
+        process = await anyio.run_process(command)
+    assert process.stdout.decode().startswith(f"cannot open the conversation store {directory}")
+    assert "give the user of this process read and write access" in process.stdout.decode()

@@ -111,6 +111,7 @@ async def test_every_tool_says_what_it_takes_gives_and_does(connections: Connect
         for name, tool in tools.items():
             assert tool.title
             assert tool.description
+            assert 1 <= tool.description.count(". ") + 1 <= 3  # sentences
             assert tool.annotations is not None
             assert tool.annotations.open_world_hint is False
             assert tool.annotations.read_only_hint == name.startswith(("load", "list", "get"))

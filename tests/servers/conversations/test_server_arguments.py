@@ -135,6 +135,19 @@ async def test_a_listing_is_asked_for_within_its_limits(
         assert (error["code"], error["field"]) == ("invalid", "cursor")
 
 
+async def test_an_integer_may_be_written_with_a_point(in_memory: Connections) -> None:
+    async with in_memory.connect() as client:
+        await call(
+            client, "append_messages", **SHARED, **message(content="x"), expected_version=0.0
+        )
+        loaded = await call(client, "load_conversation", **SHARED, limit=1.0)
+        assert [each["content"] for each in loaded["messages"]] == ["x"]
+        listed = await call(client, "list_conversations", limit=50.0, offset=1.0)
+        assert listed["conversations"] == []
+        error = await fail(client, "load_conversation", **SHARED, limit=1e300)
+        assert (error["code"], error["field"]) == ("invalid", "limit")
+
+
 @pytest.mark.parametrize("tool", ["append_messages", "save_conversation"])
 @pytest.mark.parametrize(
     ("bad", "code", "field"),
@@ -188,9 +201,12 @@ async def test_too_many_messages_are_invalid_and_too_many_bytes_too_large(
         small = {"role": "user", "content": "x"}
         error = await fail(client, "append_messages", **SHARED, messages=[small] * 1_001)
         assert (error["code"], error["field"]) == ("invalid", "messages")
+        error = await fail(client, "save_conversation", **SHARED, messages=[small] * 1_001)
+        assert (error["code"], error["field"]) == ("invalid", "messages")
         large = {"role": "user", "content": "x" * 500_000}
-        error = await fail(client, "append_messages", **SHARED, messages=[large] * 7)
-        assert (error["code"], error["field"]) == ("too_large", "messages")
+        for tool in ("append_messages", "save_conversation"):
+            error = await fail(client, tool, **SHARED, messages=[large] * 7)
+            assert (error["code"], error["field"]) == ("too_large", "messages")
         made = await call(client, "append_messages", **SHARED, messages=[small] * 1_000)
         assert made["appended"] == 1_000
 
@@ -204,6 +220,25 @@ async def test_a_message_nested_as_deep_as_is_allowed_can_be_read_again(
         loaded = await call(client, "load_conversation", **SHARED)
         assert loaded["messages"][1]["metadata"] == nested(96)
         await call(client, "append_messages", **SHARED, messages=[])
+
+
+async def test_only_a_cursor_as_it_was_given_is_one(in_memory: Connections) -> None:
+    async with in_memory.connect() as client:
+        for conversation_id in ("c", "d"):
+            messages = message(content="x")
+            await call(client, "append_messages", conversation_id=conversation_id, **messages)
+        asked: list[tuple[str, str, dict[str, Any]]] = [
+            ("load_conversation", "before", SHARED | {"limit": 1}),
+            ("list_conversations", "cursor", {"limit": 1}),
+        ]
+        for tool, name, arguments in asked:
+            cursor = (await call(client, tool, **arguments))["next_cursor"]
+            await call(client, tool, **arguments | {name: cursor})
+            for ending in ("=", "==", "\n", "g", "IA", "ICA", "ICAg", ".", "A===="):
+                error = await fail(client, tool, **arguments | {name: cursor + ending})
+                assert (error["code"], error["field"]) == ("invalid", name), ending
+            error = await fail(client, tool, **arguments | {name: cursor[:4] + "." + cursor[4:]})
+            assert (error["code"], error["field"]) == ("invalid", name)
 
 
 async def test_absent_and_null_differ_in_an_update(in_memory: Connections) -> None:

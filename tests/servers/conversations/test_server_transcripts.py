@@ -1,14 +1,22 @@
 """Resources, completion and prompts: what they show, and what hostile contents can't do to it."""
 
 import re
-from typing import Any
+from pathlib import Path
+from typing import Any, cast
 
+import anyio
 import pytest
 from mcp import Client
 from mcp.shared.exceptions import MCPError
 from mcp.types import PromptReference, ResourceTemplateReference, TextContent, TextResourceContents
 
+from servers.access.principal import create_operator
+from servers.conversations.contract import LoadResult, Message
+from servers.conversations.file_store import open_file_store
+from servers.conversations.server import create_server
+from servers.conversations.store import ConversationStore
 from tests.servers.connections import Connections, call
+from tests.servers.conversations.stored_files import file_of
 
 HEADING = re.compile(r"^## (\w+)", re.MULTILINE)
 TEMPLATE = ResourceTemplateReference(uri="conversation://{conversation_id}")
@@ -130,7 +138,7 @@ async def test_a_long_conversation_shows_its_newest_part_and_says_so(
         assert 500 * 1024 < len(text.encode()) <= 512 * 1024
         shown = len(HEADING.findall(text))
         assert f"{shown} of 80 messages" in text
-        assert f"The {80 - shown} older ones are left out" in text
+        assert "Older ones are left out" in text
         assert "    3-19 x" in text
         assert "    0-0 x" not in text
         prompt = await get_prompt(client, "summarize_conversation", "c")
@@ -145,11 +153,89 @@ async def test_one_message_that_does_not_fit_shows_its_end(
     async with in_memory.connect() as client:
         await append(client, "c", {"role": "user", "content": content + "the end"})
         prompt = await get_prompt(client, "summarize_conversation", "c")
-        assert len(prompt.encode()) < 132 * 1024
-        assert "beginning of this message is left out" in prompt
+        assert 127 * 1024 < len(prompt.encode()) < 132 * 1024
+        assert "; the beginning of this message is left out\n" in prompt
         assert "the end\n" in prompt
-        assert "1 of 1 messages" in prompt
-        assert len((await read(client, "conversation://c")).encode()) <= 512 * 1024
+        assert "1 of 1 messages, oldest first.\n" in prompt
+        text = await read(client, "conversation://c")
+        assert len(text.encode()) <= 512 * 1024
+        lines = text.partition("## user")[2].split("\n")[1:]
+        assert all(line.startswith("    ") for line in lines if line)
+
+
+async def test_the_largest_message_fills_the_transcript(in_memory: Connections) -> None:
+    async with in_memory.connect() as client:
+        large = {"role": "user", "name": "n" * 10_000, "content": "é" * 256_500 + "the end"}
+        await append(client, "c", {"role": "user", "content": "before"}, large)
+        await call(client, "update_conversation", conversation_id="c", title="\x01" * 500)
+        text = await read(client, "conversation://c")
+        assert 500 * 1024 < len(text.encode()) <= 512 * 1024
+        assert "the end\n" in text
+        assert f"`{'n' * 1_024}…`" in text
+        lines = {"role": "user", "content": "a line\n" * 64_000}
+        await append(client, "lines", {"role": "user", "content": "before"}, lines)
+        text = await read(client, "conversation://lines")
+        assert 511 * 1024 < len(text.encode()) <= 512 * 1024
+        assert "1 of 2 messages, oldest first. Older ones are left out.\n" in text
+        assert "before" not in text
+
+
+async def test_a_damaged_record_is_told_as_damaged(in_memory: Connections) -> None:
+    async with in_memory.connect() as client:
+        messages = [{"role": "user", "content": f"word{number}"} for number in range(10)]
+        for message in messages:
+            await append(client, "c", message)
+        stored = file_of(in_memory.directory, "c")
+        stored.write_bytes(stored.read_bytes().replace(b"word4", b"worX4"))
+        text = await read(client, "conversation://c")
+        assert "word3" in text
+        assert "9 of 10 messages, oldest first. Damaged records that could not be read: 1." in text
+        assert "left out" not in text
+
+
+class RewrittenStore:
+    """A store in which somebody rewrites a history between one page of it and the next."""
+
+    def __init__(self, store: ConversationStore, rewrites: int) -> None:
+        self._store = store
+        self._rewrites = rewrites
+
+    def __getattr__(self, verb: str) -> object:
+        return getattr(self._store, verb)
+
+    async def load_conversation(
+        self, owner: str, conversation_id: str, *, limit: int, before: str | None
+    ) -> LoadResult:
+        if before is not None and self._rewrites:
+            self._rewrites -= 1
+            now = await self._store.load_conversation(owner, conversation_id)
+            newest = Message(role="user", content=f"rewritten, {self._rewrites} to go")
+            await self._store.save_conversation(
+                owner, conversation_id, [*now.messages[1:], newest], expected_version=now.version
+            )
+        return await self._store.load_conversation(
+            owner, conversation_id, limit=limit, before=before
+        )
+
+
+@pytest.mark.parametrize("rewrites", [1, 2])
+async def test_a_rewrite_during_a_read_is_not_the_readers_matter(
+    tmp_path: Path, rewrites: int
+) -> None:
+    messages = [Message(role="user", content=f"{number} ") for number in range(600)]
+    with anyio.fail_after(30):
+        async with open_file_store(tmp_path / "c") as store:
+            await store.append_messages("ada", "c", messages)
+            rewritten = cast("ConversationStore", RewrittenStore(store, rewrites))
+            async with Client(create_server(rewritten, create_operator("ada"))) as client:
+                text = await read(client, "conversation://c")
+                assert "600 of 600 messages, oldest first.\n" in text
+                assert text.endswith("    rewritten, 0 to go\n\n")
+            endless = cast("ConversationStore", RewrittenStore(store, 100))
+            async with Client(create_server(endless, create_operator("ada"))) as client:
+                with pytest.raises(MCPError, match="rewritten while it was read") as raised:
+                    await client.read_resource("conversation://c")
+                assert raised.value.code == -32603
 
 
 async def test_an_emptied_conversation_is_not_an_unknown_one(in_memory: Connections) -> None:
@@ -175,6 +261,12 @@ async def test_an_emptied_conversation_is_not_an_unknown_one(in_memory: Connecti
         "conversation://a?b",
         "conversation://a#b",
         "conversation://%ff",
+        "conversation://%",
+        "conversation://c%",
+        "conversation://%6",
+        "conversation://%zz",
+        "conversation://%6_",
+        "conversation://%25%",
         "conversation://a%00",
         "conversation://" + "x" * 2_000,
         "conversation:c",
@@ -184,7 +276,9 @@ async def test_an_emptied_conversation_is_not_an_unknown_one(in_memory: Connecti
 )
 async def test_what_names_no_conversation_is_not_found(in_memory: Connections, uri: str) -> None:
     async with in_memory.connect() as client:
-        await append(client, "c", {"role": "user", "content": "x"})
+        for conversation_id in ("c", uri.removeprefix("conversation://")):
+            if conversation_id == "c" or "%" in conversation_id:  # what an escape is not
+                await append(client, conversation_id, {"role": "user", "content": "x"})
         with pytest.raises(MCPError) as raised:
             await client.read_resource(uri)
         assert (raised.value.code, raised.value.message) == (-32602, "Resource not found")

@@ -1,0 +1,39 @@
+"""A process that appends to a conversation and is killed before it writes the index: `DIRECTORY`.
+
+It appends the message `last` to the conversation `shared`, which must be there.
+"""
+
+import os
+import signal
+import sys
+from contextlib import closing
+from pathlib import Path
+
+import anyio
+
+from servers.conversations.contract import Message
+from servers.conversations.file_directory import INDEX_NAME, open_directory
+from servers.conversations.file_index import FileIndex
+from servers.conversations.file_locks import LockStripes
+from servers.conversations.file_store import FileConversationStore
+from tests.servers.conversations.writing_process import OWNER, SHARED
+
+
+def sync_and_die(fd: int) -> None:
+    os.fdatasync(fd)
+    os.kill(os.getpid(), signal.SIGKILL)
+
+
+async def append(path: Path) -> None:
+    with (
+        open_directory(path) as directory,
+        closing(LockStripes(directory)) as locks,
+        closing(FileIndex(path / INDEX_NAME, locks)) as index,
+    ):
+        store = FileConversationStore(directory, locks, index, sync_and_die)
+        message = Message(message_id="last", role="user", content="last")
+        await store.append_messages(OWNER, SHARED, [message])
+
+
+if __name__ == "__main__":
+    anyio.run(append, Path(sys.argv[1]))
