@@ -8,6 +8,7 @@ from pydantic.json_schema import SkipJsonSchema
 from servers.conversations.contract import (
     MAX_BATCH_BYTES,
     MAX_BATCH_MESSAGES,
+    MAX_FACTS_CHANGES_BYTES,
     MAX_LIST_LIMIT,
     MAX_LOAD_LIMIT,
     MAX_MESSAGE_ID_CHARACTERS,
@@ -26,9 +27,9 @@ from servers.conversations.store import ConversationUpdate
 from servers.typed_arguments import Integer, ToolArguments
 
 
-def _check_facts(facts: dict[str, Any]) -> dict[str, Any]:
-    check_facts(facts)
-    return facts
+def _check_changes(changes: dict[str, Any]) -> dict[str, Any]:
+    check_facts(changes, MAX_FACTS_CHANGES_BYTES)  # the store checks what comes of them
+    return changes
 
 
 def _check_size(messages: list[Message]) -> list[Message]:
@@ -58,7 +59,7 @@ MessageId = Annotated[
         pattern=r"^[^\x00-\x1f\x7f-\x9f]*$",
     ),
 ]
-Facts = Annotated[dict[str, Any], AfterValidator(_check_facts)]
+FactsChanges = Annotated[dict[str, Any], AfterValidator(_check_changes)]
 Tag = Annotated[
     str, Field(min_length=1, max_length=MAX_TAG_CHARACTERS), AfterValidator(_check_no_nul)
 ]
@@ -116,7 +117,7 @@ class AnnotateArguments(ConversationArguments):
     """Facts about a message."""
 
     message_id: MessageId
-    annotations: Facts = Field(
+    annotations: FactsChanges = Field(
         description="Merged by key; null removes a key. At most 16 KiB after the merge."
     )
 
@@ -150,8 +151,9 @@ class UpdateArguments(ConversationArguments):
 
     title: Title | None = Field(default=None, description="null clears it.")
     tags: Tags | SkipJsonSchema[None] = Field(default=None, description="Replaces all tags.")
-    metadata: Facts | SkipJsonSchema[None] = Field(
-        default=None, description="Merged by key; null removes a key. At most 16 KiB."
+    metadata: FactsChanges | SkipJsonSchema[None] = Field(
+        default=None,
+        description="Merged by key; null removes a key. At most 16 KiB after the merge.",
     )
     expires_at: Annotated[str, AfterValidator(parse_timestamp)] | None = Field(
         default=None,
