@@ -67,6 +67,7 @@ async def test_a_reply_that_may_have_been_sent_when_the_bot_was_killed_is_sent_o
     assert [m["text"] for m in replies] == [f"{MARK}you said: hello", "you said: next"]
 
 
+@pytest.mark.slow
 async def test_a_stopped_bot_ends_soon_and_answers_at_the_next_start(
     api: FakeBotApi, tmp_path: Path
 ) -> None:

@@ -153,6 +153,7 @@ async def test_a_blocked_bot_ends_the_delivery_and_goes_on(api: FakeBotApi, benc
     assert api.messages(ADA) == []
 
 
+@pytest.mark.slow
 async def test_polling_goes_on_after_each_kind_of_trouble(
     api: FakeBotApi, bench: Bench, caplog: pytest.LogCaptureFixture
 ) -> None:

@@ -163,6 +163,7 @@ async def test_a_call_to_a_server_that_hangs_at_its_start_ends_within_its_limit(
             assert not (await hub.call_tool("memory", "echo", {})).is_error
 
 
+@pytest.mark.slow
 async def test_a_server_that_does_not_answer_any_more_is_replaced() -> None:
     with anyio.fail_after(40):
         async with open_hub([stdio("deaf", "hangs", "on_call"), in_memory()]) as hub:
@@ -199,6 +200,7 @@ async def test_waiting_until_settled_ends_when_the_first_attempts_have() -> None
             assert states["deaf"] == "connecting"
 
 
+@pytest.mark.slow
 async def test_servers_that_hang_at_their_start_are_given_up_and_ended() -> None:
     with anyio.fail_after(40):
         async with silent_server() as port:
