@@ -4,7 +4,7 @@ import logging
 
 from pydantic import SecretStr
 
-from agentic.cli.compose import open_assistant
+from agentic.cli.compose import SETTLE_SECONDS, open_assistant
 from agentic.cli.failures import UsageError
 from agentic.cli.invocation import Invocation
 from agentic.cli.model_choice import choose_model
@@ -23,6 +23,8 @@ def bot(invocation: Invocation) -> int:
 
         # The bot sees to signals itself: it lets the turns that run come to an end.
         async with open_assistant(config, chosen, delegate=True, signals=()) as assistant:
+            # Messages that waited would be answered without the tools of servers still starting.
+            await assistant.hub.wait_settled(SETTLE_SECONDS)
             await run_bot(config, assistant.hub, assistant.coordinator, token)
 
     return invocation.run(work, log_level=logging.WARNING)

@@ -15,6 +15,7 @@ from agentic.cli.plain_view import render_call
 from agentic.cli.stored_history import StoredHistory, load_facts
 from agentic.cli.stored_times import render_time
 from agentic.cli.terminal_text import clean, one_line, to_json
+from agentic.config.children import SECTIONS_OF_TALKERS
 from agentic.config.models import Config
 from client.conversations import RemoteConversationStore
 from servers.conversations.contract import MAX_LIST_LIMIT, Conversation, Message
@@ -42,7 +43,7 @@ def list_conversations(
             if not count:
                 note("There are no conversations yet." if tag is None else "None has this tag.")
 
-    return invocation.run(work)
+    return invocation.run(work, sections=SECTIONS_OF_TALKERS)
 
 
 def show_conversation(
@@ -62,7 +63,7 @@ def show_conversation(
             if history.damaged:
                 note(f"Left out: {history.damaged} damaged records.")
 
-    return invocation.run(work)
+    return invocation.run(work, sections=SECTIONS_OF_TALKERS)
 
 
 def delete_conversation(invocation: Invocation, conversation_id: str, *, yes: bool) -> int:
@@ -79,7 +80,7 @@ def delete_conversation(invocation: Invocation, conversation_id: str, *, yes: bo
             await store.delete_conversation(conversation_id)
         note("Deleted.")
 
-    return invocation.run(work)
+    return invocation.run(work, sections=SECTIONS_OF_TALKERS)
 
 
 async def _list(
@@ -109,8 +110,16 @@ def _render_conversation(conversation: Conversation) -> str:
     return f"{render_time(conversation.last_updated)}  {count}  {_name(conversation)}"
 
 
+class _PipedConsole(Console):
+    """Whoever stops reading ends the command in the usual way, and not from within a print."""
+
+    def on_broken_pipe(self) -> None:
+        """Say it by an error, where rich would leave the program."""
+        raise BrokenPipeError
+
+
 async def _show(conversation: Conversation, history: StoredHistory) -> None:
-    console = Console(highlight=False, soft_wrap=True)
+    console = _PipedConsole(highlight=False, soft_wrap=True)
     console.print(Text(_render_conversation(conversation), style="bold"))
     async for message in history.read():
         console.print()

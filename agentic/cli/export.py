@@ -13,6 +13,7 @@ from agentic.cli.conversation_document import write_document
 from agentic.cli.failures import UsageError
 from agentic.cli.invocation import Invocation, note
 from agentic.cli.stored_history import StoredHistory, load_facts
+from agentic.config.children import SECTIONS_OF_TALKERS
 from agentic.config.models import Config
 
 _FORMAT = "agentic-conversation/1"
@@ -38,7 +39,7 @@ def export_conversation(
             if history.damaged:
                 note(f"Left out: {history.damaged} damaged records.")
 
-    return invocation.run(work)
+    return invocation.run(work, sections=SECTIONS_OF_TALKERS)
 
 
 def _check_output(path: Path, *, force: bool) -> None:

@@ -12,6 +12,7 @@ from agentic.cli.invocation import Invocation, note
 from agentic.cli.server_states import render_tools
 from agentic.cli.terminal_text import clean, one_line, to_json
 from agentic.cli.tool_arguments import parse_arguments
+from agentic.config.children import SECTIONS_OF_TALKERS
 from agentic.config.models import Config
 from client.hub.hub import Hub
 from client.hub.servers import HubTool
@@ -28,7 +29,7 @@ def list_tools(invocation: Invocation, *, as_json: bool) -> int:
             else:
                 sys.stdout.writelines(f"{line}\n" for line in render_tools(hub))
 
-    return invocation.run(work)
+    return invocation.run(work, sections=SECTIONS_OF_TALKERS)
 
 
 def call_tool(invocation: Invocation, words: Sequence[str], *, as_json: bool) -> int:
@@ -45,7 +46,7 @@ def call_tool(invocation: Invocation, words: Sequence[str], *, as_json: bool) ->
         _show(result, as_json=as_json)
         return FAILED if result.is_error else 0
 
-    return invocation.run(work)
+    return invocation.run(work, sections=SECTIONS_OF_TALKERS)
 
 
 def _describe(hub: Hub) -> list[dict[str, Any]]:

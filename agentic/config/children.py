@@ -10,6 +10,9 @@ SECTIONS_OF_SERVERS: Mapping[str, frozenset[str]] = {
 }
 """Our servers by name → the sections each reads, for `load_config(sections=…)`."""
 
+SECTIONS_OF_TALKERS = frozenset({"servers"}).union(*SECTIONS_OF_SERVERS.values())
+"""What a command reads that only talks to servers: a model it never asks can't stop it."""
+
 
 def runs_our_command(server: ServerConfig) -> bool:
     """Whether its command is `agentic serve NAME` with a name of ours, and nothing else."""

@@ -61,6 +61,11 @@ class TurnRecord:
                     self.add(unknown_result(message, call))
         return None
 
+    def call_ids(self) -> set[str]:
+        """The ids of all calls of this turn so far, those of an earlier run included."""
+        mine = (message for message in self.messages if message.turn_id == self.turn_id)
+        return {call["id"] for message in mine for call in tool_uses(message)}
+
     def add(self, message: Message) -> Message:
         """Give the message its id and keep it to be stored."""
         self._number += 1

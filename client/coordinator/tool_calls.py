@@ -117,8 +117,7 @@ class ToolRunner:
                 timeout_seconds=self._timeout_seconds,
             )
         except HubError as error:
-            unknown = " Whether it took effect is unknown." if error.outcome_unknown else ""
-            return f"{error}{unknown}", True
+            return str(error), True
         return render_result(result, self._max_characters), result.is_error
 
 

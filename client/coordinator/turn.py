@@ -85,6 +85,7 @@ class Turn:
         """
         if (reply := await self._record.load(self._limits.history_messages)) is not None:
             return self.finished(reply, repeated=True)
+        self._call_ids = self._record.call_ids()
         while True:
             self._check_limits()
             completion = await self._ask()
@@ -95,12 +96,13 @@ class Turn:
     async def interrupt(self, reason: str, *, sentence: str | None = None) -> None:
         """Leave a whole history behind: open calls get a result, and what was said stays.
 
-        The turn is closed by a last message (`sentence`, or what was said so far, marked as
-        interrupted), unless it is to be answered later and there is no sentence.
+        The turn is closed by a last message (what was said so far, and `sentence`), unless it is to
+        be answered later and there is no sentence.
         """
         self._close_calls()
         if sentence is not None:
-            self._record.add_assistant(sentence, self._metadata(error=reason))
+            content = f"{self._said.strip()}\n\n{sentence}".strip()
+            self._record.add_assistant(content, self._metadata(error=reason))
         elif not self._request.resumable:
             self._record.add_assistant(self._said, self._metadata(interrupted=reason))
         await self._record.flush()

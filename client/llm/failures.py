@@ -120,7 +120,10 @@ class Service:
         if kind is RateLimitedError:
             return _describe_limit(title, failure)
         if kind is ContextTooLongError:
-            return f"The conversation is longer than {self.model} at {title} can read at once."
+            return (
+                f"The conversation is longer than {self.model} can read at once, says {title}. "
+                "Begin a new one, or name a model with a larger window."
+            )
         if kind is RefusedError:
             return f"{title} declined to answer this."
         if kind is ModelNotFoundError:

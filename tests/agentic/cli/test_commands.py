@@ -179,3 +179,27 @@ def test_an_address_is_host_and_port(text: str, address: tuple[str, int]) -> Non
 def test_what_is_no_address_is_refused(text: str) -> None:
     with pytest.raises(UsageError):
         parse_address(text)
+
+
+async def test_a_model_that_lacks_its_key_stops_only_what_asks_it(command: RealCommand) -> None:
+    command.configure("models: {m: {provider: openai, model: x, api_key: '${A_KEY_NOBODY_SET}'}}")
+    listed = await command.run("conversations", "list")
+    asked = await command.run("ask", "hello")
+    assert listed.exit_code == 0, listed.notes
+    assert asked.exit_code == 2
+    assert "A_KEY_NOBODY_SET" in asked.notes
+
+
+async def test_a_reader_that_leaves_early_is_no_accident(command: RealCommand) -> None:
+    command.script(f"- say: {'word ' * 20_000}\n")
+    for _ in range(3):
+        await command.run("ask", "go on", "--conversation", "long")
+    with anyio.fail_after(30):
+        async with command.started("conversations", "show", "long") as process:
+            assert process.stdout is not None
+            assert process.stderr is not None
+            await process.stdout.receive(10)
+            await process.stdout.aclose()
+            notes = b"".join([part async for part in process.stderr])
+            assert await process.wait() == 1
+    assert notes == b""

@@ -488,3 +488,35 @@ async def test_a_turn_left_early_leaves_a_whole_history(tmp_path: Path, events_s
         after = ScriptedModel([said("Fine.")])
         last = (await run_turn(Coordinator(a.hub, after), ask("And now?")))[-1]
     assert isinstance(last, TurnFinished)
+
+
+async def test_an_id_used_before_a_crash_is_not_used_again(tmp_path: Path) -> None:
+    again = Completion(text="", tool_calls=[ToolCall("u1", "lab__read_n", {})])
+    async with open_assistant(tmp_path, {"read_n": lambda a: "n"}) as a:
+        use: dict[str, Any] = {"type": "tool_use", "id": "u1", "name": "lab__book", "input": {}}
+        await a.store.append_messages(
+            "c",
+            [
+                Message(role="user", content="Book it", message_id="m", turn_id="m"),
+                Message(role="assistant", content=[use], message_id="m/1", turn_id="m"),
+            ],
+        )
+        model = ScriptedModel([again, said("done")])
+        events = await run_turn(Coordinator(a.hub, model), ask("Book it", message_id="m"))
+        messages = await a.messages()
+    assert isinstance(events[-1], TurnFinished)
+    assert_whole(messages)
+    assert [m.role for m in model.requests[1].messages][-2:] == ["assistant", "tool"]
+
+
+async def test_what_was_said_before_a_limit_stays_in_the_history(tmp_path: Path) -> None:
+    held = Held(said("Once upon a time there was a very long story."))
+    limits = LimitsConfig(turn_timeout_seconds=0.3)
+    async with open_assistant(tmp_path) as a:
+        with anyio.fail_after(10):
+            events = await run_turn(Coordinator(a.hub, ScriptedModel([held]), limits), ask("Go"))
+        reply = (await a.messages())[-1]
+    last = events[-1]
+    assert isinstance(last, TurnFailed)
+    assert reply.text().startswith("Once upon")
+    assert reply.text().endswith(last.message)
