@@ -1,11 +1,14 @@
 """PTB's HTTP client, with what became of a request told apart: not sent, flooded, token refused."""
 
 import json
+import logging
 import warnings
 from collections.abc import Awaitable, Callable
 from datetime import timedelta
+from pathlib import Path
 from typing import Any
 
+import anyio
 import httpx
 from telegram.error import NetworkError, RetryAfter
 from telegram.request import HTTPXRequest
@@ -13,8 +16,11 @@ from telegram.warnings import PTBDeprecationWarning
 
 _TOKEN_REFUSED = frozenset({401, 404})
 """401: unknown token; 404: not even shaped like one (PTB asks for no method that doesn't exist)."""
+_OK = 200
 _TOO_MANY_REQUESTS = 429
 _DEFAULT_PAUSE_SECONDS = 5.0
+
+_logger = logging.getLogger(__name__)
 
 
 class NotSentError(NetworkError):
@@ -33,14 +39,22 @@ class FloodedError(RetryAfter):
 
 
 class BotApiRequest(HTTPXRequest):
-    """Sends requests to the Bot API, and tells `on_token_refused` when the token is refused.
+    """Sends requests to the Bot API; tells `on_token_refused` when the token is refused.
 
-    PTB's polling ends in silence then, so somebody else has to know.
+    PTB's polling ends in silence then, so somebody else has to know. `health_file` is touched when
+    an answer is good.
     """
 
-    def __init__(self, on_token_refused: Callable[[], Awaitable[None]], **settings: Any) -> None:  # noqa: ANN401 - httpx's
+    def __init__(
+        self,
+        on_token_refused: Callable[[], Awaitable[None]],
+        *,
+        health_file: Path | None = None,
+        **settings: Any,  # noqa: ANN401 - httpx's
+    ) -> None:
         super().__init__(**settings)
         self._on_token_refused = on_token_refused
+        self._health_file = health_file
 
     async def do_request(self, *args: Any, **kwargs: Any) -> tuple[int, bytes]:  # noqa: ANN401 - as PTB's
         """As PTB's, with errors of finer kinds."""
@@ -52,11 +66,19 @@ class BotApiRequest(HTTPXRequest):
             ):
                 raise NotSentError(f"no connection to Telegram: {error.message}") from None
             raise
+        if status == _OK and self._health_file is not None:
+            await self._note_health(self._health_file)
         if status in _TOKEN_REFUSED:
             await self._on_token_refused()
         if status == _TOO_MANY_REQUESTS:
             raise FloodedError(_pause_seconds(body))
         return status, body
+
+    async def _note_health(self, file: Path) -> None:
+        try:
+            await anyio.Path(file).touch()
+        except OSError as error:
+            _logger.warning("bot.health_file: %s can't be written: %s", file, error.strerror)
 
 
 def _pause_seconds(body: bytes) -> float:

@@ -65,14 +65,19 @@ async def run_bot(
         serving.cancel()
 
     with tokens_kept_out_of_logs(token):
-        if not re.fullmatch(r"[A-Za-z0-9:_-]+", token.get_secret_value()):
-            raise BadTokenError("The bot token holds characters that no token has: copy it again.")
+        if not re.fullmatch(r"[0-9]+:[A-Za-z0-9_-]+", token.get_secret_value()):
+            raise BadTokenError(
+                "The bot token is none: it should look like 123456789:AAE…. "
+                "Copy it again from @BotFather."
+            )
         _tell_who_may_talk(config)
+        stopping = _Stopping(serving)
         async with (
+            stopping.listen(),
             _open_bot(config.bot, token, refuse_token) as bot,
             anyio.create_task_group() as tasks,
         ):
-            tasks.start_soon(_stop_on_signals, serving, tasks.cancel_scope)
+            stopping.at_second = tasks.cancel_scope
             lanes = Lanes(tasks, at_once=_CHATS_AT_ONCE)
             post = Post(bot)
             strangers = Strangers(post)
@@ -132,7 +137,10 @@ async def _open_bot(
             on_token_refused, connection_pool_size=_CONNECTIONS, read_timeout=_READ_SECONDS
         ),
         get_updates_request=BotApiRequest(
-            end_poll, connection_pool_size=2, read_timeout=_READ_SECONDS
+            end_poll,
+            health_file=config.health_file,
+            connection_pool_size=2,
+            read_timeout=_READ_SECONDS,
         ),
     )
     try:
@@ -193,12 +201,29 @@ async def _show_commands(bot: Bot) -> None:
         logger.warning("The menu of commands was not set: %s", error)
 
 
-async def _stop_on_signals(serving: anyio.CancelScope, everything: anyio.CancelScope) -> None:
-    with anyio.open_signal_receiver(signal.SIGTERM, signal.SIGINT) as signals:
-        async for _ in signals:
-            if serving.cancel_called:
-                everything.cancel()
-            serving.cancel()
+class _Stopping:
+    """What the first signal ends, and what the second; later ones change nothing."""
+
+    def __init__(self, at_first: anyio.CancelScope) -> None:
+        self.at_first = at_first
+        self.at_second: anyio.CancelScope | None = None
+
+    @asynccontextmanager
+    async def listen(self) -> AsyncGenerator[None]:
+        """Take signals until what is opened within is closed."""
+        async with anyio.create_task_group() as listening:
+            listening.start_soon(self._listen)
+            try:
+                yield
+            finally:
+                listening.cancel_scope.cancel()
+
+    async def _listen(self) -> None:
+        with anyio.open_signal_receiver(signal.SIGTERM, signal.SIGINT) as signals:
+            async for _ in signals:
+                if self.at_first.cancel_called and self.at_second:
+                    self.at_second.cancel()
+                self.at_first.cancel()
 
 
 class _Complaints:

@@ -5,7 +5,10 @@ from datetime import datetime, timedelta
 _ROUNDED_TO = timedelta(minutes=5)
 """How long providers keep a cached prompt: instructions that change more often are never cached."""
 
-_IDENTITY = (
+NOW_BEGINS = "It is about "
+"""How the paragraph begins that changes with the time; it is the last."""
+
+IDENTITY = (
     "You are Agentic, a personal assistant that its user runs on a machine of their own. "
     "When asked who you are, say that; name the company that trained your model only if asked."
 )
@@ -14,7 +17,7 @@ _ANSWERS = (
     "If you don't know something, or could not do it, say so. Never claim to have done what no "
     "tool result shows as done."
 )
-_TOOLS = (
+TOOLS = (
     "Use a tool when it gives a better answer than you can. Fill in arguments only from what you "
     "know; ask when something needed is missing. If a call fails, read why: correct it once, then "
     "say what failed. If the outcome of a call is unknown, say so and don't repeat it unasked."
@@ -33,15 +36,15 @@ class PromptTemplate:
 
     def render(self, *, now: datetime, person: str | None = None, has_tools: bool = False) -> str:
         """The instructions for a turn that begins `now` (aware), rounded to five minutes."""
-        paragraphs = [_IDENTITY, _ANSWERS]
+        paragraphs = [IDENTITY, _ANSWERS]
         if has_tools:
-            paragraphs.append(_TOOLS)
+            paragraphs.append(TOOLS)
         paragraphs.append(_DATA)
         if self._extra:
             paragraphs.append(self._extra.strip())
         if person:
             paragraphs.append(f"You are talking with {_one_line(person)}.")
-        paragraphs.append(f"It is about {_rounded(now):%H:%M %Z on %A, %d %B %Y}.")
+        paragraphs.append(f"{NOW_BEGINS}{_rounded(now):%H:%M %Z on %A, %d %B %Y}.")
         return "\n\n".join(paragraphs)
 
 

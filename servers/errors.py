@@ -1,8 +1,8 @@
 """How hosting a server fails; the text is for the operator.
 
 HostError
-├── UsageError   asked for something that is not possible here; says what is
-└── StartError   the server cannot start: port in use, store not usable
+├── UsageError   asked for what is not possible here, such as a directory that can't be used
+└── StartError   the server cannot start now: port in use, standard stream closed
 """
 
 

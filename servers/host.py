@@ -5,19 +5,21 @@ What serving needs is imported when it is done, after logging was set up.
 
 import ipaddress
 import logging
+import os
 import sys
-from collections.abc import AsyncGenerator
-from contextlib import AsyncExitStack, asynccontextmanager
+from collections.abc import AsyncGenerator, Generator, Sequence
+from contextlib import AsyncExitStack, asynccontextmanager, contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from agentic.config.models import Config
-from servers.access.principal import Principal, create_operator
+from servers.access.contract import SCOPE_TOOLS_CALL, SCOPES
+from servers.access.principal import Callers, create_operator
 from servers.errors import StartError, UsageError
 from servers.faults import ContentFreeFormatter
 
 if TYPE_CHECKING:
-    from mcp.server import Server
+    from servers.hosted import HostedServer
 
 SERVER_NAMES = ("conversations", "tools")
 
@@ -35,91 +37,166 @@ async def serve_stdio(name: str, config: Config, *, delegate: bool) -> None:
     _configure_logging()
     from servers.stdio_transport import serve_on_stdio
 
-    principal = create_operator(config.owner, delegate=delegate)
-    async with open_server(name, config, principal) as server:
-        await serve_on_stdio(server)
+    callers = create_operator(config.owner, delegate=delegate)
+    async with open_server(name, config, callers) as hosted:
+        await serve_on_stdio(hosted.server)
 
 
-async def serve_http(name: str, config: Config, *, host: str, port: int, no_auth: bool) -> None:
-    """Serve over streamable HTTP at `/NAME/mcp` until SIGTERM or SIGINT.
+async def serve_http(
+    names: Sequence[str], config: Config, *, host: str, port: int, no_auth: bool
+) -> None:
+    """Serve over streamable HTTP, each at `/NAME/mcp`, until SIGTERM or SIGINT.
 
     Raises:
         HostError: It can't be started; the text says why.
+        ConfigError: The files of the tokens can't be used.
     """
     _check_address(host, port, no_auth=no_auth)
     _configure_logging()
+    from servers.access.tokens import TokenVerifier
+    from servers.http_app import HttpSettings
+    from servers.http_callers import TokenCallers
     from servers.http_transport import serve_on_http
 
-    principal = create_operator(config.owner)
-    async with open_server(name, config, principal) as server:
-        await serve_on_http(server, name=name, host=host, port=port)
+    access = config.access
+    if access.delegate_token_file is not None and not no_auth:
+        from servers.access.delegate_token import ensure_delegate_token
+
+        ensure_delegate_token(access.delegate_token_file, access.tokens_file, config.owner)
+    callers = create_operator(config.owner) if no_auth else TokenCallers()
+    settings = HttpSettings(
+        host=host,
+        port=port,
+        verifier=None if no_auth else TokenVerifier(access.tokens_file),
+        allowed_hosts=access.allowed_hosts,
+        allowed_origins=access.allowed_origins,
+        calls_per_minute=access.calls_per_minute,
+    )
+    async with AsyncExitStack() as stack:
+        opened = [
+            await stack.enter_async_context(open_server(name, config, callers)) for name in names
+        ]
+        await serve_on_http(opened, settings)
 
 
 @asynccontextmanager
 async def open_server(
-    name: str, config: Config, principal: Principal
-) -> AsyncGenerator["Server[Any]"]:
-    """The server of that name over what it needs, for one principal.
+    name: str, config: Config, callers: Callers
+) -> AsyncGenerator["HostedServer"]:
+    """The server of that name over what it needs.
 
     Raises:
         HostError: There is none of that name, or what it needs can't be opened.
     """
     match name:
         case "conversations":
-            async with _open_conversations(config, principal) as server:
-                yield server
+            async with _open_conversations(config, callers) as hosted:
+                yield hosted
         case "tools":
-            from servers.tools.server import create_server
-
-            yield create_server(config.tools, principal)
+            yield _create_tools(config, callers)
         case _:
-            raise UsageError(f"there is no server {name!r}; there are: {', '.join(SERVER_NAMES)}")
+            known = ", ".join(SERVER_NAMES)
+            raise UsageError(f"there is no server {name!r}; there are: {known}")
+
+
+async def check_conversations(config: Config) -> None:
+    """Whether the conversation server could keep anything where this configuration says.
+
+    For whoever is about to start it: a person is told at once, and not by a server that ends.
+
+    Raises:
+        UsageError: It could not; the text says why and what to do.
+    """
+    from anyio import to_thread
+
+    def check() -> None:
+        from servers.conversations.file_directory import open_directory
+
+        with _usage_errors(), open_directory(_prepare_directory(config)):
+            pass
+
+    await to_thread.run_sync(check)
 
 
 @asynccontextmanager
-async def _open_conversations(
-    config: Config, principal: Principal
-) -> AsyncGenerator["Server[Any]"]:
+async def _open_conversations(config: Config, callers: Callers) -> AsyncGenerator["HostedServer"]:
     from anyio import to_thread
 
     from servers.conversations.file_store import open_file_store
     from servers.conversations.server import create_server
+    from servers.hosted import HostedServer
+
+    async with AsyncExitStack() as stack:
+        with _usage_errors():
+            directory = await to_thread.run_sync(_prepare_directory, config)
+            opening = open_file_store(directory, durability=config.conversations.durability)
+            store = await stack.enter_async_context(opening)
+            opened = await to_thread.run_sync(directory.stat)
+
+        async def check() -> None:
+            await to_thread.run_sync(_check_place, directory, opened)
+            await store.load_conversation(config.owner, "readiness", limit=1)
+
+        yield HostedServer(
+            name="conversations",
+            server=create_server(store, callers),
+            scopes=frozenset(SCOPES) - {SCOPE_TOOLS_CALL},
+            check=check,
+        )
+
+
+def _check_place(directory: Path, opened: os.stat_result) -> None:
+    if not os.path.samestat(directory.stat(), opened):
+        raise StartError(f"{directory} is no longer the directory that was opened: start again")
+    if not os.access(directory, os.W_OK | os.X_OK):
+        raise StartError(f"{directory} can't be written")
+
+
+def _create_tools(config: Config, callers: Callers) -> "HostedServer":
+    from anyio.lowlevel import checkpoint
+
+    from servers.hosted import HostedServer
+    from servers.tools.server import create_server
+
+    server = create_server(config.tools, callers)
+    # It keeps nothing: when it answers at all, it is ready.
+    return HostedServer("tools", server, frozenset({SCOPE_TOOLS_CALL}), checkpoint)
+
+
+@contextmanager
+def _usage_errors() -> Generator[None]:
+    """A store that can't be opened is for the operator to mend."""
     from servers.conversations.store import ConversationError
 
+    try:
+        yield
+    except ConversationError as error:
+        raise UsageError(f"conversations: {error}") from None
+
+
+def _prepare_directory(config: Config) -> Path:
+    """The store's directory. The place for all data is made at the first start, no named one."""
+    data, directory = config.data_directory, config.conversations.directory
     if config.conversations.store != "file":
-        raise UsageError("conversations.store: only file is part of this version")
-    settings = config.conversations
-    async with AsyncExitStack() as stack:
-        try:
-            await to_thread.run_sync(
-                _make_data_directory, config.data_directory, settings.directory
-            )
-            opening = open_file_store(settings.directory, durability=settings.durability)
-            store = await stack.enter_async_context(opening)
-        except ConversationError as error:
-            raise StartError(f"conversations: {error}") from None
-        yield create_server(store, principal)
-
-
-def _make_data_directory(data: Path, directory: Path) -> None:
-    """Make the place for all data, at the first start. One that was named is not made up."""
+        raise UsageError(
+            f"conversations.store: {config.conversations.store} is not part of this version, "
+            "only file is"
+        )
     if directory.is_relative_to(data):
         try:
             data.mkdir(mode=0o700, parents=True, exist_ok=True)
         except OSError as error:
-            raise StartError(f"cannot make {data}: {error.strerror}") from None
+            raise UsageError(
+                f"cannot make {data}: {error.strerror} (mend that, or set data_directory)"
+            ) from None
+    return directory
 
 
 def _check_address(host: str, port: int, *, no_auth: bool) -> None:
-    if not _is_loopback(host):
+    if no_auth and not _is_loopback(host):
         raise UsageError(
-            f"{host} is not a loopback address. Bearer tokens are not part of this version, so "
-            "HTTP is served on 127.0.0.1, ::1 or localhost only, with --no-auth"
-        )
-    if not no_auth:
-        raise UsageError(
-            "serving over HTTP needs --no-auth, on a loopback address: bearer tokens are not part "
-            "of this version. Every program on this machine can then act as the owner"
+            f"--no-auth goes with a loopback address only, and {host} is none: leave it out, and "
+            "make a token for each client with `agentic token create`"
         )
     if not 0 <= port <= _MAX_PORT:
         raise UsageError(f"{port} is not a port: give 1 to {_MAX_PORT}, or 0 for any free one")
@@ -138,3 +215,4 @@ def _configure_logging() -> None:
     handler = logging.StreamHandler(sys.stderr)
     handler.setFormatter(ContentFreeFormatter("%(asctime)s %(levelname)s %(name)s: %(message)s"))
     logging.basicConfig(level=logging.WARNING, handlers=[handler])
+    logging.getLogger("agentic.access").setLevel(logging.INFO)

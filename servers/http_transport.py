@@ -1,57 +1,57 @@
-"""MCP over streamable HTTP at `/NAME/mcp` on a loopback address, with an orderly end."""
+"""MCP over streamable HTTP, with an orderly end: what runs is finished, what comes is refused."""
 
 import signal
-import socket
 import sys
-from collections.abc import AsyncIterator, Generator
-from contextlib import contextmanager
-from typing import Any
+from collections.abc import AsyncIterator, Sequence
+from contextlib import AsyncExitStack
 
 import anyio
-import uvicorn
 from anyio import CancelScope
-from mcp.server import Server
-from mcp.server.transport_security import TransportSecuritySettings
-from mcp_types import INTERNAL_ERROR, ErrorData, JSONRPCError
-from starlette.responses import Response
+from mcp_types import INTERNAL_ERROR
 from starlette.types import ASGIApp, Receive, Scope, Send
 from starlette.types import Message as ASGIMessage
 
-from servers.errors import StartError
+from servers.hosted import HostedServer
+from servers.http_app import HEALTH, METRICS, READINESS, HttpSettings, create_app
+from servers.http_connection import WebServer, create_web_server, listen, to_authority
+from servers.http_log import Noted
+from servers.http_refusals import refuse
+from servers.metrics import Metrics
 
 FINISH_SECONDS = 5
 """How long calls that run may go on after the end was asked for."""
-_FLUSH_SECONDS = 1
-"""How long clients may take to read the last answers."""
-MAX_REQUEST_BYTES = 12 * 1024 * 1024
-"""Room for a whole batch of messages as JSON that escapes all that isn't ASCII."""
+MAX_CALL_SECONDS = 900.0
+"""How long a call may take at all; a question to the user may wait that long."""
 
 
-async def serve_on_http(server: Server[Any], *, name: str, host: str, port: int) -> None:
-    """Serve at `http://host:port/name/mcp` until SIGTERM or SIGINT. Port 0 is any; stderr tells.
+async def serve_on_http(hosted: Sequence[HostedServer], settings: HttpSettings) -> None:
+    """Serve each at `/NAME/mcp` until SIGTERM or SIGINT. stderr tells where.
 
     Raises:
         StartError: The address can't be had.
     """
-    listener = _listen(host, port)
-    authority = _to_authority(host, listener.getsockname()[1])
-    calls = _Calls(
-        server.streamable_http_app(
-            streamable_http_path=f"/{name}/mcp",
-            max_request_body_size=MAX_REQUEST_BYTES,
-            transport_security=_security(authority),
-        )
-    )
-    web = _create_web_server(calls)
+    listener = listen(settings.host, settings.port)
+    authority = to_authority(settings.host, listener.getsockname()[1])
+    metrics = Metrics()
+    calls = _Calls(create_app(hosted, settings, authority, metrics))
+    paths = [HEALTH, READINESS, METRICS, *(each.path for each in hosted)]
+    web = create_web_server(Noted(calls, metrics, paths))
     with anyio.open_signal_receiver(signal.SIGTERM, signal.SIGINT) as signals:
         # Sessions close first: that ends their standing streams, and so the last connections.
-        async with anyio.create_task_group() as tasks, server.session_manager.run():
+        async with anyio.create_task_group() as tasks, AsyncExitStack() as sessions:
+            for each in hosted:
+                await sessions.enter_async_context(each.server.session_manager.run())
             tasks.start_soon(web.serve, [listener])
-            sys.stderr.write(f"{name} listens at http://{authority}/{name}/mcp\n")
-            sys.stderr.flush()
+            _announce(hosted, authority)
             await anext(signals)
             await _finish(calls, web, signals)
             web.should_exit = True
+
+
+def _announce(hosted: Sequence[HostedServer], authority: str) -> None:
+    for each in hosted:
+        sys.stderr.write(f"{each.name} listens at http://{authority}{each.path}\n")
+    sys.stderr.flush()
 
 
 class _Calls:
@@ -65,7 +65,9 @@ class _Calls:
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if self._ending:
-            await _refusal("The server is stopping: try again soon")(scope, receive, send)
+            headers = {"retry-after": str(FINISH_SECONDS)}
+            stopping = "The server is stopping: try again soon"
+            await refuse(503, stopping, headers, code=INTERNAL_ERROR)(scope, receive, send)
         elif scope["method"] == "POST":
             await self._call(scope, receive, send)
         else:
@@ -80,7 +82,7 @@ class _Calls:
             has_ended = message["type"] == "http.response.body" and not message.get("more_body")
             await send(message)
 
-        call = CancelScope()
+        call = CancelScope(deadline=anyio.current_time() + MAX_CALL_SECONDS)
         self._running.add(call)
         try:
             with call:
@@ -98,8 +100,9 @@ class _Calls:
         if has_begun:
             await send({"type": "http.response.body"})
         else:
-            text = "The server stopped during this call; whether it took effect is unknown"
-            await _refusal(text)(scope, receive, send)
+            cause = "The server stopped during" if self._ending else "The server gave up on"
+            text = f"{cause} this call; whether it took effect is unknown"
+            await refuse(503, text, code=INTERNAL_ERROR)(scope, receive, send)
 
     async def end(self) -> None:
         """Refuse new calls and wait for those that run; when the wait is cancelled, so are they."""
@@ -113,42 +116,7 @@ class _Calls:
                 call.cancel()
 
 
-def _refusal(message: str) -> Response:
-    error = JSONRPCError(
-        jsonrpc="2.0", id=None, error=ErrorData(code=INTERNAL_ERROR, message=message)
-    )
-    return Response(
-        error.model_dump_json(exclude_unset=True),
-        status_code=503,
-        headers={"retry-after": str(FINISH_SECONDS), "connection": "close"},
-        media_type="application/json",
-    )
-
-
-class _WebServer(uvicorn.Server):
-    """uvicorn, whose end is decided here."""
-
-    @contextmanager
-    def capture_signals(self) -> Generator[None]:
-        """Leave signals alone: uvicorn would let them kill the process after its own end."""
-        yield
-
-
-def _create_web_server(app: ASGIApp) -> _WebServer:
-    return _WebServer(
-        uvicorn.Config(
-            app,
-            lifespan="off",  # sessions end before connections do, not after them
-            ws="none",
-            log_config=None,
-            access_log=False,
-            server_header=False,
-            timeout_graceful_shutdown=_FLUSH_SECONDS,
-        )
-    )
-
-
-async def _finish(calls: _Calls, web: _WebServer, signals: AsyncIterator[signal.Signals]) -> None:
+async def _finish(calls: _Calls, web: WebServer, signals: AsyncIterator[signal.Signals]) -> None:
     async def hurry(waiting: CancelScope) -> None:
         await anext(signals)
         web.force_exit = True
@@ -159,34 +127,3 @@ async def _finish(calls: _Calls, web: _WebServer, signals: AsyncIterator[signal.
             tasks.start_soon(hurry, tasks.cancel_scope)
             await calls.end()
             tasks.cancel_scope.cancel()
-
-
-def _listen(host: str, port: int) -> socket.socket:
-    try:
-        family, kind, protocol, _, address = socket.getaddrinfo(
-            host, port, type=socket.SOCK_STREAM
-        )[0]
-        listener = socket.socket(family, kind, protocol)
-        listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        listener.bind(address)
-        listener.listen()
-    except OSError as error:
-        raise StartError(
-            f"cannot listen at {_to_authority(host, port)}: {error.strerror}. If another program "
-            "uses this port, end it or choose another port (0 is any free one)"
-        ) from None
-    return listener
-
-
-def _to_authority(host: str, port: int) -> str:
-    return f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
-
-
-def _security(authority: str) -> TransportSecuritySettings:
-    """Hosts by their loopback names at any port, as behind a tunnel; web pages only of our own."""
-    names = {"127.0.0.1", "localhost", "[::1]", authority.rpartition(":")[0]}
-    return TransportSecuritySettings(
-        enable_dns_rebinding_protection=True,
-        allowed_hosts=[f"{name}:*" for name in sorted(names)],
-        allowed_origins=[f"http://{authority}"],
-    )

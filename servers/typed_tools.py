@@ -24,7 +24,7 @@ from mcp_types import (
 )
 from pydantic import BaseModel
 
-from servers.access.principal import ForbiddenError, Principal
+from servers.access.principal import Callers, ForbiddenError, Principal
 from servers.faults import report_fault
 from servers.typed_arguments import (
     ArgumentsError,
@@ -87,7 +87,7 @@ ErrorFields = Mapping[str, object]
 
 
 class ToolHandlers:
-    """The handlers of `tools/list` and `tools/call` for a set of typed tools and one principal.
+    """The handlers of `tools/list` and `tools/call` for a set of typed tools.
 
     `explain` gives the error fields of the server's own exceptions, those that checks of the
     argument models raise among them, and None for others.
@@ -96,12 +96,12 @@ class ToolHandlers:
     def __init__(
         self,
         tools: Sequence[TypedTool[Any, Any]],
-        principal: Principal,
+        callers: Callers,
         explain: Callable[[Exception], ErrorFields | None],
     ) -> None:
         self._tools = {tool.name: tool for tool in tools}
         self._listed = {tool.name: _describe(tool) for tool in tools}
-        self._principal = principal
+        self._callers = callers
         self._explain = explain
 
     async def list_tools(
@@ -126,9 +126,10 @@ class ToolHandlers:
             known = ", ".join(self._tools)
             raise MCPError(INVALID_PARAMS, f"Unknown tool; this server has: {known}")
         try:
-            self._principal.require(tool.scope)
+            principal = self._callers.of(ctx.request)
+            principal.require(tool.scope)
             arguments = parse_arguments(tool.arguments, params.arguments or {})
-            result = await tool.call(Caller(self._principal, ctx.meta), arguments)
+            result = await tool.call(Caller(principal, ctx.meta), arguments)
             return _success(tool.to_wire(result))
         except Exception as error:  # noqa: BLE001 - boundary: the caller gets a code, never a bare failure
             return _failure(self._error_fields(tool.name, error))

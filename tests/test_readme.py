@@ -7,9 +7,11 @@ import sys
 from pathlib import Path
 
 import anyio
+import httpx2
 import pytest
 from mcp.client import Client
 from mcp.client.stdio import StdioServerParameters
+from mcp.client.streamable_http import streamable_http_client
 
 from tests.agentic.cli.real_command import RealCommand
 from tests.fakes.bot_api import open_bot_api
@@ -28,8 +30,13 @@ EXERCISED = {
     "bot",
     "tools list",
     "tools call tools__web_search query=mcp",
-    "serve conversations --http 127.0.0.1:8000 --no-auth",
+    "doctor",
+    "connect claude-desktop --write",
+    "token create laptop",
+    "serve all --http 127.0.0.1:8000",
 }
+LOCAL = "uv run --extra local agentic chat"
+"""Exercised where the weights are: see the marker `weights`."""
 
 
 def block(language: str) -> str:
@@ -48,6 +55,7 @@ def test_no_command_of_the_readme_is_left_out_here() -> None:
     text = re.sub(r" +#.*", "", README)
     commands = re.findall(r"uv run agentic ([^\n`]+)", text)
     assert {one.strip() for one in commands} == EXERCISED
+    assert text.count("uv run --") == text.count(LOCAL) == 1
 
 
 async def test_one_command_talks(command: RealCommand) -> None:
@@ -113,16 +121,34 @@ async def test_another_client_opens_the_conversations_by_the_entry_shown(
     assert "I am Ada." in str(transcript.contents)
 
 
+async def test_connect_writes_entries_that_the_client_can_start(command: RealCommand) -> None:
+    ended = await command.run("connect", "claude-desktop", "--write")
+    assert ended.exit_code == 0, ended.notes
+    [written] = command.home.rglob("claude_desktop_config.json")
+    entry = json.loads(written.read_text())["mcpServers"]
+    assert entry.keys() >= {"agentic-conversations", "agentic-tools"}
+
+
+async def test_the_doctor_finds_nothing_wrong_with_a_fresh_start(command: RealCommand) -> None:
+    command.script("- say: hello\n")
+    ended = await command.run("doctor")
+    assert ended.exit_code == 0, ended.output + ended.notes
+
+
 @pytest.mark.parametrize("mode", ["auto", "legacy"])
 async def test_the_servers_answer_over_http_in_both_eras(command: RealCommand, mode: str) -> None:
-    serve = ("serve", "conversations", "--http", "127.0.0.1:0", "--no-auth")
+    token = (await command.run("token", "create", "laptop")).output.strip()
     with anyio.fail_after(30):
-        async with command.started(*serve) as process:
+        async with (
+            command.started("serve", "all", "--http", "127.0.0.1:0") as process,
+            httpx2.AsyncClient(headers={"Authorization": f"Bearer {token}"}) as http,
+        ):
             assert process.stderr is not None
             told = b""
             while not (url := re.search(rb"http://\S+/conversations/mcp", told)):
                 told += await process.stderr.receive()
-            async with Client(url[0].decode(), mode=mode) as client:
+            transport = streamable_http_client(url[0].decode(), http_client=http)
+            async with Client(transport, mode=mode) as client:
                 tools = {tool.name for tool in (await client.list_tools()).tools}
             process.send_signal(signal.SIGTERM)
             assert await process.wait() == 0

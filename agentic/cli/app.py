@@ -6,6 +6,8 @@ from typing import Annotated
 import typer
 
 from agentic.cli.conversations_app import conversations_app
+from agentic.cli.models_app import models_app
+from agentic.cli.token_app import token_app
 from agentic.cli.tools_app import tools_app
 
 app = typer.Typer(
@@ -19,6 +21,8 @@ app = typer.Typer(
 )
 app.add_typer(tools_app, name="tools")
 app.add_typer(conversations_app, name="conversations")
+app.add_typer(token_app, name="token")
+app.add_typer(models_app, name="models")
 
 ConversationOption = Annotated[
     str | None, typer.Option("--conversation", "-c", metavar="ID", help="Which conversation.")
@@ -97,7 +101,7 @@ def ask(
 @app.command()
 def serve(
     context: typer.Context,
-    name: Annotated[str, typer.Argument(help="conversations or tools.")],
+    name: Annotated[str, typer.Argument(help="conversations or tools; with --http also all.")],
     delegate: Annotated[
         bool,
         typer.Option("--delegate", help="On stdio: each call names the owner it acts for."),
@@ -125,6 +129,17 @@ def bot(context: typer.Context) -> None:
 
 
 @app.command()
+def login(
+    context: typer.Context,
+    server: Annotated[str, typer.Argument(metavar="SERVER", help="One with `oauth:` in mcp.yml.")],
+) -> None:
+    """Give your consent to a server of others that wants it."""
+    from agentic.cli.login import login as work
+
+    raise typer.Exit(work(context.obj, server))
+
+
+@app.command()
 def trust(
     context: typer.Context,
     yes: Annotated[bool, typer.Option("--yes", "-y", help="Don't ask.")] = False,
@@ -133,3 +148,59 @@ def trust(
     from agentic.cli.trust import trust as work
 
     raise typer.Exit(work(context.obj, yes=yes))
+
+
+@app.command()
+def doctor(
+    context: typer.Context,
+    as_json: Annotated[
+        bool, typer.Option("--json", help="One JSON object instead of the text.")
+    ] = False,
+    timeout: Annotated[
+        float,
+        typer.Option("--timeout", min=5, max=600, metavar="SECONDS", help="For all of it."),
+    ] = 10,
+) -> None:
+    """Check everything, and say how to mend what is wrong."""
+    from agentic.cli.doctor.doctor import doctor as work
+
+    raise typer.Exit(work(context.obj, seconds=timeout, as_json=as_json))
+
+
+@app.command()
+def connect(
+    context: typer.Context,
+    client: Annotated[
+        str,
+        typer.Argument(
+            metavar="CLIENT", help="claude-desktop, claude-code, cursor, vscode or generic."
+        ),
+    ],
+    servers: Annotated[
+        list[str] | None, typer.Argument(metavar="SERVER", help="Only these; else all.")
+    ] = None,
+    url: Annotated[
+        str | None,
+        typer.Option(
+            "--url", metavar="URL", help="Where they are served over HTTP; else started here."
+        ),
+    ] = None,
+    token_file: Annotated[
+        Path | None,
+        typer.Option(
+            "--token-file", metavar="FILE", help="With --url: holds the token; `-`: stdin."
+        ),
+    ] = None,
+    write: Annotated[
+        bool, typer.Option("--write", help="Put it into the client's file, and keep a copy.")
+    ] = False,
+    file: Annotated[
+        Path | None, typer.Option("--file", metavar="PATH", help="With --write: into this file.")
+    ] = None,
+) -> None:
+    """Print what another MCP client needs to reach our servers."""
+    from agentic.cli.connect.connect import Wanted
+    from agentic.cli.connect.connect import connect as work
+
+    wanted = Wanted(client, servers or (), url, token_file, write, file)
+    raise typer.Exit(work(context.obj, wanted))

@@ -61,6 +61,8 @@ async def _read_question(words: Sequence[str]) -> str:
         text.encode()
     except UnicodeEncodeError:
         raise UsageError("The question is no valid UTF-8 text.") from None
+    if "\0" in text:
+        raise UsageError("The question holds a NUL character: remove it.")
     return text
 
 
@@ -69,6 +71,8 @@ async def _answer(assistant: Assistant, request: TurnRequest, *, as_json: bool) 
     calls: list[dict[str, Any]] = []
     last: TurnEvent | None = None
     turn_id = ""
+    if assistant.loading is not None:
+        await assistant.loading.wait(view.wait)
     async with assistant.coordinator.stream(request) as events:
         async for event in events:
             view.show(event)

@@ -2,13 +2,14 @@
 
 import signal
 from collections.abc import AsyncGenerator, Collection, Mapping, Sequence
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, nullcontext
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from agentic.cli.failures import UsageError
-from agentic.cli.stopping import STOPPING_SIGNALS, stopped_by
+from agentic.cli.stopping import STOPPING_SIGNALS, ignore_stopping_signals, stopped_by
+from agentic.config.children import runs_our_command
 from agentic.config.load import load_config
 from agentic.config.models import Config
 from agentic.config.trust import needs_trust
@@ -18,6 +19,8 @@ if TYPE_CHECKING:
     from client.conversations import RemoteConversationStore
     from client.coordinator.coordinator import Coordinator
     from client.hub.hub import Hub
+    from client.hub.servers import Show
+    from client.llm.local.loading import Loading
 
 SETTLE_SECONDS = 15.0
 """How long servers that are starting are waited for; one that takes longer is missing at first."""
@@ -34,6 +37,8 @@ class Assistant:
     store: "RemoteConversationStore"
     coordinator: "Coordinator"
     model_name: str
+    loading: "Loading | None" = None
+    """What answers is still being loaded, or has to be kept running."""
 
 
 def read_config(
@@ -72,11 +77,12 @@ async def open_servers(
     *,
     delegate: bool = False,
     signals: Sequence[signal.Signals] = STOPPING_SIGNALS,
+    show: "Show | None" = None,
 ) -> "AsyncGenerator[Hub]":
     """Connections to all configured servers, coming up in the background.
 
     One of `signals` cancels the body. The servers stay until it has ended, so that a turn that is
-    stopped can still be stored.
+    stopped can still be stored. `show` shows a person the page of a server that wants consent.
 
     Raises:
         StoppedError: A signal came.
@@ -84,11 +90,12 @@ async def open_servers(
     from client.hub.from_config import to_hub_servers
     from client.hub.hub import open_hub
 
-    async with (
-        open_hub(to_hub_servers(config, delegate=delegate)) as hub,
-        stopped_by(*signals),
-    ):
-        yield hub
+    async with open_hub(to_hub_servers(config, delegate=delegate, show=show)) as hub:
+        try:
+            async with stopped_by(*signals):
+                yield hub
+        finally:
+            ignore_stopping_signals()
 
 
 async def require(hub: "Hub", server: str) -> None:
@@ -101,11 +108,32 @@ async def require(hub: "Hub", server: str) -> None:
     await hub.wait_ready(server, timeout_seconds=_PATIENCE_SECONDS)
 
 
+async def _check_store(config: Config) -> None:
+    """Find out at once what would keep the conversation server that we start from starting.
+
+    Without this it is told when the server has ended, and, in a talk, below a waiting prompt.
+
+    Raises:
+        HostError: Something does; says what, and what to do.
+    """
+    from servers.host import check_conversations
+
+    server = config.servers.get("conversations")
+    # With an environment of its own it may read another configuration than this one.
+    if server and server.enabled and runs_our_command(server) and not (server.env or server.cwd):
+        await check_conversations(config)
+
+
 @asynccontextmanager
 async def open_store(config: Config) -> "AsyncGenerator[RemoteConversationStore]":
-    """The operator's conversations; no other server is started."""
+    """The operator's conversations; no other server is started.
+
+    Raises:
+        HostError: They can't be kept where the configuration says.
+    """
     from client.conversations import RemoteConversationStore
 
+    await _check_store(config)
     servers = {name: server for name, server in config.servers.items() if name == "conversations"}
     async with open_servers(config.model_copy(update={"servers": servers})) as hub:
         await require(hub, "conversations")
@@ -120,12 +148,22 @@ async def open_assistant(
     delegate: bool = False,
     signals: Sequence[signal.Signals] = STOPPING_SIGNALS,
 ) -> AsyncGenerator[Assistant]:
-    """Hub, store and Coordinator around one model."""
+    """Hub, store and Coordinator around one model.
+
+    Raises:
+        HostError: Conversations can't be kept where the configuration says.
+    """
     from agentic.cli.model_choice import DEFAULT_AGENT
     from client.conversations import RemoteConversationStore
     from client.coordinator.coordinator import Coordinator
+    from client.llm.local.model import LocalModel
 
-    async with open_servers(config, delegate=delegate, signals=signals) as hub:
+    await _check_store(config)
+    loading = chosen.model.loading if isinstance(chosen.model, LocalModel) else None
+    async with (
+        open_servers(config, delegate=delegate, signals=signals) as hub,
+        loading.running() if loading else nullcontext(),
+    ):
         store = RemoteConversationStore(hub)
         agent = config.agents.get(DEFAULT_AGENT)
         coordinator = Coordinator(
@@ -135,4 +173,4 @@ async def open_assistant(
             instructions=agent and agent.instructions,
             price=chosen.price,
         )
-        yield Assistant(hub, store, coordinator, chosen.model.name)
+        yield Assistant(hub, store, coordinator, chosen.model.name, loading)

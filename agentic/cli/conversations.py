@@ -9,6 +9,7 @@ from rich.text import Text
 
 from agentic.cli.compose import open_store
 from agentic.cli.conversation_document import write_document
+from agentic.cli.conversation_ids import check_id, render_id
 from agentic.cli.input_lines import confirm
 from agentic.cli.invocation import Invocation, note
 from agentic.cli.plain_view import render_call
@@ -52,6 +53,7 @@ def show_conversation(
     """The messages, the oldest first."""
 
     async def work(config: Config) -> None:
+        check_id(conversation_id)
         async with open_store(config) as store:
             conversation = await load_facts(store, conversation_id)
             history = StoredHistory(store, conversation_id, limit)
@@ -70,6 +72,7 @@ def delete_conversation(invocation: Invocation, conversation_id: str, *, yes: bo
     """Delete after a yes."""
 
     async def work(config: Config) -> None:
+        check_id(conversation_id)
         async with open_store(config) as store:
             conversation = await load_facts(store, conversation_id)
             if not yes:
@@ -101,7 +104,7 @@ async def _list(
 
 def _name(conversation: Conversation) -> str:
     title = f" ({one_line(conversation.title)})" if conversation.title else ""
-    return one_line(conversation.conversation_id, 2_000) + title
+    return render_id(conversation.conversation_id) + title
 
 
 def _render_conversation(conversation: Conversation) -> str:

@@ -10,6 +10,7 @@ from typing import TextIO
 
 from agentic.cli.compose import open_store
 from agentic.cli.conversation_document import write_document
+from agentic.cli.conversation_ids import check_id
 from agentic.cli.failures import UsageError
 from agentic.cli.invocation import Invocation, note
 from agentic.cli.stored_history import StoredHistory, load_facts
@@ -25,6 +26,7 @@ def export_conversation(
     """Write the document to `output`, or to stdout."""
 
     async def work(config: Config) -> None:
+        check_id(conversation_id)
         if output is not None:
             _check_output(output, force=force)
         async with open_store(config) as store:

@@ -59,22 +59,23 @@ def _leaves(error: BaseException) -> Iterator[BaseException]:
 def _describe_known(error: BaseException) -> Failure | None:
     # Imported here: most commands that are used wrongly need none of this.
     from agentic.config.findings import ConfigError
-    from bot.errors import BotError
+    from bot.errors import BadTokenError
     from client.conversations import ConversationCallError
     from client.hub.errors import HubError
     from client.llm.available import NoModelError
     from client.llm.protocol import ModelError
+    from client.weights.errors import WeightsError
     from servers.errors import HostError
     from servers.errors import UsageError as HostUsageError
 
     match error:
         case CommandError():
             return Failure(str(error), error.exit_code)
-        case ConfigError() | NoModelError():
+        case ConfigError() | NoModelError() | BadTokenError():
             return Failure(str(error), WRONG_USAGE)
         case HostError():
             return Failure(str(error), WRONG_USAGE if isinstance(error, HostUsageError) else FAILED)
-        case ConversationCallError() | HubError() | ModelError() | BotError():
+        case ConversationCallError() | HubError() | ModelError() | WeightsError():
             return Failure(str(error), FAILED)
         case BrokenPipeError():
             return Failure("", FAILED)  # who read our output has had enough: nothing to say

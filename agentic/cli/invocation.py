@@ -7,7 +7,7 @@ import os
 import signal
 import sys
 import traceback
-from collections.abc import Awaitable, Callable, Collection
+from collections.abc import Awaitable, Callable, Collection, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -42,12 +42,22 @@ class Invocation:
         where on logs go to stderr without -v; None: the command sees to that itself. A failed turn
         is told by its command, so by default only what nobody expected is logged as well.
         """
+
+        def begin() -> int | None:
+            return anyio.run(work, self._read_config(sections, needs_trust=needs_trust))
+
+        return self._guard(begin, log_level)
+
+    def run_unconfigured(self, work: Callable[[Mapping[str, str]], Awaitable[int]]) -> int:
+        """Do the work of a command that reads the configuration itself, in this environment."""
+        return self._guard(lambda: anyio.run(work, dict(os.environ)), logging.ERROR)  # noqa: TID251 - read here, once
+
+    def _guard(self, begin: Callable[[], int | None], log_level: int | None) -> int:
         _set_up_streams()
         if log_level is not None:
             self._set_up_logs(log_level)
         try:
-            config = self._read_config(sections, needs_trust=needs_trust)
-            exit_code = anyio.run(work, config) or 0
+            exit_code = begin() or 0
             sys.stdout.flush()
         except KeyboardInterrupt:
             exit_code = 128 + signal.SIGINT

@@ -44,9 +44,11 @@ class LiveTurnView:
         self._began = perf_counter()
         self._last_kind = ""
         self._wrote_answer = False
+        self._awaited = ""
 
     def show(self, event: TurnEvent) -> None:
         """Take in what happened next."""
+        self._awaited = ""
         match event:
             case TextDelta(text):
                 self._flush_thoughts()
@@ -72,6 +74,10 @@ class LiveTurnView:
                 pass
             case _:
                 assert_never(event)
+
+    def wait(self, state: str) -> None:
+        """Show that this is waited for until something happens."""
+        self._awaited = state
 
     def stop(self) -> None:
         """Print what was written and begun before the turn was stopped."""
@@ -104,6 +110,8 @@ class LiveTurnView:
         return parts
 
     def _state(self) -> str:
+        if self._awaited:
+            return f"{self._awaited} · Ctrl-C stops waiting"
         doing = "thinking" if self._thoughts else "writing" if self._wrote_answer else "waiting"
         return f"{doing} {perf_counter() - self._began:.0f} s · Ctrl-C stops"
 

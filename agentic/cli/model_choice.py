@@ -3,14 +3,18 @@
 import sys
 from dataclasses import dataclass
 
+from anyio import to_thread
+
 from agentic.cli.failures import UsageError
 from agentic.cli.input_lines import InputLines, is_terminal, without_echo
 from agentic.cli.invocation import note
 from agentic.config.findings import ConfigError
 from agentic.config.keys import load_keys, save_key
-from agentic.config.models import Config, Price
+from agentic.config.models import Config, ModelConfig, Price
 from client.llm.available import NoModelError
 from client.llm.create import create_model
+from client.llm.local.create import INSTALL, create_local_model, describe_size
+from client.llm.local.engine import is_installed
 from client.llm.protocol import LanguageModel
 from client.llm.tour import create_tour
 
@@ -20,7 +24,10 @@ _CHOICES = """What shall answer?
   1  a model of Anthropic or OpenAI: paste a key; a file only you can read keeps it
   2  a model of Ollama on this machine: it is looked for again
   3  no model: a scripted tour that shows what is here
+{embedded}
   q  nothing: leave"""
+_EMBEDDED = "  4  a model that runs on this machine: {size}"
+_NOT_INSTALLED = "     (one that runs on this machine, {size}: {how})"
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,7 +62,7 @@ async def choose_model(config: Config, name: str | None, *, may_ask: bool = Fals
 async def _ask(config: Config) -> LanguageModel:
     lines = InputLines()
     while True:
-        note(_CHOICES)
+        note(_CHOICES.format(embedded=_describe_embedded()))
         answer = await _read(lines, "> ")
         try:
             match answer.strip().lower():
@@ -65,13 +72,21 @@ async def _ask(config: Config) -> LanguageModel:
                     pass
                 case "3":
                     return create_tour()
+                case "4":
+                    wanted = ModelConfig(provider="local")
+                    return await to_thread.run_sync(create_local_model, wanted, config)
                 case "q":
                     raise UsageError("No model was chosen.")
                 case _:
                     continue
             return await create_model(config, None, load_keys(config.config_directory))
-        except (ConfigError, NoModelError) as error:
+        except (ConfigError, NoModelError, ValueError) as error:
             note(error.reason if isinstance(error, NoModelError) else str(error))
+
+
+def _describe_embedded() -> str:
+    text = _EMBEDDED if is_installed() else _NOT_INSTALLED
+    return text.format(size=describe_size(), how=INSTALL)
 
 
 async def _read(lines: InputLines, prompt: str) -> str:

@@ -1,6 +1,7 @@
 """A turn as plain text: the answer on one stream as it is written, the rest on another."""
 
 import json
+import time
 from collections.abc import Mapping
 from typing import Any, TextIO, assert_never
 
@@ -16,6 +17,8 @@ from client.coordinator.events import (
 )
 from client.llm.protocol import TextDelta, ThoughtDelta
 
+_WAITING_LINE_SECONDS = 5.0
+
 
 class PlainTurnView:
     """Shows the events of one turn, without control sequences; `answers` None: not the answer."""
@@ -27,6 +30,8 @@ class PlainTurnView:
         self._at_line_start = True
         self._wrote_answer = False
         self._arguments: dict[str, str] = {}
+        self._awaited = ""
+        self._told_at = 0.0
 
     def show(self, event: TurnEvent) -> None:
         """Show what happened next."""
@@ -51,6 +56,13 @@ class PlainTurnView:
                 pass
             case _:
                 assert_never(event)
+
+    def wait(self, state: str) -> None:
+        """Say now and then what is waited for."""
+        what, now = state.partition(":")[0], time.monotonic()
+        if what != self._awaited or now - self._told_at >= _WAITING_LINE_SECONDS:
+            self._awaited, self._told_at = what, now
+            self._note(f"{state} …")
 
     def _write(self, text: str) -> None:
         if text and self._answers:

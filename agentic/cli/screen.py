@@ -14,6 +14,10 @@ class TurnView(Protocol):
         """Show what happened next."""
         ...
 
+    def wait(self, state: str) -> None:
+        """Show what is waited for before anything can happen."""
+        ...
+
 
 class Screen(Protocol):
     """Where a person writes and reads."""

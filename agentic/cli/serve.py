@@ -1,9 +1,11 @@
-"""`agentic serve NAME`: one MCP server on stdio or HTTP."""
+"""`agentic serve NAME`: one MCP server on stdio, or one or all on HTTP."""
 
 from agentic.cli.failures import UsageError
 from agentic.cli.invocation import Invocation
-from agentic.config.children import SECTIONS_OF_SERVERS
+from agentic.config.children import SECTIONS_OF_ALL_SERVERS, SECTIONS_OF_SERVERS
 from agentic.config.models import Config
+
+ALL = "all"
 
 
 def serve(
@@ -12,20 +14,24 @@ def serve(
     """Serve until the client leaves, or until told to stop."""
 
     async def work(config: Config) -> None:
-        from servers.host import serve_http, serve_stdio
+        from servers.host import SERVER_NAMES, serve_http, serve_stdio
 
         if http is None:
             if no_auth:
                 raise UsageError("--no-auth goes with --http: on stdio the caller is the operator.")
+            if name == ALL:
+                raise UsageError("all goes with --http: a client on stdio speaks to one server.")
             await serve_stdio(name, config, delegate=delegate)
             return
         if delegate:
             raise UsageError("--delegate goes with stdio: over HTTP a token's scope says it.")
         host, port = parse_address(http)
-        await serve_http(name, config, host=host, port=port, no_auth=no_auth)
+        names = SERVER_NAMES if name == ALL else (name,)
+        await serve_http(names, config, host=host, port=port, no_auth=no_auth)
 
     # An unknown name is refused by the host, which knows them.
-    return invocation.run(work, sections=SECTIONS_OF_SERVERS.get(name, ()), log_level=None)
+    sections = SECTIONS_OF_ALL_SERVERS if name == ALL else SECTIONS_OF_SERVERS.get(name, ())
+    return invocation.run(work, sections=sections, log_level=None)
 
 
 def parse_address(text: str) -> tuple[str, int]:

@@ -20,23 +20,33 @@ class StoppedError(CommandError):
 
 @asynccontextmanager
 async def stopped_by(*signals: signal.Signals) -> AsyncGenerator[None]:
-    """Cancel the body when one of `signals` comes.
+    """Cancel the body when one of `signals` comes; more of them don't cut its last words short.
 
     Raises:
         StoppedError: One came.
     """
     received: list[int] = []
+    body = anyio.CancelScope()
 
-    async def listen(scope: anyio.CancelScope) -> None:
+    async def listen() -> None:
         with anyio.open_signal_receiver(*signals) as arriving:
             async for number in arriving:
                 received.append(number)
-                scope.cancel()
+                body.cancel()
 
-    async with anyio.create_task_group() as group:
+    async with anyio.create_task_group() as listening:
         if signals:
-            group.start_soon(listen, group.cancel_scope)
-        yield
-        group.cancel_scope.cancel()
+            listening.start_soon(listen)
+        try:
+            with body:
+                yield
+        finally:
+            listening.cancel_scope.cancel()
     if received:
         raise StoppedError(received[0])
+
+
+def ignore_stopping_signals() -> None:
+    """How the command ends is settled, and soon it does: a signal would only garble that."""
+    for number in STOPPING_SIGNALS:
+        signal.signal(number, signal.SIG_IGN)

@@ -3,8 +3,8 @@
 from collections.abc import AsyncIterator
 from dataclasses import dataclass, field
 
+from agentic.cli.conversation_ids import render_id
 from agentic.cli.failures import CommandError
-from agentic.cli.terminal_text import one_line
 from client.conversations import ConversationCallError, RemoteConversationStore
 from servers.conversations.contract import (
     MAX_LOAD_LIMIT,
@@ -25,9 +25,9 @@ async def load_facts(store: RemoteConversationStore, conversation_id: str) -> Co
     except ConversationCallError as error:
         if error.code != "not_found":
             raise
-        name = one_line(conversation_id)
         raise CommandError(
-            f"There is no conversation {name}. `agentic conversations list` shows all."
+            f"There is no conversation {render_id(conversation_id)}. "
+            "`agentic conversations list` shows all."
         ) from None
 
 

@@ -6,8 +6,8 @@ import signal
 import anyio
 
 from agentic.cli.compose import SETTLE_SECONDS, Assistant
-from agentic.cli.conversation_ids import create_id
-from agentic.cli.screen import Screen
+from agentic.cli.conversation_ids import create_id, render_id
+from agentic.cli.screen import Screen, TurnView
 from agentic.cli.server_states import render_status, render_tools
 from agentic.cli.stopping import StoppedError
 from agentic.cli.stored_times import render_time
@@ -16,6 +16,7 @@ from client.conversations import ConversationCallError
 from client.coordinator.events import TurnFailed
 from client.coordinator.request import TurnRequest
 from client.hub.errors import HubError
+from client.llm.protocol import ModelError
 
 _COMMAND = re.compile(r"/(\w*)\s*")
 _HELP = (
@@ -45,11 +46,12 @@ class Talk:
         Raises:
             StoppedError: Ctrl-C came as a signal while no turn ran.
         """
-        name = one_line(self._conversation_id, 100)
+        name = one_line(render_id(self._conversation_id), 100)
         await self._screen.say([f"{self._assistant.model_name} · conversation {name} · /help"])
         async with anyio.create_task_group() as group:
             group.start_soon(self._listen_to_interrupts, group.cancel_scope)
             group.start_soon(self._greet)
+            group.start_soon(self._follow_loading)
             while (line := await self._screen.next_line()) is not None:
                 if not await self._take(line.strip()):
                     break
@@ -85,14 +87,56 @@ class Talk:
             async with self._screen.open_turn() as view:
                 # A server that is still starting would be missing among the tools.
                 await self._assistant.hub.wait_settled(SETTLE_SECONDS)
-                async with self._assistant.coordinator.stream(request) as events:
-                    async for event in events:
-                        view.show(event)
-                        self._failed |= isinstance(event, TurnFailed)
+                if await self._wait_for_model(view):
+                    await self._run_turn(request, view)
         if self._turn.cancelled_caught:
-            await self._screen.say(["Stopped."])
+            await self._screen.say(["Stopped.", *self._describe_loading()])
         self._turn = None
         await self._screen.say(self._changes())
+
+    async def _run_turn(self, request: TurnRequest, view: TurnView) -> None:
+        async with self._assistant.coordinator.stream(request) as events:
+            async for event in events:
+                view.show(event)
+                self._failed |= isinstance(event, TurnFailed)
+
+    async def _wait_for_model(self, view: TurnView) -> bool:
+        """Wait however long it takes to get and start it; False: it can't be had."""
+        loading = self._assistant.loading
+        try:
+            if loading is not None:
+                await loading.wait(view.wait)
+        except ModelError:
+            self._failed = True
+            await self._screen.say(self._describe_loading())
+            return False
+        return True
+
+    async def _follow_loading(self) -> None:
+        """Say that a model is on its way, and when it is there or has failed."""
+        loading = self._assistant.loading
+        if loading is None:
+            return
+        await self._screen.say(["The model is being loaded; /help and /tools answer meanwhile."])
+        try:
+            await loading.wait()
+        except ModelError:
+            if self._turn is None:
+                await self._screen.say(self._describe_loading())
+        else:
+            await self._screen.say(["The model is ready."])
+
+    def _describe_loading(self) -> list[str]:
+        """What there is to say about a model that isn't there."""
+        loading = self._assistant.loading
+        if loading is None or loading.is_ready:
+            return []
+        if loading.failure:
+            return [f"The message was not sent. {loading.failure}"]
+        return [
+            f"The message was not sent: {loading.state}. This goes on; write again when it is "
+            "there. If you leave, what has come is kept, and the next start goes on."
+        ]
 
     async def _greet(self) -> None:
         """Say how long the conversation is and which servers are missing, once that is known."""

@@ -14,6 +14,10 @@ SECTIONS_OF_TALKERS = frozenset({"servers"}).union(*SECTIONS_OF_SERVERS.values()
 """What a command reads that only talks to servers: a model it never asks can't stop it."""
 
 
+SECTIONS_OF_ALL_SERVERS = frozenset[str]().union(*SECTIONS_OF_SERVERS.values())
+"""What `agentic serve all` reads."""
+
+
 def runs_our_command(server: ServerConfig) -> bool:
     """Whether its command is `agentic serve NAME` with a name of ours, and nothing else."""
     return server.command == "agentic" and server.args in (

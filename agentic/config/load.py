@@ -143,9 +143,10 @@ def _add_our_servers(tree: dict[str, Tree]) -> dict[str, Tree]:
 
 
 def _add_directories(tree: dict[str, Tree], home: Path) -> dict[str, Tree]:
-    """What lies below the data directory unless it is told otherwise."""
+    """What lies below the home or the data directory unless it is told otherwise."""
     data = tree.get("data_directory", str(home / ".local" / "share" / "agentic"))
-    completed = {**tree, "data_directory": data}
+    cache = tree.get("cache_directory", str(home / ".cache" / "agentic"))
+    completed = {**tree, "data_directory": data, "cache_directory": cache}
     for section, key, name in _IN_DATA_DIRECTORY:
         part = tree.get(section, {})
         if isinstance(part, dict) and isinstance(data, str):

@@ -38,6 +38,18 @@ class ToolFilter(Frozen):
     deny: list[str] = Field(default_factory=list)
 
 
+class OAuthConfig(Frozen):
+    """How to get into a server that wants a person's consent, given by `agentic login NAME`."""
+
+    client_id: str | None = None
+    """Of a client registered by hand; absent: one is registered at the first login."""
+    client_secret: SecretStr | None = None
+    client_metadata_url: Url | None = None
+    """Of a document that describes us, for authorization servers that take no registrations."""
+    redirect_port: int = Field(default=41_890, ge=1_024, le=65_535)
+    """The browser comes back to http://127.0.0.1:PORT/callback."""
+
+
 class ServerConfig(Frozen):
     """One MCP server the assistant connects to: a command (stdio) or a URL (streamable HTTP)."""
 
@@ -47,6 +59,9 @@ class ServerConfig(Frozen):
     cwd: Path | None = None
     url: Url | None = Field(default=None, repr=False)
     headers: Headers = Field(default_factory=dict)
+    token_file: Path | None = None
+    """A file with a token, sent as `Authorization: Bearer …`; read anew for each connection."""
+    oauth: OAuthConfig | None = None
     tools: ToolFilter = Field(default_factory=ToolFilter)
     offer_to_model: bool | list[str] = True
     timeout_seconds: Seconds = Field(default=60.0, alias="timeout", description="Of one call.")
@@ -64,6 +79,8 @@ class ServerConfig(Frozen):
     def _check_way(self) -> Self:
         if (self.command is None) == (self.url is None):
             raise ValueError("should have either a command (stdio) or a url (HTTP)")
+        if self.oauth is not None and self.url is None:
+            raise ValueError("oauth goes with a url")
         return self
 
 
@@ -124,11 +141,13 @@ class Price(Frozen):
 class ModelConfig(Frozen):
     """A language model by the user's own name for it."""
 
-    provider: Literal["anthropic", "openai", "ollama", "scripted"]
+    provider: Literal["anthropic", "openai", "ollama", "bedrock", "local", "scripted"]
     model: str | None = None
     base_url: Url | None = Field(default=None, repr=False)
     api_key: Key | None = None
     """Absent: the provider's usual variable, then the keys file."""
+    region: str | None = None
+    """For `bedrock`. Absent: AWS_REGION, AWS_DEFAULT_REGION, then the AWS profile's."""
     max_output_tokens: int | None = Field(default=None, gt=0)
     """Absent: what is usual for the model."""
     context_tokens: int | None = Field(default=None, gt=0)
@@ -140,6 +159,8 @@ class ModelConfig(Frozen):
     )
     script: Path | None = None
     """For `scripted`: a YAML file of replies."""
+    path: Path | None = None
+    """For `local`: a GGUF file of the user's own; absent: known weights by `model`."""
 
 
 class ModelsConfig(Frozen):
@@ -158,9 +179,18 @@ class ConversationsConfig(Frozen):
 
 
 class AccessConfig(Frozen):
-    """Tokens for HTTP."""
+    """Who may come in over HTTP."""
 
     tokens_file: Path = Path("~/.local/share/agentic/tokens.json")
+    """What `agentic token` keeps: hashes, names, owners, scopes."""
+    delegate_token_file: Path | None = None
+    """Where `serve … --http` puts a token for the bot at its first start."""
+    allowed_hosts: list[str] = Field(default_factory=list)
+    """Names, with or without a port, by which clients reach the servers, beside loopback's."""
+    allowed_origins: list[str] = Field(default_factory=list)
+    """Of web pages that may call the servers, such as https://assistant.example."""
+    calls_per_minute: int = Field(default=12_000, gt=0, le=1_000_000)
+    """By one token, over all servers."""
 
 
 class BotConfig(Frozen):
@@ -172,6 +202,8 @@ class BotConfig(Frozen):
     """Telegram user ids (digits, as text) → owners. Empty: nobody may talk."""
     base_url: Url = "https://api.telegram.org"
     poll_timeout_seconds: int = Field(default=30, ge=0, le=50)
+    health_file: Path | None = None
+    """Touched whenever Telegram has answered a poll: older than two polls, the bot is deaf."""
 
 
 class LimitsConfig(Frozen):
@@ -201,6 +233,8 @@ class Config(Frozen):
 
     owner: Owner = "owner"
     data_directory: Path = Path("~/.local/share/agentic")
+    cache_directory: Path = Path("~/.cache/agentic")
+    """What can be fetched again: the weights of embedded models."""
     servers: dict[ServerName, ServerConfig] = Field(default_factory=dict)
     tools: dict[str, ToolConfig] = Field(default_factory=dict)
     models: ModelsConfig = Field(default_factory=ModelsConfig)

@@ -12,7 +12,7 @@ from agentic.config.shape import ROOT, Shape
 from agentic.config.yaml_text import Tree, YamlTextError, parse_yaml
 
 PREFIX = "AGENTIC_"
-_REPLACES = {"url": ("command", "args", "env", "cwd"), "command": ("url", "headers")}
+_REPLACES = {"url": ("command", "args", "env", "cwd"), "command": ("url", "headers", "token_file")}
 
 
 class _UnknownNameError(Exception):

@@ -1,7 +1,6 @@
-"""Small JSON files for their owner only: one mapping each, replaced whole or not at all."""
+"""Small files for their owner only, most of them a JSON mapping; replaced whole or not at all."""
 
 import fcntl
-import json
 import logging
 import os
 import stat
@@ -27,45 +26,88 @@ def read_private(path: Path, kind: TypeAdapter[dict[str, _Value]]) -> dict[str, 
     Raises:
         ConfigError: It can't be read, or holds something else.
     """
-    shown = printable(str(path))
+    data = _read(path)
     try:
-        with path.open("rb") as file:
-            if stat.S_IMODE(os.fstat(file.fileno()).st_mode) & 0o077:
-                _LOG.warning("%s was open to others: closing it to them", shown)
-                os.fchmod(file.fileno(), 0o600)
-            return kind.validate_json(file.read())
-    except FileNotFoundError:
-        return {}
-    except OSError as error:
-        raise ConfigError(f"{shown}: can't be read: {error.strerror}") from None
+        return {} if data is None else kind.validate_json(data)
     except ValidationError:
-        raise ConfigError(f"{shown}: is damaged: delete it, and enter again what it held") from None
+        raise ConfigError(
+            f"{printable(str(path))}: is damaged: delete it, and enter again what it held"
+        ) from None
+
+
+def read_private_text(path: Path) -> str:
+    """The one line of a file that holds a secret, empty if there is no file.
+
+    Raises:
+        ConfigError: It can't be read, or holds what is no line of printable ASCII.
+    """
+    text = (_read(path) or b"").decode("utf-8", "replace").strip()
+    if not (text.isascii() and (text.isprintable() or not text)):
+        raise ConfigError(f"{printable(str(path))}: should hold one line of printable ASCII")
+    return text
+
+
+def write_private_text(path: Path, text: str) -> None:
+    """Put `text` into a file of its own.
+
+    Raises:
+        ConfigError: It can't be written.
+    """
+    try:
+        path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+        _replace(path, text.encode())
+    except OSError as error:
+        raise _unwritable(path, error) from None
 
 
 def update_private(
     path: Path,
     kind: TypeAdapter[dict[str, _Value]],
     change: Callable[[dict[str, _Value]], Mapping[str, _Value]],
+    *,
+    close_folder: bool = True,
 ) -> None:
     """Replace what a file holds by what `change` makes of it, also when two programs do at once.
+
+    A new folder is made for its owner only; `close_folder` does that to one that is there already,
+    which is right where it can't be a place that others need.
 
     Raises:
         ConfigError: It can't be read or written, or is damaged.
     """
     try:
         path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-        with _lock_folder(path.parent):
-            _replace(path, json.dumps(change(read_private(path, kind)), indent=2).encode())
+        with _lock_folder(path.parent, close=close_folder):
+            changed = dict(change(read_private(path, kind)))
+            _replace(path, kind.dump_json(changed, indent=2))
     except OSError as error:
-        shown = printable(str(path))
-        raise ConfigError(f"{shown}: can't be written: {error.strerror or error}") from None
+        raise _unwritable(path, error) from None
+
+
+def _read(path: Path) -> bytes | None:
+    shown = printable(str(path))
+    try:
+        with path.open("rb") as file:
+            if stat.S_IMODE(os.fstat(file.fileno()).st_mode) & 0o077:
+                _LOG.warning("%s was open to others: closing it to them", shown)
+                os.fchmod(file.fileno(), 0o600)
+            return file.read()
+    except FileNotFoundError:
+        return None
+    except OSError as error:
+        raise ConfigError(f"{shown}: can't be read: {error.strerror}") from None
+
+
+def _unwritable(path: Path, error: OSError) -> ConfigError:
+    return ConfigError(f"{printable(str(path))}: can't be written: {error.strerror or error}")
 
 
 @contextmanager
-def _lock_folder(folder: Path) -> Generator[None]:
+def _lock_folder(folder: Path, *, close: bool) -> Generator[None]:
     descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
     try:
-        os.fchmod(descriptor, 0o700)
+        if close:
+            os.fchmod(descriptor, 0o700)
         _wait_for_lock(descriptor)
         yield
         os.fsync(descriptor)  # else a power cut could take the new name away again

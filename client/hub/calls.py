@@ -31,6 +31,8 @@ from client.hub.plain_text import clean
 _PATIENCE_SECONDS = 5.0
 """How long a call waits for a server of ours that is being started again."""
 
+_FIRST_ROUND_SECONDS = 0.05
+_MAX_ROUND_SECONDS = 1.0
 _MESSAGE_CHARACTERS = 500
 _RESULT = TypeAdapter[CallToolResult | InputRequiredResult](CallToolResult | InputRequiredResult)
 
@@ -82,7 +84,7 @@ async def _try(
         )
     try:
         with anyio.fail_after(deadline - anyio.current_time()):
-            result = await live.client.session.send_request(CallToolRequest(params=params), _RESULT)
+            result = await _request(live, params)
     except MCPError as error:
         raise _to_hub_error(connection, live, tool, error) from None
     except TimeoutError:
@@ -105,6 +107,20 @@ async def _try(
             f"{tool} of server {server.name} asks back before it answers, which is not supported",
         )
     return result
+
+
+async def _request(
+    live: Live, params: CallToolRequestParams
+) -> CallToolResult | InputRequiredResult:
+    """Send, and again for as long as the server wants nothing but its own note back."""
+    delay = _FIRST_ROUND_SECONDS
+    while True:
+        result = await live.client.session.send_request(CallToolRequest(params=params), _RESULT)
+        if isinstance(result, CallToolResult) or result.input_requests:
+            return result
+        params = params.model_copy(update={"request_state": result.request_state})
+        await anyio.sleep(delay)
+        delay = min(2 * delay, _MAX_ROUND_SECONDS)
 
 
 def _to_hub_error(connection: Connection, live: Live, tool: str, error: MCPError) -> HubError:

@@ -2,18 +2,18 @@
 
 import logging
 import math
-import random
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import anyio
-from mcp import Client, MCPError
-from mcp.client.subscriptions import SubscriptionLost
-from mcp_types import METHOD_NOT_FOUND
+from mcp import Client
 from mcp_types.version import MODERN_PROTOCOL_VERSIONS
 
+from client.hub.backoff import Backoff
+from client.hub.complaints import Complaints
 from client.hub.errors import ServerUnavailableError
 from client.hub.link import Link, Live, describe, explain, open_client
+from client.hub.listening import listen
 from client.hub.plain_text import create_scrubber
 from client.hub.servers import (
     ConnectionState,
@@ -21,21 +21,19 @@ from client.hub.servers import (
     HubServer,
     HubTool,
     InProcessTarget,
+    OAuth,
     ServerStatus,
     StdioTarget,
 )
-from client.hub.stdio import Complaints
 from client.hub.tool_list import load_tools
 
 logger = logging.getLogger(__name__)
 
 _CONNECT_SECONDS = 15.0
 _MAX_CONNECT_SECONDS = 60.0
+_CONSENT_SECONDS = 300.0
+"""Time for a person to log in and read what they agree to."""
 _LOOK_SECONDS = 10.0
-_FIRST_DELAY_SECONDS = 0.2
-_MAX_DELAY_SECONDS = 30.0
-_MAX_LISTEN_DELAY_SECONDS = 60.0
-_STABLE_SECONDS = 10.0
 _MIN_ATTEMPT_SECONDS = 1.0
 """Between the starts of two attempts, however many callers are impatient."""
 
@@ -47,6 +45,7 @@ class _Outcome:
     reason: str
     ready_seconds: float | None
     timed_out: bool
+    hopeless: bool
 
 
 class Connection:
@@ -121,21 +120,17 @@ class Connection:
 
     async def run(self) -> None:
         """Keep the connection up until `close`."""
-        failures = 0
-        limit_seconds = _CONNECT_SECONDS
+        backoff = Backoff()
+        limit_seconds = _attempt_seconds(self.server)
         try:
             while not self._closing:
                 began = anyio.current_time()
                 outcome = await self._attempt(limit_seconds)
                 if outcome.timed_out:
                     # A command may have to download itself first.
-                    limit_seconds = min(2 * limit_seconds, _MAX_CONNECT_SECONDS)
-                if outcome.ready_seconds is None:
-                    failures = max(failures, 1)
-                elif outcome.ready_seconds >= _STABLE_SECONDS:
-                    failures = 0
-                await self._pause(failures, began, outcome.reason)
-                failures += 1
+                    limit_seconds = max(limit_seconds, min(2 * limit_seconds, _MAX_CONNECT_SECONDS))
+                delay = backoff.next_delay(outcome.ready_seconds, hopeless=outcome.hopeless)
+                await self._pause(delay, began, outcome.reason)
         finally:
             self._move("closed", None)
 
@@ -160,9 +155,10 @@ class Connection:
             self._live = None
         timed_out = ready_at is None and scope.cancel_called
         if timed_out:
-            link.reason = f"no connection within {limit_seconds:g} s"
+            link.time_out(limit_seconds, self.server.target)
         ready_seconds = None if ready_at is None else anyio.current_time() - ready_at
-        return _Outcome(explain(failure, self.server, link, self.scrub), ready_seconds, timed_out)
+        reason = explain(failure, self.server, link, self.scrub)
+        return _Outcome(reason, ready_seconds, timed_out, link.hopeless)
 
     async def _stay(self, client: Client, link: Link) -> None:
         """Look after a ready connection until it ends."""
@@ -174,7 +170,7 @@ class Connection:
                 and capabilities.list_changed
                 and client.protocol_version in MODERN_PROTOCOL_VERSIONS
             ):
-                tasks.start_soon(_listen, client, link)
+                tasks.start_soon(listen, client, link)
             await link.ended.wait()
             tasks.cancel_scope.cancel()
 
@@ -197,16 +193,14 @@ class Connection:
             # A server whose tools change all the time, or that has thousands, is not all we do.
             await anyio.sleep(max(1.0, 10 * (anyio.current_time() - began)))
 
-    async def _pause(self, failures: int, began: float, reason: str) -> None:
+    async def _pause(self, delay: float, began: float, reason: str) -> None:
         """Wait for the time of the next attempt, or for somebody who needs it sooner."""
         self.settled.set()
         if self._closing:
             return
-        if failures == 0:
+        if delay == 0:
             self._move("connecting", reason)
             return
-        delay = min(_FIRST_DELAY_SECONDS * 2 ** min(failures - 1, 16), _MAX_DELAY_SECONDS)
-        delay *= random.uniform(0.5, 1.0)  # noqa: S311 - so that many clients don't come at once
         self._retry_at = anyio.current_time() + delay
         self._early = anyio.Event()
         self._move("waiting", reason)
@@ -247,6 +241,14 @@ class Connection:
         return ServerUnavailableError(name, text)
 
 
+def _attempt_seconds(server: HubServer) -> float:
+    match server.target:
+        case HttpTarget(oauth=OAuth(show=show)) if show is not None:
+            return _CONSENT_SECONDS
+        case _:
+            return _CONNECT_SECONDS
+
+
 def _settings(server: HubServer) -> Mapping[str, str]:
     match server.target:
         case StdioTarget(env=env):
@@ -255,25 +257,3 @@ def _settings(server: HubServer) -> Mapping[str, str]:
             return headers
         case InProcessTarget():
             return {}
-
-
-async def _listen(client: Client, link: Link) -> None:
-    """Hear of changed tools from a modern server, for as long as it lets us."""
-    delay = 1.0
-    while True:
-        began = anyio.current_time()
-        try:
-            async with client.listen(tools_list_changed=True) as subscription:
-                # What changed before is not told.
-                link.doubt()
-                async for _ in subscription:
-                    link.doubt()
-        except MCPError as error:
-            if error.code == METHOD_NOT_FOUND:
-                return
-        except SubscriptionLost:
-            pass
-        if anyio.current_time() - began > _STABLE_SECONDS:
-            delay = 1.0
-        await anyio.sleep(delay)
-        delay = min(2 * delay, _MAX_LISTEN_DELAY_SECONDS)

@@ -7,8 +7,8 @@ from pathlib import Path
 from pydantic import SecretStr
 
 from agentic.config.children import SECTIONS_OF_SERVERS, runs_our_command
-from agentic.config.models import Config, ServerConfig
-from client.hub.servers import HttpTarget, HubServer, StdioTarget
+from agentic.config.models import Config, OAuthConfig, ServerConfig
+from client.hub.servers import HttpTarget, HubServer, OAuth, Show, StdioTarget
 
 _SHARED_SECTIONS = frozenset({"owner", "data_directory"})
 _HARMLESS = frozenset(
@@ -19,23 +19,27 @@ _HARMLESS = frozenset(
 """Variables about the machine and its way out, without which our servers would behave unlike us."""
 
 
-def to_hub_servers(config: Config, *, delegate: bool) -> list[HubServer]:
+def to_hub_servers(config: Config, *, delegate: bool, show: Show | None = None) -> list[HubServer]:
     """The enabled servers, in the order of the file.
 
     With `delegate`, our own children are started so that each call says for which owner it acts.
+    `show` shows a person the page of a server that wants their consent; without it none is asked.
     """
     return [
-        _to_hub_server(name, server, config, delegate=delegate)
+        _to_hub_server(name, server, config, delegate=delegate, show=show)
         for name, server in config.servers.items()
         if server.enabled
     ]
 
 
-def _to_hub_server(name: str, server: ServerConfig, config: Config, *, delegate: bool) -> HubServer:
+def _to_hub_server(
+    name: str, server: ServerConfig, config: Config, *, delegate: bool, show: Show | None
+) -> HubServer:
     ours = _is_ours(name, server)
     target: HttpTarget | StdioTarget
     if server.url is not None:
-        target = HttpTarget(server.url, _reveal(server.headers))
+        oauth = server.oauth and _to_oauth(server.oauth, config.config_directory, show)
+        target = HttpTarget(server.url, _reveal(server.headers), server.token_file, oauth)
     elif ours:
         target = _to_our_target(server, config, delegate=delegate)
     else:
@@ -48,6 +52,18 @@ def _to_hub_server(name: str, server: ServerConfig, config: Config, *, delegate:
         deny=server.tools.deny,
         offer_to_model=server.offer_to_model,
         timeout_seconds=server.timeout_seconds,
+    )
+
+
+def _to_oauth(oauth: OAuthConfig, config_directory: Path, show: Show | None) -> OAuth:
+    secret = oauth.client_secret
+    return OAuth(
+        file=config_directory / "logins.json",
+        show=show,
+        redirect_port=oauth.redirect_port,
+        client_id=oauth.client_id,
+        client_secret=secret.get_secret_value() if secret else None,
+        client_metadata_url=oauth.client_metadata_url,
     )
 
 

@@ -1,9 +1,9 @@
 """A server behind a URL, where a request that fails costs itself and not the whole connection."""
 
 import json
-from collections.abc import AsyncGenerator, Callable, Mapping
+from collections.abc import AsyncGenerator, AsyncIterator, Callable, Mapping
 from contextlib import asynccontextmanager
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 import anyio.to_thread
 import httpx2
@@ -12,12 +12,16 @@ from mcp.client.streamable_http import (
 )
 from mcp_types import CONNECTION_CLOSED, INTERNAL_ERROR
 
+from agentic.config.findings import ConfigError
+from agentic.config.private_files import read_private_text
+from client.hub.allowance import Allowance
+from client.hub.incoming import MAX_MESSAGE_BYTES
+from client.hub.oauth import LOG_IN_ERRORS, create_auth, describe_log_in_error
 from client.hub.servers import HttpTarget
 
 if TYPE_CHECKING:
     from mcp.client._transport import TransportStreams
 
-MAX_RESPONSE_BYTES = 16 * 1024 * 1024
 NOT_SENT = "not-sent"
 """`data` of an error for a request that never reached the server, so it may be sent again."""
 BROKEN = "broken"
@@ -31,6 +35,10 @@ _NOT_SENT_ERRORS = (
     httpx2.PoolTimeout,
     httpx2.UnsupportedProtocol,
 )
+_EVENT_LINES = 30_000
+_EVENT_LINES_PER_SECOND = 3_000
+"""Three for a message: as many as over stdio."""
+_PIECE_BYTES = 4_096
 _SESSION_HEADER = "mcp-session-id"
 _GATEWAY_STATUSES = (502, 503, 504)
 
@@ -49,15 +57,35 @@ async def open_http(
     """
     read_seconds = max(_MIN_READ_SECONDS, timeout_seconds + _CONNECT_SECONDS)
     timeout = httpx2.Timeout(_CONNECT_SECONDS, read=read_seconds, pool=None)
-    # Certificates are read from files.
-    created = await anyio.to_thread.run_sync(_Client, on_end, on_doubt, target.headers, timeout)
+    # Certificates and tokens are read from files.
+    created = await anyio.to_thread.run_sync(_create_client, target, on_end, on_doubt, timeout)
+    if target.oauth is not None:
+        created.auth = await create_auth(target.url, target.oauth)
     async with (
         created as http_client,
         streamable_http_client(
-            target.url, http_client=http_client, max_sse_event_size=MAX_RESPONSE_BYTES
+            target.url, http_client=http_client, max_sse_event_size=MAX_MESSAGE_BYTES
         ) as streams,
     ):
         yield streams
+
+
+def _create_client(
+    target: HttpTarget,
+    on_end: Callable[[str], None],
+    on_doubt: Callable[[], None],
+    timeout: httpx2.Timeout,
+) -> "_Client":
+    headers = dict(target.headers)
+    if target.token_file is not None:
+        token = read_private_text(target.token_file)
+        if not token:
+            raise ConfigError(
+                f"{target.token_file}: holds no token: our servers make one at their first start "
+                "where access.delegate_token_file says"
+            )
+        headers["authorization"] = f"Bearer {token}"
+    return _Client(on_end, on_doubt, headers, timeout)
 
 
 class _Client(httpx2.AsyncClient):
@@ -74,7 +102,7 @@ class _Client(httpx2.AsyncClient):
         headers: Mapping[str, str],
         timeout: httpx2.Timeout,
     ) -> None:
-        super().__init__(headers=dict(headers), timeout=timeout)
+        super().__init__(headers=headers, timeout=timeout)
         self._on_end = on_end
         self._on_doubt = on_doubt
 
@@ -91,12 +119,40 @@ class _Client(httpx2.AsyncClient):
         except httpx2.RequestError as error:
             self._on_doubt()
             return _create_failure(request, error)
+        except LOG_IN_ERRORS as error:
+            return _create_error(request, INTERNAL_ERROR, describe_log_in_error(error))
+        if _is_event_stream(response):
+            response.stream = _PacedStream(response.stream)
         if response.status_code == 404 and _SESSION_HEADER in request.headers:
             self._on_end("the server was restarted and has forgotten this session")
             return _create_error(request, CONNECTION_CLOSED, "the session is over", NOT_SENT)
+        if response.status_code == 401:
+            self._on_doubt()  # a token that was replaced in its file is read at the next connection
         if response.is_error and not _is_rpc_error(response):
             return _create_status_error(request, response)
         return response
+
+
+class _PacedStream(httpx2.AsyncByteStream):
+    """Events, no faster than their lines can be looked at while other things are done.
+
+    The SDK takes each chunk at a go, and passes over comments and unknown events for ever.
+    """
+
+    def __init__(self, inner: httpx2.SyncByteStream | httpx2.AsyncByteStream) -> None:
+        # An asynchronous client's responses have no other.
+        self._inner = cast("httpx2.AsyncByteStream", inner)
+        self._lines = Allowance(_EVENT_LINES, _EVENT_LINES_PER_SECOND)
+
+    async def __aiter__(self) -> AsyncIterator[bytes]:
+        async for chunk in self._inner:
+            for start in range(0, len(chunk), _PIECE_BYTES):
+                piece = chunk[start : start + _PIECE_BYTES]
+                await self._lines.spend(piece.count(b"\n") + piece.count(b"\r"))
+                yield piece
+
+    async def aclose(self) -> None:
+        await self._inner.aclose()
 
 
 async def _load(request: httpx2.Request, response: httpx2.Response) -> httpx2.Response:
@@ -105,9 +161,9 @@ async def _load(request: httpx2.Request, response: httpx2.Response) -> httpx2.Re
     try:
         async for chunk in response.aiter_bytes():
             body += chunk
-            if len(body) > MAX_RESPONSE_BYTES:
+            if len(body) > MAX_MESSAGE_BYTES:
                 return _create_error(
-                    request, INTERNAL_ERROR, f"the answer is over {MAX_RESPONSE_BYTES:,} bytes"
+                    request, INTERNAL_ERROR, f"the answer is over {MAX_MESSAGE_BYTES:,} bytes"
                 )
     finally:
         await response.aclose()
@@ -119,6 +175,10 @@ async def _load(request: httpx2.Request, response: httpx2.Response) -> httpx2.Re
     return httpx2.Response(
         response.status_code, headers=headers, content=bytes(body), request=request
     )
+
+
+def _is_event_stream(response: httpx2.Response) -> bool:
+    return response.headers.get("content-type", "").lower().startswith("text/event-stream")
 
 
 def _is_json(response: httpx2.Response) -> bool:
@@ -149,7 +209,7 @@ def _create_status_error(request: httpx2.Request, response: httpx2.Response) -> 
     status = response.status_code
     text = f"HTTP {status} {response.reason_phrase}".rstrip()
     if status in (401, 403):
-        text += "; check the server's `headers` (its token) in mcp.yml"
+        text += "; check the server's `headers` or `token_file` in mcp.yml"
     elif status == 404:
         text += "; check the server's `url` in mcp.yml"
     if status in _GATEWAY_STATUSES:

@@ -1,4 +1,4 @@
-"""What comes from a server on its way to the SDK: its end is told, malformed tools taken out."""
+"""What comes from a server on its way to the SDK: counted, and malformed tools taken out."""
 
 import logging
 from collections.abc import Callable
@@ -12,6 +12,8 @@ from mcp_types.methods import parse_server_result
 from mcp_types.version import MODERN_PROTOCOL_VERSIONS
 from pydantic import ValidationError
 
+from client.hub.allowance import Allowance
+
 if TYPE_CHECKING:
     from mcp.shared._stream_protocols import ReadStream
 
@@ -19,33 +21,57 @@ logger = logging.getLogger(__name__)
 
 _MODERN_ENVELOPE = {"resultType": "complete", "ttlMs": 0, "cacheScope": "private"}
 
+MAX_MESSAGE_BYTES = 16 * 1024 * 1024
+"""Well over the largest result a tool may sensibly give, and a size that memory has room for."""
+_MESSAGES = 10_000
+_MESSAGES_PER_SECOND = 1_000
+"""More than anybody calls or reports; read no faster, a flood of them is no whole core's work."""
+
 Incoming = SessionMessage | Exception
+
+
+class StrayLineError(Exception):
+    """A line that is no message; its beginning."""
+
+
+class EndlessLineError(Exception):
+    """A line that is longer than any message."""
 
 
 class IncomingStream:
     """A stream that calls `on_end` when nothing more can come, and hands on results after `sift`.
 
-    The SDK keeps quiet about a process that died idle.
+    The SDK keeps quiet about a process that died idle. What is no message goes to `on_stray`, which
+    may say that this is the end.
     """
 
     def __init__(
         self,
         inner: "ReadStream[Incoming]",
         on_end: Callable[[], None],
+        on_stray: Callable[[Exception], bool],
         sift: Callable[[dict[str, Any]], None],
     ) -> None:
         self._inner = inner
         self._on_end = on_end
+        self._on_stray = on_stray
         self._sift = sift
+        self._allowance = Allowance(_MESSAGES, _MESSAGES_PER_SECOND)
 
-    async def receive(self) -> Incoming:
+    async def receive(self) -> SessionMessage:
         """The next message."""
-        try:
-            item = await self._inner.receive()
-        except (anyio.EndOfStream, anyio.ClosedResourceError):
-            self._on_end()
-            raise
-        if isinstance(item, SessionMessage) and isinstance(item.message, JSONRPCResponse):
+        while True:
+            try:
+                item = await self._inner.receive()
+            except (anyio.EndOfStream, anyio.ClosedResourceError):
+                self._on_end()
+                raise
+            if isinstance(item, SessionMessage):
+                break
+            if self._on_stray(item):
+                raise anyio.EndOfStream
+        await self._allowance.spend()
+        if isinstance(item.message, JSONRPCResponse):
             self._sift(item.message.result)
         return item
 
@@ -56,7 +82,7 @@ class IncomingStream:
     def __aiter__(self) -> Self:
         return self
 
-    async def __anext__(self) -> Incoming:
+    async def __anext__(self) -> SessionMessage:
         try:
             return await self.receive()
         except anyio.EndOfStream:
@@ -72,6 +98,15 @@ class IncomingStream:
         exc_tb: TracebackType | None,
     ) -> None:
         await self.aclose()
+
+
+def assume_complete(result: dict[str, Any], version: str) -> None:
+    """Fill in the type of a result that names none: it is one, and not a question.
+
+    The protocol wants it taken so, but the SDK refuses it.
+    """
+    if version in MODERN_PROTOCOL_VERSIONS:
+        result.setdefault("resultType", "complete")
 
 
 def drop_malformed_tools(result: dict[str, Any], version: str, server: str) -> None:

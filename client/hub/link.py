@@ -10,19 +10,41 @@ from typing import TYPE_CHECKING, Any
 import anyio
 from mcp import Client, MCPError
 from mcp.client import IncomingMessage
+from mcp.client.auth import OAuthFlowError
 from mcp_types import Implementation, ToolListChangedNotification
 
+from agentic.config.findings import ConfigError
+from client.hub.allowance import Allowance
+from client.hub.complaints import Complaints
 from client.hub.http import open_http
-from client.hub.incoming import IncomingStream, drop_malformed_tools
+from client.hub.incoming import (
+    EndlessLineError,
+    IncomingStream,
+    StrayLineError,
+    assume_complete,
+    drop_malformed_tools,
+)
+from client.hub.oauth import describe_log_in_error
 from client.hub.plain_text import Scrub, clean
-from client.hub.servers import HttpTarget, HubServer, HubTool, InProcessTarget, StdioTarget
-from client.hub.stdio import Complaints, open_stdio
+from client.hub.servers import (
+    HttpTarget,
+    HubServer,
+    HubTool,
+    InProcessTarget,
+    StdioTarget,
+    Target,
+)
+from client.hub.stdio import open_stdio
 
 if TYPE_CHECKING:
     from mcp.client._transport import TransportStreams
 
 _CLIENT_INFO = Implementation(name="agentic", version=metadata.version("agentic-ai"))
 _REASON_CHARACTERS = 600
+_SAMPLE_CHARACTERS = 60
+_STRAYS = 1_000
+_STRAYS_PER_SECOND = 10
+"""A server may print a banner or a line of log now and then among its messages."""
 
 
 @dataclass(slots=True)
@@ -32,14 +54,41 @@ class Link:
     complaints: Complaints
     version: str = ""
     reason: str = ""
+    sample: str = ""
+    """The last line that was no message."""
+    hopeless: bool = False
+    """It speaks no MCP; trying again soon is of no use."""
     ended: anyio.Event = field(default_factory=anyio.Event)
     doubted: anyio.Event = field(default_factory=anyio.Event)
+    _strays: Allowance = field(default_factory=lambda: Allowance(_STRAYS, _STRAYS_PER_SECOND))
 
     def end(self, reason: str) -> None:
         """It is of no use any more; the first reason counts."""
         if not self.ended.is_set():
             self.reason = reason
             self.ended.set()
+
+    def time_out(self, seconds: float, target: Target) -> None:
+        """It did not become ready in time."""
+        if self.version:
+            self.reason = f"did not list its tools within {seconds:g} s"
+            return
+        place = "on stdio" if isinstance(target, StdioTarget) else "behind this URL"
+        self.reason = (
+            f"did not answer the MCP handshake within {seconds:g} s: is this an MCP server {place}?"
+        )
+
+    def pass_over(self, stray: Exception, target: Target) -> bool:
+        """Let pass what is no message; or end, and say so, when that is more than can be borne."""
+        self.sample = str(stray) if isinstance(stray, StrayLineError) else ""
+        is_endless = isinstance(stray, EndlessLineError)
+        if self._strays.take() and not is_endless:
+            return False
+        setting = "`command` and `args`" if isinstance(target, StdioTarget) else "`url`"
+        how = f" ({stray})" if is_endless else ""
+        self.hopeless = True
+        self.end(f"prints what is no MCP{how}; check its {setting} in mcp.yml")
+        return True
 
     def doubt(self) -> None:
         """The tools may have changed, or the server may not answer any more: the owner looks."""
@@ -88,15 +137,19 @@ async def _watch(
 ) -> "AsyncGenerator[TransportStreams]":
     def sift(result: dict[str, Any]) -> None:
         if link.version:
+            assume_complete(result, link.version)
             drop_malformed_tools(result, link.version, server.name)
 
     async with transport as (incoming, outgoing):
-        yield IncomingStream(incoming, partial(link.end, ending), sift), outgoing
+        on_stray = partial(link.pass_over, target=server.target)
+        yield IncomingStream(incoming, partial(link.end, ending), on_stray, sift), outgoing
 
 
 def explain(error: Exception | None, server: HubServer, link: Link, scrub: Scrub) -> str:
     """Why the connection did not come about or ended, in words for the operator."""
     reason = link.reason or (describe(error, server) if error else "it ended")
+    if link.sample and (link.hopeless or not link.version):
+        reason += f" (it printed {clean(scrub(link.sample), _SAMPLE_CHARACTERS)!r})"
     words = link.complaints.last_words()
     return clean(scrub(f"{reason}: {words}" if words else reason), _REASON_CHARACTERS)
 
@@ -111,5 +164,9 @@ def describe(error: Exception, server: HubServer) -> str:
             return f"the {what} {name} can't be used ({error.strerror})"
         case MCPError(), _:
             return error.message
+        case ConfigError(), _:
+            return str(error)
+        case OAuthFlowError(), _:
+            return describe_log_in_error(error)
         case _:
             return f"{type(error).__name__}: {error}"

@@ -1,6 +1,6 @@
 """What the hub connects to, and the state each connection is in."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal
@@ -18,12 +18,36 @@ class StdioTarget:
     cwd: Path | None = None
 
 
+Show = Callable[[str], Awaitable[None]]
+"""Shows a person the URL of a page to open."""
+
+
+@dataclass(frozen=True, slots=True)
+class OAuth:
+    """How to get into a server that wants a person's consent.
+
+    `file` keeps what came of it. Without `show` nobody is asked. The page sends the browser to
+    `redirect_port` of this machine. `client_id` and `client_secret` are of a client that was
+    registered by hand, `client_metadata_url` describes one to authorization servers that read such
+    documents; else one is registered when it is needed.
+    """
+
+    file: Path
+    show: Show | None = None
+    redirect_port: int = 41_890
+    client_id: str | None = None
+    client_secret: str | None = field(default=None, repr=False)
+    client_metadata_url: str | None = None
+
+
 @dataclass(frozen=True, slots=True)
 class HttpTarget:
-    """A URL that speaks streamable HTTP."""
+    """A URL that speaks streamable HTTP. `token_file` holds a bearer token, read at connecting."""
 
     url: str = field(repr=False)
     headers: Mapping[str, str] = field(default_factory=dict[str, str], repr=False)
+    token_file: Path | None = None
+    oauth: OAuth | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,6 +55,9 @@ class InProcessTarget:
     """A server object in this process (`mcp.server.Server`), for embedding and for tests."""
 
     server: Any
+
+
+Target = StdioTarget | HttpTarget | InProcessTarget
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,7 +70,7 @@ class HubServer:
     """
 
     name: str
-    target: StdioTarget | HttpTarget | InProcessTarget
+    target: Target
     ours: bool = False
     allow: Sequence[str] = ("*",)
     deny: Sequence[str] = ()

@@ -1,103 +1,97 @@
-"""A server's process at the other end of pipes, and what it complains about."""
+"""MCP over a process's standard streams, however much it prints and whatever that is.
 
-import logging
-import os
-from collections import deque
-from collections.abc import AsyncGenerator, Callable
-from contextlib import ExitStack, asynccontextmanager
+The SDK's own transport keeps a line without end in memory, and parses what is no message for ever.
+"""
+
+from collections.abc import AsyncGenerator
+from contextlib import asynccontextmanager, suppress
+from io import FileIO
 from typing import TYPE_CHECKING
 
 import anyio
-from mcp import StdioServerParameters
-from mcp.client.stdio import stdio_client
+from anyio.streams.memory import MemoryObjectReceiveStream, MemoryObjectSendStream
+from mcp.shared.message import SessionMessage
+from mcp_types import jsonrpc_message_adapter
 
-from client.hub.plain_text import clean
+from client.hub.complaints import Complaints
+from client.hub.incoming import MAX_MESSAGE_BYTES, EndlessLineError, Incoming, StrayLineError
+from client.hub.process import open_process, receive, send
 from client.hub.servers import StdioTarget
 
 if TYPE_CHECKING:
     from mcp.client._transport import TransportStreams
 
-logger = logging.getLogger(__name__)
-
-_LINE_CHARACTERS = 500
-_KEPT_LINES = 20
-_LINES_PER_READ = 50
-_LAST_WORDS_SECONDS = 0.2
-
-
-class Complaints:
-    """What a server wrote on its standard error: logged as it comes, the last lines kept."""
-
-    def __init__(self, server: str, scrub: Callable[[str], str]) -> None:
-        self._server = server
-        self._scrub = scrub
-        self._lines: deque[str] = deque(maxlen=_KEPT_LINES)
-        self._rest = b""
-
-    def add(self, chunk: bytes) -> None:
-        """Take what was read."""
-        *lines, self._rest = (self._rest + chunk).split(b"\n")
-        if len(self._rest) > 4 * _LINE_CHARACTERS:
-            lines, self._rest = [*lines, self._rest], b""
-        # A server that floods its standard error must not flood our log.
-        for line in lines[-_LINES_PER_READ:]:
-            text = clean(self._scrub(line.decode("utf-8", "replace")), _LINE_CHARACTERS)
-            if text:
-                self._lines.append(text)
-                logger.info("%s: %s", self._server, text)
-
-    def last_words(self) -> str:
-        """The last lines, as far as they fit into a sentence."""
-        self.add(b"\n")
-        words = ""
-        for line in reversed(self._lines):
-            if words and len(line) + len(words) > _LINE_CHARACTERS:
-                break
-            words = f"{line} / {words}" if words else line
-        return words
+_MAX_STRAY_BYTES = 65_536
+"""Of a line that does not begin as a message does: none is so long but a flood."""
+_SAMPLE_BYTES = 500
+_FLUSH_SECONDS = 0.5
 
 
 @asynccontextmanager
 async def open_stdio(
     target: StdioTarget, complaints: Complaints
 ) -> "AsyncGenerator[TransportStreams]":
-    """Start the command; leaving ends it, its whole process group if need be.
-
-    It runs in a session of its own, so Ctrl-C at the terminal reaches us and not it.
-    """
-    parameters = StdioServerParameters(
-        command=target.command,
-        args=list(target.args),
-        env=dict(target.env),
-        cwd=target.cwd,
-        # One byte that is no UTF-8 would make the SDK deaf for good.
-        encoding_error_handler="replace",
-    )
-    with ExitStack() as descriptors:
-        read_end, write_end = os.pipe()
-        descriptors.callback(os.close, read_end)
-        errors = descriptors.enter_context(os.fdopen(write_end, "w"))
-        os.set_blocking(read_end, False)
-        async with anyio.create_task_group() as tasks:
-            silent = anyio.Event()
-            tasks.start_soon(_listen, read_end, complaints, silent)
+    """Start the command and speak with it; leaving ends it."""
+    heard, incoming = anyio.create_memory_object_stream[Incoming]()
+    outgoing, to_say = anyio.create_memory_object_stream[SessionMessage]()
+    with heard, incoming, outgoing, to_say:
+        async with (
+            open_process(target, complaints) as (stdin, stdout),
+            anyio.create_task_group() as pumps,
+        ):
+            said = anyio.Event()
+            pumps.start_soon(_hear, stdout, heard)
+            pumps.start_soon(_say, stdin, to_say, heard, said)
             try:
-                async with stdio_client(parameters, errlog=errors) as streams:
-                    # Only the process holds it now, so its end is the end of the pipe.
-                    errors.close()
-                    yield streams
+                yield incoming, outgoing
             finally:
-                errors.close()
-                with anyio.move_on_after(_LAST_WORDS_SECONDS):
-                    await silent.wait()
-                tasks.cancel_scope.cancel()
+                # What was accepted is sent, even if that was "never mind".
+                outgoing.close()
+                with anyio.move_on_after(_FLUSH_SECONDS, shield=True):
+                    await said.wait()
+                pumps.cancel_scope.cancel()
 
 
-async def _listen(descriptor: int, complaints: Complaints, silent: anyio.Event) -> None:
-    while True:
-        await anyio.wait_readable(descriptor)
-        chunk = os.read(descriptor, 65_536)
-        if not chunk:
-            silent.set()
-            return
-        complaints.add(chunk)
+async def _hear(stdout: FileIO, heard: MemoryObjectSendStream[Incoming]) -> None:
+    # The session may be gone before the process is.
+    with heard, suppress(anyio.BrokenResourceError, anyio.ClosedResourceError):
+        rest = bytearray()
+        while chunk := await receive(stdout):
+            first, *others = chunk.split(b"\n")
+            rest += first
+            for line in others:
+                await heard.send(_parse(rest))
+                rest = bytearray(line)
+            if len(rest) > (MAX_MESSAGE_BYTES if _may_be_message(rest) else _MAX_STRAY_BYTES):
+                await heard.send(EndlessLineError(f"no line break within {len(rest):,} bytes"))
+                return
+
+
+async def _say(
+    stdin: FileIO,
+    to_say: MemoryObjectReceiveStream[SessionMessage],
+    heard: MemoryObjectSendStream[Incoming],
+    said: anyio.Event,
+) -> None:
+    try:
+        async for item in to_say:
+            message = item.message.model_dump_json(by_alias=True, exclude_unset=True)
+            await send(stdin, message.encode() + b"\n")
+    except OSError:
+        # It may still live, but it does not listen any more.
+        heard.close()
+    finally:
+        said.set()
+
+
+def _parse(line: bytearray) -> Incoming:
+    if _may_be_message(line):
+        # One byte that is no UTF-8 costs a character and not the answer.
+        text = line.decode("utf-8", "replace")
+        with suppress(ValueError):
+            return SessionMessage(jsonrpc_message_adapter.validate_json(text, by_name=False))
+    return StrayLineError(line[:_SAMPLE_BYTES].decode("utf-8", "replace"))
+
+
+def _may_be_message(line: bytearray) -> bool:
+    return line[:_MAX_STRAY_BYTES].lstrip().startswith(b"{")

@@ -25,5 +25,8 @@ async def create_model(
         return (await open_configured(chosen, config, keys)).model
     found = await find_models(config, keys)
     if not found:
-        raise NoModelError("There is no language model: no key is set and no Ollama is running.")
+        raise NoModelError(
+            "There is no language model: no key is set, no Ollama is running, "
+            "and no embedded model is here."
+        )
     return found[0].model

@@ -7,7 +7,7 @@ from pydantic import SecretStr
 
 from agentic.config.models import Config, ModelConfig
 from agentic.config.rules import check_key
-from client.llm.model_spec import Endpoint, is_loopback, parse_endpoint
+from client.llm.model_spec import Endpoint, is_loopback, is_under, parse_endpoint
 
 Vendor = Literal["anthropic", "openai"]
 
@@ -22,6 +22,10 @@ _ADDRESS_VARIABLES: Mapping[Vendor, str] = {
 _ADDRESSES: Mapping[Vendor, str] = {
     "anthropic": "https://api.anthropic.com",
     "openai": "https://api.openai.com/v1",
+}
+_DOMAINS: Mapping[Vendor, tuple[str, ...]] = {
+    "anthropic": ("anthropic.com",),
+    "openai": ("openai.com", "openai.azure.com"),
 }
 
 
@@ -40,7 +44,7 @@ def find_endpoint(
     key, advice = _find_key(vendor, wanted, config, keys)
     endpoint = parse_endpoint(url or _ADDRESSES[vendor], key=key, key_advice=advice)
     if endpoint.is_vendors_own and not key:
-        raise ValueError(f"it has no key: set {KEY_VARIABLES[vendor]}, or give it `api_key`")
+        raise ValueError(f"it has no key: {advice}")
     return endpoint
 
 
@@ -71,11 +75,11 @@ def _find_key(
 ) -> tuple[str, str]:
     if wanted.api_key is not None and (key := wanted.api_key.get_secret_value().strip()):
         return key, "check `api_key` of this model in mcp.yml"
-    if wanted.base_url and not _may_get_usual_key(wanted.base_url):
-        return "", "this server may need `api_key` beside its `base_url` in mcp.yml"
+    if wanted.base_url and not _may_get_usual_key(vendor, wanted.base_url):
+        return "", "give it `api_key` beside its `base_url` in mcp.yml"
     key, source = find_usual_key(vendor, config, keys)
     return key, f"check {source}" if source else f"set {KEY_VARIABLES[vendor]}"
 
 
-def _may_get_usual_key(url: str) -> bool:
-    return is_loopback(url) or parse_endpoint(url).is_vendors_own
+def _may_get_usual_key(vendor: Vendor, url: str) -> bool:
+    return is_loopback(url) or any(is_under(url, domain) for domain in _DOMAINS[vendor])

@@ -4,7 +4,7 @@ import math
 from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import aclosing, asynccontextmanager
 from dataclasses import dataclass
-from typing import Protocol, TypeVar
+from typing import Protocol
 
 import anyio
 
@@ -28,22 +28,15 @@ _AFTERWORD_SECONDS = 5.0
 _CLOSE_SECONDS = 2.0
 
 
-class Closable(Protocol):
-    """A vendor's client or stream."""
-
-    async def close(self) -> None:
-        """Give up its connections."""
-        ...
-
-
-ClosableT = TypeVar("ClosableT", bound=Closable)
-
-
-class RawStream(Closable, Protocol):
+class RawStream(Protocol):
     """A vendor's stream of parsed events."""
 
     async def __anext__(self) -> object:
         """The next event; StopAsyncIteration at the end."""
+        ...
+
+    async def close(self) -> None:
+        """Give up its connection."""
         ...
 
 
@@ -81,9 +74,15 @@ class Answer(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class Exchange:
-    """How one request is made: `ask` sends it, `explain` turns `failures` into errors of ours."""
+    """One request, ready to be made over a connection of its own.
+
+    `ask` sends it, `close` gives up what was opened for it, `answer` hears what comes, and
+    `explain` turns `failures` into errors of ours.
+    """
 
     ask: Callable[[], Awaitable[RawStream]]
+    close: Callable[[], Awaitable[None]]
+    answer: Answer
     failures: tuple[type[Exception], ...]
     explain: Callable[[Exception], ModelError]
     service: Service
@@ -91,29 +90,26 @@ class Exchange:
 
 
 @asynccontextmanager
-async def stream_answer(
-    exchange: Exchange, answer: Answer
-) -> AsyncGenerator[AsyncIterator[ModelEvent]]:
+async def stream_answer(exchange: Exchange) -> AsyncGenerator[AsyncIterator[ModelEvent]]:
     """Send the request and give the events of its answer; leaving ends the request.
 
     Raises:
         ModelError: On entering or while iterating.
     """
-    async with (
-        closing(await _ask(exchange)) as raw,
-        aclosing(_listen(raw, exchange, answer)) as events,
-    ):
-        yield events
+    async with _closing(exchange.close):
+        raw = await _ask(exchange)
+        async with _closing(raw.close), aclosing(_listen(raw, exchange)) as events:
+            yield events
 
 
 @asynccontextmanager
-async def closing(resource: ClosableT) -> AsyncGenerator[ClosableT]:
-    """Close `resource` at the end, also when cancelled, but don't wait for it for long."""
+async def _closing(close: Callable[[], Awaitable[None]]) -> AsyncGenerator[None]:
+    """Close at the end, also when cancelled, but don't wait for it for long."""
     try:
-        yield resource
+        yield
     finally:
         with anyio.move_on_after(_CLOSE_SECONDS, shield=True):
-            await resource.close()
+            await close()
 
 
 async def _ask(exchange: Exchange) -> RawStream:
@@ -149,11 +145,12 @@ def _choose_pause(error: ModelError, pause: float) -> float:
     return math.inf
 
 
-async def _listen(raw: RawStream, exchange: Exchange, answer: Answer) -> AsyncGenerator[ModelEvent]:
+async def _listen(raw: RawStream, exchange: Exchange) -> AsyncGenerator[ModelEvent]:
+    answer = exchange.answer
     deadline = anyio.current_time() + exchange.timeout_seconds
     while not answer.is_closed:
         heard = answer.heard
-        deltas = await _hear_next(raw, exchange, answer, deadline)
+        deltas = await _hear_next(raw, exchange, deadline)
         if deltas is None:
             break
         for delta in deltas:
@@ -167,9 +164,10 @@ async def _listen(raw: RawStream, exchange: Exchange, answer: Answer) -> AsyncGe
 
 
 async def _hear_next(
-    raw: RawStream, exchange: Exchange, answer: Answer, deadline: float
+    raw: RawStream, exchange: Exchange, deadline: float
 ) -> Sequence[TextDelta | ThoughtDelta] | None:
     """What the next event adds; None at the end, and at any failure after a complete answer."""
+    answer = exchange.answer
     error: ModelError = exchange.service.silent(exchange.timeout_seconds)
     with anyio.move_on_after(deadline - anyio.current_time()):
         try:

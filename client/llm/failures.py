@@ -8,6 +8,7 @@ from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
 from typing import cast
 
+from client.llm.model_spec import ModelSpec
 from client.llm.protocol import (
     BadKeyError,
     BadRequestError,
@@ -45,6 +46,10 @@ _BY_CODE: Mapping[str, type[ModelError]] = {
     "api_error": ModelUnavailableError,
     "timeout_error": ModelUnavailableError,
     "server_error": ModelUnavailableError,
+    "ThrottlingException": RateLimitedError,
+    "ServiceQuotaExceededException": RateLimitedError,
+    "ModelNotReadyException": ModelUnavailableError,
+    "ModelErrorException": ModelUnavailableError,
 }
 _BY_STATUS: Mapping[int, type[ModelError]] = {
     401: BadKeyError,
@@ -70,15 +75,32 @@ class Failure:
     message: str = ""
     retry_after_seconds: float | None = None
 
+    @property
+    def is_redirect(self) -> bool:
+        """It names another address, which is never asked: the key and the question stay here."""
+        return self.status is not None and 300 <= self.status < 400
+
 
 @dataclass(frozen=True, slots=True)
 class Service:
-    """Who is asked, as errors name it. `key_advice` says where the key comes from."""
+    """Who is asked, as errors name it.
+
+    `key_advice` says what to do about the key. `is_public`: it is a vendor's own service, which
+    runs, and whose address nobody need have written down.
+    """
 
     title: str
     model: str
     key_advice: str
+    is_public: bool = False
     secret: str = field(default="", repr=False)
+
+    @classmethod
+    def of(cls, spec: ModelSpec) -> "Service":
+        """The service that `spec` names."""
+        endpoint = spec.endpoint
+        is_public = endpoint.is_vendors_own
+        return cls(endpoint.title, spec.model, endpoint.key_advice, is_public, endpoint.key)
 
     def explain(self, failure: Failure, request: ModelRequest) -> ModelError:
         """The error of ours for `failure`. Its text holds neither the key nor what was asked."""
@@ -89,15 +111,17 @@ class Service:
 
     def unreachable(self) -> ModelUnavailableError:
         """For a connection that can't be made."""
+        own = "check that it is running and that this is its address (`base_url`)"
+        public = "check the network, and the proxy if there is one"
         return ModelUnavailableError(
-            f"{self.title} can't be reached: check that it is running and the network is up."
+            f"{self.title} can't be reached: {public if self.is_public else own}."
         )
 
     def silent(self, seconds: float) -> ModelUnavailableError:
         """For a model from which nothing came for too long."""
         return ModelUnavailableError(
             f"{self.title} said nothing for {seconds:g} seconds. Try again, "
-            "or give the model more time (`timeout`)."
+            "or give the model more time (its `timeout` in mcp.yml)."
         )
 
     def broken_off(self) -> ModelUnavailableError:
@@ -109,9 +133,14 @@ class Service:
     def garbled(self) -> ModelUnavailableError:
         """For an answer in no known shape."""
         return ModelUnavailableError(
-            f"{self.title} answered with something that is no model's answer. "
-            "Check `base_url`, or try again."
+            f"{self.title} answered with something that is no model's answer: {self._way()}."
         )
+
+    def _way(self) -> str:
+        """What to check when it is somebody else who answers."""
+        own = "check that this is its address (`base_url`)"
+        public = "check whether a proxy or a login page answers, and `base_url` if it is set"
+        return public if self.is_public else own
 
     def _describe(self, kind: type[ModelError], failure: Failure, request: ModelRequest) -> str:
         title, status = self.title, f" (HTTP {failure.status})" if failure.status else ""
@@ -131,11 +160,13 @@ class Service:
                 f"{title} knows no model {self.model!r}, or the key may not use it{status}: "
                 "check `model` and `base_url`."
             )
+        if failure.is_redirect:
+            return f"{title} redirects to another address{status}: {self._way()}."
         if kind is ModelUnavailableError:
-            return f"{title} is down or overloaded{status}. Try again in a moment."
-        return f"{title} rejects the request{status}{self._quote(failure, request)}"
+            return f"{title} is down or overloaded{status}. Try again {_describe_wait(failure)}."
+        return f"{title} rejects the request{status}{self.quote(failure, request)}"
 
-    def _quote(self, failure: Failure, request: ModelRequest) -> str:
+    def quote(self, failure: Failure, request: ModelRequest) -> str:
         """The provider's own words, unless they repeat what was asked."""
         words = " ".join(failure.message[:_MAX_DETAIL_CHARACTERS].split())
         if self.secret:
@@ -167,11 +198,12 @@ def parse_failure(status: int | None, body: object, headers: Mapping[str, str]) 
     )
 
 
-def explain_connection(service: Service, cause: object, timeout_seconds: float) -> ModelError:
-    """For what went wrong below the vendor's own errors."""
-    from httpx2 import ConnectError, ConnectTimeout, HTTPError, TimeoutException
+def explain_connection(service: Service, error: Exception, timeout_seconds: float) -> ModelError:
+    """For what went wrong below the vendor's own errors, or is the cause of one of them."""
+    from httpx2 import ConnectError, ConnectTimeout, HTTPError, ProxyError, TimeoutException
 
-    if isinstance(cause, (ConnectError, ConnectTimeout)):
+    cause = error if isinstance(error, HTTPError) else error.__cause__
+    if isinstance(cause, (ConnectError, ConnectTimeout, ProxyError)):
         return service.unreachable()
     if isinstance(cause, TimeoutException):
         return service.silent(timeout_seconds)
@@ -219,9 +251,14 @@ def _describe_limit(title: str, failure: Failure) -> str:
         or _NO_CREDIT.search(failure.message)
     ):
         return f"{title} says there is no credit left: top it up or use another model."
+    return f"{title} is getting too many requests. Try again {_describe_wait(failure)}."
+
+
+def _describe_wait(failure: Failure) -> str:
     wait = failure.retry_after_seconds
-    when = "in a moment" if wait is None else f"in {math.ceil(wait)} seconds"
-    return f"{title} is getting too many requests with this key. Try again {when}."
+    if not wait:
+        return "in a moment"
+    return f"in {math.ceil(wait)} seconds" if wait < 120 else f"in {math.ceil(wait / 60)} minutes"
 
 
 def _repeats(words: str, request: ModelRequest) -> bool:

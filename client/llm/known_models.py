@@ -40,11 +40,25 @@ _FAMILIES: tuple[tuple[str, KnownModel], ...] = (
     (r"gpt-4(o|-turbo)", KnownModel(128_000)),
     (r"gpt-4", KnownModel(8_192)),
     (r"gpt-3\.5", KnownModel(16_385)),
+    (r"gpt-oss", KnownModel(128_000)),
+    (r"nova-(premier|2)", KnownModel(1_000_000)),
+    (r"nova-(lite|pro)", KnownModel(300_000)),
+    (r"nova-micro", KnownModel(128_000)),
+    (r"llama4", KnownModel(128_000, 2_048)),
+    (r"llama3-[1-3]", KnownModel(128_000, 2_048)),
+    (r"llama3", KnownModel(8_192, 2_048)),
+    (r"mistral-large-2407|pixtral-large", KnownModel(128_000)),
+    (r"command-r|r1-v|v3-v", KnownModel(128_000)),
+    (r"jamba-1-5", KnownModel(256_000)),
 )
+_BEFORE_THE_NAME = re.compile(
+    r"^([a-z-]+\.)?(ai21|amazon|anthropic|cohere|deepseek|meta|mistral|openai)\."
+)
+"""Of an id of Amazon Bedrock: where it may run, and whose model it is."""
 _UNKNOWN = KnownModel(32_768)
 
 
 def look_up(model: str) -> KnownModel:
-    """What is known of `model`, which may be prefixed by a vendor (`openai/gpt-…`)."""
-    name = model.rpartition("/")[2]
+    """What is known of `model`, which may be prefixed (`openai/gpt-…`, `us.anthropic.claude-…`)."""
+    name = _BEFORE_THE_NAME.sub("", model.rpartition("/")[2])
     return next((known for family, known in _FAMILIES if re.match(family, name)), _UNKNOWN)

@@ -5,7 +5,7 @@ from dataclasses import dataclass, field
 from typing import Literal
 from urllib.parse import SplitResult, unquote, urlsplit
 
-Provider = Literal["anthropic", "openai", "ollama"]
+Provider = Literal["anthropic", "openai", "ollama", "bedrock"]
 
 _VENDORS = {
     "anthropic.com": "Anthropic",
@@ -20,6 +20,7 @@ class Endpoint:
     """A provider's address, without user and password, and what proves who we are there."""
 
     base_url: str
+    """Empty: the vendor's library finds it."""
     key: str = field(default="", repr=False)
     basic: str = field(default="", repr=False)
     """Value of an Authorization header, from user and password in the address."""
@@ -29,15 +30,14 @@ class Endpoint:
     def title(self) -> str:
         """How people call it."""
         parts = urlsplit(self.base_url)
-        host = parts.hostname or ""
-        vendor = next((name for domain, name in _VENDORS.items() if _is_under(host, domain)), None)
-        return vendor or f"The model server at {parts.scheme}://{parts.netloc}"
+        names = (name for domain, name in _VENDORS.items() if is_under(self.base_url, domain))
+        vendor = next(names, None)
+        return vendor or f"The model server at {parts.scheme}://{parts.netloc}{parts.path}"
 
     @property
     def is_vendors_own(self) -> bool:
         """One of the vendors' own services, which need a key and follow their newest rules."""
-        host = urlsplit(self.base_url).hostname or ""
-        return any(_is_under(host, domain) for domain in _VENDORS)
+        return any(is_under(self.base_url, domain) for domain in _VENDORS)
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,6 +76,12 @@ def is_loopback(url: str) -> bool:
     return (urlsplit(url).hostname or "") in _LOOPBACK
 
 
+def is_under(url: str, domain: str) -> bool:
+    """Whether `url` leads to `domain` or to a name below it."""
+    host = urlsplit(url).hostname or ""
+    return host == domain or host.endswith(f".{domain}")
+
+
 def _split(url: str) -> SplitResult:
     try:
         parts = urlsplit(url)
@@ -87,7 +93,3 @@ def _split(url: str) -> SplitResult:
     if not is_address:
         raise ValueError("must be an address such as http://localhost:8000/v1")
     return parts
-
-
-def _is_under(host: str, domain: str) -> bool:
-    return host == domain or host.endswith(f".{domain}")

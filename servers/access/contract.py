@@ -10,6 +10,13 @@ SCOPE_CONVERSATIONS_READ = "conversations:read"
 SCOPE_CONVERSATIONS_WRITE = "conversations:write"
 SCOPE_TOOLS_CALL = "tools:call"
 SCOPE_DELEGATE = "delegate"
+SCOPES = {
+    SCOPE_CONVERSATIONS_READ: "read the owner's conversations",
+    SCOPE_CONVERSATIONS_WRITE: "add to them, change and delete them",
+    SCOPE_TOOLS_CALL: "call tools",
+    SCOPE_DELEGATE: "act for any owner, whom each call names",
+}
+"""Every scope → what it lets a principal do."""
 
 
 def check_owner(owner: str) -> str:

@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import Protocol
 
 from servers.access.contract import (
     OWNER_META_KEY,
@@ -31,6 +32,10 @@ class Principal:
     def is_delegate(self) -> bool:
         """Whether each call must say for which owner it acts."""
         return SCOPE_DELEGATE in self.scopes
+
+    def of(self, request: object) -> "Principal":  # noqa: ARG002 - as `Callers` has it
+        """This principal, whatever the request: alone it is all the callers there are (stdio)."""
+        return self
 
     def acting_owner(self, meta: Mapping[str, object] | None) -> str:
         """The owner that a call with this `_meta` acts for.
@@ -74,6 +79,18 @@ class Principal:
         """
         if scope not in self.scopes:
             raise ForbiddenError(f"this needs the scope {scope}")
+
+
+class Callers(Protocol):
+    """Who calls a server: on stdio always the same principal, over HTTP whom the token names."""
+
+    def of(self, request: object) -> Principal:
+        """The principal behind a request; `request` is what the transport knows of it.
+
+        Raises:
+            ForbiddenError: There is none.
+        """
+        ...
 
 
 def create_operator(owner: str, *, delegate: bool = False) -> Principal:

@@ -55,6 +55,7 @@ _RFC3339 = re.compile(
     r"\d{4}-\d\d-\d\d[Tt ]\d\d:\d\d:\d\d(\.\d+)?([Zz]|[+-]([01]\d|2[0-3]):[0-5]\d)", re.ASCII
 )
 _NOT_IN_SIZE = {"message_id", "created_at", "annotations"}
+_ENCODER = json.JSONEncoder(ensure_ascii=False, allow_nan=False, separators=(",", ":"))
 _CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f]")
 _STRINGS_OF_BLOCKS: Mapping[str, tuple[str, ...]] = {
     "text": ("text",),
@@ -71,7 +72,7 @@ class SizeError(ValueError):
 
 def to_timestamp(moment: datetime) -> str:
     """An aware moment as stored and sent: UTC, microseconds, `Z`; sorts as text."""
-    return moment.astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%S.%fZ").rjust(27, "0")
+    return moment.astimezone(UTC).isoformat(timespec="microseconds").replace("+00:00", "Z")
 
 
 def parse_timestamp(text: str) -> str:
@@ -111,16 +112,15 @@ def encode_json(value: object) -> bytes:
         surrogate.
     """
     try:
-        encoded = json.dumps(value, ensure_ascii=False, allow_nan=False, separators=(",", ":"))
-        data = encoded.encode("utf-8")
+        data = _ENCODER.encode(value).encode("utf-8")
     except UnicodeEncodeError:
-        raise ValueError("holds a lone surrogate, which is not valid Unicode") from None
+        raise ValueError("holds a lone surrogate, which is not valid Unicode: remove it") from None
     except RecursionError:
         raise ValueError("is nested too deeply") from None
     except TypeError:
         raise ValueError("is not a JSON value") from None
     if b"\\u0000" in data and _holds_nul(value):
-        raise ValueError("holds a NUL character")
+        raise ValueError("holds a NUL character: remove it")
     return data
 
 
@@ -229,7 +229,10 @@ class Message(BaseModel):
     def check_size(self) -> None:
         """Raise `SizeError` if the message is larger than `MAX_MESSAGE_BYTES`."""
         wire = self.to_wire()
-        size = len(encode_json(wire))  # all of it, of which less may count
+        try:
+            size = len(encode_json(wire))  # all of it, of which less may count
+        except ValueError as error:
+            raise ValueError(f"the message {error}") from None
         if size > MAX_MESSAGE_BYTES:
             size = len(encode_json({k: wire[k] for k in wire.keys() - _NOT_IN_SIZE}))
         if size > MAX_MESSAGE_BYTES:

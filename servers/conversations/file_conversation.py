@@ -78,8 +78,9 @@ class ConversationFile:
         self.now = to_timestamp(datetime.now(UTC))
         self._fd = self._directory.open_file(self.key)
         if self._fd is not None:
-            mend_last_break(self._fd)
-            self.state = read_state(self._fd, known)
+            size = os.fstat(self._fd).st_size
+            mend_last_break(self._fd, size)
+            self.state = read_state(self._fd, size, known)
         facts = self.state and self.state.facts
         pair = (self._owner, self.conversation_id)
         if facts and (facts.owner, facts.conversation_id) != pair:

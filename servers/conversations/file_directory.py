@@ -18,6 +18,7 @@ from contextlib import ExitStack, contextmanager, suppress
 from functools import lru_cache
 from pathlib import Path
 
+from servers.conversations.file_failures import explain, naming
 from servers.conversations.store import UnavailableError
 
 FORMAT_NAME = "agentic-conversations"
@@ -33,41 +34,9 @@ _SUFFIX = ".jsonl"
 _NEW_SUFFIX = ".new"
 SHARD_CHARACTERS = 2
 _DIRECTORY = os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC
+_SUBDIRECTORY = _DIRECTORY | os.O_NOFOLLOW
 # Without O_NONBLOCK, opening a named pipe that somebody put in the way would never return.
 _FILE = os.O_NOFOLLOW | os.O_CLOEXEC | os.O_NONBLOCK
-
-_ADVICE = {
-    errno.ENOSPC: "the disk is full: free some space and try again",
-    errno.EDQUOT: "the disk quota is used up: free some space and try again",
-    errno.EFBIG: "the file would become larger than this process may write: raise the limit",
-    errno.EROFS: "the disk is mounted read-only: mount it writable",
-    errno.EACCES: "access is denied: give the user of this process read and write access",
-    errno.EPERM: "access is denied: give the user of this process read and write access",
-    errno.ELOOP: "a symbolic link is in the way, and links are not followed: remove it",
-    errno.ENOTDIR: "a file or link stands where a directory should be: move it away",
-    errno.EISDIR: "a directory stands where a file should be: move it away",
-    errno.ENXIO: "what stands there is no plain file, as it should be: move it away",
-    errno.ENOENT: "it was removed under the running program: put it back, or restart the program",
-    errno.EMFILE: "too many files are open: raise the limit of open files",
-    errno.ENFILE: "too many files are open on this machine",
-    errno.EIO: "the disk reported an error: check its health and try again",
-}
-
-
-def explain(error: OSError, what: str) -> UnavailableError:
-    """`error` as a sentence that says what to do, and to which file, if the error names one."""
-    advice = _ADVICE.get(error.errno or 0, os.strerror(error.errno or 0))
-    where = f"{error.filename}: " if error.filename else ""
-    return UnavailableError(f"{what}: {where}{advice}")
-
-
-@contextmanager
-def _naming(path: str) -> Generator[None]:
-    """Failures name `path`, from the store's directory on, and not what was opened last."""
-    try:
-        yield
-    except OSError as error:
-        raise OSError(error.errno, error.strerror, path) from error
 
 
 @lru_cache(maxsize=4_096)
@@ -96,10 +65,15 @@ class StoreDirectory:
             OSError: It is there but can't be opened, or is no plain file.
         """
         try:
-            with _naming(_path_of(key)), self._open_shard(key) as shard_fd:
+            shard_fd = os.open(key[:SHARD_CHARACTERS], _SUBDIRECTORY, dir_fd=self._data_fd)
+            try:
                 fd = os.open(key + _SUFFIX, os.O_RDWR | _FILE, dir_fd=shard_fd)
+            finally:
+                os.close(shard_fd)
         except FileNotFoundError:
             return None
+        except OSError as error:
+            raise OSError(error.errno, error.strerror, _path_of(key)) from error
         if not stat.S_ISREG(os.fstat(fd).st_mode):
             os.close(fd)
             raise OSError(errno.ENXIO, "not a plain file", _path_of(key))
@@ -110,7 +84,7 @@ class StoreDirectory:
 
         Returns the new file's descriptor.
         """
-        with _naming(_path_of(key)), self._open_shard(key, create=True) as shard_fd:
+        with naming(_path_of(key)), self._open_shard(key, create=True) as shard_fd:
             new = key + _NEW_SUFFIX
             with suppress(FileNotFoundError):
                 os.unlink(new, dir_fd=shard_fd)
@@ -129,19 +103,13 @@ class StoreDirectory:
 
     def open_lock(self, name: str) -> int:
         """A descriptor of a lock file, which is made if it or its folder is missing."""
-        with self._open_locks() as locks_fd, _naming(f"{_LOCKS}/{name}"):
+        with self._open_locks() as locks_fd, naming(f"{_LOCKS}/{name}"):
             return os.open(name, os.O_RDWR | os.O_CREAT | _FILE, 0o600, dir_fd=locks_fd)
 
-    @contextmanager
-    def open_signs(self) -> Generator[int]:
+    def open_signs(self) -> int:
         """A descriptor of the file of `LagSigns`, which is made if it is missing."""
-        with _naming(_SIGNS):
-            flags = os.O_RDWR | os.O_CREAT | _FILE
-            fd = os.open(_SIGNS, flags, 0o600, dir_fd=self._root_fd)
-        try:
-            yield fd
-        finally:
-            os.close(fd)
+        with naming(_SIGNS):
+            return os.open(_SIGNS, os.O_RDWR | os.O_CREAT | _FILE, 0o600, dir_fd=self._root_fd)
 
     def shards(self) -> list[str]:
         """The names of the folders that hold files."""
@@ -165,15 +133,15 @@ class StoreDirectory:
 
     def check_writable(self) -> None:
         """Open what is written even to read a conversation."""
-        with self._open_locks(), self.open_signs():
-            pass
+        with self._open_locks():
+            os.close(self.open_signs())
 
     @contextmanager
     def _open_locks(self) -> Generator[int]:
-        with _naming(_LOCKS):
+        with naming(_LOCKS):
             with suppress(FileExistsError):
                 os.mkdir(_LOCKS, 0o700, dir_fd=self._root_fd)
-            fd = os.open(_LOCKS, _DIRECTORY | os.O_NOFOLLOW, dir_fd=self._root_fd)
+            fd = os.open(_LOCKS, _SUBDIRECTORY, dir_fd=self._root_fd)
         try:
             yield fd
         finally:
@@ -184,7 +152,7 @@ class StoreDirectory:
         name = key[:SHARD_CHARACTERS]
         if create:
             _ensure_directory(name, self._data_fd)
-        fd = os.open(name, _DIRECTORY | os.O_NOFOLLOW, dir_fd=self._data_fd)
+        fd = os.open(name, _SUBDIRECTORY, dir_fd=self._data_fd)
         try:
             yield fd
         finally:
@@ -211,23 +179,41 @@ def open_directory(root: Path) -> Generator[StoreDirectory]:
 
 
 def _open_root(root: Path, opened: ExitStack) -> int:
-    if not root.exists():
-        if not root.parent.is_dir():
-            raise UnavailableError(
-                f"cannot make the conversation store {root}: {root.parent} is not there "
-                f"(make it, mount it, or set conversations.directory)"
-            )
-        with suppress(FileExistsError):
-            root.mkdir(mode=0o700)
-        _sync_directory(root.parent)
-    fd = os.open(root, _DIRECTORY)
+    try:
+        fd = os.open(root, _DIRECTORY)
+    except FileNotFoundError:
+        _make_root(root)
+        fd = os.open(root, _DIRECTORY)
+    except NotADirectoryError as error:
+        in_the_way = next(path for path in (root, *root.parents) if path.exists())
+        raise OSError(error.errno, error.strerror, str(in_the_way)) from error
     opened.callback(os.close, fd)
     return fd
 
 
+def _make_root(root: Path) -> None:
+    parent = root.parent
+    try:
+        with naming(str(parent)):
+            root.mkdir(mode=0o700)
+    except FileExistsError:
+        if not root.exists():
+            raise UnavailableError(
+                f"cannot open the conversation store {root}: it is a link to a place that is not "
+                f"there (mount that, or remove the link)"
+            ) from None
+    except FileNotFoundError:
+        problem = "no directory can be made in" if parent.is_dir() else "there is no directory"
+        raise UnavailableError(
+            f"cannot make the conversation store {root}: {problem} {parent} "
+            f"(make it, mount it, or set conversations.directory)"
+        ) from None
+    _sync_directory(parent)
+
+
 def _open_subdirectory(name: str, root_fd: int, opened: ExitStack) -> int:
     _ensure_directory(name, root_fd)
-    fd = os.open(name, _DIRECTORY | os.O_NOFOLLOW, dir_fd=root_fd)
+    fd = os.open(name, _SUBDIRECTORY, dir_fd=root_fd)
     opened.callback(os.close, fd)
     return fd
 

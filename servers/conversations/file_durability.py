@@ -2,7 +2,10 @@
 
 import logging
 import os
+from collections.abc import AsyncGenerator, Callable
+from contextlib import asynccontextmanager
 from threading import Lock
+from typing import Literal
 
 import anyio
 import anyio.to_thread
@@ -47,3 +50,22 @@ class DeferredSync:
         while True:
             await anyio.sleep(_INTERVAL_SECONDS)
             await anyio.to_thread.run_sync(self.flush)
+
+
+@asynccontextmanager
+async def open_sync(
+    durability: Literal["always", "interval"],
+) -> AsyncGenerator[Callable[[int], None]]:
+    """What is called with the descriptor of a file that was written to, before the answer."""
+    if durability == "always":
+        yield os.fdatasync
+        return
+    deferred = DeferredSync()
+    try:
+        async with anyio.create_task_group() as tasks:
+            tasks.start_soon(deferred.run)
+            yield deferred.note
+            tasks.cancel_scope.cancel()
+    finally:
+        with anyio.CancelScope(shield=True):
+            await anyio.to_thread.run_sync(deferred.flush)

@@ -94,9 +94,11 @@ class FileIndex:
         return self._locks.hold("index", timeout_seconds=_LOCK_TIMEOUT_SECONDS)
 
     def _connect(self) -> sqlite3.Connection:
-        with suppress(FileNotFoundError):
+        try:
             if self._connection and self._inode == os.stat(self._path).st_ino:  # noqa: PTH116 # fast
                 return self._connection
+        except FileNotFoundError:
+            pass
         with self._exclusive():
             self._disconnect()
             self._prepare_files()

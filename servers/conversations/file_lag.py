@@ -35,36 +35,48 @@ class LagSigns:
 
     def __init__(self, directory: StoreDirectory) -> None:
         self._directory = directory
+        # All but the last are of files that were removed; other threads may still use them.
+        self._fds: list[int] = []
+
+    def close(self) -> None:
+        """Close the file."""
+        for fd in self._fds:
+            os.close(fd)
 
     @contextmanager
     def writing(self, stripe: int) -> Generator[Sign]:
         """A writer's sign, for the time in which files may be ahead; under the stripe's lock."""
-        with self._directory.open_signs() as fd:
-            place = stripe * _ONE.size
-            before = _read(fd, _ONE, place)[0]
-            if before % 2:  # its writer was killed
-                before = (before + 1) % _LIMIT
-            os.pwrite(fd, _ONE.pack(before + 1), place)
-            sign = Sign()
-            try:
-                yield sign
-            except OSError:
-                sign.lags = True  # the file may have changed nevertheless
-                raise
-            finally:
-                after = (before + 2) % _LIMIT if sign.lags else before
-                os.pwrite(fd, _ONE.pack(after), place)
+        fd = self._open()
+        place = stripe * _ONE.size
+        before = _read(fd, _ONE, place)[0]
+        if before % 2:  # its writer was killed
+            before = (before + 1) % _LIMIT
+        os.pwrite(fd, _ONE.pack(before + 1), place)
+        sign = Sign()
+        try:
+            yield sign
+        except OSError:
+            sign.lags = True  # the file may have changed nevertheless
+            raise
+        finally:
+            after = (before + 2) % _LIMIT if sign.lags else before
+            os.pwrite(fd, _ONE.pack(after), place)
 
     def read(self) -> Sequence[int]:
         """All numbers, by stripe; that of a stripe where somebody writes is as it was before."""
-        with self._directory.open_signs() as fd:
-            numbers = list(_read(fd, _ALL, 0))
-            for stripe, number in enumerate(numbers):
-                if number % 2 and not is_free(self._directory, stripe):
-                    numbers[stripe] = number - 1
-                elif number % 2:  # read again: the writer may have come to its end just now
-                    numbers[stripe] = _read(fd, _ONE, stripe * _ONE.size)[0]
+        fd = self._open()
+        numbers = list(_read(fd, _ALL, 0))
+        for stripe, number in enumerate(numbers):
+            if number % 2 and not is_free(self._directory, stripe):
+                numbers[stripe] = number - 1
+            elif number % 2:  # read again: the writer may have come to its end just now
+                numbers[stripe] = _read(fd, _ONE, stripe * _ONE.size)[0]
         return numbers
+
+    def _open(self) -> int:
+        if not self._fds or not os.fstat(self._fds[-1]).st_nlink:
+            self._fds.append(self._directory.open_signs())
+        return self._fds[-1]
 
 
 def _read(fd: int, numbers: struct.Struct, place: int) -> Sequence[int]:

@@ -37,6 +37,7 @@ class _PageReader:
     def __init__(self, limit: int | None, expected: int, annotated_later: Annotations) -> None:
         self.page = Page()
         self.expected = expected
+        self._oldest: Record | None = None
         self._limit = limit
         self._room = MAX_PAGE_BYTES
         self._annotated_later = annotated_later
@@ -45,6 +46,8 @@ class _PageReader:
     def take(self, record: Record) -> bool:
         """Take a record in; False if it belongs to an older page."""
         if record.kind == "message" and not self._take_message(record):
+            if self._oldest:
+                self.page.older = Place(self._oldest.offset, self._oldest.progress.seq)
             return False
         if record.kind == "annotation":
             annotations = record.body["annotations"]
@@ -54,14 +57,15 @@ class _PageReader:
         return True
 
     def _take_message(self, record: Record) -> bool:
+        messages = self.page.messages
+        if len(messages) == self._limit:
+            return False
         message, size = self._annotated(record)
         self._room -= size
-        messages = self.page.messages
-        is_full = len(messages) == self._limit or self._room < 0
-        if self._limit is not None and messages and is_full:
+        if self._limit is not None and messages and self._room < 0:
             return False
         messages.append(message)
-        self.page.older = Place(record.offset, record.progress.seq)
+        self._oldest = record
         return True
 
     def _annotated(self, record: Record) -> tuple[Message, int]:
@@ -93,7 +97,6 @@ def read_page(
         if record is not None and not reader.take(record):
             break
     else:
-        reader.page.older = None
         reader.page.damaged += max(0, reader.expected - state.generation)
     reader.page.messages.reverse()
     return reader.page

@@ -112,14 +112,14 @@ def project(records: Iterable[Record]) -> Projection:
 
 def project_file(fd: int, bare: Facts | None = None) -> Entry | None:
     """A whole file; None if it is empty, or tells no facts and there are no `bare` ones instead."""
-    mtime_ns = os.fstat(fd).st_mtime_ns  # first: what changes while it is read must be seen later
-    state = read_state(fd, None)
+    status = os.fstat(fd)  # first: what changes while it is read must be seen later
+    state = read_state(fd, status.st_size, None)
     facts = state and (state.facts or bare)
     if state is None or facts is None:
         return None
     parsed = (parse_line(offset, line) for offset, line in lines_forward(fd, 0, state.end))
     projection = project(record for record in parsed if record is not None)
-    mark = Mark(state.generation, state.end, mtime_ns)
+    mark = Mark(state.generation, state.end, status.st_mtime_ns)
     return Entry(mark, not state.deleted, state.progress, facts, projection)
 
 

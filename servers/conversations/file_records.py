@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any, Literal, NamedTuple
 
 from pydantic import BaseModel, ConfigDict, Field
+from pydantic_core import from_json
 
 from servers.conversations.contract import Message, encode_json
 
@@ -15,7 +16,8 @@ Kind = Literal["header", "metadata", "message", "annotation", "tombstone"]
 _START_OF_RECORD = b'{"seq":'
 _BODY = b',"body":'
 _CHECKSUM = b',"crc":"'
-_ABSENT = {name: None for name, field in Message.model_fields.items() if not field.is_required()}
+_FIELDS = frozenset(Message.model_fields)
+_BLANK = Message.model_construct(set(), role="assistant", content="")
 _SUFFIX_BYTES = len(_CHECKSUM) + 8 + len(b'"}')
 
 
@@ -140,13 +142,13 @@ def parse_line(offset: int, line: bytes) -> Record | None:
     if line[len(checked) :] != b'%b%08x"}' % (_CHECKSUM, zlib.crc32(checked)):
         return None
     try:
-        fields = json.loads(line.decode())
+        fields = _parse_json(line)
         progress = Progress(
-            seq=fields["seq"],
-            version=fields["version"],
-            message_count=fields["count"],
-            facts_at=fields["facts_at"],
-            updated=fields["updated"],
+            fields["seq"],
+            fields["version"],
+            fields["count"],
+            fields["facts_at"],
+            fields["updated"],
         )
         body_bytes = len(checked) - checked.index(_BODY) - len(_BODY)
         return Record(offset, fields["kind"], fields["left"], progress, fields["body"], body_bytes)
@@ -154,13 +156,19 @@ def parse_line(offset: int, line: bytes) -> Record | None:
         return None
 
 
+def _parse_json(line: bytes) -> dict[str, Any]:
+    try:
+        return from_json(line)  # three times as fast, but it knows 200 levels only
+    except ValueError:
+        return json.loads(line)
+
+
 def to_message(body: Mapping[str, Any], annotations: Mapping[str, Any] | None = None) -> Message:
     """A stored message, checked when it was stored; with these annotations if they are given."""
-    # Absent fields are given: looking their defaults up would take most of the time.
-    fields = {**_ABSENT, **body}
+    fields = {name: value for name, value in body.items() if name in _FIELDS}
     if annotations is not None:
         fields["annotations"] = annotations or None
-    return Message.model_construct(set(body), **fields)
+    return _BLANK.model_copy(update=fields)  # half the time of `model_construct`
 
 
 def count_lost(line: bytes) -> int:

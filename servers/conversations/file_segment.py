@@ -101,9 +101,9 @@ def _after_last_break(fd: int, start: int, size: int) -> int:
     return start
 
 
-def mend_last_break(fd: int) -> None:
+def mend_last_break(fd: int, size: int) -> None:
     """Put the last line break back, if that byte alone was hit: the record before it is whole."""
-    last = os.fstat(fd).st_size - 1
+    last = size - 1
     if last > 0 and os.pread(fd, 1, last) != b"\n":
         start = _after_last_break(fd, 0, last)
         if parse_line(start, read_range(fd, start, last)) is not None:

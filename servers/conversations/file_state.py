@@ -89,9 +89,8 @@ class StateCache:
                 self._bytes -= dropped
 
 
-def read_state(fd: int, known: ConversationState | None) -> ConversationState | None:
+def read_state(fd: int, size: int, known: ConversationState | None) -> ConversationState | None:
     """The state of a file, from what is `known` of it if that holds; None for an empty file."""
-    size = os.fstat(fd).st_size
     if known is None or size < known.end or not _begins_with(fd, known.first_line):
         return _read_from_scratch(fd, size)
     if size > known.end:

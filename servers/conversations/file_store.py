@@ -1,6 +1,5 @@
 """The embedded back end: conversations in append-only files, shared by processes."""
 
-import os
 from collections.abc import AsyncGenerator, Callable, Mapping, Sequence
 from contextlib import ExitStack, asynccontextmanager, closing
 from pathlib import Path
@@ -30,17 +29,14 @@ from servers.conversations.contract import (
 )
 from servers.conversations.file_catalogue import Catalogue
 from servers.conversations.file_conversation import ConversationFile
-from servers.conversations.file_directory import (
-    INDEX_NAME,
-    StoreDirectory,
-    explain,
-    open_directory,
-)
-from servers.conversations.file_durability import DeferredSync
+from servers.conversations.file_directory import INDEX_NAME, StoreDirectory, open_directory
+from servers.conversations.file_durability import open_sync
+from servers.conversations.file_failures import explain
 from servers.conversations.file_index import FileIndex
 from servers.conversations.file_lag import LagSigns
 from servers.conversations.file_locks import STRIPES, LockStripes, name_of, stripe_of
 from servers.conversations.file_state import StateCache
+from servers.conversations.file_threads import JobThreads
 from servers.conversations.store import (
     ConversationError,
     ConversationUpdate,
@@ -59,17 +55,19 @@ class FileConversationStore:
         directory: StoreDirectory,
         locks: LockStripes,
         index: FileIndex,
+        signs: LagSigns,
+        threads: JobThreads,
         sync: Callable[[int], None],
     ) -> None:
         self._directory = directory
         self._locks = locks
-        self._signs = LagSigns(directory)
-        self._catalogue = Catalogue(directory, index, self._signs)
+        self._signs = signs
+        self._catalogue = Catalogue(directory, index, signs)
         self._sync = sync
         self._cache = StateCache()
         # Whoever waits for a conversation waits here, and not in a thread that others need.
         self._lanes = [anyio.Lock(fast_acquire=True) for _ in range(STRIPES)]
-        self._threads = anyio.CapacityLimiter(_MAX_THREADS)
+        self._threads = threads
 
     async def load_conversation(
         self,
@@ -240,7 +238,7 @@ class FileConversationStore:
 
     async def _in_thread(self, job: Callable[[], _T]) -> _T:
         try:
-            return await anyio.to_thread.run_sync(job, limiter=self._threads)
+            return await self._threads.run(job)
         except OSError as error:
             raise explain(error, "the conversation store could not do this") from error
 
@@ -254,34 +252,18 @@ async def open_file_store(
     Raises:
         UnavailableError: The directory can't be used; the text says what to do.
     """
-    stack = ExitStack()
+    stack, threads = ExitStack(), JobThreads(_MAX_THREADS)
     try:
-        opened = await anyio.to_thread.run_sync(stack.enter_context, open_directory(directory))
+        opened = await threads.run(lambda: stack.enter_context(open_directory(directory)))
         locks = stack.enter_context(closing(LockStripes(opened)))
         index = stack.enter_context(closing(FileIndex(opened.root / INDEX_NAME, locks)))
-        async with _open_sync(durability) as sync:
-            yield FileConversationStore(opened, locks, index, sync)
+        signs = stack.enter_context(closing(LagSigns(opened)))
+        async with open_sync(durability) as sync:
+            yield FileConversationStore(opened, locks, index, signs, threads, sync)
     finally:
         with anyio.CancelScope(shield=True):
+            await anyio.to_thread.run_sync(threads.close)
             await anyio.to_thread.run_sync(stack.close)
-
-
-@asynccontextmanager
-async def _open_sync(
-    durability: Literal["always", "interval"],
-) -> AsyncGenerator[Callable[[int], None]]:
-    if durability == "always":
-        yield os.fdatasync
-        return
-    deferred = DeferredSync()
-    try:
-        async with anyio.create_task_group() as tasks:
-            tasks.start_soon(deferred.run)
-            yield deferred.note
-            tasks.cancel_scope.cancel()
-    finally:
-        with anyio.CancelScope(shield=True):
-            await anyio.to_thread.run_sync(deferred.flush)
 
 
 def _check_range(field: str, value: int, low: int, high: int) -> None:

@@ -18,7 +18,7 @@ from mcp_types import (
 )
 
 from servers.access.contract import SCOPE_CONVERSATIONS_READ
-from servers.access.principal import Principal
+from servers.access.principal import Callers
 from servers.conversations.contract import check_conversation_id
 from servers.conversations.errors import told_as_mcp_errors
 from servers.conversations.store import ConversationStore
@@ -57,11 +57,11 @@ PROMPT_NAMES = frozenset(_PROMPTS)
 
 
 class ConversationPrompts:
-    """The handlers of `prompts/*` for one principal."""
+    """The handlers of `prompts/*`."""
 
-    def __init__(self, store: ConversationStore, principal: Principal) -> None:
+    def __init__(self, store: ConversationStore, callers: Callers) -> None:
         self._store = store
-        self._principal = principal
+        self._callers = callers
 
     async def list_prompts(
         self,
@@ -76,8 +76,9 @@ class ConversationPrompts:
     ) -> GetPromptResult:
         """The task, then the transcript between two lines that hold a number nobody could know."""
         with told_as_mcp_errors("prompts/get"):
-            self._principal.require(SCOPE_CONVERSATIONS_READ)
-            owner = self._principal.acting_owner(ctx.meta)
+            principal = self._callers.of(ctx.request)
+            principal.require(SCOPE_CONVERSATIONS_READ)
+            owner = principal.acting_owner(ctx.meta)
             conversation_id = _parse(params)
             transcript = await render_transcript(
                 self._store, owner, conversation_id, max_bytes=MAX_PROMPT_TRANSCRIPT_BYTES

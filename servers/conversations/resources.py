@@ -24,7 +24,7 @@ from mcp_types import (
 )
 
 from servers.access.contract import SCOPE_CONVERSATIONS_READ
-from servers.access.principal import Principal
+from servers.access.principal import Callers
 from servers.conversations.contract import (
     MAX_LIST_LIMIT,
     RESOURCE_SCHEME,
@@ -65,15 +65,16 @@ def parse_uri(uri: str) -> str | None:
 
 
 class ConversationResources:
-    """The handlers of `resources/*` and `completion/complete` for one principal."""
+    """The handlers of `resources/*` and `completion/complete`."""
 
-    def __init__(self, store: ConversationStore, principal: Principal) -> None:
+    def __init__(self, store: ConversationStore, callers: Callers) -> None:
         self._store = store
-        self._principal = principal
+        self._callers = callers
 
     def _owner(self, ctx: ServerRequestContext[Any]) -> str:
-        self._principal.require(SCOPE_CONVERSATIONS_READ)
-        return self._principal.acting_owner(ctx.meta)
+        principal = self._callers.of(ctx.request)
+        principal.require(SCOPE_CONVERSATIONS_READ)
+        return principal.acting_owner(ctx.meta)
 
     async def list_resources(
         self, ctx: ServerRequestContext[Any], params: PaginatedRequestParams | None

@@ -5,7 +5,7 @@ from typing import Any
 
 from mcp.server import Server
 
-from servers.access.principal import Principal
+from servers.access.principal import Callers
 from servers.conversations.errors import explain
 from servers.conversations.prompts import ConversationPrompts
 from servers.conversations.resources import ConversationResources
@@ -21,11 +21,11 @@ _INSTRUCTIONS = (
 )
 
 
-def create_server(store: ConversationStore, principal: Principal) -> Server[Any]:
-    """The server over `store`, confined to what `principal` may do. Speaks both protocol eras."""
-    tools = ToolHandlers(create_tools(store), principal, explain)
-    resources = ConversationResources(store, principal)
-    prompts = ConversationPrompts(store, principal)
+def create_server(store: ConversationStore, callers: Callers) -> Server[Any]:
+    """The server over `store`, confined to what each caller may do. Speaks both protocol eras."""
+    tools = ToolHandlers(create_tools(store), callers, explain)
+    resources = ConversationResources(store, callers)
+    prompts = ConversationPrompts(store, callers)
     return Server(
         "agentic-conversations",
         version=_VERSION,

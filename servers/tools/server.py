@@ -16,7 +16,7 @@ from agentic.config.findings import ConfigError, dotted
 from agentic.config.models import ToolConfig
 from agentic.config.tool_parameters import check_tool_name
 from servers.access.contract import SCOPE_TOOLS_CALL
-from servers.access.principal import ForbiddenError, Principal
+from servers.access.principal import Callers, ForbiddenError
 from servers.faults import report_fault
 from servers.tools.builtin import CurrentTime
 from servers.tools.declared import DeclaredTool
@@ -44,7 +44,7 @@ class Tool(Protocol):
 
 
 def create_server(
-    tools: Mapping[str, ToolConfig], principal: Principal
+    tools: Mapping[str, ToolConfig], callers: Callers
 ) -> Server[httpx2.AsyncHTTPTransport]:
     """The server for these declarations. Its lifespan owns the HTTP connections.
 
@@ -74,6 +74,7 @@ def create_server(
         params: types.CallToolRequestParams,
     ) -> types.CallToolResult:
         try:
+            principal = callers.of(context.request)
             principal.require(SCOPE_TOOLS_CALL)
             principal.acting_owner(context.meta)
             tool = _find(served, params.name)

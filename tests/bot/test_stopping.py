@@ -77,8 +77,8 @@ async def test_a_message_that_is_never_finished_is_given_up_after_three_starts(
     assert model.requests == []
 
 
-@pytest.mark.parametrize("token", ["not-a-token", "7000000001:CCC-a_wrong_token_of_thirty_five_ch"])
-async def test_a_wrong_token_is_a_clear_error_without_the_token(bench: Bench, token: str) -> None:
+async def test_a_wrong_token_is_a_clear_error_without_the_token(bench: Bench) -> None:
+    token = "7000000001:CCC-a_wrong_token_of_thirty_five_ch"
     with anyio.fail_after(20):
         async with open_bot_api(TOKEN) as api:
             coordinator = Coordinator(bench, ScriptedModel(echo))
@@ -89,7 +89,7 @@ async def test_a_wrong_token_is_a_clear_error_without_the_token(bench: Bench, to
     assert caught.value.__cause__ is None
 
 
-@pytest.mark.parametrize("token", ["", "1:abc def", "1:abc\n", "1:{token}/../x"])
+@pytest.mark.parametrize("token", ["", "not-a-token", "1:abc def", "1:abc\n", "1:{token}/../x"])
 async def test_what_cannot_be_a_token_is_never_sent(bench: Bench, token: str) -> None:
     with anyio.fail_after(20):
         async with open_bot_api(TOKEN) as api:

@@ -38,6 +38,7 @@ async def open_anthropic_server(
 
 class _MessagesFormat:
     path = "/v1/messages"
+    content_type = "text/event-stream; charset=utf-8"
 
     def __init__(self, key: str) -> None:
         self._key = key
@@ -64,6 +65,9 @@ class _MessagesFormat:
             "error": {"type": code, "message": message},
             "request_id": "req_of_the_tests",
         }
+
+    def fail_headers(self, code: str) -> Mapping[str, str]:
+        return {}
 
     def begin(self, text: str) -> list[bytes]:
         return [self.event(event) for event in [_start(Say()), *_text_block(0, text)[:-1]]]

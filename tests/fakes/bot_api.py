@@ -361,9 +361,11 @@ def _error(status: int, description: str, parameters: dict[str, Any]) -> HttpAns
 
 
 @asynccontextmanager
-async def open_bot_api(token: str, *, port: int = 0) -> AsyncGenerator[FakeBotApi]:
-    """Serve on loopback until the context is left."""
+async def open_bot_api(
+    token: str, *, host: str = "127.0.0.1", port: int = 0
+) -> AsyncGenerator[FakeBotApi]:
+    """Serve, on loopback if not told otherwise, until the context is left."""
     api = FakeBotApi(token)
-    async with open_http_server(api.handle, port) as base_url:
+    async with open_http_server(api.handle, port, host) as base_url:
         api.base_url = base_url
         yield api

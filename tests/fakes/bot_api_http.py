@@ -59,10 +59,12 @@ Handler = Callable[[HttpRequest], Awaitable[HttpAnswer]]
 
 
 @asynccontextmanager
-async def open_http_server(handler: Handler, port: int = 0) -> AsyncGenerator[str]:
-    """Serve on loopback; yields the base URL. Leaving drops every connection at once."""
+async def open_http_server(
+    handler: Handler, port: int = 0, host: str = "127.0.0.1"
+) -> AsyncGenerator[str]:
+    """Serve there; yields the base URL. Leaving drops every connection at once."""
     async with await anyio.create_tcp_listener(
-        local_host="127.0.0.1", local_port=port, reuse_port=False
+        local_host=host, local_port=port, reuse_port=False
     ) as listener:
         bound = listener.extra(SocketAttribute.local_port)
 
@@ -79,7 +81,7 @@ async def open_http_server(handler: Handler, port: int = 0) -> AsyncGenerator[st
 
         async with anyio.create_task_group() as tasks:
             tasks.start_soon(listener.serve, serve)
-            yield f"http://127.0.0.1:{bound}"
+            yield f"http://{host}:{bound}"
             tasks.cancel_scope.cancel()
 
 

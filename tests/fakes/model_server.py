@@ -1,4 +1,4 @@
-"""What the fakes of both vendors share: a script of replies, recorded requests, how replies go."""
+"""What the fakes of all vendors share: a script of replies, recorded requests, how replies go."""
 
 import json
 from collections.abc import Iterable, Mapping
@@ -11,13 +11,14 @@ from tests.fakes.replies import Chunks, Cut, Fail, FailMidStream, FakeReply, Han
 from tests.fakes.streaming_http import HttpReply, HttpRequest
 
 _PULSE_SECONDS = 0.01
-_EVENT_STREAM = {"Content-Type": "text/event-stream; charset=utf-8"}
 
 
 class WireFormat(Protocol):
     """How one vendor writes requests, streams and errors."""
 
     path: str
+    content_type: str
+    """Of streams."""
 
     def refuse(self, request: HttpRequest) -> Fail | None:
         """What the vendor's own checks would say against this request."""
@@ -37,6 +38,10 @@ class WireFormat(Protocol):
 
     def fail(self, code: str, message: str) -> dict[str, Any]:
         """The JSON of an error."""
+        ...
+
+    def fail_headers(self, code: str) -> Mapping[str, str]:
+        """What stands in the headers of an error."""
         ...
 
 
@@ -78,6 +83,7 @@ class FakeModelServer:
     async def _send(self, reply: FakeReply, http: HttpReply) -> None:
         match reply:
             case Fail(status, code, message, headers):
+                headers = {**self._wire.fail_headers(code), **headers}
                 await self._send_error(http, status, self._wire.fail(code, message), headers)
             case Raw(body, status, content_type, headers):
                 await http.send_whole(status, body, {"Content-Type": content_type, **headers})
@@ -113,7 +119,7 @@ class FakeModelServer:
 
     async def _stream(self, http: HttpReply, events: list[bytes]) -> None:
         """In pieces that cut events and characters anywhere, as networks do."""
-        await http.begin(200, _EVENT_STREAM)
+        await http.begin(200, {"Content-Type": self._wire.content_type})
         for event in events:
             middle = len(event) // 2
             await http.send(event[:middle])

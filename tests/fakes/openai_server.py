@@ -37,6 +37,7 @@ class ChatFormat:
     """Chat completions on the wire."""
 
     path = "/v1/chat/completions"
+    content_type = "text/event-stream; charset=utf-8"
 
     def __init__(self, key: str | None) -> None:
         self._authorization = None if key is None else f"Bearer {key}"
@@ -56,6 +57,9 @@ class ChatFormat:
 
     def fail(self, code: str, message: str) -> dict[str, Any]:
         return {"error": {"message": message, "type": "error", "param": None, "code": code}}
+
+    def fail_headers(self, code: str) -> Mapping[str, str]:
+        return {}
 
     def begin(self, text: str) -> list[bytes]:
         deltas = [{"role": "assistant", "content": ""}, *({"content": p} for p in split(text))]

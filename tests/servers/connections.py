@@ -41,7 +41,7 @@ if transport == "stdio":
 else:
     host, _, port = option.rpartition(":")
     serve = partial(
-        serve_http, "conversations", config, host=host, port=int(port), no_auth=transport == "http"
+        serve_http, ["conversations"], config, host=host, port=int(port), no_auth=transport == "http"
     )
 try:
     anyio.run(serve)
@@ -56,9 +56,14 @@ def serve_command(transport: str, directory: Path, option: str) -> list[str]:
 
 
 @asynccontextmanager
-async def running(command: list[str], *, stdout: int = subprocess.PIPE) -> AsyncGenerator[Process]:
+async def running(
+    command: list[str],
+    *,
+    stdout: int = subprocess.PIPE,
+    environment: Mapping[str, str] | None = None,
+) -> AsyncGenerator[Process]:
     """A program that is killed, if it still runs, at the end of the block."""
-    async with await anyio.open_process(command, stdout=stdout) as process:
+    async with await anyio.open_process(command, stdout=stdout, env=environment) as process:
         try:
             yield process
         finally:
@@ -109,10 +114,10 @@ class Connections:
         self, principal: Principal | None, *, delegate: bool
     ) -> AsyncGenerator[Client]:
         config = Config(conversations=ConversationsConfig(directory=self.directory))
-        principal = principal or create_operator("ada", delegate=delegate)
+        callers = principal or create_operator("ada", delegate=delegate)
         async with (
-            open_server("conversations", config, principal) as server,
-            Client(server, mode=self.era) as client,
+            open_server("conversations", config, callers) as hosted,
+            Client(hosted.server, mode=self.era) as client,
         ):
             yield client
 

@@ -88,7 +88,11 @@ class RealCommand:
 
     @asynccontextmanager
     async def in_terminal(
-        self, *arguments: str, columns: int = 80, lines: int = 24
+        self,
+        *arguments: str,
+        columns: int = 80,
+        lines: int = 24,
+        environment: Mapping[str, str] | None = None,
     ) -> AsyncGenerator["Terminal"]:
         """It runs in a terminal of this size."""
         leader, follower = pty.openpty()
@@ -100,7 +104,7 @@ class RealCommand:
                 stdout=follower,
                 stderr=follower,
                 cwd=self.home,
-                env=self.environment,
+                env={**self.environment, **(environment or {})},
                 start_new_session=True,
             )
         finally:

@@ -3,6 +3,7 @@
 import json
 import os
 import signal
+from contextlib import suppress
 
 import anyio
 import pytest
@@ -60,6 +61,7 @@ async def test_a_turn_without_a_reply_fails_with_its_reason(command: RealCommand
         (["ask"], b" \n", "no question"),
         (["ask", "-"], b"\xff\xfe", "UTF-8"),
         (["ask", "-"], b"a" * 600_000, "longer than a message"),
+        (["ask", "-"], b"a\0b", "holds a NUL character: remove it"),
         (["ask", "-c", "", "hi"], b"", "1 to 1024 bytes"),
         (["ask", "-m", "nope", "hi"], b"", "nope"),
         (["--config", "nowhere.yml", "ask", "hi"], b"", "nowhere.yml"),
@@ -84,18 +86,8 @@ async def test_without_a_model_what_can_be_done_is_listed(command: RealCommand) 
     assert "Ollama" in ended.notes
 
 
-async def test_a_store_that_cannot_be_opened_is_told_and_nothing_hangs(
-    command: RealCommand,
-) -> None:
-    command.script("- {when: ., say: x}", more="conversations: {directory: /proc/nowhere}")
-    ended = await command.run("ask", "hello")
-    assert ended.exit_code == 1
-    assert "/proc/nowhere" in ended.notes
-    assert "Traceback" not in ended.notes
-
-
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
-async def test_a_signal_in_the_middle_of_a_turn_leaves_a_whole_history(
+async def test_signals_in_the_middle_of_a_turn_leave_a_whole_history(
     command: RealCommand, number: signal.Signals
 ) -> None:
     hanging = Hanging()
@@ -108,8 +100,12 @@ async def test_a_signal_in_the_middle_of_a_turn_leaves_a_whole_history(
         async with command.started("ask", "-c", "mine", "go") as process:
             with anyio.fail_after(LIMIT_SECONDS):
                 await hanging.arrived.wait()
-                process.send_signal(number)
-                assert await process.wait() == 128 + number
+                # More of them come while it stores what was said, closes its servers and leaves.
+                while process.returncode is None:
+                    with suppress(ProcessLookupError):
+                        os.kill(process.pid, number)  # `send_signal` might reap it
+                    await anyio.sleep(0.001)
+        assert process.returncode == 128 + number
     shown = await command.run("conversations", "show", "mine", "--json")
     messages = [Message.model_validate(each) for each in json.loads(shown.output)["messages"]]
     assert [message.role for message in messages[:3]] == ["user", "assistant", "tool"]

@@ -2,6 +2,7 @@
 
 import json
 import os
+import signal
 import stat
 import subprocess
 import sys
@@ -12,6 +13,8 @@ import pytest
 from agentic.cli.failures import UsageError
 from agentic.cli.serve import parse_address
 from tests.agentic.cli.real_command import LIMIT_SECONDS, RealCommand
+from tests.bot.running_bot import ADA, TOKEN
+from tests.fakes.bot_api import open_bot_api
 
 SCRIPT = '- {when: ., say: "Hello \\e]0;owned\\a you"}'
 
@@ -37,7 +40,7 @@ async def test_a_conversation_is_listed_shown_exported_and_deleted(command: Real
     assert asked.output == "Hello  you\n"
 
     listed = await command.run("conversations", "list")
-    assert "2 messages  odd /../id 日本" in listed.output
+    assert r"2 messages  $'odd \u001b[31m/../id 日本'" in listed.output
     shown = await command.run("conversations", "show", name)
     assert "how\nare you?" in shown.output
     assert "Hello  you" in shown.output
@@ -64,7 +67,7 @@ async def test_a_conversation_is_listed_shown_exported_and_deleted(command: Real
     assert deleted.exit_code == 0
     gone = await command.run("conversations", "show", name)
     assert gone.exit_code == 1
-    assert "There is no conversation odd /../id 日本" in gone.notes
+    assert r"There is no conversation $'odd \u001b[31m/../id 日本'" in gone.notes
 
 
 async def test_who_stops_reading_hears_no_complaint(command: RealCommand) -> None:
@@ -147,6 +150,27 @@ async def test_what_cannot_be_started_is_told_with_what_to_do(
     assert ended.exit_code == 2
     assert reason in ended.notes
     assert ended.output == ""
+
+
+async def test_a_token_that_is_none_is_wrong_configuration(command: RealCommand) -> None:
+    command.script("- {when: ., say: x}")
+    ended = await command.run("bot", environment={"TELEGRAM_BOT_TOKEN": "12:secret but none"})
+    assert ended.exit_code == 2
+    assert "@BotFather" in ended.notes
+    assert "secret" not in ended.notes
+
+
+async def test_a_bot_that_is_told_twice_to_end_ends_in_order(command: RealCommand) -> None:
+    async with open_bot_api(TOKEN) as api:
+        command.script("- {when: ., say: x}", more=f"bot: {{base_url: '{api.base_url}'}}")
+        told = {"TELEGRAM_BOT_TOKEN": TOKEN}
+        async with command.started("bot", environment=told) as process:
+            with anyio.fail_after(LIMIT_SECONDS):
+                api.user_says(ADA, "hello")
+                await api.wait_for_message(ADA)
+                for _ in range(2):
+                    process.send_signal(signal.SIGTERM)
+                assert await process.wait() == 0
 
 
 async def test_a_wrong_configuration_is_one_error_without_a_traceback(

@@ -50,5 +50,5 @@ async def test_a_document_is_json_without_and_with_messages(tmp_path: Path) -> N
 async def test_an_unknown_conversation_is_named_safely(tmp_path: Path) -> None:
     with anyio.fail_after(30):
         async with open_assistant(tmp_path / "store") as assistant:
-            with pytest.raises(CommandError, match="no conversation odd id"):
+            with pytest.raises(CommandError, match=r"no conversation \$'odd\\u000a\\u001b\[31mid'"):
                 await load_facts(assistant.store, "odd\n\x1b[31mid")

@@ -69,7 +69,7 @@ from tests.agentic.config.conftest import Place
         ("models: {default: smrt, smart: {provider: openai}}",
          "models.default", "did you mean smart?"),
         ("models: {smart: {provider: gemini}}",
-         "models.smart.provider", "should be one of anthropic, openai, ollama, scripted"),
+         "models.smart.provider", "should be one of anthropic, openai, ollama, bedrock"),
         ("models: {smart: {}}", "models.smart.provider", "is missing, should be one of anthropic"),
         ("models: {smart: {provider: openai, price: {input: 3}}}",
          "models.smart.price.output", "is missing, should be a number at least 0"),

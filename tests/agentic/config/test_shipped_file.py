@@ -33,4 +33,4 @@ def test_its_examples_load_when_they_are_uncommented(place: Place) -> None:
 def test_every_section_is_in_it_but_the_ones_for_experts() -> None:
     sections = set(re.findall(r"(?m)^([a-z_]+):", SHIPPED.read_text()))
     known = {name for name, info in Config.model_fields.items() if not info.exclude}
-    assert known - sections == {"data_directory", "access"}
+    assert known - sections == {"data_directory", "cache_directory", "access"}

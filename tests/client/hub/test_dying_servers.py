@@ -208,7 +208,7 @@ async def test_servers_that_hang_at_their_start_are_given_up_and_ended() -> None
                 await hub.wait_settled(35)
                 deaf, mute = hub.status()
             for status in (deaf, mute):
-                assert "no connection within 15 s" in (status.reason or "")
+                assert "did not answer the MCP handshake within 15 s" in (status.reason or "")
             pid = re.search(r"pid (\d+)", deaf.reason or "")
             assert pid
             assert not is_alive(int(pid[1]))

@@ -109,7 +109,10 @@ class Canned:
             length = re.search(rb"content-length: (\d+)", head.lower())
             while length and len(body) < int(length[1]):
                 body += await stream.receive()
-            await stream.send(self.respond(head.split()[0].decode(), head, body))
+            await self.send(stream, self.respond(head.split()[0].decode(), head, body))
+
+    async def send(self, stream: SocketStream, answer: bytes) -> None:
+        await stream.send(answer)
 
     def respond(self, method: str, head: bytes, body: bytes) -> bytes:
         message = json.loads(body)

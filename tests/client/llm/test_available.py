@@ -19,7 +19,8 @@ from client.llm.credentials import find_endpoint
 from client.llm.known_models import DEFAULT_MODELS, look_up
 from client.llm.ollama import to_ollama_url
 from client.llm.protocol import BadKeyError, LanguageModel
-from tests.client.llm.vendors import ANTHROPIC, OPENAI, Vendor, complete, listen
+from tests.client.llm.vendors import ANTHROPIC, BEDROCK, OPENAI, WITH_KEY, Vendor, complete, listen
+from tests.fakes.aws_signature import ENVIRONMENT, REGION
 from tests.fakes.ollama_server import Installed, open_ollama_server
 from tests.fakes.replies import Fail, Say
 from tests.fakes.streaming_http import HttpReply, HttpRequest, open_http_server
@@ -103,6 +104,8 @@ async def test_a_configured_model_without_a_key_is_left_out_of_the_list() -> Non
         ({"provider": "openai"}, "has no key: set OPENAI_API_KEY"),
         ({"provider": "anthropic"}, "has no key: set ANTHROPIC_API_KEY"),
         ({"provider": "ollama", "base_url": NOWHERE}, "not running"),
+        ({"provider": "bedrock"}, "has no `model`"),
+        ({"provider": "bedrock", "model": "x", "api_key": "k"}, "set AWS_BEARER_TOKEN_BEDROCK"),
         ({"provider": "scripted", "script": Path("/nowhere.yml")}, "can't be read"),
     ],
 )
@@ -126,6 +129,7 @@ async def test_a_key_that_can_be_none_is_told_without_showing_it() -> None:
     assert "sk-" not in caught.value.reason
 
 
+@pytest.mark.parametrize("vendor", WITH_KEY, ids=lambda vendor: vendor.provider)
 async def test_a_configured_model_is_asked_at_its_address_with_its_key(vendor: Vendor) -> None:
     async with vendor.open_server(Say("Hi")) as server:
         fields = {
@@ -143,6 +147,31 @@ async def test_a_configured_model_is_asked_at_its_address_with_its_key(vendor: V
     assert (body["model"], body["temperature"], body["max_tokens"]) == ("some-model", 0.5, 77)
 
 
+async def test_a_model_of_bedrock_is_asked_at_its_address_in_its_region(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.delenv("AWS_DEFAULT_REGION")
+    async with BEDROCK.open_server(Say("Hi"), Say("Ho")) as server:
+        fields = {
+            "provider": "bedrock",
+            "model": BEDROCK.model,
+            "base_url": server.base_url,
+            "max_output_tokens": 77,
+            "temperature": 0.5,
+        }
+        model = await choose(configure(mine={**fields, "region": REGION}))
+        assert (model.name, model.context_tokens) == (f"bedrock/{BEDROCK.model}", 200_000)
+        assert (await complete(model)).text == "Hi"
+        model = await choose(configure({"AWS_REGION": REGION}, mine=fields))
+        assert (await complete(model)).text == "Ho"
+    limits = {"maxTokens": 77, "temperature": 0.5}
+    assert [body["inferenceConfig"] for body in server.requests] == [limits, limits]
+
+
+async def test_bedrock_is_never_chosen_because_aws_credentials_are_there() -> None:
+    assert await found(configure(ENVIRONMENT)) == []
+
+
 @pytest.mark.parametrize(
     ("vendor", "address", "key"),
     [
@@ -158,6 +187,7 @@ async def test_address_and_key_may_both_come_from_the_environment(
         assert (await complete(await choose(config))).text == "Hi"
 
 
+@pytest.mark.parametrize("vendor", WITH_KEY, ids=lambda vendor: vendor.provider)
 async def test_the_usual_key_goes_to_servers_of_this_machine(vendor: Vendor) -> None:
     async with vendor.open_server(Say("Hi")) as server:
         fields = {"provider": vendor.provider, "base_url": server.base_url}
@@ -174,6 +204,7 @@ async def test_the_usual_key_goes_to_servers_of_this_machine(vendor: Vendor) -> 
         ("http://localhost:8000/v1", "sk-mine"),
         ("http://[::1]:8000/v1", "sk-mine"),
         ("https://models.example/v1", ""),
+        ("https://mine.openai.azure.com/openai/v1", "sk-mine"),
         ("https://openai.com.models.example/v1", ""),
         ("https://notopenai.com/v1", ""),
         ("http://api.openai.com@models.example/v1", ""),
@@ -184,6 +215,12 @@ def test_the_usual_key_goes_to_no_foreign_server(url: str, key: str) -> None:
     wanted = ModelConfig(provider="openai", base_url=url)
     config = configure({"OPENAI_API_KEY": "sk-mine"})
     assert find_endpoint("openai", wanted, config, {}).key == key
+
+
+def test_the_usual_key_of_one_vendor_goes_to_no_other() -> None:
+    wanted = ModelConfig(provider="openai", base_url="https://api.anthropic.com/v1")
+    with pytest.raises(ValueError, match="no key: give it `api_key` beside its `base_url`"):
+        find_endpoint("openai", wanted, configure({"OPENAI_API_KEY": "sk-mine"}), {})
 
 
 async def test_a_proxy_of_the_environment_is_not_asked_for_this_machine(
@@ -293,6 +330,19 @@ async def test_an_ollama_host_that_is_none_is_no_crash() -> None:
         ("o3-mini", 200_000),
         ("olmo", 32_768),
         ("somebody/mistral", 32_768),
+        ("us.anthropic.claude-3-7-sonnet-20250219-v1:0", 200_000),
+        ("anthropic.claude-sonnet-5-5", 1_000_000),
+        ("arn:aws:bedrock:eu-west-1:1:inference-profile/eu.anthropic.claude-opus-4-1", 200_000),
+        ("us-gov.anthropic.claude-3-haiku-20240307-v1:0", 200_000),
+        ("amazon.nova-micro-v1:0", 128_000),
+        ("apac.amazon.nova-pro-v1:0", 300_000),
+        ("global.amazon.nova-2-lite-v1:0", 1_000_000),
+        ("meta.llama3-8b-instruct-v1:0", 8_192),
+        ("us.meta.llama3-3-70b-instruct-v1:0", 128_000),
+        ("openai.gpt-oss-120b-1:0", 128_000),
+        ("us.deepseek.r1-v1:0", 128_000),
+        ("mistral.mistral-7b-instruct-v0:2", 32_768),
+        ("arn:aws:bedrock:us-east-1:1:application-inference-profile/abc123", 32_768),
     ],
 )
 def test_windows_are_known_by_family(model: str, tokens: int) -> None:
@@ -310,7 +360,7 @@ async def test_a_configured_window_overrides_what_is_known() -> None:
 def test_choosing_a_model_imports_no_sdk() -> None:
     code = (
         "import sys, client.llm.create, client.llm.tour; "
-        "sys.exit(bool({'anthropic', 'openai', 'httpx2'} & {*sys.modules}))"
+        "sys.exit(bool({'anthropic', 'openai', 'botocore', 'httpx2'} & {*sys.modules}))"
     )
     done = subprocess.run([sys.executable, "-c", code], check=False, timeout=60)
     assert done.returncode == 0

@@ -1,10 +1,11 @@
-"""How both providers fail: as which error, in which words, after how many attempts."""
+"""How providers fail: as which error, in which words, after how many attempts."""
 
 from datetime import UTC, datetime, timedelta
 from email.utils import format_datetime
 
 import pytest
 
+from client.llm.model_spec import Endpoint, parse_endpoint
 from client.llm.protocol import (
     BadKeyError,
     BadRequestError,
@@ -16,12 +17,24 @@ from client.llm.protocol import (
     RateLimitedError,
     RefusedError,
 )
-from tests.client.llm.vendors import ANTHROPIC, OPENAI, Vendor, ask, complete, listen, to_text, user
+from tests.client.llm.vendors import (
+    ANTHROPIC,
+    OPENAI,
+    WITH_KEY,
+    Vendor,
+    ask,
+    complete,
+    listen,
+    to_text,
+    user,
+)
 from tests.fakes.replies import Chunks, Cut, Fail, FailMidStream, Raw, Say
 
+NOWHERE = "http://127.0.0.1:9"
 AT_ONCE = {"Retry-After": "0"}
 
 
+@pytest.mark.parametrize("vendor", WITH_KEY, ids=lambda vendor: vendor.provider)
 @pytest.mark.parametrize(
     ("reply", "kind", "words"),
     [
@@ -121,6 +134,7 @@ async def test_a_provider_that_wants_a_long_pause_is_not_tried_over(vendor: Vend
             await listen(vendor.connect(server.base_url))
         assert len(server.requests) == 1
     assert caught.value.retry_after_seconds == 3_600
+    assert "Try again in 60 minutes" in str(caught.value)
 
 
 @pytest.mark.parametrize(
@@ -136,7 +150,9 @@ async def test_an_error_inside_the_stream_ends_it_without_another_attempt(
     vendor: Vendor, code: str, kind: type[ModelError]
 ) -> None:
     heard: list[ModelEvent] = []
-    async with vendor.open_server(FailMidStream("Once upon", code), Say("never")) as server:
+    message = "prompt is too long" if kind is ContextTooLongError else "something is wrong"
+    failure = FailMidStream("Once upon", code, message)
+    async with vendor.open_server(failure, Say("never")) as server:
         with pytest.raises(kind) as caught:
             await listen(vendor.connect(server.base_url), heard=heard)
         assert len(server.requests) == 1
@@ -205,15 +221,40 @@ async def test_a_redirect_is_not_followed_with_the_key(vendor: Vendor) -> None:
     async with vendor.open_server(Say("never")) as other:
         redirect = Raw(b"", 307, headers={"Location": f"{other.base_url}/elsewhere", **AT_ONCE})
         async with vendor.open_server(redirect, redirect, redirect) as server:
-            with pytest.raises(ModelUnavailableError):
-                await listen(vendor.connect(server.base_url))
+            url = server.base_url.replace("://", "://ada:swordfish@")
+            endpoint = parse_endpoint(url, key=vendor.key)
+            with pytest.raises(ModelUnavailableError) as caught:
+                await listen(vendor.connect(server.base_url, endpoint=endpoint))
         assert other.http_requests == []
+    assert str(caught.value) == (
+        f"The model server at {server.base_url} redirects to another address (HTTP 307): "
+        "check that this is its address (`base_url`)."
+    )
+
+
+@pytest.mark.parametrize("is_there", [True, False])
+async def test_a_public_service_behind_a_broken_proxy_is_not_said_to_be_down(
+    vendor: Vendor, is_there: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    endpoints = {
+        "anthropic": Endpoint("https://api.anthropic.com"),
+        "openai": Endpoint("https://api.openai.com/v1"),
+        "bedrock": Endpoint(""),
+    }
+    page = Raw(HTML, 407, "text/html")
+    async with vendor.open_server(page) as proxy:
+        monkeypatch.setenv("HTTPS_PROXY", proxy.base_url if is_there else NOWHERE)
+        with pytest.raises(ModelUnavailableError) as caught:
+            await listen(vendor.connect(NOWHERE, endpoint=endpoints[vendor.provider]))
+    assert str(caught.value) == (
+        f"{vendor.title} can't be reached: check the network, and the proxy if there is one."
+    )
 
 
 async def test_a_server_that_is_not_there_is_told_with_its_address(vendor: Vendor) -> None:
     async with vendor.open_server() as server:
         base_url = server.base_url
-    with pytest.raises(ModelUnavailableError, match=r"127\.0\.0\.1:\d+ can't be reached"):
+    with pytest.raises(ModelUnavailableError, match=r"127\.0\.0\.1:\d+\S* can't be reached"):
         await listen(vendor.connect(base_url))
 
 

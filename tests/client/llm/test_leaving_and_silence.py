@@ -5,20 +5,29 @@ import pytest
 from anyio.lowlevel import checkpoint
 
 from client.llm.protocol import LanguageModel, ModelUnavailableError, TextDelta
-from tests.client.llm.vendors import Vendor, ask, complete, listen
+from tests.client.llm.vendors import BEDROCK, WITH_KEY, Vendor, ask, complete, listen
+from tests.fakes.bedrock_server import encode_frame
 from tests.fakes.replies import Hang, Say
 
 QUIET_SECONDS = 0.3
 
 
+SERVER_SENT = [
+    b"",
+    b": keep-alive\n\n",
+    b'event: ping\ndata: {"type": "ping"}\n\n',
+    b'event: news\ndata: {"type": "news", "choices": [{"delta": {"content": ""}}]}\n\n',
+]
+NEWS = encode_frame({":message-type": "event", ":event-type": "news"}, b'{"delta": {"text": ""}}')
+
+
 @pytest.mark.parametrize("text", ["", "Once upon a time"])
 @pytest.mark.parametrize(
-    "pulse",
+    ("vendor", "pulse"),
     [
-        b"",
-        b": keep-alive\n\n",
-        b'event: ping\ndata: {"type": "ping"}\n\n',
-        b'event: news\ndata: {"type": "news", "choices": [{"delta": {"content": ""}}]}\n\n',
+        *((vendor, pulse) for vendor in WITH_KEY for pulse in SERVER_SENT),
+        (BEDROCK, b""),
+        (BEDROCK, NEWS),
     ],
 )
 async def test_a_model_that_brings_nothing_is_given_up_after_its_time(

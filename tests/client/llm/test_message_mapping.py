@@ -1,23 +1,29 @@
-"""How our messages become requests that both vendors accept."""
+"""How our messages become requests that all vendors accept."""
 
 import base64
 import json
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from functools import cache
 from typing import Any, cast
 
 import pytest
 from anthropic.types.message_create_params import MessageCreateParamsStreaming
+from botocore.session import Session
+from botocore.validate import ParamValidator
 from hypothesis import given
 from hypothesis import strategies as st
 from openai.types.chat.completion_create_params import CompletionCreateParamsStreaming
 from pydantic import TypeAdapter
 
 from client.llm.anthropic_messages import to_messages_body
+from client.llm.bedrock_messages import to_converse_parameters
 from client.llm.openai_messages import to_chat_body
 from client.llm.protocol import BadRequestError, ModelRequest, ToolDefinition
 from servers.conversations.contract import Message
 from tests.client.llm.vendors import ask, user
 from tests.fakes.anthropic_server import check_messages_body
+from tests.fakes.bedrock_server import MODEL as BEDROCK_MODEL
+from tests.fakes.bedrock_server import check_converse_body
 from tests.fakes.openai_server import check_chat_body
 
 PNG = base64.b64encode(b"\x89PNG\r\n\x1a\n" + bytes(16)).decode()
@@ -49,6 +55,22 @@ def to_openai(request: ModelRequest, *, for_vendor: bool = False) -> dict[str, A
     check_chat_body(body)
     exhaust(openai_params.validate_python(body))
     return body
+
+
+@cache
+def converse_shape() -> Any:
+    model = Session().get_service_model("bedrock-runtime")
+    return model.operation_model("ConverseStream").input_shape
+
+
+def to_bedrock(request: ModelRequest, *, model: str = BEDROCK_MODEL) -> dict[str, Any]:
+    """As it is on the wire: what is bytes for botocore is base64 there."""
+    body = to_converse_parameters(request, model=model, max_tokens=100, temperature=None)
+    report = ParamValidator().validate(body, converse_shape())
+    assert not report.has_errors(), report.generate_report()
+    sent = json.loads(json.dumps(body, default=lambda data: base64.b64encode(data).decode()))
+    check_converse_body(sent, model=model)
+    return sent
 
 
 def assistant(*blocks: dict[str, Any]) -> Message:
@@ -140,7 +162,7 @@ def test_the_same_history_gives_the_same_bytes() -> None:
     assert first == second
 
 
-@pytest.mark.parametrize("to_body", [to_anthropic, to_openai])
+@pytest.mark.parametrize("to_body", [to_anthropic, to_openai, to_bedrock])
 @pytest.mark.parametrize(
     "messages",
     [
@@ -173,7 +195,7 @@ def test_what_vendors_refuse_is_put_right(
     to_body(ask(*messages))
 
 
-@pytest.mark.parametrize("to_body", [to_anthropic, to_openai])
+@pytest.mark.parametrize("to_body", [to_anthropic, to_openai, to_bedrock])
 @pytest.mark.parametrize(
     ("messages", "words"),
     [
@@ -226,6 +248,10 @@ def test_blocks_no_vendor_reads_become_notes(block: dict[str, Any], seen: str) -
     assert seen in anthropic[0]["content"][0]["text"]
     assert seen in anthropic[1]["content"][0]["text"]
     assert seen in anthropic[2]["content"][0]["content"][0]["text"]
+    bedrock = to_bedrock(ask(*messages))["messages"]
+    assert seen in bedrock[0]["content"][0]["text"]
+    assert seen in bedrock[1]["content"][0]["text"]
+    assert seen in bedrock[2]["content"][0]["toolResult"]["content"][0]["text"]
     openai = to_openai(ask(*messages))["messages"]
     assert all(seen in message["content"] for message in openai[1:])
 
@@ -247,7 +273,7 @@ def test_images_are_shown_by_what_their_bytes_are() -> None:
     assert openai[3]["content"] == "[image/webp: not shown here]\n\na picture"
 
 
-@pytest.mark.parametrize("to_body", [to_anthropic, to_openai])
+@pytest.mark.parametrize("to_body", [to_anthropic, to_openai, to_bedrock])
 def test_schemas_that_vendors_refuse_are_opened_at_the_top(
     to_body: Callable[[ModelRequest], dict[str, Any]],
 ) -> None:
@@ -258,8 +284,13 @@ def test_schemas_that_vendors_refuse_are_opened_at_the_top(
         ToolDefinition("c", "C", {"type": ["object", "null"]}),
     ]
     body = to_body(ask(user("Hi"), tools=tools))
-    first = body["tools"][0]
-    sent = first["input_schema"] if "input_schema" in first else first["function"]["parameters"]
+    first = (body.get("tools") or body["toolConfig"]["tools"])[0]
+    if "input_schema" in first:
+        sent = first["input_schema"]
+    elif "function" in first:
+        sent = first["function"]["parameters"]
+    else:
+        sent = first["toolSpec"]["inputSchema"]["json"]
     assert sent == {"type": "object", "properties": {"a": {"enum": [1]}}}
 
 
@@ -333,10 +364,12 @@ def turns(draw: st.DrawFn) -> list[Message]:
 
 
 @given(turns())
-def test_any_whole_turns_are_accepted_by_both_vendors(messages: list[Message]) -> None:
+def test_any_whole_turns_are_accepted_by_all_vendors(messages: list[Message]) -> None:
     request = ask(*messages, tools=[CLOCK])
     anthropic = to_anthropic(request)
     openai = to_openai(request)
+    bedrock = to_bedrock(request)
+    to_bedrock(ask(*messages), model="meta.llama3-1-8b-instruct-v1:0")
     calls = sum(
         block["type"] == "tool_use"
         for message in messages
@@ -344,4 +377,5 @@ def test_any_whole_turns_are_accepted_by_both_vendors(messages: list[Message]) -
         for block in message.content
     )
     assert json.dumps(anthropic["messages"]).count('"type": "tool_result"') == calls
+    assert json.dumps(bedrock["messages"]).count('"toolResult"') == calls
     assert sum(message["role"] == "tool" for message in openai["messages"]) == calls

@@ -102,6 +102,8 @@ async def test_a_password_in_the_address_is_sent_but_never_shown(
 def test_representations_hold_no_secret(vendor: Vendor) -> None:
     endpoint = parse_endpoint("https://ada:swordfish@example.com/v1", key=vendor.key)
     assert endpoint.base_url == "https://example.com/v1"
+    in_query = parse_endpoint("https://example.com/v1?key=swordfish")
+    assert in_query.title == "The model server at https://example.com/v1"
     for secret in (vendor.key, "swordfish", "YWRhOnN3b3JkZmlzaA=="):
         assert secret not in repr(endpoint)
 

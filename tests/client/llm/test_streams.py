@@ -1,9 +1,9 @@
-"""What both providers make of proper answers."""
+"""What all providers make of proper answers."""
 
 import pytest
 
 from client.llm.protocol import Completion, StopReason, TextDelta, ThoughtDelta, ToolCall, Usage
-from tests.client.llm.vendors import ANTHROPIC, OPENAI, Vendor, ask, complete, listen, user
+from tests.client.llm.vendors import ANTHROPIC, BEDROCK, OPENAI, Vendor, ask, complete, listen, user
 from tests.fakes.replies import FakeCall, Say
 
 
@@ -97,6 +97,13 @@ async def test_cached_tokens_count_as_input_tokens_too(vendor: Vendor) -> None:
         (ANTHROPIC, "model_context_window_exceeded", "max_tokens"),
         (ANTHROPIC, "refusal", "refused"),
         (ANTHROPIC, "tool_use", "end"),
+        (BEDROCK, "end_turn", "end"),
+        (BEDROCK, "stop_sequence", "end"),
+        (BEDROCK, "max_tokens", "max_tokens"),
+        (BEDROCK, "model_context_window_exceeded", "max_tokens"),
+        (BEDROCK, "content_filtered", "refused"),
+        (BEDROCK, "guardrail_intervened", "refused"),
+        (BEDROCK, "tool_use", "end"),
         (OPENAI, "stop", "end"),
         (OPENAI, "eos", "end"),
         (OPENAI, "length", "max_tokens"),
@@ -121,7 +128,7 @@ async def test_calls_make_a_tool_step_whatever_reason_the_server_gives(vendor: V
 async def test_an_answer_cut_by_its_limit_keeps_that_reason_beside_half_a_call(
     vendor: Vendor,
 ) -> None:
-    stop = "max_tokens" if vendor is ANTHROPIC else "length"
+    stop = "length" if vendor is OPENAI else "max_tokens"
     reply = Say(calls=[FakeCall("t", raw='{"a": "half')], stop=stop)
     async with vendor.open_server(reply) as server:
         completion = await complete(vendor.connect(server.base_url))

@@ -1,4 +1,4 @@
-"""Both providers side by side, so that what is promised for one is tested for the other."""
+"""All providers side by side, so that what is promised for one is tested for the others."""
 
 from collections.abc import Callable, Sequence
 from contextlib import AbstractAsyncContextManager
@@ -7,9 +7,11 @@ from typing import Any
 
 import anyio
 
-from client.llm.anthropic import AnthropicModel
+from client.llm.anthropic import prepare_messages
+from client.llm.bedrock import Bedrock
+from client.llm.exchange import Exchange
 from client.llm.model_spec import ModelSpec, Provider, parse_endpoint
-from client.llm.openai import OpenAIModel
+from client.llm.openai import prepare_chat
 from client.llm.protocol import (
     Completion,
     LanguageModel,
@@ -18,8 +20,9 @@ from client.llm.protocol import (
     TextDelta,
     ToolDefinition,
 )
+from client.llm.remote import RemoteModel
 from servers.conversations.contract import Message
-from tests.fakes import anthropic_server, openai_server
+from tests.fakes import anthropic_server, aws_signature, bedrock_server, openai_server
 from tests.fakes.model_server import FakeModelServer
 
 
@@ -28,32 +31,45 @@ class Vendor:
     """One provider and the fake server for it."""
 
     provider: Provider
+    title: str
     key: str
     model: str
     open_server: Callable[..., AbstractAsyncContextManager[FakeModelServer]]
-    create: Callable[[ModelSpec], LanguageModel]
+    prepare: Callable[[ModelSpec, ModelRequest], Exchange]
 
     def connect(self, base_url: str, **changes: Any) -> LanguageModel:
         """A model at this address with the key that the fake expects."""
         endpoint = parse_endpoint(base_url, key=self.key, key_advice="check THE_VARIABLE")
         spec = ModelSpec(self.provider, self.model, endpoint, 100_000, 1_000, timeout_seconds=5)
-        return self.create(replace(spec, **changes))
+        return RemoteModel(replace(spec, **changes), self.prepare)
 
 
 ANTHROPIC = Vendor(
     "anthropic",
+    "Anthropic",
     anthropic_server.KEY,
     anthropic_server.MODEL,
     anthropic_server.open_anthropic_server,
-    AnthropicModel,
+    prepare_messages,
 )
 OPENAI = Vendor(
     "openai",
+    "OpenAI",
     openai_server.KEY,
     openai_server.MODEL,
     openai_server.open_openai_server,
-    OpenAIModel,
+    prepare_chat,
 )
+BEDROCK = Vendor(
+    "bedrock",
+    "Amazon Bedrock",
+    bedrock_server.KEY,
+    bedrock_server.MODEL,
+    bedrock_server.open_bedrock_server,
+    Bedrock(aws_signature.REGION).prepare,
+)
+WITH_KEY = [ANTHROPIC, OPENAI]
+"""Those whose key stands in mcp.yml, and whose words for failures are much the same."""
 
 
 def user(text: str) -> Message:

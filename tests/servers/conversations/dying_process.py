@@ -14,8 +14,10 @@ import anyio
 from servers.conversations.contract import Message
 from servers.conversations.file_directory import INDEX_NAME, open_directory
 from servers.conversations.file_index import FileIndex
+from servers.conversations.file_lag import LagSigns
 from servers.conversations.file_locks import LockStripes
 from servers.conversations.file_store import FileConversationStore
+from servers.conversations.file_threads import JobThreads
 from tests.servers.conversations.writing_process import OWNER, SHARED
 
 
@@ -29,8 +31,10 @@ async def append(path: Path) -> None:
         open_directory(path) as directory,
         closing(LockStripes(directory)) as locks,
         closing(FileIndex(path / INDEX_NAME, locks)) as index,
+        closing(LagSigns(directory)) as signs,
+        closing(JobThreads(1)) as threads,
     ):
-        store = FileConversationStore(directory, locks, index, sync_and_die)
+        store = FileConversationStore(directory, locks, index, signs, threads, sync_and_die)
         message = Message(message_id="last", role="user", content="last")
         await store.append_messages(OWNER, SHARED, [message])
 

@@ -16,8 +16,10 @@ from anyio.streams.text import TextReceiveStream
 
 from servers.conversations.file_directory import INDEX_NAME, open_directory
 from servers.conversations.file_index import FileIndex
+from servers.conversations.file_lag import LagSigns
 from servers.conversations.file_locks import LockStripes
 from servers.conversations.file_store import FileConversationStore, open_file_store
+from servers.conversations.file_threads import JobThreads
 from servers.conversations.store import UnavailableError
 from tests.servers.conversations.messages import ID, OWNER, list_ids, load_ids, user, users
 from tests.servers.conversations.writing_process import SHARED
@@ -146,7 +148,9 @@ async def test_a_failed_sync_is_an_error_that_stores_nothing(tmp_path: Path) -> 
         directory = stack.enter_context(open_directory(tmp_path / "store"))
         locks = stack.enter_context(closing(LockStripes(directory)))
         index = stack.enter_context(closing(FileIndex(directory.root / INDEX_NAME, locks)))
-        store = FileConversationStore(directory, locks, index, sync)
+        signs = stack.enter_context(closing(LagSigns(directory)))
+        threads = stack.enter_context(closing(JobThreads(1)))
+        store = FileConversationStore(directory, locks, index, signs, threads, sync)
         version = (await store.append_messages(OWNER, ID, [user("a")])).version
         for advice in ("disk reported an error", "free some space"):
             with pytest.raises(UnavailableError, match=advice):

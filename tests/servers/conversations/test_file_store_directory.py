@@ -51,13 +51,26 @@ async def test_a_store_behind_a_link_is_opened(tmp_path: Path) -> None:
 
 
 async def test_a_missing_parent_is_named(tmp_path: Path) -> None:
-    await expect_refusal(tmp_path / "not" / "there", "not is not there")
+    await expect_refusal(tmp_path / "not" / "there", f"there is no directory {tmp_path / 'not'} ")
 
 
 async def test_a_file_in_the_way_is_named(tmp_path: Path) -> None:
     (tmp_path / "store").write_text("hello")
     await expect_refusal(tmp_path / "store", "move it away")
-    await expect_refusal(tmp_path / "store" / "below", r"not there|move it away")
+    for below in ("below", "further/below"):
+        await expect_refusal(
+            tmp_path / "store" / below,
+            f"store {tmp_path / 'store' / below}: {tmp_path / 'store'}: ",
+        )
+
+
+async def test_a_link_to_nothing_is_named(tmp_path: Path) -> None:
+    (tmp_path / "store").symlink_to(tmp_path / "unmounted")
+    await expect_refusal(tmp_path / "store", "a link to a place that is not there")
+
+
+async def test_a_place_that_takes_no_directory_is_named() -> None:
+    await expect_refusal(Path("/proc/self/store"), "no directory can be made in /proc/self")
 
 
 @pytest.mark.parametrize("name", ["v1", "locks"])

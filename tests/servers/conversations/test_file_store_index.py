@@ -55,6 +55,19 @@ async def test_listings_see_what_another_store_could_not_write_to_the_index(
         assert await list_ids(two) == await list_ids(one) == [ID]
 
 
+async def test_listings_see_what_is_not_in_the_index_though_the_signs_of_it_were_removed(
+    tmp_path: Path,
+) -> None:
+    directory = tmp_path / "s"
+    async with open_file_store(directory) as one, open_file_store(directory) as two:
+        await one.append_messages(OWNER, ID, users(2))
+        assert await list_ids(two) == await list_ids(one) == [ID]
+        (directory / "lag").unlink()
+        with locked_index(directory):
+            await one.append_messages(OWNER, "new", [user("a")])
+        assert await list_ids(two) == ["new", ID]
+
+
 @pytest.mark.parametrize("is_repeated", [False, True])
 async def test_listings_see_what_a_writer_wrote_that_was_killed_before_it_wrote_the_index(
     tmp_path: Path, is_repeated: bool

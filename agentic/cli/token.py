@@ -1,0 +1,155 @@
+"""`agentic token create|list|revoke`, on the servers' own file of tokens."""
+
+import re
+import sys
+from collections.abc import Collection
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+from anyio import to_thread
+from rich.console import Console
+from rich.table import Table
+
+from agentic.cli.failures import CommandError, UsageError
+from agentic.cli.invocation import Invocation, note
+from agentic.cli.stored_times import render_time
+from agentic.cli.terminal_text import one_line, to_json
+from agentic.config.models import Config
+from servers.access.contract import SCOPE_DELEGATE, SCOPES
+from servers.access.tokens import Token, TokenError, TokenFile
+
+_SECTIONS = frozenset({"owner", "data_directory", "access"})
+_DURATION = re.compile(r"([1-9][0-9]{0,5})([mhdw])")
+_UNITS = {"m": "minutes", "h": "hours", "d": "days", "w": "weeks"}
+
+
+def create_token(
+    invocation: Invocation,
+    name: str,
+    owner: str | None,
+    scopes: Collection[str] | None,
+    expires: str | None,
+    *,
+    as_json: bool,
+) -> int:
+    """Make it and print it: the token alone, so that it can go into a file or a variable."""
+
+    async def work(config: Config) -> None:
+        wanted = scopes or SCOPES.keys() - {SCOPE_DELEGATE}
+        _check_scopes(wanted)
+        until = None if expires is None else parse_expiry(expires, datetime.now(UTC))
+        file = TokenFile(config.access.tokens_file)
+        try:
+            token, text = await to_thread.run_sync(
+                file.create, name, owner or config.owner, wanted, until
+            )
+        except TokenError as error:
+            raise CommandError(f"{error}.") from None
+        if as_json:
+            sys.stdout.write(to_json({**_to_facts(token), "token": text}) + "\n")
+            return
+        sys.stdout.write(text + "\n")
+        note(f"Keep it now: it is not shown again. {_describe(token)}")
+
+    return invocation.run(work, sections=_SECTIONS)
+
+
+def list_tokens(invocation: Invocation, *, as_json: bool) -> int:
+    """A table of them, or one JSON array."""
+
+    async def work(config: Config) -> None:
+        tokens = await to_thread.run_sync(TokenFile(config.access.tokens_file).load)
+        if as_json:
+            sys.stdout.write(to_json([_to_facts(token) for token in tokens]) + "\n")
+        elif tokens:
+            Console(highlight=False, markup=False).print(_to_table(tokens))
+        else:
+            note("There are no tokens yet: make one with `agentic token create NAME`.")
+
+    return invocation.run(work, sections=_SECTIONS)
+
+
+def revoke_token(invocation: Invocation, name: str) -> int:
+    """Take it back."""
+
+    async def work(config: Config) -> None:
+        file = TokenFile(config.access.tokens_file)
+        try:
+            token = await to_thread.run_sync(file.revoke, name)
+        except TokenError as error:
+            raise CommandError(f"{error}: `agentic token list` shows which there are.") from None
+        note(f"Revoked {one_line(token.name)} ({token.token_id}): its next request is refused.")
+
+    return invocation.run(work, sections=_SECTIONS)
+
+
+def parse_expiry(text: str, now: datetime) -> datetime:
+    """The moment that a duration (`90d`) or a date (the end of that day, UTC) means.
+
+    Raises:
+        UsageError: It means none, or one that is over.
+    """
+    try:
+        if duration := _DURATION.fullmatch(text):
+            until = now + timedelta(**{_UNITS[duration[2]]: int(duration[1])})
+        else:
+            until = datetime.fromisoformat(text)
+            if len(text) == len("2027-01-31"):
+                until += timedelta(days=1)
+            until = until.replace(tzinfo=until.tzinfo or UTC).astimezone(UTC)
+    except (ValueError, OverflowError):
+        raise UsageError(
+            f"--expires {text}: should be a duration such as 90d or 12h, or a date such as "
+            "2027-01-31."
+        ) from None
+    if until <= now:
+        raise UsageError(f"--expires {text}: is over already.")
+    return until
+
+
+def _check_scopes(scopes: Collection[str]) -> None:
+    if unknown := sorted(set(scopes) - SCOPES.keys()):
+        raise UsageError(f"--scope {unknown[0]}: there is none; there are: {', '.join(SCOPES)}.")
+
+
+def _to_facts(token: Token) -> dict[str, Any]:
+    return {
+        "token_id": token.token_id,
+        "name": token.name,
+        "owner": token.owner,
+        "scopes": sorted(token.scopes),
+        "created_at": token.created_at.isoformat(),
+        "expires_at": token.expires_at.isoformat() if token.expires_at else None,
+        "expired": token.is_expired(),
+    }
+
+
+def _describe(token: Token) -> str:
+    return (
+        f"{one_line(token.name)} ({token.token_id}) acts for "
+        f"{'any owner' if SCOPE_DELEGATE in token.scopes else one_line(token.owner)}, may "
+        f"{', '.join(sorted(token.scopes))}, and {_render_expiry(token)}."
+    )
+
+
+def _render_expiry(token: Token) -> str:
+    if token.expires_at is None:
+        return "never expires"
+    when = render_time(token.expires_at.isoformat())
+    return f"expired {when}" if token.is_expired() else f"expires {when}"
+
+
+def _to_table(tokens: Collection[Token]) -> Table:
+    table = Table(box=None, pad_edge=False)
+    for heading in ("id", "name", "owner", "scopes", "made", "until"):
+        table.add_column(heading, no_wrap=heading != "scopes")
+    for token in tokens:
+        table.add_row(
+            token.token_id,
+            one_line(token.name),
+            "any" if SCOPE_DELEGATE in token.scopes else one_line(token.owner),
+            " ".join(sorted(token.scopes)),
+            render_time(token.created_at.isoformat()),
+            _render_expiry(token),
+        )
+    return table

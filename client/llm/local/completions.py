@@ -1,0 +1,129 @@
+"""One request to the engine, in the chat completions it speaks, over plain HTTP."""
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from functools import partial
+from typing import TYPE_CHECKING, Any, cast
+
+from client.llm.exchange import Exchange, RawStream
+from client.llm.failures import Service, explain_connection, parse_failure
+from client.llm.http_client import create_http_client
+from client.llm.local.engine import Engine
+from client.llm.model_spec import parse_endpoint
+from client.llm.openai_answer import OpenAIAnswer
+from client.llm.protocol import ModelError, ModelRequest
+
+if TYPE_CHECKING:
+    from httpx2 import AsyncClient, Response
+
+_TITLE = "The embedded model"
+_MAX_ERROR_BYTES = 65_536
+
+
+@dataclass(frozen=True, slots=True)
+class Step:
+    """What is asked: messages, how long the answer may be, and the JSON Schema it must obey."""
+
+    messages: list[dict[str, str]]
+    max_tokens: int
+    temperature: float = 0.0
+    schema: Mapping[str, Any] | None = None
+
+
+class _RefusedError(Exception):
+    """The engine answered with an error."""
+
+    def __init__(self, status: int | None, body: object) -> None:
+        super().__init__(status)
+        self.status = status
+        self.body = body
+
+
+def prepare_step(
+    engine: Engine, step: Step, request: ModelRequest, *, model: str, timeout_seconds: float
+) -> Exchange:
+    """The request for one step. Call it in a thread: the HTTP library is read from disk."""
+    from httpx2 import HTTPError
+
+    service = Service(_TITLE, model, "start again", secret=engine.key)
+    client = create_http_client(parse_endpoint(engine.address), timeout_seconds)
+    client.headers["Authorization"] = f"Bearer {engine.key}"
+    return Exchange(
+        ask=partial(_ask, client, _to_body(step, model)),
+        close=client.aclose,
+        answer=OpenAIAnswer(),
+        failures=(HTTPError, ValueError, RecursionError, _RefusedError),
+        explain=partial(_explain, service, request, timeout_seconds),
+        service=service,
+        timeout_seconds=timeout_seconds,
+    )
+
+
+def _to_body(step: Step, model: str) -> dict[str, Any]:
+    body: dict[str, Any] = {
+        "model": model,
+        "messages": step.messages,
+        "max_tokens": step.max_tokens,
+        "temperature": step.temperature,
+        "stream": True,
+        "stream_options": {"include_usage": True},
+        "cache_prompt": True,
+    }
+    if step.schema is not None:
+        schema = {"name": "answer", "schema": dict(step.schema), "strict": True}
+        body["response_format"] = {"type": "json_schema", "json_schema": schema}
+    return body
+
+
+async def _ask(client: "AsyncClient", body: dict[str, Any]) -> RawStream:
+    asked = client.build_request("POST", "/v1/chat/completions", json=body)
+    response = await client.send(asked, stream=True)
+    if response.is_success:
+        return _Events(response)
+    try:
+        text = (await response.aread())[:_MAX_ERROR_BYTES].decode("utf-8", "replace")
+    finally:
+        await response.aclose()
+    raise _RefusedError(response.status_code, _parse(text))
+
+
+class _Events:
+    """The data of a stream of server-sent events."""
+
+    def __init__(self, response: "Response") -> None:
+        self._response = response
+        self._lines = response.aiter_lines()
+
+    async def __anext__(self) -> object:
+        async for line in self._lines:
+            kind, _, data = line.partition(":")
+            if kind == "error":  # llama.cpp's own way to say it
+                raise _RefusedError(None, _parse(data))
+            if kind != "data" or not data.strip():
+                continue
+            if data.strip() == "[DONE]":
+                break
+            event: object = json.loads(data)
+            if isinstance(event, dict) and "error" in event:
+                raise _RefusedError(None, cast("object", event))
+            return cast("object", event)
+        raise StopAsyncIteration
+
+    async def close(self) -> None:
+        await self._response.aclose()
+
+
+def _parse(text: str) -> object:
+    try:
+        return json.loads(text)
+    except ValueError:
+        return text
+
+
+def _explain(
+    service: Service, request: ModelRequest, timeout_seconds: float, error: Exception
+) -> ModelError:
+    if isinstance(error, _RefusedError):
+        return service.explain(parse_failure(error.status, error.body, {}), request)
+    return explain_connection(service, error, timeout_seconds)

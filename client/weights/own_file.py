@@ -1,0 +1,29 @@
+"""A weight file of the user's own."""
+
+import stat
+from pathlib import Path
+
+from client.weights.errors import DamagedError, WeightsError
+
+_MAGIC = b"GGUF"
+
+
+def check_own_file(path: Path) -> Path:
+    """The file, if it looks like weights that can be loaded.
+
+    Raises:
+        WeightsError: There is none, or it can't be read.
+        DamagedError: It is something else.
+    """
+    try:
+        if not stat.S_ISREG(path.stat().st_mode):
+            raise DamagedError(f"{path} is no file: `path` should name one GGUF file.")
+        with path.open("rb") as file:
+            head = file.read(len(_MAGIC))
+    except OSError as error:
+        raise WeightsError(f"{path} can't be read ({error.strerror}): correct `path`.") from None
+    if head != _MAGIC:
+        raise DamagedError(
+            f"{path} is no GGUF file (it doesn't begin with GGUF): copy or fetch it again."
+        )
+    return path

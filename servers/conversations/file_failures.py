@@ -1,0 +1,41 @@
+"""Failures of the operating system, told so that a person knows what to do, and to which file."""
+
+import errno
+import os
+from collections.abc import Generator
+from contextlib import contextmanager
+
+from servers.conversations.store import UnavailableError
+
+_ADVICE = {
+    errno.ENOSPC: "the disk is full: free some space and try again",
+    errno.EDQUOT: "the disk quota is used up: free some space and try again",
+    errno.EFBIG: "the file would become larger than this process may write: raise the limit",
+    errno.EROFS: "the disk is mounted read-only: mount it writable",
+    errno.EACCES: "access is denied: give the user of this process read and write access",
+    errno.EPERM: "access is denied: give the user of this process read and write access",
+    errno.ELOOP: "a symbolic link is in the way, and links are not followed: remove it",
+    errno.ENOTDIR: "a file or link stands where a directory should be: move it away",
+    errno.EISDIR: "a directory stands where a file should be: move it away",
+    errno.ENXIO: "what stands there is no plain file, as it should be: move it away",
+    errno.ENOENT: "it was removed under the running program: put it back, or restart the program",
+    errno.EMFILE: "too many files are open: raise the limit of open files",
+    errno.ENFILE: "too many files are open on this machine",
+    errno.EIO: "the disk reported an error: check its health and try again",
+}
+
+
+def explain(error: OSError, what: str) -> UnavailableError:
+    """`error` as a sentence that says what to do, and to which file, if the error names one."""
+    advice = _ADVICE.get(error.errno or 0, os.strerror(error.errno or 0))
+    where = f"{error.filename}: " if error.filename else ""
+    return UnavailableError(f"{what}: {where}{advice}")
+
+
+@contextmanager
+def naming(path: str) -> Generator[None]:
+    """Failures name `path`, from the store's directory on, and not what was opened last."""
+    try:
+        yield
+    except OSError as error:
+        raise OSError(error.errno, error.strerror, path) from error

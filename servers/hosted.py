@@ -1,0 +1,26 @@
+"""What hosting needs to know of a server, whichever it is."""
+
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
+from typing import Any
+
+from mcp.server import Server
+
+
+@dataclass(frozen=True, slots=True)
+class HostedServer:
+    """A server that was opened, by its name.
+
+    `scopes`: over HTTP a caller needs one of them to be let in. `check` raises when the server
+    couldn't do its work now, whatever it raises then.
+    """
+
+    name: str
+    server: Server[Any]
+    scopes: frozenset[str]
+    check: Callable[[], Awaitable[object]]
+
+    @property
+    def path(self) -> str:
+        """Where it is served over HTTP."""
+        return f"/{self.name}/mcp"

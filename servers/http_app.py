@@ -1,0 +1,139 @@
+"""The HTTP application: the servers under their paths, health, figures."""
+
+import logging
+import time
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+import anyio
+from mcp.server.transport_security import TransportSecuritySettings
+from starlette.responses import JSONResponse, Response
+from starlette.types import ASGIApp, Receive, Scope, Send
+
+from servers.access.tokens import TokenVerifier
+from servers.faults import report_fault
+from servers.hosted import HostedServer
+from servers.http_callers import Authenticate, is_local
+from servers.http_guard import MAX_REQUEST_BYTES, Bodies, Guard
+from servers.http_refusals import refuse
+from servers.metrics import CONTENT_TYPE, Metrics
+
+HEALTH, READINESS, METRICS = "/healthz", "/readyz", "/metrics"
+CHECK_SECONDS = 5.0
+"""How long a server's store may take to answer before it counts as not ready."""
+_CHECK_EVERY_SECONDS = 1.0
+_MAX_SESSIONS = 1_000
+"""Of the older era, per server; one that is idle for half an hour ends."""
+
+_logger = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class HttpSettings:
+    """How HTTP is served. Without a `verifier` nobody is asked for a token."""
+
+    host: str
+    port: int
+    verifier: TokenVerifier | None
+    allowed_hosts: Sequence[str] = ()
+    allowed_origins: Sequence[str] = ()
+    calls_per_minute: int = 12_000
+
+
+def create_app(
+    hosted: Sequence[HostedServer], settings: HttpSettings, authority: str, metrics: Metrics
+) -> ASGIApp:
+    """All of it, for a listener at `authority`. The servers' session managers run elsewhere."""
+    servers = {each.path: _to_app(each, metrics) for each in hosted}
+    scopes = {each.path: each.scopes for each in hosted}
+    mcp: ASGIApp = Bodies(_Paths(servers))
+    figures: ASGIApp = _Figures(metrics)
+    if settings.verifier is not None:
+        mcp = Authenticate(mcp, settings.verifier, scopes, settings.calls_per_minute)
+        figures = _LocalOr(Authenticate(figures, settings.verifier, {}, 60), figures)
+    paths = _Paths(
+        {
+            **dict.fromkeys(servers, mcp),
+            HEALTH: JSONResponse({"status": "alive"}),
+            READINESS: _Readiness(hosted),
+            METRICS: figures,
+        }
+    )
+    host, _, _ = authority.rpartition(":")
+    origins = (f"http://{authority}", *settings.allowed_origins)
+    return Guard(paths, (host, *settings.allowed_hosts), origins)
+
+
+def _to_app(hosted: HostedServer, metrics: Metrics) -> ASGIApp:
+    metrics.watch(hosted.name, hosted.server)
+    return hosted.server.streamable_http_app(
+        streamable_http_path=hosted.path,
+        max_request_body_size=MAX_REQUEST_BYTES,
+        max_sessions=_MAX_SESSIONS,
+        # `Guard` has seen to hosts and origins, for all paths and before anything else.
+        transport_security=TransportSecuritySettings(enable_dns_rebinding_protection=False),
+    )
+
+
+class _Paths:
+    """Sends each request to the application of its path."""
+
+    def __init__(self, apps: Mapping[str, ASGIApp]) -> None:
+        self._apps = apps
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        app = self._apps.get(scope["path"])
+        if app is None:
+            app = refuse(404, "There is nothing at this path; MCP is at /NAME/mcp")
+        await app(scope, receive, send)
+
+
+class _LocalOr:
+    """One application for requests made on this machine, another for the rest."""
+
+    def __init__(self, other: ASGIApp, local: ASGIApp) -> None:
+        self._other = other
+        self._local = local
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        await (self._local if is_local(scope) else self._other)(scope, receive, send)
+
+
+class _Figures:
+    """The counters."""
+
+    def __init__(self, metrics: Metrics) -> None:
+        self._metrics = metrics
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        await Response(self._metrics.render(), media_type=CONTENT_TYPE)(scope, receive, send)
+
+
+class _Readiness:
+    """Whether each server could do its work now; asked often, it looks once a second."""
+
+    def __init__(self, hosted: Sequence[HostedServer]) -> None:
+        self._hosted = hosted
+        self._lock = anyio.Lock()
+        self._looked_at = float("-inf")
+        self._states: dict[str, str] = {}
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        async with self._lock:
+            if time.monotonic() - self._looked_at >= _CHECK_EVERY_SECONDS:
+                self._states = {each.name: await _check(each) for each in self._hosted}
+                self._looked_at = time.monotonic()
+        is_ready = set(self._states.values()) == {"ready"}
+        answer = {"status": "ready" if is_ready else "not ready", "servers": self._states}
+        await JSONResponse(answer, 200 if is_ready else 503)(scope, receive, send)
+
+
+async def _check(hosted: HostedServer) -> str:
+    try:
+        with anyio.fail_after(CHECK_SECONDS):
+            await hosted.check()
+    except TimeoutError:
+        return f"gave no answer in {CHECK_SECONDS:.0f} s"
+    except Exception as error:  # noqa: BLE001 - boundary: any fault means not ready
+        return f"failed; the log has the reason under {report_fault(_logger, hosted.name, error)}"
+    return "ready"

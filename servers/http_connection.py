@@ -1,0 +1,115 @@
+"""uvicorn, with ends of our own: when to stop, and for clients that send or read nothing."""
+
+import socket
+from asyncio import TimerHandle, Transport
+from collections.abc import Generator
+from contextlib import contextmanager
+from typing import cast
+
+import uvicorn
+from starlette.types import ASGIApp
+from uvicorn.protocols.http.h11_impl import H11Protocol, RequestResponseCycle
+
+from servers.errors import StartError
+
+MAX_CONNECTIONS = 500
+"""A process has 1,024 open files on most systems."""
+HEADER_SECONDS = 15.0
+"""How long a client may take from connecting, or from the first byte of a request, to its body."""
+READ_SECONDS = 60.0
+"""How long a client may read nothing of an answer that waits for it."""
+_FLUSH_SECONDS = 1
+_IDLE_SECONDS = 60
+
+
+class WebServer(uvicorn.Server):
+    """uvicorn, whose end is decided by its owner (`should_exit`)."""
+
+    @contextmanager
+    def capture_signals(self) -> Generator[None]:
+        """Leave signals alone: uvicorn would let them kill the process after its own end."""
+        yield
+
+
+def create_web_server(app: ASGIApp) -> WebServer:
+    """A server for `app` that knows neither signals nor a lifespan."""
+    return WebServer(
+        uvicorn.Config(
+            app,
+            http=_Protocol,
+            lifespan="off",  # sessions end before connections do, not after them
+            ws="none",
+            log_config=None,
+            access_log=False,
+            server_header=False,
+            limit_concurrency=MAX_CONNECTIONS,
+            timeout_keep_alive=_IDLE_SECONDS,
+            timeout_graceful_shutdown=_FLUSH_SECONDS,
+        )
+    )
+
+
+def listen(host: str, port: int) -> socket.socket:
+    """A socket that listens there. Port 0 is any free one.
+
+    Raises:
+        StartError: The address can't be had.
+    """
+    try:
+        family, kind, protocol, _, address = socket.getaddrinfo(
+            host, port, type=socket.SOCK_STREAM
+        )[0]
+        listener = socket.socket(family, kind, protocol)
+        listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        listener.bind(address)
+        listener.listen(1024)
+    except (OSError, UnicodeError) as error:  # the latter: what can't be a host's name
+        why = error.strerror if isinstance(error, OSError) else "this is no host's name"
+        raise StartError(
+            f"cannot listen at {to_authority(host, port)}: {why}. If another program "
+            "uses this port, end it or choose another port (0 is any free one)"
+        ) from None
+    return listener
+
+
+def to_authority(host: str, port: int) -> str:
+    """`host:port` as in a URL."""
+    return f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
+
+
+class _Protocol(H11Protocol):
+    """One connection, ended when its client takes too long for what uvicorn sets no time to."""
+
+    _asking: TimerHandle | None = None
+    _reading: TimerHandle | None = None
+
+    def connection_made(self, transport: Transport) -> None:  # type: ignore[override]
+        super().connection_made(transport)
+        self._asking = self.loop.call_later(HEADER_SECONDS, transport.close)
+
+    def data_received(self, data: bytes) -> None:
+        super().data_received(data)
+        cycle = cast("RequestResponseCycle | None", self.cycle)  # uvicorn's types say otherwise
+        is_asking = cycle is None or cycle.response_complete
+        if is_asking and self._asking is None:
+            self._asking = self.loop.call_later(HEADER_SECONDS, self.transport.close)
+        elif not is_asking:
+            self._asking = _cancel(self._asking)
+
+    def pause_writing(self) -> None:
+        super().pause_writing()
+        # Not `close`, which would wait for the client to read what is left.
+        self._reading = self.loop.call_later(READ_SECONDS, self.transport.abort)
+
+    def resume_writing(self) -> None:
+        super().resume_writing()
+        self._reading = _cancel(self._reading)
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        self._asking, self._reading = _cancel(self._asking), _cancel(self._reading)
+        super().connection_lost(exc)
+
+
+def _cancel(timer: TimerHandle | None) -> None:
+    if timer is not None:
+        timer.cancel()

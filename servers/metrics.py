@@ -1,0 +1,68 @@
+"""What the servers count, as Prometheus text."""
+
+import time
+from typing import Any
+
+from mcp.server import Server, ServerRequestContext
+from mcp.server.context import CallNext, HandlerResult
+from mcp_types import CallToolResult
+from mcp_types.methods import SPEC_CLIENT_METHODS
+from prometheus_client import CollectorRegistry, Counter, Histogram, ProcessCollector
+from prometheus_client.exposition import CONTENT_TYPE_LATEST, generate_latest
+
+CONTENT_TYPE = CONTENT_TYPE_LATEST
+_SECONDS = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60)
+
+
+class Metrics:
+    """Counters of one process; labels are few and never hold what people wrote."""
+
+    def __init__(self) -> None:
+        self._registry = CollectorRegistry()
+        ProcessCollector(registry=self._registry)
+        self._http = Counter(
+            "agentic_http_requests",
+            "HTTP requests that were answered.",
+            ("path", "status"),
+            registry=self._registry,
+        )
+        self._calls = Counter(
+            "agentic_mcp_requests",
+            "MCP requests by outcome: ok, failed (a result that is an error), error (no result).",
+            ("server", "method", "outcome"),
+            registry=self._registry,
+        )
+        self._seconds = Histogram(
+            "agentic_mcp_request_seconds",
+            "How long MCP requests took.",
+            ("server", "method"),
+            registry=self._registry,
+            buckets=_SECONDS,
+        )
+
+    def count_http(self, path: str, status: int) -> None:
+        """Count an answer; `path` is one that is served, or `other`."""
+        self._http.labels(path, status).inc()
+
+    def watch(self, name: str, server: Server[Any]) -> None:
+        """Count a server's MCP requests from now on."""
+
+        async def count(ctx: ServerRequestContext[Any, Any], call_next: CallNext) -> HandlerResult:
+            if ctx.request_id is None:
+                return await call_next(ctx)
+            method = ctx.method if ctx.method in SPEC_CLIENT_METHODS else "other"
+            outcome, began = "error", time.perf_counter()
+            try:
+                result = await call_next(ctx)
+                is_failed = isinstance(result, CallToolResult) and result.is_error
+                outcome = "failed" if is_failed else "ok"
+                return result
+            finally:
+                self._calls.labels(name, method, outcome).inc()
+                self._seconds.labels(name, method).observe(time.perf_counter() - began)
+
+        server.middleware.append(count)
+
+    def render(self) -> bytes:
+        """All of them, in Prometheus' text format."""
+        return generate_latest(self._registry)

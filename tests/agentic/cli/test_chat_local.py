@@ -1,0 +1,81 @@
+"""`agentic chat` with the embedded model: usable while it loads, and whole when it is stopped."""
+
+from pathlib import Path
+
+import anyio
+import pytest
+
+from client.llm.local.engine import is_installed
+from tests.agentic.cli.real_command import LIMIT_SECONDS, RealCommand
+from tests.fakes.streaming_http import HttpReply, HttpRequest, open_http_server
+from tests.fakes.tiny_gguf import write_tiny_gguf
+
+pytestmark = pytest.mark.skipif(not is_installed(), reason="the extra `local` is not installed")
+PROMPT = ">"
+
+
+async def test_a_talk_goes_on_while_its_model_is_on_its_way(command: RealCommand) -> None:
+    async def hang(request: HttpRequest, http: HttpReply) -> None:
+        await http.wait_for_departure()
+
+    async with open_http_server(hang) as url:
+        command.configure("models: {mine: {provider: local}}\n")
+        slow_line = {"HTTPS_PROXY": url, "PIP_INDEX_URL": f"{url}/simple"}
+        async with command.in_terminal("chat", environment=slow_line) as terminal:
+            await terminal.wait_for("is being loaded; /help and /tools answer meanwhile")
+            await terminal.wait_for(PROMPT)
+            terminal.type("/help\r")
+            await terminal.wait_for("/new")
+            terminal.type("/tools\r")
+            await terminal.wait_for("tools: ")  # ready or still starting
+            await terminal.wait_for(PROMPT)
+            terminal.type("hello\r")
+            await terminal.wait_for("for the model")
+            await terminal.wait_for("Ctrl-C stops waiting")
+            terminal.interrupt()
+            await terminal.wait_for("The message was not sent")
+            await terminal.wait_for("the next start goes on")
+            await terminal.wait_for(PROMPT)
+            terminal.type("/quit\r")
+            assert await terminal.wait_for_end() == 0
+    shown = await command.run("conversations", "list", "--json")
+    assert shown.output.strip() == "[]"
+
+
+@pytest.mark.slow
+async def test_a_model_of_ones_own_answers(command: RealCommand) -> None:
+    write_tiny_gguf(command.home / "noise.gguf")
+    command.configure(
+        "models: {mine: {provider: local, path: noise.gguf, max_output_tokens: 20}}\n"
+    )
+    async with command.in_terminal("chat") as terminal:
+        await terminal.wait_for("local/noise")
+        await terminal.wait_for("The model is ready.")
+        await terminal.wait_for(PROMPT)
+        (child,) = _children_with("engine_process.py", terminal.process.pid)
+        terminal.process.kill()
+        await terminal.wait_for_end()
+    with anyio.fail_after(LIMIT_SECONDS):
+        while Path(f"/proc/{child}").exists():
+            await anyio.sleep(0.02)
+
+
+async def test_a_file_that_is_no_model_ends_the_command_with_its_name(command: RealCommand) -> None:
+    (command.home / "notes.gguf").write_text("no model", encoding="utf-8")
+    command.configure("models: {mine: {provider: local, path: notes.gguf}}\n")
+    ended = await command.run("ask", "hello")
+    assert ended.exit_code == 2
+    assert "notes.gguf is no GGUF file" in ended.notes
+
+
+def _children_with(word: str, parent: int) -> list[int]:
+    found: list[int] = []
+    for folder in Path("/proc").glob("[0-9]*"):
+        try:
+            fields = (folder / "stat").read_text(encoding="ascii", errors="replace")
+            command = (folder / "cmdline").read_text(encoding="utf-8", errors="replace")
+        except OSError:
+            continue
+        if word in command and int(fields.rpartition(") ")[2].split()[1]) == parent:
+            found.append(int(folder.name))
+    return found

@@ -1,0 +1,238 @@
+"""The embedded model's steps: choose, fill in, answer."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+import anyio
+import pytest
+
+from client.llm.protocol import (
+    BadRequestError,
+    Completion,
+    ContextTooLongError,
+    ModelRequest,
+    ModelUnavailableError,
+    TextDelta,
+    ToolDefinition,
+    Usage,
+)
+from servers.conversations.contract import Message
+from tests.client.llm.vendors import ask, complete, listen, user
+from tests.fakes.local_engine import ABOUT, FakeEngine, open_local_model
+
+CLOCK = ToolDefinition(
+    "tools__current_time",
+    "The time now. Call it whenever it is needed.",
+    {
+        "type": "object",
+        "properties": {"timezone": {"type": "string", "description": "Such as Europe/Berlin."}},
+    },
+)
+SEARCH = ToolDefinition(
+    "web__search",
+    "Search the web",
+    {"type": "object", "properties": {"query": {"type": "string"}}, "required": ["query"]},
+)
+REPLY = {"text": '{"next": "reply"}'}
+ONE_STEP = Usage(100, 7, 90)
+
+
+@pytest.fixture
+def engine(tmp_path: Path) -> FakeEngine:
+    return FakeEngine(tmp_path / "weights.gguf")
+
+
+def chosen(name: str, *calls: dict[str, Any]) -> list[dict[str, Any]]:
+    return [{"text": json.dumps({"next": name})}, {"text": json.dumps({"calls": calls})}]
+
+
+def called(name: str, **arguments: Any) -> Message:
+    block = {"type": "tool_use", "id": "c1", "name": name, "input": arguments}
+    return Message(role="assistant", content=[block])
+
+
+def result(text: str, *, is_error: bool = False) -> Message:
+    return Message(role="tool", tool_call_id="c1", content=text, is_error=is_error)
+
+
+async def test_without_tools_it_just_answers(engine: FakeEngine) -> None:
+    engine.write({"text": "Hello to you, too."})
+    async with open_local_model(engine) as model:
+        events = await listen(model)
+    assert [event.text for event in events if isinstance(event, TextDelta)] == [
+        "Hello", " to y", "ou, t", "oo.",
+    ]  # fmt: skip
+    assert events[-1] == Completion("Hello to you, too.", usage=ONE_STEP, model="tiny")
+    (body,) = engine.bodies
+    assert "response_format" not in body
+    assert "tools" not in body
+    system, *examples, question = body["messages"]
+    assert system["content"].startswith("You are Agentic")
+    assert system["content"].endswith("You are an assistant.")
+    assert examples[-1] == {"role": "assistant", "content": ABOUT}
+    assert question == {"role": "user", "content": "Hello"}
+    assert body["max_tokens"] == 512
+
+
+async def test_a_tool_is_chosen_and_filled_in(engine: FakeEngine) -> None:
+    engine.write(*chosen("current_time", {"timezone": "Asia/Tokyo"}))
+    async with open_local_model(engine) as model:
+        events = await listen(model, ask(user("Time in Tokyo?"), tools=[CLOCK, SEARCH]))
+    (done,) = events  # nothing of these steps is shown
+    assert isinstance(done, Completion)
+    assert (done.text, done.stop_reason, done.usage) == ("", "tool_use", ONE_STEP + ONE_STEP)
+    (call,) = done.tool_calls
+    assert (call.name, call.arguments) == ("tools__current_time", {"timezone": "Asia/Tokyo"})
+    choose, fill = engine.bodies
+    schema = choose["response_format"]["json_schema"]["schema"]
+    assert schema["properties"]["next"]["enum"] == ["reply", "current_time", "search"]
+    assert choose["temperature"] == fill["temperature"] == 0
+    # The second prompt begins with all of the first: the engine reads only what is new.
+    assert fill["messages"][: len(choose["messages"])] == choose["messages"]
+    one = fill["response_format"]["json_schema"]["schema"]["properties"]["calls"]["items"]
+    assert one["properties"]["timezone"]["maxLength"] <= 1_000
+    assert "Europe/Berlin" in fill["messages"][-1]["content"]
+
+
+async def test_one_question_may_need_several_calls_of_a_tool(engine: FakeEngine) -> None:
+    zones = [{"timezone": zone} for zone in ("Asia/Tokyo", "Europe/Paris", "Asia/Tokyo")]
+    engine.write(*chosen("current_time", *zones))
+    async with open_local_model(engine) as model:
+        done = await complete(model, ask(user("Tokyo and Paris?"), tools=[CLOCK]))
+    assert [call.arguments for call in done.tool_calls] == zones[:2]
+    assert len({call.id for call in done.tool_calls}) == 2
+
+
+async def test_where_no_tool_is_needed_it_answers_in_the_same_request(engine: FakeEngine) -> None:
+    engine.write(REPLY, {"text": "Rain."})
+    async with open_local_model(engine, temperature=0.9) as model:
+        done = await complete(model, ask(user("Write about rain"), tools=[CLOCK]))
+    assert (done.text, done.stop_reason, done.usage) == ("Rain.", "end", ONE_STEP + ONE_STEP)
+    choose, answer = engine.bodies
+    assert (choose["temperature"], answer["temperature"]) == (0, 0.9)
+
+
+async def test_results_are_answered_from_without_another_choice(engine: FakeEngine) -> None:
+    engine.write({"text": "It is noon."})
+    messages = [user("Time?"), called("tools__current_time"), result("12:00")]
+    async with open_local_model(engine) as model:
+        done = await complete(model, ask(*messages, tools=[CLOCK]))
+    assert done.text == "It is noon."
+    (body,) = engine.bodies
+    last = body["messages"][-1]
+    assert last["role"] == "user"
+    assert last["content"].startswith("Time?\n\n[A tool answered")
+    assert "12:00" in last["content"]
+
+
+async def test_a_failed_tool_is_told_as_one(engine: FakeEngine) -> None:
+    engine.write({"text": "It failed."})
+    messages = [user("Time?"), called("tools__current_time"), result("no zone", is_error=True)]
+    async with open_local_model(engine) as model:
+        await complete(model, ask(*messages, tools=[CLOCK]))
+    assert "failed and said:]\nno zone" in engine.bodies[0]["messages"][-1]["content"]
+
+
+async def test_roles_alternate_whatever_the_history_holds(engine: FakeEngine) -> None:
+    engine.write(REPLY, {"text": "Yes."})
+    history = [
+        user("One"), user("Two"), called("gone__tool"), result("x" * 50_000),
+        Message(role="assistant", content="Done."), user("Three"),
+    ]  # fmt: skip
+    async with open_local_model(engine) as model:
+        await complete(model, ask(*history, tools=[CLOCK]))
+    for body in engine.bodies:
+        roles = [message["role"] for message in body["messages"]]
+        assert roles[0] == "system"
+        assert roles[1:] == ["user", "assistant"] * ((len(roles) - 2) // 2) + ["user"]
+    assert len(json.dumps(engine.bodies[1])) < 10_000
+
+
+async def test_the_earlier_messages_come_with_what_was_chosen_for_them(engine: FakeEngine) -> None:
+    engine.write(*chosen("current_time", {"timezone": "Europe/Paris"}))
+    history = [
+        user("Time in Tokyo?"), called("tools__current_time"), result("1"),
+        Message(role="assistant", content="One."), user("And in Paris?"),
+    ]  # fmt: skip
+    async with open_local_model(engine) as model:
+        await complete(model, ask(*history, tools=[CLOCK]))
+    asked = [message["content"] for message in engine.bodies[0]["messages"][-3:]]
+    assert asked == ["Time in Tokyo?", '{"next": "current_time"}', "And in Paris?"]
+
+
+async def test_the_prompts_begin_is_the_same_as_time_goes_by(engine: FakeEngine) -> None:
+    engine.write(REPLY, {"text": "A"}, REPLY, {"text": "B"}, {"text": "C"})
+    early, late = ("Be kind.\n\nIt is about 10:05 UTC.", "Be kind.\n\nIt is about 10:10 UTC.")
+    async with open_local_model(engine) as model:
+        for instructions in (early, late):
+            await complete(model, ModelRequest(instructions, [user("Hi")], [CLOCK]))
+        await complete(model, ModelRequest(late, [user("Hi")]))
+    systems = [body["messages"][0]["content"] for body in engine.bodies]
+    assert systems[0] == systems[2]
+    assert systems[1] == systems[3]
+    assert "10:10" in systems[4]  # without a clock to ask
+
+
+async def test_equal_names_of_two_servers_stay_apart(engine: FakeEngine) -> None:
+    other = ToolDefinition("mail__search", "Search mail", {"type": "object"})
+    mine = ToolDefinition("x__reply", "Reply to a mail", {"type": "object"})
+    engine.write(*chosen("mail__search", {}))
+    async with open_local_model(engine) as model:
+        done = await complete(model, ask(user("Find"), tools=[SEARCH, other, mine]))
+    assert done.tool_calls[0].name == "mail__search"
+    names = engine.bodies[0]["response_format"]["json_schema"]["schema"]["properties"]["next"]
+    assert names["enum"] == ["reply", "search", "mail__search", "x__reply"]
+
+
+async def test_arguments_that_were_cut_off_are_no_arguments(engine: FakeEngine) -> None:
+    cut = {"text": '{"calls": [{"timezone": "Asia/', "stop": "length"}
+    engine.write({"text": '{"next": "current_time"}'}, cut)
+    async with open_local_model(engine) as model:
+        done = await complete(model, ask(user("Time?"), tools=[CLOCK]))
+    (call,) = done.tool_calls
+    assert (call.arguments, call.raw) == (None, cut["text"])
+
+
+async def test_a_choice_that_is_none_becomes_an_answer(engine: FakeEngine) -> None:
+    engine.write({"text": '{"next'}, {"text": "Well."})
+    async with open_local_model(engine) as model:
+        assert (await complete(model, ask(user("Hi"), tools=[CLOCK]))).text == "Well."
+
+
+async def test_an_answer_that_reaches_its_end_of_room_says_so(engine: FakeEngine) -> None:
+    engine.write({"text": "And then", "stop": "length"})
+    async with open_local_model(engine) as model:
+        assert (await complete(model)).stop_reason == "max_tokens"
+
+
+async def test_leaving_ends_the_answer_in_the_engine(engine: FakeEngine) -> None:
+    engine.write({"text": "Once upon a time", "then": "hangs"}, {"text": "Next"})
+    with anyio.fail_after(20):
+        async with open_local_model(engine) as model:
+            async with model.stream(ask()) as events:
+                assert isinstance(await anext(events), TextDelta)
+            await engine.wait_for(lambda line: "departed" in line)
+            assert (await complete(model)).text == "Next"
+
+
+async def test_a_silent_engine_is_given_up(engine: FakeEngine) -> None:
+    engine.write({"text": "Well", "then": "hangs"})
+    async with open_local_model(engine, timeout_seconds=0.5) as model:
+        with pytest.raises(ModelUnavailableError, match="embedded model said nothing for 0.5 s"):
+            await complete(model)
+
+
+async def test_a_history_that_is_too_long_is_told_as_such(engine: FakeEngine) -> None:
+    error = "the request exceeds the available context size, exceed_context_size"
+    engine.write({"status": 400, "error": error})
+    async with open_local_model(engine) as model:
+        with pytest.raises(ContextTooLongError):
+            await complete(model)
+
+
+async def test_what_the_engine_refuses_is_told(engine: FakeEngine) -> None:
+    engine.write({"status": 400, "error": "failed to parse grammar"})
+    async with open_local_model(engine) as model:
+        with pytest.raises(BadRequestError, match="failed to parse grammar"):
+            await complete(model)

@@ -1,0 +1,88 @@
+"""The real engine, on a model of noise: whatever it says, it says it in the shape it was given."""
+
+import os
+from pathlib import Path
+
+import anyio
+import jsonschema
+import pytest
+
+from agentic.config.models import Config, ModelConfig
+from client.llm.local.bounded_schema import to_bounded_schema
+from client.llm.local.create import create_local_model
+from client.llm.local.engine import is_installed
+from client.llm.local.model import LocalModel
+from client.llm.protocol import Completion, ModelUnavailableError, TextDelta, ToolDefinition
+from tests.client.llm.vendors import ask, complete, listen, user
+from tests.fakes.tiny_gguf import write_tiny_gguf
+
+pytestmark = [
+    pytest.mark.slow,
+    pytest.mark.skipif(not is_installed(), reason="the extra `local` is not installed"),
+]
+LIMIT_SECONDS = 120
+
+BOOK = ToolDefinition(
+    "shop__book",
+    "Books a room",
+    {
+        "type": "object",
+        "$defs": {"Guest": {"type": "object", "properties": {"name": {"type": "string", "maxLength": 9}}}},
+        "properties": {
+            "day": {"type": "string", "format": "date"},
+            "nights": {"type": "integer", "minimum": 1, "maximum": 9},
+            "kind": {"enum": ["single", "double"]},
+            "guest": {"$ref": "#/$defs/Guest"},
+            "sure": {"type": ["boolean", "null"]},
+            "tags": {"type": "array", "maxItems": 2, "items": {"type": "string", "maxLength": 5}},
+        },
+        "required": ["day", "nights", "kind", "guest", "sure", "tags"],
+    },
+)  # fmt: skip
+
+
+@pytest.fixture(scope="module")
+def weights(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return write_tiny_gguf(tmp_path_factory.mktemp("weights") / "noise.gguf")
+
+
+def create(path: Path, **fields: object) -> LocalModel:
+    wanted = ModelConfig.model_validate({"provider": "local", "path": path, **fields})
+    return create_local_model(wanted, Config(environment=dict(os.environ)))
+
+
+async def test_steps_are_bound_to_their_schemas_and_answers_are_streamed(weights: Path) -> None:
+    model = create(weights, max_output_tokens=40)
+    assert model.name == "local/noise"
+    called = 0
+    schema = to_bounded_schema(BOOK.input_schema)
+    with anyio.fail_after(LIMIT_SECONDS):
+        async with model.loading.running():
+            for number in range(6):
+                done = await complete(model, ask(user(f"Room {number}?"), tools=[BOOK]))
+                assert done.usage.input_tokens > 50
+                for call in done.tool_calls:
+                    jsonschema.validate(call.arguments, schema)
+                    called += 1
+            events = await listen(model, ask(user("Say something")))
+            last = events[-1]
+            assert isinstance(last, Completion)
+            assert last.stop_reason in ("max_tokens", "end")
+            assert 0 < last.usage.output_tokens <= 40
+            assert any(isinstance(event, TextDelta) for event in events)
+            # What was read before is not read again.
+            again = await complete(model, ask(user("Say something")))
+            assert again.usage.cached_input_tokens > again.usage.input_tokens // 2
+    assert called > 0
+
+
+@pytest.mark.parametrize("kind", ["cut", "noise"])
+async def test_a_damaged_file_is_told_by_name(weights: Path, tmp_path: Path, kind: str) -> None:
+    damaged = tmp_path / "damaged.gguf"
+    whole = weights.read_bytes()
+    damaged.write_bytes(whole[: len(whole) // 2] if kind == "cut" else b"GGUF" + os.urandom(5_000))
+    model = create(damaged)
+    with anyio.fail_after(LIMIT_SECONDS):
+        async with model.loading.running():
+            with pytest.raises(ModelUnavailableError, match=r"can't load .*damaged\.gguf"):
+                await complete(model)

@@ -1,0 +1,139 @@
+"""Weights that are there: recognised, checked when they changed, replaced, removed."""
+
+import os
+import subprocess
+from pathlib import Path
+
+import anyio
+import pytest
+
+from client.weights.errors import BusyError, DamagedError, NoRoomError, WeightsError
+from client.weights.own_file import check_own_file
+from client.weights.room import Room
+from client.weights.store import Files, lock_weights, remove_weights
+from tests.client.weights.file_server import FileServer
+from tests.client.weights.small_weights import DATA, Puller, serve_on_hub
+
+_LIMIT_SECONDS = 30
+
+
+@pytest.fixture
+async def pulled(server: FileServer, puller: Puller) -> Puller:
+    serve_on_hub(server)
+    with anyio.fail_after(_LIMIT_SECONDS):
+        await puller.ensure()
+    puller.seen.clear()
+    server.asked.clear()
+    return puller
+
+
+async def test_a_file_with_a_new_time_is_verified_once_more(
+    server: FileServer, pulled: Puller
+) -> None:
+    os.utime(pulled.state.path, (1, 1))
+    assert pulled.state.kind == "unchecked"
+    with anyio.fail_after(_LIMIT_SECONDS):
+        await pulled.ensure()
+    assert {each.phase for each in pulled.seen} == {"verifying"}
+    assert pulled.state.kind == "ready"
+    assert server.asked == []
+
+
+async def test_a_damaged_file_is_refused_with_the_way_to_get_it_again(
+    server: FileServer, pulled: Puller
+) -> None:
+    damaged = DATA[:1000] + b"?" + DATA[1001:]
+    pulled.state.path.write_bytes(damaged)
+    with anyio.fail_after(_LIMIT_SECONDS):
+        with pytest.raises(DamagedError, match="agentic models pull small"):
+            await pulled.ensure()
+        assert pulled.state.path.read_bytes() == damaged
+        assert server.asked == []
+        path = await pulled.pull()
+    assert path.read_bytes() == DATA
+    assert "is damaged and comes anew" in pulled.news
+
+
+async def test_a_file_that_somebody_cut_short_is_seen(pulled: Puller) -> None:
+    os.truncate(pulled.state.path, 1_000)
+    with anyio.fail_after(_LIMIT_SECONDS):
+        with pytest.raises(DamagedError):
+            await pulled.ensure()
+
+
+async def test_a_file_put_there_by_hand_is_taken(server: FileServer, puller: Puller) -> None:
+    puller.directory.mkdir()
+    puller.state.path.write_bytes(DATA)
+    with anyio.fail_after(_LIMIT_SECONDS):
+        await puller.ensure()
+    assert server.asked == []
+    assert puller.state.kind == "ready"
+
+
+async def test_removing_leaves_no_weights(pulled: Puller) -> None:
+    files = Files(pulled.weights, pulled.directory)
+    assert remove_weights(files) == len(DATA)
+    assert pulled.names == {"small.lock"}
+    assert remove_weights(files) == 0
+
+
+async def test_what_is_being_fetched_is_not_removed(pulled: Puller) -> None:
+    files = Files(pulled.weights, pulled.directory)
+    with lock_weights(files), pytest.raises(BusyError):
+        remove_weights(files)
+    assert pulled.state.kind == "ready"
+
+
+async def test_too_small_a_disk_is_noticed_before(server: FileServer, puller: Puller) -> None:
+    serve_on_hub(server)
+    puller.room = Room(read_free_bytes=lambda _path: 65_000_000)
+    with anyio.fail_after(_LIMIT_SECONDS):
+        with pytest.raises(NoRoomError, match=r"65 MB free, and 68 MB are needed: free 3 MB"):
+            await puller.ensure()
+    assert server.asked == []
+
+
+async def test_a_disk_that_fills_up_keeps_what_came(
+    server: FileServer, puller: Puller, tmp_path: Path
+) -> None:
+    disk = tmp_path / "disk"
+    disk.mkdir()
+    mount = ["mount", "-t", "tmpfs", "-o", "size=3m", "tmpfs", str(disk)]
+    if os.getuid() or subprocess.run(mount, check=False, timeout=10).returncode:
+        pytest.skip("a small file system can be mounted by root only")
+    try:
+        puller.directory = disk / "models"
+        serve_on_hub(server)
+        with anyio.fail_after(_LIMIT_SECONDS):
+            with pytest.raises(NoRoomError, match="agentic models pull small"):
+                await puller.ensure()
+            assert puller.state.kind == "partial"
+            kept = puller.state.done_bytes
+            subprocess.run(["mount", "-o", "remount,size=9m", disk], check=True, timeout=10)
+            before = server.sent_bytes
+            assert (await puller.ensure()).read_bytes() == DATA
+        assert kept > 1_000_000
+        assert server.sent_bytes - before == len(DATA) - kept + 1
+    finally:
+        subprocess.run(["umount", disk], check=True, timeout=10)
+
+
+async def test_a_place_that_can_not_be_used_is_named(puller: Puller) -> None:
+    puller.directory.write_text("in the way")
+    with anyio.fail_after(_LIMIT_SECONDS):
+        with pytest.raises(WeightsError, match="cache_directory") as raised:
+            await puller.ensure()
+    assert str(puller.directory) in str(raised.value)
+
+
+def test_a_file_of_ones_own_is_looked_at(tmp_path: Path) -> None:
+    file = tmp_path / "own.gguf"
+    with pytest.raises(WeightsError, match=r"own\.gguf can't be read"):
+        check_own_file(file)
+    file.write_bytes(b"<html>")
+    with pytest.raises(DamagedError, match="is no GGUF file"):
+        check_own_file(file)
+    with pytest.raises(DamagedError, match="is no file"):
+        check_own_file(tmp_path)
+    file.write_bytes(b"GGUF...")
+    assert check_own_file(file) == file
