@@ -5,7 +5,6 @@ from typing import Any
 
 from mcp.server import Server, ServerRequestContext
 from mcp.server.context import CallNext, HandlerResult
-from mcp_types import CallToolResult
 from mcp_types.methods import SPEC_CLIENT_METHODS
 from prometheus_client import CollectorRegistry, Counter, Histogram, ProcessCollector
 from prometheus_client.exposition import CONTENT_TYPE_LATEST, generate_latest
@@ -54,7 +53,7 @@ class Metrics:
             outcome, began = "error", time.perf_counter()
             try:
                 result = await call_next(ctx)
-                is_failed = isinstance(result, CallToolResult) and result.is_error
+                is_failed = isinstance(result, dict) and result.get("isError") is True
                 outcome = "failed" if is_failed else "ok"
                 return result
             finally:

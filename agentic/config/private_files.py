@@ -95,11 +95,30 @@ def _read(path: Path) -> bytes | None:
     except FileNotFoundError:
         return None
     except OSError as error:
-        raise ConfigError(f"{shown}: can't be read: {error.strerror}") from None
+        raise ConfigError(f"{shown}: can't be read: {_explain(path, error)}") from None
 
 
 def _unwritable(path: Path, error: OSError) -> ConfigError:
-    return ConfigError(f"{printable(str(path))}: can't be written: {error.strerror or error}")
+    return ConfigError(f"{printable(str(path))}: can't be written: {_explain(path, error)}")
+
+
+def _explain(path: Path, error: OSError) -> str:
+    """The system's words; where they are about permissions, also whose the folder is."""
+    reason = error.strerror or str(error)
+    if not isinstance(error, PermissionError):
+        return reason
+    try:
+        holder = next(folder for folder in path.parents if folder.exists())
+        owner = holder.stat().st_uid
+    except (OSError, StopIteration):
+        return reason
+    ours = os.geteuid()
+    if owner == ours:
+        return reason
+    return (
+        f"{reason}. {printable(str(holder))} belongs to user {owner}, and this program runs as "
+        f"user {ours}: give it to that user (chown -R {ours})"
+    )
 
 
 @contextmanager

@@ -40,6 +40,8 @@ _EVENT_LINES_PER_SECOND = 3_000
 """Three for a message: as many as over stdio."""
 _PIECE_BYTES = 4_096
 _SESSION_HEADER = "mcp-session-id"
+_LIMITS = httpx2.Limits(keepalive_expiry=3.0)
+"""Servers on Node close what was idle for 5 s; a call sent at that moment would be lost."""
 _GATEWAY_STATUSES = (502, 503, 504)
 
 
@@ -102,7 +104,7 @@ class _Client(httpx2.AsyncClient):
         headers: Mapping[str, str],
         timeout: httpx2.Timeout,
     ) -> None:
-        super().__init__(headers=headers, timeout=timeout)
+        super().__init__(headers=headers, timeout=timeout, limits=_LIMITS)
         self._on_end = on_end
         self._on_doubt = on_doubt
 
@@ -120,7 +122,10 @@ class _Client(httpx2.AsyncClient):
             self._on_doubt()
             return _create_failure(request, error)
         except LOG_IN_ERRORS as error:
-            return _create_error(request, INTERNAL_ERROR, describe_log_in_error(error))
+            reason = describe_log_in_error(error)
+            # The next attempt finds what somebody who logs in meanwhile has left.
+            self._on_end(reason)
+            return _create_error(request, INTERNAL_ERROR, reason)
         if _is_event_stream(response):
             response.stream = _PacedStream(response.stream)
         if response.status_code == 404 and _SESSION_HEADER in request.headers:
@@ -208,7 +213,9 @@ def _create_failure(request: httpx2.Request, error: httpx2.RequestError) -> http
 def _create_status_error(request: httpx2.Request, response: httpx2.Response) -> httpx2.Response:
     status = response.status_code
     text = f"HTTP {status} {response.reason_phrase}".rstrip()
-    if status in (401, 403):
+    if status == 401 and "resource_metadata" in response.headers.get("www-authenticate", ""):
+        text += "; give this server `oauth: {}` in mcp.yml and run `agentic login` with its name"
+    elif status in (401, 403):
         text += "; check the server's `headers` or `token_file` in mcp.yml"
     elif status == 404:
         text += "; check the server's `url` in mcp.yml"

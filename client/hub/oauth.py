@@ -2,6 +2,7 @@
 
 import logging
 from importlib import metadata
+from typing import NoReturn
 
 import httpx2
 from mcp.client.auth import OAuthClientProvider, OAuthFlowError
@@ -32,9 +33,6 @@ async def create_auth(url: str, oauth: OAuth) -> httpx2.Auth:
     storage = LoginStorage(oauth.file, url, client=_known_client(oauth, redirect))
     consent = Consent(oauth.show, oauth.redirect_port) if oauth.show else None
 
-    async def refuse(_url: str) -> None:
-        raise OAuthFlowError(_AGAIN)
-
     provider = OAuthClientProvider(
         url,
         OAuthClientMetadata(
@@ -44,14 +42,19 @@ async def create_auth(url: str, oauth: OAuth) -> httpx2.Auth:
             redirect_uris=[redirect],
         ),
         storage,
-        redirect_handler=consent.remember if consent else refuse,
-        callback_handler=consent.wait if consent else None,
+        redirect_handler=consent.remember if consent else _refuse,
+        callback_handler=consent.wait if consent else _refuse,
         client_metadata_url=oauth.client_metadata_url,
     )
     await storage.restore(provider)
     if consent is None and not storage.has_tokens:
         raise OAuthFlowError(_AGAIN)
     return provider
+
+
+async def _refuse(*_: str) -> NoReturn:
+    """Either of the handlers, where nobody can be asked."""
+    raise OAuthFlowError(_AGAIN)
 
 
 def describe_log_in_error(error: Exception) -> str:

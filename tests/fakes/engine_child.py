@@ -36,7 +36,8 @@ def main() -> None:
             sys.stdout.write("warming up\n")
             sys.stdout.flush()
         case _:
-            server = create_server(wanted["key"], script.get("replies", []), asked)
+            server = Script(wanted["key"], script.get("replies", []), asked)
+            threading.Thread(target=server.serve_forever, daemon=True).start()
             say({"address": f"http://127.0.0.1:{server.server_port}"})
     sys.stdin.read()
     os._exit(0)
@@ -52,64 +53,74 @@ def note(asked: Path, what: dict[str, Any]) -> None:
         file.write(json.dumps(what) + "\n")
 
 
-def create_server(key: str, replies: list[dict[str, Any]], asked: Path) -> ThreadingHTTPServer:
-    class Handler(BaseHTTPRequestHandler):
-        def do_POST(self) -> None:  # noqa: N802 - the library's name
-            body = json.loads(self.rfile.read(int(self.headers["Content-Length"])))
-            if self.headers["Authorization"] != f"Bearer {key}":
-                self.fail(401, "Invalid API Key")
-                return
-            note(asked, {"path": self.path, "body": body})
-            self.reply(replies.pop(0) if replies else {"status": 500, "error": "no reply left"})
+class Script(ThreadingHTTPServer):
+    """Answers those who bring the key, with one reply after the other."""
 
-        def reply(self, reply: dict[str, Any]) -> None:
-            if "status" in reply:
-                self.fail(reply["status"], reply["error"])
-                return
-            self.send_response(200)
-            self.send_header("Content-Type", "text/event-stream")
-            self.end_headers()
-            for piece in pieces(reply.get("text", "")):
-                self.send({"choices": [{"delta": {"content": piece}}]})
-            match reply.get("then", "ends"):
-                case "dies":
-                    os.kill(os.getpid(), signal.SIGKILL)
-                case "hangs":
-                    self.wait_for_departure()
-                case _:
-                    end = {"delta": {}, "finish_reason": reply.get("stop", "stop")}
-                    self.send({"choices": [end]})
-                    usage = {"prompt_tokens": 100, "completion_tokens": 7}
-                    usage |= {"prompt_tokens_details": {"cached_tokens": 90}}
-                    self.send({"choices": [], "usage": usage})
-                    self.wfile.write(b"data: [DONE]\n\n")
+    def __init__(self, key: str, replies: list[dict[str, Any]], asked: Path) -> None:
+        super().__init__(("127.0.0.1", 0), Handler)
+        self.key = key
+        self.replies = replies
+        self.asked = asked
 
-        def send(self, chunk: dict[str, Any]) -> None:
-            self.wfile.write(b"data: " + json.dumps(chunk).encode() + b"\n\n")
-            self.wfile.flush()
 
-        def wait_for_departure(self) -> None:
-            try:
-                for _ in range(_LONG_SECONDS * 20):
-                    self.wfile.write(b": \n\n")
-                    self.wfile.flush()
-                    time.sleep(0.05)
-            except OSError:
-                note(asked, {"departed": True})
+class Handler(BaseHTTPRequestHandler):
+    server: Script  # pyright: ignore[reportIncompatibleVariableOverride] - the one that made it
 
-        def fail(self, status: int, message: str) -> None:
-            content = json.dumps({"error": {"message": message, "code": status}}).encode()
-            self.send_response(status)
-            self.send_header("Content-Length", str(len(content)))
-            self.end_headers()
-            self.wfile.write(content)
+    def do_POST(self) -> None:
+        body = json.loads(self.rfile.read(int(self.headers["Content-Length"])))
+        if self.headers["Authorization"] != f"Bearer {self.server.key}":
+            self.fail(401, "Invalid API Key")
+            return
+        note(self.server.asked, {"path": self.path, "body": body})
+        replies = self.server.replies
+        self.reply(replies.pop(0) if replies else {"status": 500, "error": "no reply left"})
 
-        def log_message(self, format: str, *args: object) -> None:
-            pass
+    def reply(self, reply: dict[str, Any]) -> None:
+        if "status" in reply:
+            self.fail(reply["status"], reply["error"])
+            return
+        self.send_response(200)
+        self.send_header("Content-Type", "text/event-stream")
+        self.end_headers()
+        for piece in pieces(reply.get("text", "")):
+            self.send({"choices": [{"delta": {"content": piece}}]})
+        match reply.get("then", "ends"):
+            case "dies":
+                os.kill(os.getpid(), signal.SIGKILL)
+            case "hangs":
+                self.wait_for_departure()
+            case _:
+                self.end(reply.get("stop", "stop"))
 
-    server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-    threading.Thread(target=server.serve_forever, daemon=True).start()
-    return server
+    def end(self, reason: str) -> None:
+        self.send({"choices": [{"delta": {}, "finish_reason": reason}]})
+        usage = {"prompt_tokens": 100, "completion_tokens": 7}
+        cached = {"prompt_tokens_details": {"cached_tokens": 90}}
+        self.send({"choices": [], "usage": usage | cached})
+        self.wfile.write(b"data: [DONE]\n\n")
+
+    def send(self, chunk: dict[str, Any]) -> None:
+        self.wfile.write(b"data: " + json.dumps(chunk).encode() + b"\n\n")
+        self.wfile.flush()
+
+    def wait_for_departure(self) -> None:
+        try:
+            for _ in range(_LONG_SECONDS * 20):
+                self.wfile.write(b": \n\n")
+                self.wfile.flush()
+                time.sleep(0.05)
+        except OSError:
+            note(self.server.asked, {"departed": True})
+
+    def fail(self, status: int, message: str) -> None:
+        content = json.dumps({"error": {"message": message, "code": status}}).encode()
+        self.send_response(status)
+        self.send_header("Content-Length", str(len(content)))
+        self.end_headers()
+        self.wfile.write(content)
+
+    def log_message(self, format: str, *args: object) -> None:
+        pass
 
 
 def pieces(text: str) -> list[str]:

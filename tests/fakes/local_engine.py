@@ -52,7 +52,7 @@ class FakeEngine:
     async def wait_for(self, is_there: Callable[[dict[str, Any]], bool]) -> None:
         """Until an engine has noted such a line."""
         with anyio.fail_after(10):
-            while not any(map(is_there, self.asked)):
+            while not any(map(is_there, self.asked)):  # noqa: ASYNC110 - it writes a file
                 await anyio.sleep(0.02)
 
     async def get_weights(self, on_progress: Callable[[Progress], None]) -> Path:

@@ -93,12 +93,12 @@ def environment(home: Path, config: Path) -> dict[str, str]:
 
 @asynccontextmanager
 async def serving(
-    home: Path, *options: str, access: str = "", config: str = "", port: int = 0
+    home: Path, *, access: str = "", config: str = "", limit_seconds: float = LIMIT_SECONDS
 ) -> AsyncGenerator[Serving]:
-    """`agentic serve all`; all that is done with it ends within a minute."""
+    """`agentic serve all`; all that is done with it ends within `limit_seconds`."""
     file = write_config(home, config, access=access)
-    command = serve_command("all", "--http", f"127.0.0.1:{port}", *options)
-    with anyio.fail_after(LIMIT_SECONDS):
+    command = serve_command("all", "--http", "127.0.0.1:0")
+    with anyio.fail_after(limit_seconds):
         async with (
             await anyio.open_process(
                 command, stdin=subprocess.DEVNULL, env=environment(home, file), cwd=home

@@ -15,6 +15,8 @@ from client.weights.progress import Progress
 
 _MAX_CRASHES = 3
 _CRASHES_SECONDS = 600.0
+_MOMENT_SECONDS = 0.5
+"""From the cut of a line to the news that its other end has died."""
 
 Tell = Callable[[str], None]
 GetWeights = Callable[[Callable[[Progress], None]], Awaitable[Path]]
@@ -77,6 +79,14 @@ class Loading:
             if tell is not None:
                 tell(self._state)
             await changed.wait()
+
+    async def find_end(self, engine: Engine) -> str | None:
+        """Why `engine` is gone, None if it isn't; whoever waits after this gets a new one."""
+        with anyio.move_on_after(_MOMENT_SECONDS):
+            while self._engine is engine or self._failure is None:
+                await self._changed.wait()
+            return self._failure
+        return None
 
     async def _keep(self) -> None:
         while True:

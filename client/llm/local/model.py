@@ -26,7 +26,6 @@ from client.llm.local.prompts import (
 )
 from client.llm.protocol import (
     Completion,
-    ModelError,
     ModelEvent,
     ModelRequest,
     ModelUnavailableError,
@@ -36,8 +35,6 @@ from client.llm.protocol import (
 
 _ANSWER_TEMPERATURE = 0.2
 _PATIENCE_SECONDS = 60.0
-_MOMENT_SECONDS = 0.5
-"""From the cut of a line to the news that its other end has died."""
 
 
 class _Chosen(BaseModel):
@@ -151,14 +148,9 @@ class LocalModel:
             async with stream_answer(exchange) as events:
                 yield events
         except ModelUnavailableError as error:
-            raise await _explain(engine, error) from None
-
-
-async def _explain(engine: Engine, error: ModelError) -> ModelError:
-    """Of an engine that has died, how it died says more than the line that it cut."""
-    with anyio.move_on_after(_MOMENT_SECONDS):
-        return ModelUnavailableError(await engine.wait_ended())
-    return error
+            # Of an engine that has died, how it died says more than the line that it cut.
+            ended = await self.loading.find_end(engine)
+            raise ModelUnavailableError(ended) if ended else error from None
 
 
 def _parse_choice(text: str) -> str:

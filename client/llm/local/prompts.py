@@ -36,12 +36,13 @@ _REPLY_LINE = (
 )
 _CHAT_EXAMPLES = ("hi, how are you?", "I like green tea.", "write a poem about the sea")
 _IDENTITY = "You are Agentic, a personal assistant that runs on the machine of its user."
-_ABOUT_EXAMPLES = (
-    ("Who am I?", "You are my user. You haven't told me your name yet."),
-    ("Who are you?", "I am Agentic, your personal assistant. I run on your own machine."),
+_WHO_ARE_YOU = (
+    "Who are you?",
+    "I am Agentic, your personal assistant. I run on your own machine.",
 )
-"""Without them a small model takes its user's name, or that of the one it was trained to be."""
-_USE_RESULTS = "Use it to answer the user now."
+_WHO_AM_I = ("And who am I?", "You are my user. You haven't told me your name yet.")
+"""Without such examples, this one last, a small model takes its user's name or an earlier own."""
+_USE_RESULTS = "Answer the user with it now, without a word about the tool."
 
 
 @dataclass(frozen=True, slots=True)
@@ -104,7 +105,7 @@ def ask_to_answer(
 ) -> Step:
     """The whole history, the tools' results in it, and no tools. `about_model`: in its words."""
     messages = [_message("system", _to_instructions(request))]
-    for asked, answered in (*_ABOUT_EXAMPLES, ("And who made you?", about_model)):
+    for asked, answered in (_WHO_ARE_YOU, ("And who made you?", about_model), _WHO_AM_I):
         messages += [_message("user", asked), _message("assistant", answered)]
     for piece in pieces:
         _add_piece(messages, piece)

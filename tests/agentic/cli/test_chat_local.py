@@ -34,7 +34,7 @@ async def test_a_talk_goes_on_while_its_model_is_on_its_way(command: RealCommand
             await terminal.wait_for("Ctrl-C stops waiting")
             terminal.interrupt()
             await terminal.wait_for("The message was not sent")
-            await terminal.wait_for("the next start goes on")
+            await terminal.wait_for("the next start")
             await terminal.wait_for(PROMPT)
             terminal.type("/quit\r")
             assert await terminal.wait_for_end() == 0
@@ -56,7 +56,7 @@ async def test_a_model_of_ones_own_answers(command: RealCommand) -> None:
         terminal.process.kill()
         await terminal.wait_for_end()
     with anyio.fail_after(LIMIT_SECONDS):
-        while Path(f"/proc/{child}").exists():
+        while Path(f"/proc/{child}").exists():  # noqa: ASYNC110 - processes tell nobody but their parents
             await anyio.sleep(0.02)
 
 

@@ -26,7 +26,7 @@ def engine(tmp_path: Path) -> FakeEngine:
 
 async def wait_until_gone(pid: int) -> None:
     with anyio.fail_after(10):
-        while Path(f"/proc/{pid}").exists() and _state(pid) != "Z":
+        while Path(f"/proc/{pid}").exists() and _state(pid) != "Z":  # noqa: ASYNC110 - processes tell nobody but their parents
             await anyio.sleep(0.02)
 
 

@@ -27,7 +27,9 @@ BOOK = ToolDefinition(
     "Books a room",
     {
         "type": "object",
-        "$defs": {"Guest": {"type": "object", "properties": {"name": {"type": "string", "maxLength": 9}}}},
+        "$defs": {
+            "Guest": {"type": "object", "properties": {"name": {"type": "string", "maxLength": 9}}}
+        },
         "properties": {
             "day": {"type": "string", "format": "date"},
             "nights": {"type": "integer", "minimum": 1, "maximum": 9},
