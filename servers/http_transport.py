@@ -7,7 +7,9 @@ from contextlib import AsyncExitStack
 
 import anyio
 from anyio import CancelScope
+from mcp.shared.inbound import MCP_METHOD_HEADER
 from mcp_types import INTERNAL_ERROR
+from starlette.datastructures import Headers
 from starlette.types import ASGIApp, Receive, Scope, Send
 from starlette.types import Message as ASGIMessage
 
@@ -22,6 +24,7 @@ FINISH_SECONDS = 5
 """How long calls that run may go on after the end was asked for."""
 MAX_CALL_SECONDS = 900.0
 """How long a call may take at all; a question to the user may wait that long."""
+_LISTEN = "subscriptions/listen"
 
 
 async def serve_on_http(hosted: Sequence[HostedServer], settings: HttpSettings) -> None:
@@ -55,11 +58,15 @@ def _announce(hosted: Sequence[HostedServer], authority: str) -> None:
 
 
 class _Calls:
-    """The application, until the end is asked for. What only listens (GET) is not waited for."""
+    """The application, until the end is asked for. What only listens is not waited for.
+
+    In the older era that is a GET, in the newer one a POST which its header tells from a call.
+    """
 
     def __init__(self, app: ASGIApp) -> None:
         self._app = app
         self._running: set[CancelScope] = set()
+        self._listening: set[CancelScope] = set()
         self._settled = anyio.Event()
         self._ending = False
 
@@ -68,12 +75,22 @@ class _Calls:
             headers = {"retry-after": str(FINISH_SECONDS)}
             stopping = "The server is stopping: try again soon"
             await refuse(503, stopping, headers, code=INTERNAL_ERROR)(scope, receive, send)
-        elif scope["method"] == "POST":
-            await self._call(scope, receive, send)
-        else:
+        elif scope["method"] != "POST":
             await self._app(scope, receive, send)
+        elif Headers(scope=scope).get(MCP_METHOD_HEADER) == _LISTEN:
+            await self._call(CancelScope(), self._listening, scope, receive, send)
+        else:
+            call = CancelScope(deadline=anyio.current_time() + MAX_CALL_SECONDS)
+            await self._call(call, self._running, scope, receive, send)
 
-    async def _call(self, scope: Scope, receive: Receive, send: Send) -> None:
+    async def _call(
+        self,
+        call: CancelScope,
+        calls: set[CancelScope],
+        scope: Scope,
+        receive: Receive,
+        send: Send,
+    ) -> None:
         has_begun = has_ended = False
 
         async def note_and_send(message: ASGIMessage) -> None:
@@ -82,8 +99,7 @@ class _Calls:
             has_ended = message["type"] == "http.response.body" and not message.get("more_body")
             await send(message)
 
-        call = CancelScope(deadline=anyio.current_time() + MAX_CALL_SECONDS)
-        self._running.add(call)
+        calls.add(call)
         try:
             with call:
                 await self._app(scope, receive, note_and_send)
@@ -92,7 +108,7 @@ class _Calls:
                 raise
             # The event loop's own end: it doesn't wait for the thread the call waits for.
         finally:
-            self._running.remove(call)
+            calls.remove(call)
             self._settled.set()
         if not call.cancel_called or has_ended:
             return
@@ -107,6 +123,8 @@ class _Calls:
     async def end(self) -> None:
         """Refuse new calls and wait for those that run; when the wait is cancelled, so are they."""
         self._ending = True
+        for stream in self._listening:
+            stream.cancel()
         try:
             while self._running:
                 self._settled = anyio.Event()

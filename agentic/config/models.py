@@ -46,7 +46,7 @@ class OAuthConfig(Frozen):
     client_secret: SecretStr | None = None
     client_metadata_url: Url | None = None
     """Of a document that describes us, for authorization servers that take no registrations."""
-    redirect_port: int = Field(default=41_890, ge=1_024, le=65_535)
+    redirect_port: int = Field(default=41_890, gt=0, le=65_535)
     """The browser comes back to http://127.0.0.1:PORT/callback."""
 
 
@@ -79,8 +79,6 @@ class ServerConfig(Frozen):
     def _check_way(self) -> Self:
         if (self.command is None) == (self.url is None):
             raise ValueError("should have either a command (stdio) or a url (HTTP)")
-        if self.oauth is not None and self.url is None:
-            raise ValueError("oauth goes with a url")
         return self
 
 

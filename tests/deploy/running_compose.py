@@ -92,7 +92,7 @@ class Project:
         with anyio.fail_after(90):
             for service in services:
                 while not self._is_healthy(service, starts):
-                    await anyio.sleep(0.5)  # noqa: ASYNC110 - the engine has no event for it
+                    await anyio.sleep(0.5)
 
     def _is_healthy(self, service: str, starts: int) -> bool:
         facts = self.inspect(service)

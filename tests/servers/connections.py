@@ -40,8 +40,9 @@ if transport == "stdio":
     serve = partial(serve_stdio, "conversations", config, delegate=option == "delegate")
 else:
     host, _, port = option.rpartition(":")
+    no_auth = transport == "http"
     serve = partial(
-        serve_http, ["conversations"], config, host=host, port=int(port), no_auth=transport == "http"
+        serve_http, ["conversations"], config, host=host, port=int(port), no_auth=no_auth
     )
 try:
     anyio.run(serve)

@@ -5,7 +5,7 @@ import os
 import subprocess
 import sys
 from collections.abc import AsyncGenerator, Collection, Mapping
-from contextlib import asynccontextmanager
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal
@@ -179,14 +179,7 @@ class Asker:
         self, method: str, params: Mapping[str, Any] | None = None, *, owner: str | None = None
     ) -> Answer:
         """One request. Of a stream that goes on, the first event."""
-        meta: dict[str, Any] = {} if owner is None else {"agentic/owner": owner}
-        if self.era == "modern":
-            meta[PROTOCOL_VERSION_META_KEY] = VERSIONS["modern"]
-            meta[CLIENT_CAPABILITIES_META_KEY] = {}
-        given = {**(params or {}), **({"_meta": meta} if meta else {})}
-        body = {"jsonrpc": "2.0", "id": 1, "method": method, "params": given}
-        headers = self.headers(method, params)
-        async with self.http.stream("POST", self.url, json=body, headers=headers) as response:
+        async with self.open(method, params, owner=owner) as response:
             self.session = response.headers.get("mcp-session-id", self.session)
             text = ""
             async for line in response.aiter_lines():
@@ -195,6 +188,19 @@ class Asker:
                     return Answer(response.status_code, text, json.loads(line[6:]))
         is_json = text.startswith("{")
         return Answer(response.status_code, text, json.loads(text) if is_json else {})
+
+    def open(
+        self, method: str, params: Mapping[str, Any] | None = None, *, owner: str | None = None
+    ) -> AbstractAsyncContextManager[httpx2.Response]:
+        """One request, its answer yet to be read."""
+        meta: dict[str, Any] = {} if owner is None else {"agentic/owner": owner}
+        if self.era == "modern":
+            meta[PROTOCOL_VERSION_META_KEY] = VERSIONS["modern"]
+            meta[CLIENT_CAPABILITIES_META_KEY] = {}
+        given = {**(params or {}), **({"_meta": meta} if meta else {})}
+        body = {"jsonrpc": "2.0", "id": 1, "method": method, "params": given}
+        headers = self.headers(method, params)
+        return self.http.stream("POST", self.url, json=body, headers=headers)
 
     async def call(
         self, tool: str, arguments: Mapping[str, Any] | None = None, *, owner: str | None = None

@@ -380,6 +380,7 @@ async def examine(served: Serving, http: httpx2.AsyncClient, era: Era) -> Matrix
     state, files = await all_of(store, "ada"), files_of(served.store)
 
     await refuse_all(matrix, served, operations)
+    assert not matrix.wrong, "\n".join(matrix.wrong)
     assert files_of(served.store) == files
 
     bob = await matrix.begin("bob", "bob", OWN_SCOPES)

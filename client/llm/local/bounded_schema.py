@@ -10,7 +10,9 @@ from typing import Any, cast
 
 _MAX_STRING = 600
 _MAX_ITEMS = 6
-_MAX_DEPTH = 5
+_MAX_DEPTH = 6
+_MAX_PARTS = 200
+"""Of the whole: schemas that name themselves several times grow by leaps."""
 _MAX_CHOICES = 6
 _MAX_PROPERTIES = 24
 _MAX_ENUM = 60
@@ -30,10 +32,12 @@ def to_bounded_schema(schema: Mapping[str, Any]) -> Schema:
 class _Bounder:
     def __init__(self, root: Mapping[str, Any]) -> None:
         self._root = root
+        self._parts_left = _MAX_PARTS
 
     def bound(self, schema: object, depth: int) -> Schema | None:
         """None where it goes too deep, or nothing is allowed."""
-        if depth == 0 or schema is False:
+        self._parts_left -= 1
+        if depth == 0 or self._parts_left < 0 or schema is False:
             return None
         if not isinstance(schema, Mapping):
             return dict(_ANY)
@@ -97,7 +101,7 @@ class _Bounder:
         return cast("Mapping[str, Any]", found) if isinstance(found, Mapping) else None
 
     def _choose(self, choices: Sequence[object], depth: int) -> Schema | None:
-        bounded = [self.bound(choice, depth) for choice in choices[:_MAX_CHOICES]]
+        bounded = [self.bound(choice, depth - 1) for choice in choices[:_MAX_CHOICES]]
         kept = [choice for choice in bounded if choice is not None]
         if len(kept) > 1:
             return {"anyOf": kept}

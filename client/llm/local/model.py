@@ -33,7 +33,8 @@ from client.llm.protocol import (
     Usage,
 )
 
-_ANSWER_TEMPERATURE = 0.2
+_ANSWER_TEMPERATURE = 0.0
+"""A small model that is left a choice of words mixes up who is who."""
 _PATIENCE_SECONDS = 60.0
 
 

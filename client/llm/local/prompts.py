@@ -42,7 +42,7 @@ _WHO_ARE_YOU = (
 )
 _WHO_AM_I = ("And who am I?", "You are my user. You haven't told me your name yet.")
 """Without such examples, this one last, a small model takes its user's name or an earlier own."""
-_USE_RESULTS = "Answer the user with it now, without a word about the tool."
+_USE_RESULTS = "Use it to answer the user now."
 
 
 @dataclass(frozen=True, slots=True)
@@ -93,8 +93,8 @@ def ask_to_fill_in(choices: Choices, chosen: str, pieces: Sequence[Piece]) -> St
     so_far = _to_choosing(choices, pieces)
     question = (
         f"Write the arguments of {chosen} as JSON:\n{described or 'It takes none.'}\n"
-        'The form is {"calls": [{…}]}, with one object for each call that is needed, mostly just '
-        f"one. They are for this message: {so_far[-1]['content']}"
+        'As {"calls": [{…}]}, one object for each call that is needed, mostly one, for this '
+        f"message: {so_far[-1]['content']}"
     )
     messages = [*so_far, _message("assistant", _choice(chosen)), _message("user", question)]
     return Step(messages, _FILL_TOKENS, schema=schema)

@@ -42,6 +42,22 @@ async def test_a_talk_goes_on_while_its_model_is_on_its_way(command: RealCommand
     assert shown.output.strip() == "[]"
 
 
+async def test_the_first_run_offers_it_with_its_size(command: RealCommand) -> None:
+    # Nothing is to be fetched in a test: there is no way out.
+    closed = {"HTTPS_PROXY": "http://127.0.0.1:9", "PIP_INDEX_URL": "http://127.0.0.1:9/simple"}
+    async with command.in_terminal("chat", environment=closed) as terminal:
+        await terminal.wait_for("4  a model that runs on this machine: 1,117 MB download, about 2")
+        await terminal.wait_for(PROMPT)
+        terminal.type("4\r")
+        await terminal.wait_for("local/qwen2.5-coder-1.5b · conversation default")
+        await terminal.wait_for(PROMPT)
+        terminal.type("/quit\r")
+        assert await terminal.wait_for_end() == 0
+    ended = await command.run("ask", "hello")
+    assert ended.exit_code == 2
+    assert "`agentic models pull`" in ended.notes
+
+
 @pytest.mark.slow
 async def test_a_model_of_ones_own_answers(command: RealCommand) -> None:
     write_tiny_gguf(command.home / "noise.gguf")

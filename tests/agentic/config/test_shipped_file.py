@@ -26,7 +26,10 @@ def test_its_examples_load_when_they_are_uncommented(place: Place) -> None:
     assert set(config.servers) == {"conversations", "tools", "files", "github"}
     assert config.servers["github"].missing_variables == ("GITHUB_TOKEN",)
     assert config.tools["web_search"].parameters["limit"].default == 5
-    assert (config.models.default, set(config.models.by_name)) == ("smart", {"smart", "ours", "embedded", "aws"})
+    assert (config.models.default, set(config.models.by_name)) == (
+        "smart",
+        {"smart", "ours", "embedded", "aws"},
+    )
     assert config.bot.people == {"42": "owner"}
 
 

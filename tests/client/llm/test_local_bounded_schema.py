@@ -139,6 +139,19 @@ SCHEMAS: st.SearchStrategy[Any] = st.recursive(st.sampled_from(LEAVES), combine,
 @settings(max_examples=300, deadline=None)
 def test_any_schema_of_any_server_becomes_a_bounded_one(schema: Any) -> None:
     check_bounds(to_bounded_schema({"properties": {"a": schema}, "$defs": {"b": schema}}))
-    bounded = to_bounded_schema(schema if isinstance(schema, dict) else {"anyOf": [schema]})
+    bounded = to_bounded_schema({"allOf": [schema], "properties": {"a": {"$ref": "#"}}})
     check_bounds(bounded)
-    assert len(json.dumps(bounded)) < 200_000
+    assert len(json.dumps(bounded)) < 50_000
+
+
+@pytest.mark.parametrize("name", ["anyOf", "properties"])
+def test_a_schema_that_names_itself_many_times_stays_small(name: str) -> None:
+    parts = [{"$ref": "#"}] * 24
+    schema = (
+        {"anyOf": parts}
+        if name == "anyOf"
+        else {"properties": {f"p{n}": p for n, p in enumerate(parts)}}
+    )
+    bounded = to_bounded_schema({**schema, "type": "object"})
+    check_bounds(bounded)
+    assert len(json.dumps(bounded)) < 50_000

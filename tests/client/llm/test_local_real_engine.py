@@ -6,11 +6,12 @@ from pathlib import Path
 import anyio
 import jsonschema
 import pytest
+from httpx2 import AsyncClient
 
 from agentic.config.models import Config, ModelConfig
 from client.llm.local.bounded_schema import to_bounded_schema
 from client.llm.local.create import create_local_model
-from client.llm.local.engine import is_installed
+from client.llm.local.engine import EngineSettings, is_installed, open_engine
 from client.llm.local.model import LocalModel
 from client.llm.protocol import Completion, ModelUnavailableError, TextDelta, ToolDefinition
 from tests.client.llm.vendors import ask, complete, listen, user
@@ -88,3 +89,17 @@ async def test_a_damaged_file_is_told_by_name(weights: Path, tmp_path: Path, kin
         async with model.loading.running():
             with pytest.raises(ModelUnavailableError, match=r"can't load .*damaged\.gguf"):
                 await complete(model)
+
+
+async def test_others_on_the_machine_can_neither_ask_nor_read_it(weights: Path) -> None:
+    settings = EngineSettings(weights, 4_096, 1, dict(os.environ))
+    question = {"messages": [{"role": "user", "content": "Hi"}], "max_tokens": 1}
+    with anyio.fail_after(LIMIT_SECONDS):
+        async with open_engine(settings) as engine, AsyncClient(base_url=engine.address) as client:
+            for path in ("/v1/chat/completions", "/completion", "/apply-template", "/tokenize"):
+                assert (await client.post(path, json=question)).status_code == 401
+            for path in ("/props", "/slots", "/metrics"):
+                assert (await client.get(path)).status_code == 401
+            ours = {"Authorization": f"Bearer {engine.key}"}
+            answer = await client.post("/v1/chat/completions", json=question, headers=ours)
+            assert answer.status_code == 200

@@ -7,6 +7,10 @@ from typing import Any
 from tests.fakes.mcp_servers.wire import list_once, send, serve, text, tool
 
 _GOOD = tool("good")
+_QUESTION: dict[str, Any] = {
+    "method": "elicitation/create",
+    "params": {"message": "Who?", "requestedSchema": {"type": "object", "properties": {}}},
+}
 _ASK = {"maxTokens": 1, "messages": [{"role": "user", "content": {"type": "text", "text": "?"}}]}
 _OWN_SCHEMA = {"type": "object", "properties": {"n": {"type": "integer"}}, "required": ["n"]}
 _LISTS: dict[str, list[dict[str, Any]]] = {
@@ -88,7 +92,7 @@ def call(name: str, _arguments: object) -> Mapping[str, Any] | None:
             )
             return text(sys.stdin.readline())
         case "asks":
-            return {"resultType": "input_required", "inputRequests": {}, "requestState": "x"}
+            return {"resultType": "input_required", "inputRequests": {"who": _QUESTION}}
         case _:
             return text("true")
 
