@@ -13,7 +13,7 @@ from mcp.client import Client
 from mcp.client.stdio import StdioServerParameters
 from mcp.client.streamable_http import streamable_http_client
 
-from tests.agentic.cli.real_command import RealCommand
+from tests.agentic.cli.real_command import RealCommand, without_the_embedded_model
 from tests.fakes.bot_api import open_bot_api
 from tests.fakes.tool_endpoint import answer_json, serve_tool_endpoint
 
@@ -65,6 +65,7 @@ async def test_one_command_talks(command: RealCommand) -> None:
     assert "Good morning." in ended.output
 
 
+@without_the_embedded_model
 async def test_without_a_model_the_ways_to_one_are_listed(command: RealCommand) -> None:
     ended = await command.run("chat", stdin=b"hello\n")
     assert ended.exit_code == 2

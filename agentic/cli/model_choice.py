@@ -50,10 +50,16 @@ async def choose_model(config: Config, name: str | None, *, may_ask: bool = Fals
     try:
         model = await create_model(config, name, load_keys(config.config_directory))
     except NoModelError as error:
-        if not may_ask or name or config.models.by_name or not is_terminal():
+        if name or config.models.by_name:
             raise
-        note(error.reason)
-        return ChosenModel(await _ask(config))
+        if may_ask and is_terminal():
+            note(error.reason)
+            return ChosenModel(await _ask(config))
+        if not is_installed():
+            raise
+        # Who installs the extra wants this model: its weights come when it is first used.
+        note(f"No model is configured: using the one on this machine ({describe_size()}).")
+        return ChosenModel(await _create_embedded(config))
     chosen = name or config.models.default or next(iter(config.models.by_name), "")
     configured = config.models.by_name.get(chosen)
     return ChosenModel(model, configured.price if configured else None)
@@ -73,8 +79,7 @@ async def _ask(config: Config) -> LanguageModel:
                 case "3":
                     return create_tour()
                 case "4":
-                    wanted = ModelConfig(provider="local")
-                    return await to_thread.run_sync(create_local_model, wanted, config)
+                    return await _create_embedded(config)
                 case "q":
                     raise UsageError("No model was chosen.")
                 case _:
@@ -82,6 +87,10 @@ async def _ask(config: Config) -> LanguageModel:
             return await create_model(config, None, load_keys(config.config_directory))
         except (ConfigError, NoModelError, ValueError) as error:
             note(error.reason if isinstance(error, NoModelError) else str(error))
+
+
+async def _create_embedded(config: Config) -> LanguageModel:
+    return await to_thread.run_sync(create_local_model, ModelConfig(provider="local"), config)
 
 
 def _describe_embedded() -> str:

@@ -31,7 +31,7 @@ def read_private(path: Path, kind: TypeAdapter[dict[str, _Value]]) -> dict[str, 
         return {} if data is None else kind.validate_json(data)
     except ValidationError:
         raise ConfigError(
-            f"{printable(str(path))}: is damaged: delete it, and enter again what it held"
+            f"{printable(str(path))}: is damaged: delete it, and make anew what it held"
         ) from None
 
 
@@ -89,13 +89,21 @@ def _read(path: Path) -> bytes | None:
     try:
         with path.open("rb") as file:
             if stat.S_IMODE(os.fstat(file.fileno()).st_mode) & 0o077:
-                _LOG.warning("%s was open to others: closing it to them", shown)
-                os.fchmod(file.fileno(), 0o600)
+                _close_to_others(file.fileno(), shown)
             return file.read()
     except FileNotFoundError:
         return None
     except OSError as error:
         raise ConfigError(f"{shown}: can't be read: {_explain(path, error)}") from None
+
+
+def _close_to_others(descriptor: int, shown: str) -> None:
+    try:
+        os.fchmod(descriptor, 0o600)
+    except OSError as error:  # a secret that is mounted read-only
+        _LOG.warning("%s is open to others, and stays so: %s", shown, error.strerror)
+    else:
+        _LOG.warning("%s was open to others: it is closed to them now", shown)
 
 
 def _unwritable(path: Path, error: OSError) -> ConfigError:

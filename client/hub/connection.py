@@ -2,19 +2,24 @@
 
 import logging
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import dataclass
+from pathlib import Path
 
 import anyio
+import anyio.to_thread
 from mcp import Client
 from mcp_types.version import MODERN_PROTOCOL_VERSIONS
 
+from agentic.config.findings import ConfigError
+from agentic.config.private_files import read_private_text
 from client.hub.backoff import Backoff
 from client.hub.complaints import Complaints
 from client.hub.errors import ServerUnavailableError
 from client.hub.link import Link, Live, describe, explain, open_client
 from client.hub.listening import listen
-from client.hub.plain_text import create_scrubber
+from client.hub.plain_text import Scrub, create_scrubber
 from client.hub.servers import (
     ConnectionState,
     HttpTarget,
@@ -53,7 +58,7 @@ class Connection:
 
     def __init__(self, server: HubServer) -> None:
         self.server = server
-        self.scrub = create_scrubber(_settings(server))
+        self.scrub = create_scrubber({})
         self.settled = anyio.Event()
         """The first attempt has succeeded or failed."""
         self._state: ConnectionState = "connecting"
@@ -136,6 +141,7 @@ class Connection:
 
     async def _attempt(self, limit_seconds: float) -> _Outcome:
         """Connect, and stay as long as it goes well."""
+        self.scrub = await anyio.to_thread.run_sync(_create_scrubber, self.server)
         link = self._link = Link(Complaints(self.server.name, self.scrub))
         scope = self._scope = anyio.CancelScope(deadline=anyio.current_time() + limit_seconds)
         ready_at: float | None = None
@@ -249,11 +255,16 @@ def _attempt_seconds(server: HubServer) -> float:
             return _CONNECT_SECONDS
 
 
-def _settings(server: HubServer) -> Mapping[str, str]:
+def _create_scrubber(server: HubServer) -> Scrub:
+    """Hides what the server was given, should it say that again."""
     match server.target:
         case StdioTarget(env=env):
-            return env
+            return create_scrubber(env)
+        case HttpTarget(headers=headers, token_file=Path() as token_file):
+            with suppress(ConfigError):  # told by the attempt itself
+                headers = {**headers, "token": read_private_text(token_file)}
+            return create_scrubber(headers)
         case HttpTarget(headers=headers):
-            return headers
+            return create_scrubber(headers)
         case InProcessTarget():
-            return {}
+            return create_scrubber({})

@@ -91,7 +91,7 @@ class Project:
         """Wait until each was started again `starts` times and is healthy."""
         with anyio.fail_after(90):
             for service in services:
-                while not self._is_healthy(service, starts):
+                while not self._is_healthy(service, starts):  # noqa: ASYNC110 - polled
                     await anyio.sleep(0.5)
 
     def _is_healthy(self, service: str, starts: int) -> bool:

@@ -16,7 +16,13 @@ from pathlib import Path
 
 import anyio
 import anyio.abc
+import pytest
 
+from client.llm.local.engine import is_installed
+
+without_the_embedded_model = pytest.mark.skipif(
+    is_installed(), reason="with the extra `local` there is always a model to fetch"
+)
 LIMIT_SECONDS = 30
 """For whatever a test waits for: machines can be busy."""
 

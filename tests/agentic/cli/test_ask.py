@@ -9,7 +9,7 @@ import anyio
 import pytest
 
 from servers.conversations.contract import Message
-from tests.agentic.cli.real_command import LIMIT_SECONDS, RealCommand
+from tests.agentic.cli.real_command import LIMIT_SECONDS, RealCommand, without_the_embedded_model
 from tests.assistant import assert_whole
 from tests.fakes.tool_endpoint import Hanging, compute, serve_tool_endpoint
 
@@ -79,6 +79,7 @@ async def test_wrong_usage_is_told_in_a_sentence(
     assert ended.output == ""
 
 
+@without_the_embedded_model
 async def test_without_a_model_what_can_be_done_is_listed(command: RealCommand) -> None:
     ended = await command.run("ask", "hello")
     assert ended.exit_code == 2
