@@ -134,7 +134,11 @@ async def _open_bot(
         token.get_secret_value(),
         base_url=f"{config.base_url.rstrip('/')}/bot",
         request=BotApiRequest(
-            on_token_refused, connection_pool_size=_CONNECTIONS, read_timeout=_READ_SECONDS
+            on_token_refused,
+            # The first poll may be held for half a minute: that long nothing else would tell.
+            health_file=config.health_file,
+            connection_pool_size=_CONNECTIONS,
+            read_timeout=_READ_SECONDS,
         ),
         get_updates_request=BotApiRequest(
             end_poll,

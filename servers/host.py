@@ -3,7 +3,6 @@
 What serving needs is imported when it is done, after logging was set up.
 """
 
-import ipaddress
 import logging
 import os
 import sys
@@ -12,6 +11,7 @@ from contextlib import AsyncExitStack, asynccontextmanager, contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from agentic.config.loopback import is_loopback
 from agentic.config.models import Config
 from servers.access.contract import SCOPE_TOOLS_CALL, SCOPES
 from servers.access.principal import Callers, create_operator
@@ -63,11 +63,14 @@ async def serve_http(
         from servers.access.delegate_token import ensure_delegate_token
 
         ensure_delegate_token(access.delegate_token_file, access.tokens_file, config.owner)
+    verifier = None if no_auth else TokenVerifier(access.tokens_file)
+    if verifier is not None:
+        verifier.verify("")  # a file that can't be used is told now, and not to each caller
     callers = create_operator(config.owner) if no_auth else TokenCallers()
     settings = HttpSettings(
         host=host,
         port=port,
-        verifier=None if no_auth else TokenVerifier(access.tokens_file),
+        verifier=verifier,
         allowed_hosts=access.allowed_hosts,
         allowed_origins=access.allowed_origins,
         calls_per_minute=access.calls_per_minute,
@@ -193,22 +196,13 @@ def _prepare_directory(config: Config) -> Path:
 
 
 def _check_address(host: str, port: int, *, no_auth: bool) -> None:
-    if no_auth and not _is_loopback(host):
+    if no_auth and not is_loopback(host):
         raise UsageError(
             f"--no-auth goes with a loopback address only, and {host} is none: leave it out, and "
             "make a token for each client with `agentic token create`"
         )
     if not 0 <= port <= _MAX_PORT:
         raise UsageError(f"{port} is not a port: give 1 to {_MAX_PORT}, or 0 for any free one")
-
-
-def _is_loopback(host: str) -> bool:
-    if host == "localhost":
-        return True
-    try:
-        return ipaddress.ip_address(host).is_loopback
-    except ValueError:
-        return False
 
 
 def _configure_logging() -> None:

@@ -47,10 +47,10 @@ def create_app(
     servers = {each.path: _to_app(each, metrics) for each in hosted}
     scopes = {each.path: each.scopes for each in hosted}
     mcp: ASGIApp = Bodies(_Paths(servers))
-    figures: ASGIApp = _Figures(metrics)
+    figures = _serve_figures(metrics)
     if settings.verifier is not None:
         mcp = Authenticate(mcp, settings.verifier, scopes, settings.calls_per_minute)
-        figures = _LocalOr(Authenticate(figures, settings.verifier, {}, 60), figures)
+        figures = _choose(figures, Authenticate(figures, settings.verifier, {}, 60))
     paths = _Paths(
         {
             **dict.fromkeys(servers, mcp),
@@ -88,25 +88,20 @@ class _Paths:
         await app(scope, receive, send)
 
 
-class _LocalOr:
+def _choose(local: ASGIApp, other: ASGIApp) -> ASGIApp:
     """One application for requests made on this machine, another for the rest."""
 
-    def __init__(self, other: ASGIApp, local: ASGIApp) -> None:
-        self._other = other
-        self._local = local
+    async def serve(scope: Scope, receive: Receive, send: Send) -> None:
+        await (local if is_local(scope) else other)(scope, receive, send)
 
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        await (self._local if is_local(scope) else self._other)(scope, receive, send)
+    return serve
 
 
-class _Figures:
-    """The counters."""
+def _serve_figures(metrics: Metrics) -> ASGIApp:
+    async def serve(scope: Scope, receive: Receive, send: Send) -> None:
+        await Response(metrics.render(), media_type=CONTENT_TYPE)(scope, receive, send)
 
-    def __init__(self, metrics: Metrics) -> None:
-        self._metrics = metrics
-
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        await Response(self._metrics.render(), media_type=CONTENT_TYPE)(scope, receive, send)
+    return serve
 
 
 class _Readiness:

@@ -14,6 +14,7 @@ from starlette.responses import Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from agentic.config.findings import ConfigError
+from agentic.config.loopback import is_loopback
 from servers.access.principal import ForbiddenError, Principal
 from servers.access.tokens import TokenVerifier
 from servers.http_refusals import refuse
@@ -182,12 +183,8 @@ def address_of(scope: Scope) -> str:
 
 def is_local(scope: Scope) -> bool:
     """Whether the request was made on this machine, and not passed on by a proxy on it."""
-    if not _PASSED_ON.isdisjoint(Headers(scope=scope).keys()):
-        return False
-    try:
-        return ipaddress.ip_address(address_of(scope)).is_loopback
-    except ValueError:
-        return False
+    is_passed_on = not _PASSED_ON.isdisjoint(Headers(scope=scope).keys())
+    return not is_passed_on and is_loopback(address_of(scope))
 
 
 def _bearer_of(headers: Headers) -> str:

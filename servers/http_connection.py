@@ -1,5 +1,6 @@
 """uvicorn, with ends of our own: when to stop, and for clients that send or read nothing."""
 
+import errno
 import socket
 from asyncio import TimerHandle, Transport
 from collections.abc import Generator
@@ -65,10 +66,13 @@ def listen(host: str, port: int) -> socket.socket:
         listener.listen(1024)
     except (OSError, UnicodeError) as error:  # the latter: what can't be a host's name
         why = error.strerror if isinstance(error, OSError) else "this is no host's name"
-        raise StartError(
-            f"cannot listen at {to_authority(host, port)}: {why}. If another program "
-            "uses this port, end it or choose another port (0 is any free one)"
-        ) from None
+        is_taken = isinstance(error, OSError) and error.errno == errno.EADDRINUSE
+        advice = (
+            "end the program that uses this port, or choose another port (0 is any free one)"
+            if is_taken
+            else "give an address of this machine and a port that you may use"
+        )
+        raise StartError(f"cannot listen at {to_authority(host, port)}: {why}: {advice}") from None
     return listener
 
 

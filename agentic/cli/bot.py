@@ -10,14 +10,19 @@ from agentic.cli.invocation import Invocation
 from agentic.cli.model_choice import choose_model
 from agentic.config.models import Config
 
-_TOKEN_VARIABLE = "TELEGRAM_BOT_TOKEN"  # noqa: S105 - the name of a variable
+TOKEN_VARIABLE = "TELEGRAM_BOT_TOKEN"  # noqa: S105 - the name of a variable
 
 
 def bot(invocation: Invocation) -> int:
     """Answer people on Telegram until told to stop."""
 
     async def work(config: Config) -> None:
-        token = _find_token(config)
+        token = find_token(config)
+        if token is None:
+            raise UsageError(
+                "The bot has no token. Send /newbot to @BotFather on Telegram, and give the token "
+                f"it answers with in the variable {TOKEN_VARIABLE}."
+            )
         chosen = await choose_model(config, None)
         from bot.telegram_bot import run_bot
 
@@ -30,11 +35,7 @@ def bot(invocation: Invocation) -> int:
     return invocation.run(work, log_level=logging.WARNING)
 
 
-def _find_token(config: Config) -> SecretStr:
-    token = config.bot.token or SecretStr(config.environment.get(_TOKEN_VARIABLE, ""))
-    if not token.get_secret_value().strip():
-        raise UsageError(
-            "The bot has no token. Send /newbot to @BotFather on Telegram, and give the token it "
-            f"answers with in the variable {_TOKEN_VARIABLE}."
-        )
-    return token
+def find_token(config: Config) -> SecretStr | None:
+    """The token as configured, else the environment's."""
+    token = config.bot.token or SecretStr(config.environment.get(TOKEN_VARIABLE, ""))
+    return token if token.get_secret_value().strip() else None

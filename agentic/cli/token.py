@@ -3,7 +3,7 @@
 import re
 import sys
 from collections.abc import Collection
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, date, datetime, time, timedelta
 from typing import Any
 
 from anyio import to_thread
@@ -19,6 +19,8 @@ from servers.access.contract import SCOPE_DELEGATE, SCOPES
 from servers.access.tokens import Token, TokenError, TokenFile
 
 _SECTIONS = frozenset({"owner", "data_directory", "access"})
+_PIPED_WIDTH = 1_000
+"""More than the longest token needs: what is cut off tells a program nothing."""
 _DURATION = re.compile(r"([1-9][0-9]{0,5})([mhdw])")
 _UNITS = {"m": "minutes", "h": "hours", "d": "days", "w": "weeks"}
 
@@ -41,7 +43,7 @@ def create_token(
         file = TokenFile(config.access.tokens_file)
         try:
             token, text = await to_thread.run_sync(
-                file.create, name, owner or config.owner, wanted, until
+                file.create, name, config.owner if owner is None else owner, wanted, until
             )
         except TokenError as error:
             raise CommandError(f"{error}.") from None
@@ -62,7 +64,8 @@ def list_tokens(invocation: Invocation, *, as_json: bool) -> int:
         if as_json:
             sys.stdout.write(to_json([_to_facts(token) for token in tokens]) + "\n")
         elif tokens:
-            Console(highlight=False, markup=False).print(_to_table(tokens))
+            width = None if sys.stdout.isatty() else _PIPED_WIDTH
+            Console(highlight=False, markup=False, width=width).print(_to_table(tokens))
         else:
             note("There are no tokens yet: make one with `agentic token create NAME`.")
 
@@ -93,9 +96,7 @@ def parse_expiry(text: str, now: datetime) -> datetime:
         if duration := _DURATION.fullmatch(text):
             until = now + timedelta(**{_UNITS[duration[2]]: int(duration[1])})
         else:
-            until = datetime.fromisoformat(text)
-            if len(text) == len("2027-01-31"):
-                until += timedelta(days=1)
+            until = _parse_moment(text)
             until = until.replace(tzinfo=until.tzinfo or UTC).astimezone(UTC)
     except (ValueError, OverflowError):
         raise UsageError(
@@ -105,6 +106,14 @@ def parse_expiry(text: str, now: datetime) -> datetime:
     if until <= now:
         raise UsageError(f"--expires {text}: is over already.")
     return until
+
+
+def _parse_moment(text: str) -> datetime:
+    try:
+        day = date.fromisoformat(text)
+    except ValueError:
+        return datetime.fromisoformat(text)
+    return datetime.combine(day, time()) + timedelta(days=1)
 
 
 def _check_scopes(scopes: Collection[str]) -> None:
@@ -142,7 +151,7 @@ def _render_expiry(token: Token) -> str:
 def _to_table(tokens: Collection[Token]) -> Table:
     table = Table(box=None, pad_edge=False)
     for heading in ("id", "name", "owner", "scopes", "made", "until"):
-        table.add_column(heading, no_wrap=heading != "scopes")
+        table.add_column(heading, no_wrap=heading in ("id", "made"), overflow="fold")
     for token in tokens:
         table.add_row(
             token.token_id,

@@ -7,7 +7,6 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import Annotated, Any, Literal, Self, cast
 
 from pydantic import (
-    AfterValidator,
     BaseModel,
     ConfigDict,
     Field,
@@ -48,9 +47,6 @@ def check_tool_name(name: str) -> str:
     if not _TOOL_NAME.fullmatch(name):
         raise ValueError("a tool's name has 1 to 128 of a-z, A-Z, 0-9, '_', '-', '.'")
     return name
-
-
-ToolName = Annotated[str, AfterValidator(check_tool_name)]
 
 
 class ParameterConfig(BaseModel):

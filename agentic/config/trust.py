@@ -5,15 +5,14 @@ commands, nor to send keys and conversations to its addresses. What stays on thi
 trust, nor does what the environment set.
 """
 
-import ipaddress
 import shlex
 from collections.abc import Iterator, Mapping
-from urllib.parse import urlsplit
 
 from pydantic import TypeAdapter
 
 from agentic.config.children import runs_our_command
 from agentic.config.findings import Findings, KeyPath, dotted, printable
+from agentic.config.loopback import is_loopback_url
 from agentic.config.models import Config, ServerConfig
 from agentic.config.private_files import read_private, update_private
 from agentic.config.variables import find_variables
@@ -95,7 +94,7 @@ class _Search:
 
     def find_address(self, path: KeyPath, url: str | None, sent: str) -> Iterator[str]:
         """An address in the file that is not on this machine."""
-        if url is not None and self._is_from_file(path) and not _is_on_this_machine(url):
+        if url is not None and self._is_from_file(path) and not is_loopback_url(url):
             yield f"{dotted(path[:-1])} sends {sent} to {self._show(path)}"
 
     def list_variables(self, path: KeyPath) -> str:
@@ -117,13 +116,3 @@ class _Search:
     def _show_list(self, path: KeyPath) -> list[str]:
         values = self._at(path)
         return [printable(str(value)) for value in values] if isinstance(values, list) else []
-
-
-def _is_on_this_machine(url: str) -> bool:
-    host = urlsplit(url).hostname or ""
-    if host == "localhost":
-        return True
-    try:
-        return ipaddress.ip_address(host).is_loopback
-    except ValueError:
-        return False

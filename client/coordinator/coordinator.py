@@ -26,8 +26,9 @@ from client.coordinator.events import (
 )
 from client.coordinator.record import TurnRecord, TurnTakenError
 from client.coordinator.request import Accepted, TurnRequest
+from client.coordinator.spending import LimitReachedError
 from client.coordinator.tool_calls import ToolBox
-from client.coordinator.turn import Emit, LimitReachedError, Turn
+from client.coordinator.turn import Emit, Turn
 from client.hub.errors import HubError
 from client.llm.protocol import LanguageModel, ModelError
 from client.prompt_template import PromptTemplate

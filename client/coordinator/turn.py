@@ -1,7 +1,6 @@
 """One turn: from a stored user message to its stored reply, model and tools by turns."""
 
 import json
-import time
 from collections.abc import Awaitable, Callable, Iterable, Sequence
 from dataclasses import replace
 from typing import Any
@@ -11,6 +10,7 @@ from client.coordinator.events import StepFinished, TurnEvent, TurnFinished
 from client.coordinator.history import build_history, estimate_tokens
 from client.coordinator.record import TurnRecord
 from client.coordinator.request import TurnRequest
+from client.coordinator.spending import LimitReachedError, Spending, usage_json
 from client.coordinator.tool_calls import ToolBox, ToolRunner
 from client.hub.servers import HubTool
 from client.llm.protocol import (
@@ -23,7 +23,6 @@ from client.llm.protocol import (
     TextDelta,
     ThoughtDelta,
     ToolCall,
-    Usage,
 )
 from client.response_parser import Piece, ResponseParser
 from servers.conversations.contract import Message
@@ -34,10 +33,6 @@ _WINDOW_SHARES = (1.0, 0.6, 0.3)
 _MAX_THOUGHTS_CHARACTERS = 100_000
 
 Emit = Callable[[TurnEvent], Awaitable[None]]
-
-
-class LimitReachedError(Exception):
-    """The turn took as much as one turn may; the text names the limit."""
 
 
 class Turn:
@@ -60,12 +55,9 @@ class Turn:
         self._hub = hub
         self._model = model
         self._limits = limits
-        self._price = price
+        self._spending = Spending(limits, price)
         self._instructions = instructions
         self._emit = emit
-        self._began = time.monotonic()
-        self._steps = 0
-        self._usage = Usage()
         self._said = ""
         """Of the step that runs, what the user has seen so far."""
         self._thoughts = ""
@@ -87,7 +79,7 @@ class Turn:
             return self.finished(reply, repeated=True)
         self._call_ids = self._record.call_ids()
         while True:
-            self._check_limits()
+            self._spending.check()
             completion = await self._ask()
             if not completion.tool_calls:
                 return await self._reply(completion)
@@ -122,16 +114,6 @@ class Turn:
             thoughts=reply.thoughts or "",
             metadata={**(reply.metadata or {}), **({"repeated": True} if repeated else {})},
         )
-
-    def _check_limits(self) -> None:
-        limits, tokens = self._limits, self._usage.input_tokens + self._usage.output_tokens
-        if self._steps >= limits.max_steps:
-            raise LimitReachedError(f"it took {self._steps} steps (limits.max_steps)")
-        if tokens >= limits.max_turn_tokens:
-            raise LimitReachedError(f"it took {tokens:,} tokens (limits.max_turn_tokens)")
-        cost = self._cost()
-        if cost is not None and limits.max_turn_cost is not None and cost >= limits.max_turn_cost:
-            raise LimitReachedError(f"it cost {cost:.4f} (limits.max_turn_cost)")
 
     async def _ask(self) -> Completion:
         """One step's answer; a history too long for the model is sent again, cut shorter."""
@@ -171,10 +153,11 @@ class Turn:
         await self._say(parser.finish())
         if completion is None:
             raise ModelUnavailableError("The model's answer broke off. Please try again.")
-        self._steps += 1
-        self._usage += completion.usage
+        self._spending.add_step(completion.usage)
         self._thoughts = "\n".join(filter(None, (completion.thoughts, self._thoughts.strip())))
-        await self._emit(StepFinished(self._steps, completion.usage, bool(completion.tool_calls)))
+        await self._emit(
+            StepFinished(self._spending.steps, completion.usage, bool(completion.tool_calls))
+        )
         return completion
 
     async def _say(self, pieces: Iterable[Piece]) -> None:
@@ -215,7 +198,7 @@ class Turn:
         ]
         self._record.add_assistant(
             [*map(dict, completion.reasoning), *said, *uses],
-            {"model": self._model.name, "step_usage": _usage_json(completion.usage)},
+            {"model": self._model.name, "step_usage": usage_json(completion.usage)},
             thoughts=self._thoughts[:_MAX_THOUGHTS_CHARACTERS] or None,
         )
         tools = {tool.definition.name: tool for tool in self._hub.tools() if tool.offered}
@@ -283,23 +266,11 @@ class Turn:
         """One result takes at most a quarter of the window."""
         return min(self._limits.max_tool_result_characters, self._model.context_tokens * 3 // 4)
 
-    def _cost(self) -> float | None:
-        if self._price is None:
-            return None
-        usage = self._usage
-        return (
-            usage.input_tokens * self._price.input + usage.output_tokens * self._price.output
-        ) / 1_000_000
-
     def _metadata(self, **more: object) -> dict[str, Any]:
-        cost = self._cost()
         return {
             "final": True,
             "model": self._model.name,
-            "usage": _usage_json(self._usage),
-            "seconds": round(time.monotonic() - self._began, 3),
-            "steps": self._steps,
-            **({} if cost is None else {"cost": round(cost, 6)}),
+            **self._spending.to_metadata(),
             **({"tool_calls": self._told[-50:]} if self._told else {}),
             **more,
         }
@@ -308,11 +279,3 @@ class Turn:
 def _estimate_tools(tools: Iterable[HubTool]) -> int:
     definitions = [tool.definition for tool in tools]
     return sum(20 + estimate_tokens([d.name, d.description, d.input_schema]) for d in definitions)
-
-
-def _usage_json(usage: Usage) -> dict[str, int]:
-    return {
-        "input_tokens": usage.input_tokens,
-        "output_tokens": usage.output_tokens,
-        "cached_input_tokens": usage.cached_input_tokens,
-    }

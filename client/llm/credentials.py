@@ -5,9 +5,10 @@ from typing import Literal
 
 from pydantic import SecretStr
 
+from agentic.config.loopback import is_loopback_url
 from agentic.config.models import Config, ModelConfig
 from agentic.config.rules import check_key
-from client.llm.model_spec import Endpoint, is_loopback, is_under, parse_endpoint
+from client.llm.model_spec import Endpoint, is_under, parse_endpoint
 
 Vendor = Literal["anthropic", "openai"]
 
@@ -82,4 +83,4 @@ def _find_key(
 
 
 def _may_get_usual_key(vendor: Vendor, url: str) -> bool:
-    return is_loopback(url) or any(is_under(url, domain) for domain in _DOMAINS[vendor])
+    return is_loopback_url(url) or any(is_under(url, domain) for domain in _DOMAINS[vendor])

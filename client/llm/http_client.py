@@ -2,7 +2,8 @@
 
 from typing import TYPE_CHECKING
 
-from client.llm.model_spec import Endpoint, is_loopback
+from agentic.config.loopback import is_loopback_url
+from client.llm.model_spec import Endpoint
 
 if TYPE_CHECKING:
     from httpx2 import AsyncClient
@@ -22,5 +23,5 @@ def create_http_client(endpoint: Endpoint, timeout_seconds: float) -> "AsyncClie
         base_url=endpoint.base_url,
         timeout=Timeout(timeout_seconds, connect=_CONNECT_SECONDS),
         follow_redirects=False,
-        trust_env=not is_loopback(endpoint.base_url),
+        trust_env=not is_loopback_url(endpoint.base_url),
     )

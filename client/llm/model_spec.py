@@ -12,7 +12,6 @@ _VENDORS = {
     "openai.com": "OpenAI",
     "openai.azure.com": "Azure OpenAI",
 }
-_LOOPBACK = frozenset({"localhost", "127.0.0.1", "::1"})
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,11 +68,6 @@ def parse_endpoint(url: str, *, key: str = "", key_advice: str = "check the key"
     basic = f"Basic {base64.b64encode(credentials).decode()}" if parts.username else ""
     bare = parts._replace(netloc=parts.netloc.rpartition("@")[2]).geturl()
     return Endpoint(bare.rstrip("/"), key, basic, key_advice)
-
-
-def is_loopback(url: str) -> bool:
-    """Whether `url` leads to this machine."""
-    return (urlsplit(url).hostname or "") in _LOOPBACK
 
 
 def is_under(url: str, domain: str) -> bool:

@@ -37,6 +37,15 @@ class RemoteModel:
         """As configured, or what is known of the model."""
         return self._spec.max_output_tokens
 
+    async def prepare(self, request: ModelRequest) -> Exchange:
+        """What `stream` sends, ready to be sent.
+
+        Raises:
+            ModelError: It can't be made.
+        """
+        # Libraries and certificates are read from disk, credentials may have to be asked for.
+        return await to_thread.run_sync(self._prepare, self._spec, request, abandon_on_cancel=True)
+
     @asynccontextmanager
     async def stream(self, request: ModelRequest) -> AsyncGenerator[AsyncIterator[ModelEvent]]:
         """Ask over a connection of this request's own.
@@ -44,9 +53,5 @@ class RemoteModel:
         Raises:
             ModelError: On entering or while iterating.
         """
-        # Libraries and certificates are read from disk, credentials may have to be asked for.
-        exchange = await to_thread.run_sync(
-            self._prepare, self._spec, request, abandon_on_cancel=True
-        )
-        async with stream_answer(exchange) as events:
+        async with stream_answer(await self.prepare(request)) as events:
             yield events

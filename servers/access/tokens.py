@@ -4,11 +4,13 @@ import hashlib
 import hmac
 import os
 import secrets
+import stat
 from collections.abc import Callable, Collection, Mapping
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import Annotated
 
-from pydantic import AwareDatetime, BaseModel, ConfigDict, TypeAdapter
+from pydantic import AfterValidator, AwareDatetime, BaseModel, ConfigDict, Field, TypeAdapter
 
 from agentic.config.findings import ConfigError, printable
 from agentic.config.private_files import read_private, update_private
@@ -27,16 +29,24 @@ class TokenError(Exception):
     """A token can't be made or found; the text says why, for the operator."""
 
 
+def _check_name(name: str) -> str:
+    if not 1 <= len(name) <= MAX_NAME_CHARACTERS or not name.isprintable():
+        raise ValueError(
+            f"a token's name has 1 to {MAX_NAME_CHARACTERS} characters that can be printed"
+        )
+    return name
+
+
 class Token(BaseModel):
     """What is known of a token. Of its secret only the hash: 256 random bits need no salt."""
 
     model_config = ConfigDict(frozen=True)
 
     token_id: str
-    name: str
-    owner: str
+    name: Annotated[str, AfterValidator(_check_name)]
+    owner: Annotated[str, AfterValidator(check_owner)]
     scopes: frozenset[str]
-    secret_sha256: str
+    secret_sha256: Annotated[str, Field(pattern="^[0-9a-f]{64}$")]
     created_at: AwareDatetime
     expires_at: AwareDatetime | None = None
 
@@ -167,6 +177,8 @@ class TokenVerifier:
         except OSError as error:
             shown = printable(str(self._path))
             raise ConfigError(f"{shown}: can't be read: {error.strerror}") from None
+        if not stat.S_ISREG(found.st_mode):  # to open a pipe could wait for ever
+            raise ConfigError(f"{printable(str(self._path))}: is no plain file")
         version = (found.st_ino, found.st_size, found.st_mtime_ns)
         if version != self._read:
             self._read = None  # what can't be read now is tried again at the next call
@@ -183,15 +195,14 @@ def create_token(
     Raises:
         TokenError: Something about it is wrong.
     """
-    if not 1 <= len(name) <= MAX_NAME_CHARACTERS or not name.isprintable():
-        raise TokenError(
-            f"a token's name has 1 to {MAX_NAME_CHARACTERS} characters that can be printed"
-        )
+    if name != name.strip():
+        raise TokenError("a token's name neither begins nor ends with a space")
     if unknown := sorted(set(scopes) - SCOPES.keys()):
         raise TokenError(f"there is no scope {unknown[0]!r}; there are: {', '.join(SCOPES)}")
     if not scopes:
         raise TokenError(f"a token needs a scope; there are: {', '.join(SCOPES)}")
     try:
+        _check_name(name)
         check_owner(owner)
     except ValueError as error:
         raise TokenError(str(error)) from None

@@ -10,18 +10,16 @@ from collections.abc import AsyncGenerator
 from contextlib import AsyncExitStack, asynccontextmanager
 from pathlib import Path
 from statistics import median
-from typing import Any
 
 import anyio
 import httpx2
-import mcp_types as types
 from anyio.abc import Process
 from anyio.streams.buffered import BufferedByteReceiveStream
 from mcp.client import Client
 from mcp.client.streamable_http import streamable_http_client
-from mcp.server import Server, ServerRequestContext
 
 from servers.access.tokens import TokenFile, TokenVerifier
+from tests.bench.echo import create_echo
 from tests.bench.table import Row
 from tests.servers.http_serving import Asker, Era, serving
 
@@ -31,25 +29,6 @@ CLIENTS = 16
 _TEXT = "x" * 250
 _SCOPE = "tools:call"
 _MODES = {"modern": "auto", "older": "legacy"}
-
-
-def create_echo() -> Server[Any]:
-    """The same tool for both."""
-
-    async def list_tools(
-        ctx: ServerRequestContext[Any], params: types.PaginatedRequestParams | None
-    ) -> types.ListToolsResult:
-        return types.ListToolsResult(
-            tools=[types.Tool(name="echo", input_schema={"type": "object"})]
-        )
-
-    async def call_tool(
-        ctx: ServerRequestContext[Any], params: types.CallToolRequestParams
-    ) -> types.CallToolResult:
-        text = str((params.arguments or {}).get("text"))
-        return types.CallToolResult(content=[types.TextContent(type="text", text=text)])
-
-    return Server("echo", on_list_tools=list_tools, on_call_tool=call_tool)
 
 
 def serve_bare() -> None:

@@ -9,10 +9,8 @@ from dataclasses import dataclass, field
 from io import RawIOBase
 from pathlib import Path
 from statistics import median
-from typing import Any
 
 import anyio
-import mcp_types as types
 from mcp.client import Client
 from mcp.client.stdio import StdioServerParameters
 
@@ -23,6 +21,7 @@ from client.hub.servers import HubServer, StdioTarget
 from client.llm.protocol import Completion
 from client.llm.scripted import ScriptedModel
 from tests.assistant import WatchedHub
+from tests.bench.echo import create_echo
 from tests.bench.table import Row
 
 MAX_RATIO = 3.0
@@ -31,23 +30,9 @@ MAX_CALLS = 3
 
 async def serve_echo() -> None:
     """A bare SDK server on stdio: the floor."""
-    from mcp.server import Server, ServerRequestContext
     from mcp.server.stdio import stdio_server
 
-    async def list_tools(
-        ctx: ServerRequestContext[Any], params: types.PaginatedRequestParams | None
-    ) -> types.ListToolsResult:
-        return types.ListToolsResult(
-            tools=[types.Tool(name="echo", input_schema={"type": "object"})]
-        )
-
-    async def call_tool(
-        ctx: ServerRequestContext[Any], params: types.CallToolRequestParams
-    ) -> types.CallToolResult:
-        text = str((params.arguments or {}).get("text"))
-        return types.CallToolResult(content=[types.TextContent(type="text", text=text)])
-
-    server = Server("echo", on_list_tools=list_tools, on_call_tool=call_tool)
+    server = create_echo()
     async with stdio_server() as (read, write):
         await server.run(read, write, server.create_initialization_options())
 

@@ -10,7 +10,6 @@ from typing import Any
 
 import anyio
 import pytest
-import yaml
 from anyio import to_thread
 
 ROOT = Path(__file__).parent.parent.parent
@@ -108,8 +107,3 @@ class Project:
     def remove(self) -> None:
         """Containers, network and volumes."""
         self.compose("down", "--volumes", "--timeout", "20", timeout=120)
-
-
-def read_compose() -> dict[str, Any]:
-    """compose.yaml as it is written."""
-    return yaml.safe_load((ROOT / "compose.yaml").read_text())

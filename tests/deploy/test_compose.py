@@ -69,3 +69,16 @@ async def test_from_nothing_to_a_reply_and_on_after_every_kill(
 
         listed = project.compose("exec", "--no-TTY", "servers", "agentic", "conversations", "list")
         assert "telegram:42" in listed.stdout, listed.stderr
+
+
+async def test_what_nobody_writes_to_is_up_soon_and_leaves_nothing_unnamed(
+    project: Project,
+) -> None:
+    with anyio.fail_after(120):
+        with anyio.fail_after(30):
+            await project.up()
+        for service in SERVICES:
+            mounts = project.inspect(service)["Mounts"]
+            volumes = [mount["Name"] for mount in mounts if mount["Type"] == "volume"]
+            assert [name for name in volumes if not name.startswith(project.name)] == []
+            assert volumes

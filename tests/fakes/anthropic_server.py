@@ -4,13 +4,13 @@ import base64
 import binascii
 import json
 import re
-from collections.abc import AsyncGenerator, Mapping, Sequence
-from contextlib import asynccontextmanager
+from collections.abc import Mapping, Sequence
+from contextlib import AbstractAsyncContextManager
 from typing import Any
 
-from tests.fakes.model_server import FakeModelServer
+from tests.fakes.model_server import FakeModelServer, open_model_server
 from tests.fakes.replies import Fail, FakeReply, Say, split
-from tests.fakes.streaming_http import HttpReply, HttpRequest, open_http_server
+from tests.fakes.streaming_http import HttpRequest
 
 KEY = "sk-ant-a-key-of-the-tests"
 MODEL = "claude-of-the-tests"
@@ -21,19 +21,11 @@ _IMAGE_TYPES = {"image/png", "image/jpeg", "image/gif", "image/webp"}
 _MAX_CACHE_MARKS = 4
 
 
-@asynccontextmanager
-async def open_anthropic_server(
+def open_anthropic_server(
     *replies: FakeReply, key: str = KEY
-) -> AsyncGenerator[FakeModelServer]:
+) -> AbstractAsyncContextManager[FakeModelServer]:
     """Serve these replies, one for each request."""
-    servers: list[FakeModelServer] = []
-
-    async def handle(request: HttpRequest, http: HttpReply) -> None:
-        await servers[0].handle(request, http)
-
-    async with open_http_server(handle) as base_url:
-        servers.append(FakeModelServer(base_url, _MessagesFormat(key), replies))
-        yield servers[0]
+    return open_model_server(_MessagesFormat(key), replies)
 
 
 class _MessagesFormat:

@@ -5,15 +5,15 @@ import binascii
 import json
 import re
 import struct
-from collections.abc import AsyncGenerator, Mapping, Sequence
-from contextlib import asynccontextmanager
+from collections.abc import Mapping, Sequence
+from contextlib import AbstractAsyncContextManager
 from typing import Any
 from urllib.parse import quote
 
 from tests.fakes.aws_signature import SESSION_TOKEN, is_signed
-from tests.fakes.model_server import FakeModelServer
+from tests.fakes.model_server import FakeModelServer, open_model_server
 from tests.fakes.replies import Fail, FakeReply, Say, split
-from tests.fakes.streaming_http import HttpReply, HttpRequest, open_http_server
+from tests.fakes.streaming_http import HttpRequest
 
 KEY = SESSION_TOKEN
 MODEL = "eu.anthropic.claude-sonnet-4-of-the-tests-v1:0"
@@ -35,19 +35,11 @@ _NAME = re.compile(r"[a-zA-Z0-9_-]{1,64}")
 _MAX_CACHE_POINTS = 4
 
 
-@asynccontextmanager
-async def open_bedrock_server(
+def open_bedrock_server(
     *replies: FakeReply, model: str = MODEL
-) -> AsyncGenerator[FakeModelServer]:
+) -> AbstractAsyncContextManager[FakeModelServer]:
     """Serve these replies, one for each request."""
-    servers: list[FakeModelServer] = []
-
-    async def handle(request: HttpRequest, http: HttpReply) -> None:
-        await servers[0].handle(request, http)
-
-    async with open_http_server(handle) as base_url:
-        servers.append(FakeModelServer(base_url, _ConverseFormat(model), replies))
-        yield servers[0]
+    return open_model_server(_ConverseFormat(model), replies)
 
 
 class _ConverseFormat:

@@ -1,14 +1,14 @@
 """What the fakes of all vendors share: a script of replies, recorded requests, how replies go."""
 
 import json
-from collections.abc import Iterable, Mapping
-from contextlib import suppress
+from collections.abc import AsyncGenerator, Iterable, Mapping
+from contextlib import asynccontextmanager, suppress
 from typing import Any, Protocol, assert_never
 
 import anyio
 
 from tests.fakes.replies import Chunks, Cut, Fail, FailMidStream, FakeReply, Hang, Raw, Say
-from tests.fakes.streaming_http import HttpReply, HttpRequest
+from tests.fakes.streaming_http import HttpReply, HttpRequest, open_http_server
 
 _PULSE_SECONDS = 0.01
 
@@ -137,3 +137,14 @@ class FakeModelServer:
                 tasks.start_soon(send_pulse)
             await http.wait_for_departure()
             tasks.cancel_scope.cancel()
+
+
+@asynccontextmanager
+async def open_model_server(
+    wire: WireFormat, replies: Iterable[FakeReply], path: str = ""
+) -> AsyncGenerator[FakeModelServer]:
+    """Serve these replies, one for each request; `path` ends the address."""
+    server = FakeModelServer("", wire, replies)
+    async with open_http_server(server.handle) as url:
+        server.base_url = url + path
+        yield server

@@ -2,13 +2,13 @@
 
 import json
 import re
-from collections.abc import AsyncGenerator, Mapping, Sequence
-from contextlib import asynccontextmanager
+from collections.abc import Mapping, Sequence
+from contextlib import AbstractAsyncContextManager
 from typing import Any
 
-from tests.fakes.model_server import FakeModelServer
+from tests.fakes.model_server import FakeModelServer, open_model_server
 from tests.fakes.replies import Fail, FakeReply, Say, split
-from tests.fakes.streaming_http import HttpReply, HttpRequest, open_http_server
+from tests.fakes.streaming_http import HttpRequest
 
 KEY = "sk-a-key-of-the-tests"
 MODEL = "gpt-of-the-tests"
@@ -18,19 +18,11 @@ _MAX_DESCRIPTION_CHARACTERS = 1_024
 _REFUSED_AT_THE_TOP = {"oneOf", "anyOf", "allOf", "enum", "not"}
 
 
-@asynccontextmanager
-async def open_openai_server(
+def open_openai_server(
     *replies: FakeReply, key: str | None = KEY
-) -> AsyncGenerator[FakeModelServer]:
+) -> AbstractAsyncContextManager[FakeModelServer]:
     """Serve these replies, one for each request; without a `key` none may be sent."""
-    servers: list[FakeModelServer] = []
-
-    async def handle(request: HttpRequest, http: HttpReply) -> None:
-        await servers[0].handle(request, http)
-
-    async with open_http_server(handle) as url:
-        servers.append(FakeModelServer(f"{url}/v1", ChatFormat(key), replies))
-        yield servers[0]
+    return open_model_server(ChatFormat(key), replies, "/v1")
 
 
 class ChatFormat:

@@ -16,7 +16,8 @@ from anyio.abc import Process, SocketStream
 from anyio.streams.buffered import BufferedByteReceiveStream
 from mcp import Client
 
-from agentic.config.models import Config, ConversationsConfig
+from agentic.config.findings import ConfigError
+from agentic.config.models import AccessConfig, Config, ConversationsConfig
 from servers.access.principal import create_operator
 from servers.errors import UsageError
 from servers.host import check_conversations, open_server, serve_http
@@ -317,6 +318,15 @@ async def serve(directory: Path, *, host: str, no_auth: bool, port: int = 0) -> 
 async def test_http_without_tokens_is_refused_outside_loopback(tmp_path: Path, host: str) -> None:
     with pytest.raises(UsageError, match="agentic token create"):
         await serve(tmp_path / "c", host=host, no_auth=True)
+
+
+async def test_a_file_of_tokens_that_cannot_be_used_is_told_at_the_start(tmp_path: Path) -> None:
+    config = Config(
+        conversations=ConversationsConfig(directory=tmp_path / "c"),
+        access=AccessConfig(tokens_file=tmp_path),
+    )
+    with anyio.fail_after(10), pytest.raises(ConfigError, match="is no plain file"):
+        await serve_http(["conversations"], config, host="127.0.0.1", port=0, no_auth=False)
 
 
 async def test_what_is_no_port_is_refused(tmp_path: Path) -> None:

@@ -206,7 +206,7 @@ async def test_addresses_that_cannot_be_had_are_one_clear_line(tmp_path: Path) -
         port = taken.getsockname()[1]
         addresses: Mapping[str, str] = {
             f"127.0.0.1:{port}": "choose another port",
-            "no.such.host.invalid:8000": "cannot listen at no.such.host.invalid:8000",
+            "no.such.host.invalid:8000": "give an address of this machine",
             "x" * 70 + ":8000": "no host's name",
         }
         for address, why in addresses.items():

@@ -10,12 +10,12 @@ from agentic.cli.connect.clients import McpClient
 from agentic.cli.failures import UsageError
 from agentic.config.children import SECTIONS_OF_SERVERS
 from agentic.config.locations import CONFIG_PATH_VARIABLE
+from agentic.config.loopback import is_loopback_url
 from agentic.config.models import Config
 from agentic.config.overrides import PREFIX
 
 Entry = dict[str, JsonValue]
 
-_LOOPBACK = ("localhost", "127.0.0.1", "::1")
 _OPEN_SECTIONS = ("OWNER", "DATA_DIRECTORY", "CONVERSATIONS", "ACCESS")
 """Sections that hold no secrets: what the environment sets of them may stand in a file."""
 _BRIDGE_VARIABLE = "AUTH_HEADER"
@@ -83,8 +83,7 @@ def check_url(url: str) -> str:
 
 def is_unprotected(url: str) -> bool:
     """Whether a token would travel in the open."""
-    parts = urlsplit(url)
-    return parts.scheme == "http" and parts.hostname not in _LOOPBACK
+    return url.lower().startswith("http:") and not is_loopback_url(url)
 
 
 def is_set_by_us(variable: str) -> bool:

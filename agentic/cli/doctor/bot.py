@@ -2,12 +2,12 @@
 
 import re
 
+from agentic.cli.bot import TOKEN_VARIABLE, find_token
 from agentic.cli.doctor.findings import Finding
 from agentic.cli.doctor.network import Answer, Network, NoAnswerError
 from agentic.config.models import Config
 from client.llm.model_spec import Endpoint, parse_endpoint
 
-_TOKEN_VARIABLE = "TELEGRAM_BOT_TOKEN"  # noqa: S105 - the name of a variable
 _COPY = "Copy the token again from @BotFather (/mybots, API Token)."
 
 
@@ -17,12 +17,11 @@ async def check_bot(config: Config, network: Network) -> list[Finding]:
     That another program polls can't be seen from here: Telegram tells it to the one that polled
     before, so asking would disturb a bot that runs, and learn nothing.
     """
-    configured = config.bot.token
-    token = configured.get_secret_value() if configured else None
-    token = token or config.environment.get(_TOKEN_VARIABLE, "")
-    if not token.strip():
-        fix = f"To have one: /newbot at @BotFather, then export {_TOKEN_VARIABLE}=…"
+    found = find_token(config)
+    if found is None:
+        fix = f"To have one: /newbot at @BotFather, then export {TOKEN_VARIABLE}=…"
         return [Finding("bot", "ok", "not set up: there is no bot token", fix)]
+    token = found.get_secret_value()
     if not re.fullmatch(r"[A-Za-z0-9:_-]+", token):
         return [Finding("bot", "problem", "the token holds characters that no token has", _COPY)]
     endpoint = parse_endpoint(config.bot.base_url)
@@ -61,7 +60,7 @@ def _judge_webhook(webhook: Answer) -> list[Finding]:
                     "problem",
                     "a webhook takes its messages: whoever polls gets HTTP 409 Conflict",
                     "If nothing else uses this bot: "
-                    f'curl "https://api.telegram.org/bot${_TOKEN_VARIABLE}/deleteWebhook"; '
+                    f'curl "https://api.telegram.org/bot${TOKEN_VARIABLE}/deleteWebhook"; '
                     "else make a bot of its own for this.",
                 )
             ]

@@ -9,11 +9,15 @@ import anyio
 from anyio import to_thread
 
 from agentic.cli.doctor.bot import check_bot
-from agentic.cli.doctor.clock import check_clock
 from agentic.cli.doctor.configuration import Reading, read_configuration
-from agentic.cli.doctor.files import check_files
 from agentic.cli.doctor.findings import Finding
-from agentic.cli.doctor.machine import check_disk, check_memory, check_versions
+from agentic.cli.doctor.machine import (
+    check_clock,
+    check_disk,
+    check_files,
+    check_memory,
+    check_versions,
+)
 from agentic.cli.doctor.models import list_model_checks
 from agentic.cli.doctor.network import Network
 from agentic.cli.doctor.places import Places, find_places

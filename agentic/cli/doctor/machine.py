@@ -1,19 +1,23 @@
-"""What the machine has left and what is installed: disk, memory, versions."""
+"""What the machine is like: its disk, memory, clock and versions, and who may read secrets."""
 
 import re
 import shutil
 import sqlite3
+import stat
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from importlib import metadata
 from pathlib import Path
 
 from agentic.cli.doctor.findings import Finding, State
+from client.weights.room import Room, to_mb
 
 _MB = 1_000_000
 _LOW_DISK_BYTES = 500 * _MB
 _NO_DISK_BYTES = 50 * _MB
 _LOW_MEMORY_BYTES = 300 * _MB
+_TOLERATED_SECONDS = 60.0
+_OTHERS = 0o077
 _DISTRIBUTION = "agentic-ai"
 _REQUIREMENT = re.compile(r"([A-Za-z0-9._-]+)((?:[<>]=?[0-9.]+,?)*)")
 _CLAUSE = re.compile(r"([<>]=?)([0-9.]+)")
@@ -40,17 +44,52 @@ def judge_disk(place: Path, free_bytes: int) -> Finding:
 
 def check_memory() -> list[Finding]:
     """What can still be had, by the system's count and by the limit of a container."""
-    available = _read_available(Path("/proc/meminfo"))
-    limits = Path("/sys/fs/cgroup")
-    left = _read_left(limits / "memory.max", limits / "memory.current")
-    known = [each for each in (available, left) if each is not None]
-    if not known:
+    available = Room().read_available_memory()
+    if available is None:
         return [Finding("memory", "ok", "unknown: this system doesn't tell")]
-    least = min(known)
-    if least >= _LOW_MEMORY_BYTES:
-        return [Finding("memory", "ok", f"{_show(least)} available")]
+    if available >= _LOW_MEMORY_BYTES:
+        return [Finding("memory", "ok", f"{_show(available)} available")]
     fix = "End other programs, or give the machine (the container) more."
-    return [Finding("memory", "warning", f"only {_show(least)} available", fix)]
+    return [Finding("memory", "warning", f"only {_show(available)} available", fix)]
+
+
+def check_clock(offsets: Mapping[str, float]) -> Finding:
+    """By the seconds by which the clocks of other hosts are ahead of ours."""
+    if not offsets:
+        return Finding("clock", "ok", "unknown: nobody answered whose clock could be asked")
+    host = min(offsets, key=lambda each: abs(offsets[each]))
+    seconds = offsets[host]
+    if abs(seconds) <= _TOLERATED_SECONDS:
+        return Finding("clock", "ok", f"within {_TOLERATED_SECONDS:g} s of that of {host}")
+    direction = "behind" if seconds > 0 else "ahead of"
+    return Finding(
+        "clock",
+        "warning",
+        f"{abs(seconds):,.0f} s {direction} that of {host}: certificates may be refused, and "
+        "messages get wrong times",
+        "Let the network set it: `sudo timedatectl set-ntp true` (macOS: System Settings, Date).",
+    )
+
+
+def check_files(*paths: Path) -> list[Finding]:
+    """Of those that are there. To be called before they are read, which closes some of them."""
+    findings = list(_find_open(paths))
+    return findings or [Finding("files", "ok", "what holds secrets is closed to other users")]
+
+
+def _find_open(paths: tuple[Path, ...]) -> Iterator[Finding]:
+    for path in paths:
+        try:
+            mode = stat.S_IMODE(path.stat().st_mode)
+        except FileNotFoundError:
+            continue
+        except OSError as error:
+            yield Finding("files", "problem", f"{path}: {error.strerror}", "Give yourself access.")
+            continue
+        if mode & _OTHERS:
+            summary = f"{path} was open to other users (mode {mode:04o})"
+            fix = f"chmod 600 {path}; if others use this machine, replace the secrets in it."
+            yield Finding("files", "warning", summary, fix)
 
 
 def check_versions() -> list[Finding]:
@@ -112,22 +151,7 @@ def _nearest(directory: Path) -> Path:
     return next(each for each in (directory, *directory.parents) if each.exists())
 
 
-def _read_available(meminfo: Path) -> int | None:
-    try:
-        found = re.search(r"^MemAvailable:\s+([0-9]+) kB", meminfo.read_text(), re.MULTILINE)
-    except OSError:
-        return None
-    return int(found[1]) * 1024 if found else None
-
-
-def _read_left(limit: Path, used: Path) -> int | None:
-    try:
-        return max(0, int(limit.read_text()) - int(used.read_text()))
-    except (OSError, ValueError):  # no container, or one without a limit
-        return None
-
-
 def _show(size_bytes: int) -> str:
     if size_bytes >= 10_000 * _MB:
         return f"{size_bytes / (1000 * _MB):,.0f} GB"
-    return f"{size_bytes / _MB:,.0f} MB"
+    return to_mb(size_bytes)

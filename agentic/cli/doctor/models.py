@@ -1,6 +1,7 @@
 """Whether each model can be asked: a key that is accepted, a name that is known. Costs nothing."""
 
 from collections.abc import Awaitable, Callable, Mapping
+from functools import partial
 from typing import cast
 from urllib.parse import quote
 
@@ -17,6 +18,7 @@ from client.llm.available import WAYS, NoModelError, find_models, open_configure
 from client.llm.credentials import KEY_VARIABLES, Vendor, find_endpoint
 from client.llm.known_models import DEFAULT_MODELS
 from client.llm.model_spec import Endpoint
+from client.llm.remote import RemoteModel
 
 _LISTS: Mapping[Vendor, str] = {"anthropic": "/v1/models", "openai": "/models"}
 _ANTHROPIC_VERSION = "2023-06-01"
@@ -32,21 +34,18 @@ def list_model_checks(
     try:
         keys = load_keys(config.config_directory)
     except ConfigError as error:
-        return {"models": _tell(Finding("models", "problem", str(error), "Do what it says."))}
+        finding = Finding("models", "problem", str(error), "Do what it says.")
+        return {"models": partial(_tell, finding)}
     if not config.models.by_name:
-        return {"models": lambda: _check_found(config, keys, network)}
+        return {"models": partial(_check_found, config, keys, network)}
+    return {
+        f"models/{name}": partial(_check_configured, name, wanted, config, keys, network)
+        for name, wanted in config.models.by_name.items()
+    }
 
-    def create(name: str, wanted: ModelConfig) -> Callable[[], Awaitable[list[Finding]]]:
-        return lambda: _check_configured(name, wanted, config, keys, network)
 
-    return {f"models/{name}": create(name, each) for name, each in config.models.by_name.items()}
-
-
-def _tell(finding: Finding) -> Callable[[], Awaitable[list[Finding]]]:
-    async def tell() -> list[Finding]:
-        return [finding]
-
-    return tell
+async def _tell(finding: Finding) -> list[Finding]:
+    return [finding]
 
 
 async def _check_configured(
@@ -61,7 +60,8 @@ async def _check_configured(
         case "anthropic" | "openai":
             return [await _ask_vendor(check, wanted.provider, wanted, config, keys, network)]
         case "bedrock":
-            return [await check_bedrock(check, wanted, config)]
+            assert isinstance(found.model, RemoteModel)
+            return [await check_bedrock(check, found.model)]
         case "local":
             return [await check_embedded(check, wanted, config)]
         case "ollama" | "scripted":

@@ -1,7 +1,7 @@
 """One request to the engine, in the chat completions it speaks, over plain HTTP."""
 
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 from typing import TYPE_CHECKING, Any, cast
@@ -23,11 +23,17 @@ _MAX_ERROR_BYTES = 65_536
 
 @dataclass(frozen=True, slots=True)
 class Step:
-    """What is asked: messages, how long the answer may be, and the JSON Schema it must obey."""
+    """What is asked, how long the answer may be, and the choices or the JSON Schema it must obey.
+
+    `slot` is the engine's memory of what it has read; another step that begins as this one does
+    should have the same.
+    """
 
     messages: list[dict[str, str]]
     max_tokens: int
+    slot: int
     temperature: float = 0.0
+    choices: Sequence[str] = ()
     schema: Mapping[str, Any] | None = None
 
 
@@ -69,7 +75,11 @@ def _to_body(step: Step, model: str) -> dict[str, Any]:
         "stream": True,
         "stream_options": {"include_usage": True},
         "cache_prompt": True,
+        "id_slot": step.slot,
     }
+    if step.choices:
+        # A bare word: quotes and braces are written as slowly as words are.
+        body["grammar"] = f"root ::= {' | '.join(map(json.dumps, step.choices))}"
     if step.schema is not None:
         schema = {"name": "answer", "schema": dict(step.schema), "strict": True}
         body["response_format"] = {"type": "json_schema", "json_schema": schema}

@@ -3,13 +3,13 @@
 import json
 import secrets
 from collections.abc import AsyncGenerator, AsyncIterator
-from contextlib import aclosing, asynccontextmanager
+from contextlib import aclosing, asynccontextmanager, suppress
 from dataclasses import replace
 from functools import partial
 
 import anyio
 from anyio import to_thread
-from pydantic import BaseModel, JsonValue, ValidationError
+from pydantic import JsonValue, TypeAdapter, ValidationError
 
 from client.llm.exchange import stream_answer
 from client.llm.history import ResultsPiece, to_pieces
@@ -18,32 +18,31 @@ from client.llm.local.engine import Engine
 from client.llm.local.loading import Loading
 from client.llm.local.prompts import (
     MAX_CALLS,
-    REPLY,
     Choices,
+    ask_ahead,
     ask_to_answer,
     ask_to_choose,
     ask_to_fill_in,
 )
 from client.llm.protocol import (
     Completion,
+    ModelError,
     ModelEvent,
     ModelRequest,
     ModelUnavailableError,
     ToolCall,
     Usage,
 )
+from servers.conversations.contract import Message
 
 _ANSWER_TEMPERATURE = 0.0
 """A small model that is left a choice of words mixes up who is who."""
 _PATIENCE_SECONDS = 60.0
+_ANY_MESSAGE = Message(role="user", content="Hello")
+"""In the place of one that is still to come."""
 
 
-class _Chosen(BaseModel):
-    next: str
-
-
-class _FilledIn(BaseModel):
-    calls: list[dict[str, JsonValue]]
+_CALLS = TypeAdapter(list[dict[str, JsonValue]])
 
 
 class LocalModel:
@@ -69,6 +68,7 @@ class LocalModel:
         self._timeout_seconds = timeout_seconds
         self._temperature = _ANSWER_TEMPERATURE if temperature is None else temperature
         self._turn = anyio.Lock()
+        self._ahead: anyio.CancelScope | None = None
 
     @property
     def name(self) -> str:
@@ -92,9 +92,31 @@ class LocalModel:
         Raises:
             ModelError: On entering or while iterating.
         """
+        self._stop_reading_ahead()
         engine = await self._wait()
         async with self._turn, aclosing(self._answer(engine, request)) as events:
             yield events
+
+    async def read_ahead(self, request: ModelRequest) -> None:
+        """Read what the next turn will begin with, when the engine is up and nobody asks anything.
+
+        `request` is that turn's, without its message. Whoever asks ends this at once, and what was
+        read until then is of use to them. A failure is left for them to hear of.
+        """
+        if self.loading.failure is not None:
+            return
+        self._stop_reading_ahead()
+        with anyio.CancelScope() as self._ahead, suppress(ModelError):
+            engine = await self.loading.wait()
+            messages = [*request.messages, _ANY_MESSAGE]
+            pieces = await to_thread.run_sync(to_pieces, messages)
+            async with self._turn:
+                for step in ask_ahead(request, pieces, self._about):
+                    await self._decide(engine, request, step)
+
+    def _stop_reading_ahead(self) -> None:
+        if self._ahead is not None:
+            self._ahead.cancel()
 
     async def _wait(self) -> Engine:
         with anyio.move_on_after(_PATIENCE_SECONDS):
@@ -109,8 +131,7 @@ class LocalModel:
         if request.tools and not isinstance(pieces[-1], ResultsPiece):
             choices = Choices.of(request.tools)
             chosen, usage = await self._decide(engine, request, ask_to_choose(choices, pieces))
-            name = _parse_choice(chosen)
-            if name in choices.tools:
+            if (name := chosen.strip()) in choices.tools:
                 step = ask_to_fill_in(choices, name, pieces)
                 text, more = await self._decide(engine, request, step)
                 calls = _to_calls(choices.tools[name].name, text)
@@ -154,17 +175,10 @@ class LocalModel:
             raise ModelUnavailableError(ended) if ended else error from None
 
 
-def _parse_choice(text: str) -> str:
-    try:
-        return _Chosen.model_validate_json(_without_fence(text)).next
-    except ValidationError:
-        return REPLY
-
-
 def _to_calls(tool: str, text: str) -> tuple[ToolCall, ...]:
     """The calls, or one without arguments if the model did not come to an end."""
     try:
-        filled_in = _FilledIn.model_validate_json(_without_fence(text)).calls[:MAX_CALLS]
+        filled_in = _CALLS.validate_json(_without_fence(text))[:MAX_CALLS]
     except ValidationError:
         return (ToolCall(_create_id(), tool, None, text),)
     written = {json.dumps(arguments, sort_keys=True): arguments for arguments in filled_in}

@@ -4,7 +4,6 @@ Small models use tools only when each question is a small one of its own. Everyt
 the same stands first, so that the engine reads it once: reading is what takes time on a processor.
 """
 
-import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, cast
@@ -25,11 +24,13 @@ _MAX_LINE_CHARACTERS = 200
 _MAX_EXAMPLES = 10
 _MAX_QUESTION_CHARACTERS = 1_000
 _MAX_RESULT_CHARACTERS = 3_000
+_MAX_EARLIER_CHARACTERS = 300
 _EARLIER_QUESTIONS = 2
-_CHOOSE = (
-    "You route the messages of a user. For each message name what is needed, as JSON "
-    '{"next": NAME}. NAME is one of:\n'
-)
+_EARLIER_STEP = 4
+"""So many are dropped at once: with each that is, those after it are read anew."""
+_CHOOSING, _ANSWERING = 0, 1
+"""The engine's slots."""
+_CHOOSE = "You route the messages of a user. For each message name what is needed, one of:\n"
 _REPLY_LINE = (
     f"- {REPLY}: no tool: greetings, chat, what users tell about themselves, known facts, "
     "arithmetic, translating, writing"
@@ -67,37 +68,33 @@ class Choices:
 
 
 def ask_to_choose(choices: Choices, pieces: Sequence[Piece]) -> Step:
-    """Which tool the last message needs, if any: `{"next": NAME}`."""
-    schema = {
-        "type": "object",
-        "properties": {"next": {"enum": [REPLY, *choices.tools]}},
-        "required": ["next"],
-        "additionalProperties": False,
-    }
-    return Step(_to_choosing(choices, pieces), _CHOOSE_TOKENS, schema=schema)
+    """Which tool the last message needs, if any: its name or `reply`."""
+    names = (REPLY, *choices.tools)
+    return Step(_to_choosing(choices, pieces), _CHOOSE_TOKENS, _CHOOSING, choices=names)
 
 
 def ask_to_fill_in(choices: Choices, chosen: str, pieces: Sequence[Piece]) -> Step:
-    """The arguments for one to four calls of the chosen tool: `{"calls": [{…}]}`."""
+    """The arguments for one to four calls of the chosen tool: `[{…}]`."""
     tool = choices.tools[chosen]
     one = to_bounded_schema(tool.input_schema)
-    schema = {
-        "type": "object",
-        "properties": {
-            "calls": {"type": "array", "items": one, "minItems": 1, "maxItems": MAX_CALLS}
-        },
-        "required": ["calls"],
-        "additionalProperties": False,
-    }
-    described = "\n".join(_describe_argument(name, one, tool) for name in one["properties"])
+    schema = {"type": "array", "items": one, "minItems": 1, "maxItems": MAX_CALLS}
     so_far = _to_choosing(choices, pieces)
+    described = "\n".join(_describe_argument(name, one, tool) for name in one["properties"])
     question = (
-        f"Write the arguments of {chosen} as JSON:\n{described or 'It takes none.'}\n"
-        'As {"calls": [{…}]}, one object for each call that is needed, mostly one, for this '
-        f"message: {so_far[-1]['content']}"
+        f"Arguments of {chosen}:\n{described or 'It takes none.'}\n"
+        "Write them as [{…}], an object for each call, mostly one, for this message: "
+        f"{so_far[-1]['content']}"
     )
-    messages = [*so_far, _message("assistant", _choice(chosen)), _message("user", question)]
-    return Step(messages, _FILL_TOKENS, schema=schema)
+    messages = [*so_far, _message("assistant", chosen), _message("user", question)]
+    return Step(messages, _FILL_TOKENS, _CHOOSING, schema=schema)
+
+
+def ask_ahead(request: ModelRequest, pieces: Sequence[Piece], about_model: str) -> Sequence[Step]:
+    """What a turn with `pieces` begins with, that of its first step first; not to be answered."""
+    steps = [ask_to_answer(request, pieces, about_model, max_tokens=1)]
+    if request.tools:
+        steps.insert(0, ask_to_choose(Choices.of(request.tools), pieces))
+    return steps
 
 
 def ask_to_answer(
@@ -109,14 +106,14 @@ def ask_to_answer(
         messages += [_message("user", asked), _message("assistant", answered)]
     for piece in pieces:
         _add_piece(messages, piece)
-    return Step(messages, max_tokens)
+    return Step(messages, max_tokens, _ANSWERING)
 
 
 def _to_choosing(choices: Choices, pieces: Sequence[Piece]) -> list[dict[str, str]]:
     lines = [f"- {name}: {_one_line(tool.description)}" for name, tool in choices.tools.items()]
     messages = [_message("system", "\n".join([_CHOOSE + "\n".join(lines), _REPLY_LINE]))]
     for said, chosen in _examples(choices):
-        messages += [_message("user", said), _message("assistant", _choice(chosen))]
+        messages += [_message("user", said), _message("assistant", chosen)]
     return messages + _to_questions(choices, pieces)
 
 
@@ -143,9 +140,12 @@ def _to_questions(choices: Choices, pieces: Sequence[Piece]) -> list[dict[str, s
             case _:
                 pass
     messages: list[dict[str, str]] = []
-    for said, chosen in asked[-1 - _EARLIER_QUESTIONS : -1]:
-        messages += [_message("user", _cut(said)), _message("assistant", _choice(chosen))]
-    return [*messages, _message("user", _cut(asked[-1][0]))]
+    *earlier, (question, _) = asked
+    dropped = max(0, len(earlier) - _EARLIER_QUESTIONS) // _EARLIER_STEP * _EARLIER_STEP
+    for said, chosen in earlier[dropped:]:
+        shown = _cut(said, _MAX_EARLIER_CHARACTERS)
+        messages += [_message("user", shown), _message("assistant", chosen)]
+    return [*messages, _message("user", _cut(question, _MAX_QUESTION_CHARACTERS))]
 
 
 def _describe_argument(name: str, bounded: Mapping[str, Any], tool: ToolDefinition) -> str:
@@ -201,10 +201,6 @@ def _to_instructions(request: ModelRequest) -> str:
     return "\n\n".join([_IDENTITY, *kept])
 
 
-def _choice(name: str) -> str:
-    return json.dumps({"next": name})
-
-
 def _message(role: str, content: str) -> dict[str, str]:
     return {"role": role, "content": content}
 
@@ -214,8 +210,8 @@ def _one_line(text: str) -> str:
     return line if len(line) <= _MAX_LINE_CHARACTERS else line[: _MAX_LINE_CHARACTERS - 1] + "…"
 
 
-def _cut(text: str) -> str:
-    if len(text) <= _MAX_QUESTION_CHARACTERS:
+def _cut(text: str, most: int) -> str:
+    if len(text) <= most:
         return text
-    half = _MAX_QUESTION_CHARACTERS // 2
+    half = most // 2
     return f"{text[:half]}\n[…]\n{text[-half:]}"

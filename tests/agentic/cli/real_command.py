@@ -9,7 +9,7 @@ import struct
 import subprocess
 import sys
 import termios
-from collections.abc import AsyncGenerator, Mapping
+from collections.abc import AsyncGenerator, Mapping, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -101,27 +101,10 @@ class RealCommand:
         environment: Mapping[str, str] | None = None,
     ) -> AsyncGenerator["Terminal"]:
         """It runs in a terminal of this size."""
-        leader, follower = pty.openpty()
-        fcntl.ioctl(follower, termios.TIOCSWINSZ, struct.pack("HHHH", lines, columns, 0, 0))
-        try:
-            process = await anyio.open_process(
-                [sys.executable, "-m", "agentic", *arguments],
-                stdin=follower,
-                stdout=follower,
-                stderr=follower,
-                cwd=self.home,
-                env={**self.environment, **(environment or {})},
-                start_new_session=True,
-            )
-        finally:
-            os.close(follower)
-        async with process:
-            try:
-                yield Terminal(process, leader)
-            finally:
-                if process.returncode is None:
-                    process.kill()
-                os.close(leader)
+        argv = [sys.executable, "-m", "agentic", *arguments]
+        given = {**self.environment, **(environment or {})}
+        async with open_in_terminal(argv, self.home, given, columns, lines) as terminal:
+            yield terminal
 
 
 class Terminal:
@@ -178,3 +161,31 @@ class Terminal:
         except OSError:
             return False
         return True
+
+
+@asynccontextmanager
+async def open_in_terminal(
+    argv: Sequence[str], folder: Path, environment: Mapping[str, str], columns: int, lines: int
+) -> AsyncGenerator[Terminal]:
+    """A process that runs in a terminal of its own; killed if it still does at the end."""
+    leader, follower = pty.openpty()
+    fcntl.ioctl(follower, termios.TIOCSWINSZ, struct.pack("HHHH", lines, columns, 0, 0))
+    try:
+        process = await anyio.open_process(
+            argv,
+            stdin=follower,
+            stdout=follower,
+            stderr=follower,
+            cwd=folder,
+            env=environment,
+            start_new_session=True,
+        )
+    finally:
+        os.close(follower)
+    async with process:
+        try:
+            yield Terminal(process, leader)
+        finally:
+            if process.returncode is None:
+                process.kill()
+            os.close(leader)

@@ -1,16 +1,12 @@
 """`agentic models`: what it lists, fetches, says on the way, and removes."""
 
-import fcntl
 import json
 import os
-import pty
 import signal
-import struct
 import subprocess
 import sys
-import termios
 from collections.abc import AsyncGenerator
-from contextlib import asynccontextmanager
+from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -20,9 +16,14 @@ import pytest
 from agentic.cli.pull_view import render_progress
 from client.weights.catalogue import Weights
 from client.weights.progress import Progress
-from tests.agentic.cli.real_command import LIMIT_SECONDS, RealCommand, Terminal
+from tests.agentic.cli.real_command import (
+    LIMIT_SECONDS,
+    RealCommand,
+    Terminal,
+    open_in_terminal,
+)
 from tests.client.weights.file_server import FileServer, open_file_server
-from tests.client.weights.small_weights import DATA, describe_weights, serve_on_hub
+from tests.client.weights.small_weights import DATA, describe_weights, serve_on_hugging_face
 
 
 @dataclass(frozen=True)
@@ -56,34 +57,14 @@ class Pull:
             self.command, check=False, cwd=Path.cwd(), env=self.environment
         )
 
-    @asynccontextmanager
-    async def in_terminal(self) -> AsyncGenerator[Terminal]:
-        leader, follower = pty.openpty()
-        fcntl.ioctl(follower, termios.TIOCSWINSZ, struct.pack("HHHH", 24, 100, 0, 0))
-        try:
-            process = await anyio.open_process(
-                self.command,
-                stdin=follower,
-                stdout=follower,
-                stderr=follower,
-                env=self.environment,
-                start_new_session=True,
-            )
-        finally:
-            os.close(follower)
-        async with process:
-            try:
-                yield Terminal(process, leader)
-            finally:
-                if process.returncode is None:
-                    process.kill()
-                os.close(leader)
+    def in_terminal(self) -> AbstractAsyncContextManager[Terminal]:
+        return open_in_terminal(self.command, Path.cwd(), self.environment, 100, 24)
 
 
 @pytest.fixture
 async def server() -> AsyncGenerator[FileServer]:
     async with open_file_server() as opened:
-        serve_on_hub(opened)
+        serve_on_hugging_face(opened)
         yield opened
 
 

