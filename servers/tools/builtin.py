@@ -10,7 +10,7 @@ from pathlib import Path
 import anyio.to_thread
 from mcp import types
 
-from servers.tools.results import ToolFailedError, to_json
+from servers.tools.results import ToolFailedError
 from servers.tools.untrusted_text import excerpt
 
 _MAX_NAME_CHARACTERS = 64
@@ -73,8 +73,10 @@ class CurrentTime:
                 )
         # zones are read from files
         told = await anyio.to_thread.run_sync(_tell_time, arguments.get("timezone", _ABSENT))
+        # A sentence: small models misread the offset, and all read it faster than the JSON.
+        text = "It is {time} on {weekday}, {date}, in {timezone}.".format(**told)
         return types.CallToolResult(
-            content=[types.TextContent(type="text", text=to_json(told))], structured_content=told
+            content=[types.TextContent(type="text", text=text)], structured_content=told
         )
 
 

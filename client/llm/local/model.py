@@ -3,7 +3,7 @@
 import json
 import secrets
 from collections.abc import AsyncGenerator, AsyncIterator
-from contextlib import aclosing, asynccontextmanager, suppress
+from contextlib import aclosing, asynccontextmanager
 from dataclasses import replace
 from functools import partial
 
@@ -19,27 +19,22 @@ from client.llm.local.loading import Loading
 from client.llm.local.prompts import (
     MAX_CALLS,
     Choices,
-    ask_ahead,
     ask_to_answer,
     ask_to_choose,
     ask_to_fill_in,
 )
 from client.llm.protocol import (
     Completion,
-    ModelError,
     ModelEvent,
     ModelRequest,
     ModelUnavailableError,
     ToolCall,
     Usage,
 )
-from servers.conversations.contract import Message
 
 _ANSWER_TEMPERATURE = 0.0
 """A small model that is left a choice of words mixes up who is who."""
 _PATIENCE_SECONDS = 60.0
-_ANY_MESSAGE = Message(role="user", content="Hello")
-"""In the place of one that is still to come."""
 
 
 _CALLS = TypeAdapter(list[dict[str, JsonValue]])
@@ -68,7 +63,6 @@ class LocalModel:
         self._timeout_seconds = timeout_seconds
         self._temperature = _ANSWER_TEMPERATURE if temperature is None else temperature
         self._turn = anyio.Lock()
-        self._ahead: anyio.CancelScope | None = None
 
     @property
     def name(self) -> str:
@@ -92,31 +86,9 @@ class LocalModel:
         Raises:
             ModelError: On entering or while iterating.
         """
-        self._stop_reading_ahead()
         engine = await self._wait()
         async with self._turn, aclosing(self._answer(engine, request)) as events:
             yield events
-
-    async def read_ahead(self, request: ModelRequest) -> None:
-        """Read what the next turn will begin with, when the engine is up and nobody asks anything.
-
-        `request` is that turn's, without its message. Whoever asks ends this at once, and what was
-        read until then is of use to them. A failure is left for them to hear of.
-        """
-        if self.loading.failure is not None:
-            return
-        self._stop_reading_ahead()
-        with anyio.CancelScope() as self._ahead, suppress(ModelError):
-            engine = await self.loading.wait()
-            messages = [*request.messages, _ANY_MESSAGE]
-            pieces = await to_thread.run_sync(to_pieces, messages)
-            async with self._turn:
-                for step in ask_ahead(request, pieces, self._about):
-                    await self._decide(engine, request, step)
-
-    def _stop_reading_ahead(self) -> None:
-        if self._ahead is not None:
-            self._ahead.cancel()
 
     async def _wait(self) -> Engine:
         with anyio.move_on_after(_PATIENCE_SECONDS):

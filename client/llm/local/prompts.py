@@ -41,8 +41,14 @@ _WHO_ARE_YOU = (
     "Who are you?",
     "I am Agentic, your personal assistant. I run on your own machine.",
 )
-_WHO_AM_I = ("And who am I?", "You are my user. You haven't told me your name yet.")
-"""Without such examples, this one last, a small model takes its user's name or an earlier own."""
+_WHO_AM_I = (
+    ("And who am I?", "You are the user. You haven't told me your name yet."),
+    ("I am Kim.", "Hello Kim! Nice to meet you."),
+    ("Who am I?", "You are Kim."),
+    ("And who are you?", "I am Agentic, your personal assistant."),
+    ("Kim has left. Now somebody else is here.", "Hello! What is your name?"),
+)
+"""Without such examples a small model takes its user's name for its own, or the other way round."""
 _USE_RESULTS = "Use it to answer the user now."
 
 
@@ -89,20 +95,12 @@ def ask_to_fill_in(choices: Choices, chosen: str, pieces: Sequence[Piece]) -> St
     return Step(messages, _FILL_TOKENS, _CHOOSING, schema=schema)
 
 
-def ask_ahead(request: ModelRequest, pieces: Sequence[Piece], about_model: str) -> Sequence[Step]:
-    """What a turn with `pieces` begins with, that of its first step first; not to be answered."""
-    steps = [ask_to_answer(request, pieces, about_model, max_tokens=1)]
-    if request.tools:
-        steps.insert(0, ask_to_choose(Choices.of(request.tools), pieces))
-    return steps
-
-
 def ask_to_answer(
     request: ModelRequest, pieces: Sequence[Piece], about_model: str, *, max_tokens: int
 ) -> Step:
     """The whole history, the tools' results in it, and no tools. `about_model`: in its words."""
     messages = [_message("system", _to_instructions(request))]
-    for asked, answered in (_WHO_ARE_YOU, ("And who made you?", about_model), _WHO_AM_I):
+    for asked, answered in (_WHO_ARE_YOU, ("And who made you?", about_model), *_WHO_AM_I):
         messages += [_message("user", asked), _message("assistant", answered)]
     for piece in pieces:
         _add_piece(messages, piece)

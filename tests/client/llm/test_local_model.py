@@ -184,36 +184,6 @@ async def test_a_long_talk_changes_the_begin_of_what_is_read_only_now_and_then(
     assert max(map(len, read)) == max(map(len, read[:6]))
 
 
-async def test_what_every_turn_begins_with_is_read_while_nobody_asks(engine: FakeEngine) -> None:
-    engine.write(REPLY, {"text": "H"}, REPLY, {"text": "Hello."})
-    history = [user("One"), Message(role="assistant", content="Done.")]
-    async with open_local_model(engine) as model:
-        await model.read_ahead(ask(*history, tools=[CLOCK]))
-        assert (await complete(model, ask(*history, user("Two"), tools=[CLOCK]))).text == "Hello."
-    ahead, asked = engine.bodies[:2], engine.bodies[2:]
-    for before, after in zip(ahead, asked, strict=True):
-        assert before["messages"][:-1] == after["messages"][:-1]
-        assert before["id_slot"] == after["id_slot"]
-    assert ahead[1]["max_tokens"] == 1
-
-
-async def test_reading_ahead_is_given_up_when_somebody_asks(engine: FakeEngine) -> None:
-    engine.write({"text": "r", "then": "hangs"}, {"text": "Hello."})
-    with anyio.fail_after(20):
-        async with open_local_model(engine) as model, anyio.create_task_group() as group:
-            group.start_soon(model.read_ahead, ModelRequest("Be kind.", [], [CLOCK]))
-            await engine.wait_for(lambda line: "body" in line)
-            assert (await complete(model)).text == "Hello."
-            await engine.wait_for(lambda line: "departed" in line)
-
-
-async def test_reading_ahead_that_fails_is_left_for_who_asks(engine: FakeEngine) -> None:
-    engine.write({"status": 400, "error": "broken"}, {"text": "Hello."})
-    async with open_local_model(engine) as model:
-        await model.read_ahead(ModelRequest("Be kind.", []))
-        assert (await complete(model)).text == "Hello."
-
-
 async def test_the_prompts_begin_is_the_same_as_time_goes_by(engine: FakeEngine) -> None:
     engine.write(REPLY, {"text": "A"}, REPLY, {"text": "B"}, {"text": "C"})
     early, late = ("Be kind.\n\nIt is about 10:05 UTC.", "Be kind.\n\nIt is about 10:10 UTC.")
