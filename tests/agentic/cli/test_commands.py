@@ -33,6 +33,7 @@ def test_help_imports_nothing_heavy() -> None:
     assert "conversations" in done.stdout
 
 
+@pytest.mark.slow
 async def test_a_conversation_is_listed_shown_exported_and_deleted(command: RealCommand) -> None:
     command.script(SCRIPT)
     name = "odd \x1b[31m/../id 日本"
@@ -93,7 +94,7 @@ async def test_tools_are_listed_and_called(command: RealCommand) -> None:
 
     called = await command.run("tools", "call", "tools", "current_time", "timezone=Asia/Tokyo")
     assert called.exit_code == 0
-    assert json.loads(called.output)["utc_offset"] == "+09:00"
+    assert called.output.strip().endswith("in Asia/Tokyo.")
     failed = await command.run("tools", "call", "tools__current_time", '{"timezone": "Nowhere"}')
     assert failed.exit_code == 1
     assert "Nowhere" in failed.notes
@@ -102,6 +103,7 @@ async def test_tools_are_listed_and_called(command: RealCommand) -> None:
     assert "conversations, tools" in unknown.notes
 
 
+@pytest.mark.slow
 async def test_a_file_that_lies_around_starts_nothing_before_it_is_trusted(
     command: RealCommand,
 ) -> None:
@@ -214,6 +216,7 @@ async def test_a_model_that_lacks_its_key_stops_only_what_asks_it(command: RealC
     assert "A_KEY_NOBODY_SET" in asked.notes
 
 
+@pytest.mark.slow
 async def test_a_reader_that_leaves_early_is_no_accident(command: RealCommand) -> None:
     command.script(f"- say: {'word ' * 20_000}\n")
     for _ in range(3):

@@ -51,6 +51,7 @@ def test_an_odd_id_is_shown_as_it_can_be_pasted_into_a_shell(odd: str) -> None:
     assert said.stdout.decode() == odd
 
 
+@pytest.mark.slow
 async def test_the_list_tells_ids_apart_that_look_alike(command: RealCommand) -> None:
     command.script("- {when: ., say: x}")
     for conversation_id in ("a\x01", "a\x02", " "):

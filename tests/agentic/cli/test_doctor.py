@@ -39,6 +39,7 @@ async def test_a_new_machine_is_well_and_nothing_stays_behind(command: RealComma
     assert "agentic-doctor" not in listed.output
 
 
+@pytest.mark.slow
 async def test_servers_that_are_down_say_why(command: RealCommand) -> None:
     words = r"printf '\033]0;owned\007no \033[31mlicence sekretvalue\n' >&2; exit 3"
     servers = {
@@ -86,6 +87,7 @@ async def test_a_server_that_hangs_holds_nothing_up_for_long(command: RealComman
     assert ended.exit_code in (0, 1)
 
 
+@pytest.mark.slow
 async def test_a_store_that_can_not_be_written_is_a_problem_with_its_cause(
     command: RealCommand,
 ) -> None:
@@ -104,6 +106,7 @@ async def test_a_store_that_can_not_be_written_is_a_problem_with_its_cause(
     assert "switched off" in only(found, "store")[1]
 
 
+@pytest.mark.slow
 async def test_a_store_behind_a_token_that_names_its_owner_for_each_call_is_looked_at(
     command: RealCommand,
 ) -> None:
@@ -127,6 +130,7 @@ async def test_a_store_behind_a_token_that_names_its_owner_for_each_call_is_look
     assert handed_over.read_text(encoding="utf-8").strip() not in ended.output + ended.notes
 
 
+@pytest.mark.slow
 async def test_a_broken_configuration_leaves_the_rest_to_be_looked_at(
     command: RealCommand,
 ) -> None:
@@ -151,6 +155,7 @@ async def test_a_broken_configuration_leaves_the_rest_to_be_looked_at(
     assert "Disk" in absent.output
 
 
+@pytest.mark.slow
 async def test_warnings_leave_the_exit_code_alone(command: RealCommand) -> None:
     command.configure(
         f"{TOUR}serverz: {{}}\n"
@@ -170,6 +175,7 @@ async def test_warnings_leave_the_exit_code_alone(command: RealCommand) -> None:
     assert f"chmod 600 {keys}" in text
 
 
+@pytest.mark.slow
 async def test_a_file_that_lies_around_is_not_acted_upon(command: RealCommand) -> None:
     marker = command.home / "started"
     (command.home / "mcp.yml").write_text(
@@ -182,6 +188,7 @@ async def test_a_file_that_lies_around_is_not_acted_upon(command: RealCommand) -
     assert not marker.exists()
 
 
+@pytest.mark.slow
 async def test_the_bot_is_asked_who_it_is(command: RealCommand) -> None:
     async with open_bot_api(TOKEN) as api:
         command.configure(f"{TOUR}bot: {{base_url: '{api.base_url}', people: {{42: ada}}}}\n")
@@ -198,6 +205,7 @@ async def test_the_bot_is_asked_who_it_is(command: RealCommand) -> None:
     assert only(torn, "bot")[0] == "problem"
 
 
+@pytest.mark.slow
 async def test_a_webhook_and_an_empty_list_of_people_are_told(command: RealCommand) -> None:
     async def answer(request: HttpRequest, http: HttpReply) -> None:
         assert request.path.startswith(f"/bot{TOKEN}/")
@@ -217,6 +225,7 @@ async def test_a_webhook_and_an_empty_list_of_people_are_told(command: RealComma
     assert "sekret" not in ended.output
 
 
+@pytest.mark.slow
 async def test_a_check_that_breaks_is_itself_a_finding(command: RealCommand) -> None:
     command.configure(f"{TOUR}data_directory: /{'long' * 100}\nconversations: {{directory: c}}\n")
     ended, found = await examine(command, *PATIENCE)

@@ -3,6 +3,8 @@
 import json
 from email.utils import formatdate
 
+import pytest
+
 from tests.agentic.cli.doctor_findings import examine, only
 from tests.agentic.cli.real_command import RealCommand
 from tests.fakes.ollama_server import Installed, open_ollama_server
@@ -45,6 +47,7 @@ async def answer_as_vendors(request: HttpRequest, http: HttpReply) -> None:
     await http.send_whole(status, body, {**headers, "Date": formatdate(usegmt=True)})
 
 
+@pytest.mark.slow
 async def test_each_model_is_asked_without_cost_and_told_apart(command: RealCommand) -> None:
     async with open_http_server(answer_as_vendors) as url:
         kinds = {
@@ -91,6 +94,7 @@ async def test_each_model_is_asked_without_cost_and_told_apart(command: RealComm
     assert "sekret" not in ended.output + ended.notes + shown.output + shown.notes
 
 
+@pytest.mark.slow
 async def test_what_is_found_without_configuration_is_asked_too(command: RealCommand) -> None:
     async with (
         open_http_server(answer_as_vendors) as url,
@@ -105,6 +109,7 @@ async def test_what_is_found_without_configuration_is_asked_too(command: RealCom
     assert only(local, "models/ollama/qwen3:latest")[0] == "ok"
 
 
+@pytest.mark.slow
 async def test_credentials_of_aws_are_looked_for_and_no_model_is_asked(
     command: RealCommand,
 ) -> None:
@@ -121,6 +126,7 @@ async def test_credentials_of_aws_are_looked_for_and_no_model_is_asked(
     assert "sekret" not in (ended.output + ended.notes).lower()
 
 
+@pytest.mark.slow
 async def test_a_clock_that_is_off_is_noticed(command: RealCommand) -> None:
     async def answer(request: HttpRequest, http: HttpReply) -> None:
         date = formatdate(1_000_000_000, usegmt=True)

@@ -203,6 +203,7 @@ async def list_tools(command: RealCommand, port: str, token_file: Path) -> Ended
     return await command.run("tools", "list", environment={"MCP_CONFIG_PATH": str(file)})
 
 
+@pytest.mark.slow
 async def test_a_client_with_the_token_in_a_file_uses_the_servers(command: RealCommand) -> None:
     token_file = command.home / "laptop.token"
     async with serving(command) as port:
@@ -244,6 +245,7 @@ async def call_in_the_end(hub: Hub) -> list[str]:
             return failures
 
 
+@pytest.mark.slow
 async def test_a_client_goes_on_when_its_token_file_appears_and_is_replaced(
     command: RealCommand,
 ) -> None:
