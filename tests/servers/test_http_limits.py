@@ -29,6 +29,8 @@ from tests.servers.http_serving import (
     serving,
 )
 
+pytestmark = pytest.mark.slow
+
 
 @pytest.mark.parametrize("count", [400, pytest.param(10_000, marks=pytest.mark.slow)])
 async def test_wrong_tokens_cost_little_and_keep_nobody_out(tmp_path: Path, count: int) -> None:

@@ -25,6 +25,8 @@ from tests.agentic.cli.real_command import (
 from tests.client.weights.file_server import FileServer, open_file_server
 from tests.client.weights.small_weights import DATA, describe_weights, serve_on_hugging_face
 
+pytestmark = pytest.mark.slow
+
 
 @dataclass(frozen=True)
 class Pull:

@@ -5,6 +5,8 @@ import pytest
 from tests.agentic.cli.real_command import RealCommand
 from tests.bot.running_bot import TOKEN
 
+pytestmark = pytest.mark.slow
+
 SCRIPT = "- {when: ., say: x}"
 
 

