@@ -16,6 +16,8 @@ from tests.servers.http_serving import (
     write_config,
 )
 
+pytestmark = pytest.mark.slow
+
 
 async def test_a_token_in_the_url_is_refused_and_in_no_log(tmp_path: Path) -> None:
     async with serving(tmp_path) as served, asking(served) as asker:

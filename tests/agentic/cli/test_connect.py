@@ -23,6 +23,8 @@ from agentic.cli.connect.client_file import merge_into_file
 from agentic.cli.failures import CommandError
 from tests.agentic.cli.real_command import LIMIT_SECONDS, Ended, RealCommand
 
+pytestmark = pytest.mark.slow
+
 TOKEN = "agentic_0a1b2c3d_a-token-of-the-tests"
 ERAS = ("auto", "legacy")
 CLIENTS = ("claude-desktop", "claude-code", "cursor", "vscode", "generic")
@@ -57,7 +59,6 @@ async def call_started(
     return result.structured_content
 
 
-@pytest.mark.slow
 @pytest.mark.parametrize(("client", "era"), [*zip(CLIENTS, cycle(ERAS), strict=False)])
 async def test_the_printed_entries_start_from_anywhere_and_meet_the_same_conversations(
     command: RealCommand, client: str, era: str
@@ -81,7 +82,6 @@ async def test_the_printed_entries_start_from_anywhere_and_meet_the_same_convers
     assert told["utc_offset"] == "+09:00"
 
 
-@pytest.mark.slow
 async def test_what_the_environment_sets_is_kept_but_for_secrets(command: RealCommand) -> None:
     command.configure(
         "models: {t: {provider: scripted}}\n"
@@ -117,7 +117,6 @@ async def test_what_the_environment_sets_is_kept_but_for_secrets(command: RealCo
     assert "not set here either: SEARCH_TOKEN" in without.notes
 
 
-@pytest.mark.slow
 async def test_each_client_gets_its_own_shape(command: RealCommand) -> None:
     command.configure("owner: ada\n")
     stdio = {each: servers_of(await command.run("connect", each, "tools")) for each in CLIENTS}
@@ -164,7 +163,6 @@ async def serving(command: RealCommand) -> AsyncGenerator[str]:
         process.send_signal(signal.SIGTERM)
 
 
-@pytest.mark.slow
 @pytest.mark.parametrize(
     ("client", "era"),
     [*zip(("claude-code", "cursor", "vscode", "generic"), cycle(ERAS), strict=False)],
