@@ -12,14 +12,16 @@ from client.conversations import ConversationCallError
 from client.response_parser import ResponseParser
 from servers.conversations.contract import (
     MAX_LOAD_LIMIT,
+    Message,
+    Role,
+    check_conversation_id,
+    to_timestamp,
+)
+from servers.conversations.contract_results import (
     AppendResult,
     DeleteResult,
     LoadResult,
-    Message,
-    Role,
     SaveResult,
-    check_conversation_id,
-    to_timestamp,
 )
 
 

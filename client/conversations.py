@@ -6,10 +6,10 @@ from typing import Any, Protocol, TypeVar
 from mcp_types import CallToolResult
 from pydantic import BaseModel, ValidationError
 
-from servers.conversations.contract import (
+from servers.conversations.contract import Conversation, Message
+from servers.conversations.contract_results import (
     AnnotateResult,
     AppendResult,
-    Conversation,
     ConversationWithStats,
     DeleteResult,
     DeliveriesResult,
@@ -17,7 +17,6 @@ from servers.conversations.contract import (
     ErrorResult,
     ListResult,
     LoadResult,
-    Message,
     SaveResult,
 )
 

@@ -8,7 +8,12 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).parent.parent
-CONTRACTS = ["servers.access.contract", "servers.conversations.contract", "servers.tools.contract"]
+CONTRACTS = [
+    "servers.access.contract",
+    "servers.conversations.contract",
+    "servers.conversations.contract_results",
+    "servers.tools.contract",
+]
 
 
 def run(*command: str) -> subprocess.CompletedProcess[str]:

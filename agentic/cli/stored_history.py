@@ -6,12 +6,8 @@ from dataclasses import dataclass, field
 from agentic.cli.conversation_ids import render_id
 from agentic.cli.failures import CommandError
 from client.conversations import ConversationCallError, RemoteConversationStore
-from servers.conversations.contract import (
-    MAX_LOAD_LIMIT,
-    ConversationWithStats,
-    LoadResult,
-    Message,
-)
+from servers.conversations.contract import MAX_LOAD_LIMIT, Message
+from servers.conversations.contract_results import ConversationWithStats, LoadResult
 
 
 async def load_facts(store: RemoteConversationStore, conversation_id: str) -> ConversationWithStats:

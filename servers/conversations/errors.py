@@ -8,7 +8,8 @@ from mcp.shared.exceptions import MCPError
 from mcp_types import INTERNAL_ERROR, INVALID_PARAMS, INVALID_REQUEST
 
 from servers.access.principal import ForbiddenError
-from servers.conversations.contract import ErrorDetail, SizeError
+from servers.conversations.contract import SizeError
+from servers.conversations.contract_results import ErrorDetail
 from servers.conversations.store import (
     ConversationError,
     InvalidError,

@@ -8,7 +8,8 @@ from collections.abc import Callable, Container, Sequence
 from contextlib import closing, suppress
 from typing import TypeVar
 
-from servers.conversations.contract import Conversation, Delivery
+from servers.conversations.contract import Conversation
+from servers.conversations.contract_results import Delivery
 from servers.conversations.file_conversation import ConversationFile
 from servers.conversations.file_directory import SHARD_CHARACTERS, StoreDirectory, key_of
 from servers.conversations.file_index import (

@@ -13,16 +13,18 @@ from servers.conversations.contract import (
     MAX_TAG_CHARACTERS,
     MAX_TAGS,
     MAX_TITLE_CHARACTERS,
-    AnnotateResult,
-    AppendResult,
     Conversation,
-    DeleteResult,
     Message,
-    SaveResult,
     SizeError,
     check_facts,
     encode_json,
     parse_timestamp,
+)
+from servers.conversations.contract_results import (
+    AnnotateResult,
+    AppendResult,
+    DeleteResult,
+    SaveResult,
 )
 from servers.conversations.file_conversation import ConversationFile
 from servers.conversations.file_index_rows import to_conversation

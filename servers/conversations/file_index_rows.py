@@ -10,7 +10,8 @@ import sqlite3
 from collections.abc import Sequence
 from typing import Any
 
-from servers.conversations.contract import Conversation, Delivery, encode_json
+from servers.conversations.contract import Conversation, encode_json
+from servers.conversations.contract_results import Delivery
 from servers.conversations.file_projection import (
     Entry,
     Figures,

@@ -4,17 +4,14 @@ from collections.abc import Sequence
 from datetime import UTC, datetime
 from typing import TypeVar, cast
 
-from servers.conversations.contract import (
-    MAX_PAGE_BYTES,
-    Conversation,
+from servers.conversations.contract import MAX_PAGE_BYTES, Conversation, encode_json, to_timestamp
+from servers.conversations.contract_results import (
     ConversationStats,
     ConversationWithStats,
     DeliveriesResult,
     Delivery,
     ListResult,
     LoadResult,
-    encode_json,
-    to_timestamp,
 )
 from servers.conversations.cursors import make_cursor, read_cursor
 from servers.conversations.file_catalogue import Catalogue

@@ -15,17 +15,16 @@ from typing import Any, ClassVar, Protocol
 
 from pydantic import BaseModel, ConfigDict
 
-from servers.conversations.contract import (
+from servers.conversations.contract import Conversation, Message
+from servers.conversations.contract_results import (
     AnnotateResult,
     AppendResult,
-    Conversation,
     ConversationWithStats,
     DeleteResult,
     DeliveriesResult,
     ErrorCode,
     ListResult,
     LoadResult,
-    Message,
     SaveResult,
 )
 

@@ -19,10 +19,10 @@ from servers.conversations.arguments import (
     SaveArguments,
     UpdateArguments,
 )
-from servers.conversations.contract import (
+from servers.conversations.contract import Conversation
+from servers.conversations.contract_results import (
     AnnotateResult,
     AppendResult,
-    Conversation,
     ConversationWithStats,
     DeleteResult,
     DeliveriesResult,

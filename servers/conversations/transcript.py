@@ -9,7 +9,8 @@ import re
 from collections.abc import Mapping
 from typing import Any
 
-from servers.conversations.contract import MAX_LOAD_LIMIT, ConversationWithStats, Message
+from servers.conversations.contract import MAX_LOAD_LIMIT, Message
+from servers.conversations.contract_results import ConversationWithStats
 from servers.conversations.store import ConversationStore, StaleCursorError, UnavailableError
 
 MAX_TRANSCRIPT_BYTES = 512 * 1024

@@ -13,6 +13,7 @@ import anyio
 
 from servers.conversations.contract import Message
 from servers.conversations.file_directory import INDEX_NAME, open_directory
+from servers.conversations.file_engine import FileEngine
 from servers.conversations.file_index import FileIndex
 from servers.conversations.file_lag import LagSigns
 from servers.conversations.file_locks import LockStripes
@@ -34,7 +35,9 @@ async def append(path: Path) -> None:
         closing(LagSigns(directory)) as signs,
         closing(JobThreads(1)) as threads,
     ):
-        store = FileConversationStore(directory, locks, index, signs, threads, sync_and_die)
+        store = FileConversationStore(
+            FileEngine(directory, locks, index, signs, threads, sync_and_die)
+        )
         message = Message(message_id="last", role="user", content="last")
         await store.append_messages(OWNER, SHARED, [message])
 

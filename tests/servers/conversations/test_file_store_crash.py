@@ -15,6 +15,7 @@ from anyio.abc import Process
 from anyio.streams.text import TextReceiveStream
 
 from servers.conversations.file_directory import INDEX_NAME, open_directory
+from servers.conversations.file_engine import FileEngine
 from servers.conversations.file_index import FileIndex
 from servers.conversations.file_lag import LagSigns
 from servers.conversations.file_locks import LockStripes
@@ -150,7 +151,7 @@ async def test_a_failed_sync_is_an_error_that_stores_nothing(tmp_path: Path) -> 
         index = stack.enter_context(closing(FileIndex(directory.root / INDEX_NAME, locks)))
         signs = stack.enter_context(closing(LagSigns(directory)))
         threads = stack.enter_context(closing(JobThreads(1)))
-        store = FileConversationStore(directory, locks, index, signs, threads, sync)
+        store = FileConversationStore(FileEngine(directory, locks, index, signs, threads, sync))
         version = (await store.append_messages(OWNER, ID, [user("a")])).version
         for advice in ("disk reported an error", "free some space"):
             with pytest.raises(UnavailableError, match=advice):

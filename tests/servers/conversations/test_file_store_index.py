@@ -10,7 +10,7 @@ from pathlib import Path
 import anyio
 import pytest
 
-from servers.conversations.contract import AppendResult
+from servers.conversations.contract_results import AppendResult
 from servers.conversations.file_store import open_file_store
 from servers.conversations.store import ConversationUpdate
 from tests.servers.conversations.messages import (

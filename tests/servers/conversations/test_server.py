@@ -6,10 +6,10 @@ import pytest
 from mcp.shared.exceptions import MCPError
 from mcp.types import ResourceTemplateReference, TextContent, TextResourceContents
 
-from servers.conversations.contract import (
+from servers.conversations.contract import Conversation
+from servers.conversations.contract_results import (
     AnnotateResult,
     AppendResult,
-    Conversation,
     ConversationWithStats,
     DeleteResult,
     DeliveriesResult,

@@ -11,7 +11,8 @@ from mcp.shared.exceptions import MCPError
 from mcp.types import PromptReference, ResourceTemplateReference, TextContent, TextResourceContents
 
 from servers.access.principal import create_operator
-from servers.conversations.contract import LoadResult, Message
+from servers.conversations.contract import Message
+from servers.conversations.contract_results import LoadResult
 from servers.conversations.file_store import open_file_store
 from servers.conversations.server import create_server
 from servers.conversations.store import ConversationStore

@@ -1,0 +1,35 @@
+"""Values that no back end takes, refused in the same words by all of them."""
+
+from servers.access.contract import check_owner
+from servers.conversations.contract import check_conversation_id, encode_json
+from servers.conversations.store import InvalidError
+
+
+def check_range(field: str, value: int, low: int, high: int) -> None:
+    """Raise `InvalidError` if a number is not from `low` to `high`."""
+    if not low <= value <= high:
+        raise InvalidError(f"{field} is {low} to {high}, not {value}", field=field)
+
+
+def check_text(field: str, text: str) -> None:
+    """Raise `InvalidError` for what is no Unicode text, or holds NUL."""
+    try:
+        encode_json(text)
+    except ValueError as error:
+        raise InvalidError(f"{field} {error}", field=field) from None
+
+
+def check_owner_name(owner: str) -> None:
+    """Raise `InvalidError` if this can't be an owner."""
+    try:
+        check_owner(owner)
+    except ValueError as error:
+        raise InvalidError(str(error), field="owner") from None
+
+
+def check_id(conversation_id: str, field: str = "conversation_id") -> None:
+    """Raise `InvalidError` if this can't be a conversation's id."""
+    try:
+        check_conversation_id(conversation_id)
+    except ValueError as error:
+        raise InvalidError(f"a conversation_id {error}", field=field) from None

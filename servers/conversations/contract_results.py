@@ -1,0 +1,146 @@
+"""What the conversation server's tools answer, errors among it.
+
+Pydantic and the standard library only, so that any client can import it.
+"""
+
+from typing import Annotated, Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, WithJsonSchema
+
+from servers.conversations.contract import Conversation, Message
+
+ErrorCode = Literal[
+    "invalid",
+    "not_found",
+    "conflict",
+    "too_large",
+    "forbidden",
+    "stale_cursor",
+    "unsupported",
+    "unavailable",
+]
+
+
+class ConversationStats(BaseModel):
+    """Figures of one conversation."""
+
+    model_config = ConfigDict(frozen=True)
+
+    messages_by_role: dict[str, int]
+    bytes: int = Field(description="Size of the stored messages as JSON.")
+    first_message_at: str | None = None
+    last_message_at: str | None = None
+    input_tokens: int = Field(
+        default=0, description="Sum of what the turns recorded, 0 if none did."
+    )
+    output_tokens: int = 0
+
+
+class ConversationWithStats(Conversation):
+    """What `get_conversation` answers."""
+
+    stats: ConversationStats
+
+
+MessageList = Annotated[
+    list[Message],
+    WithJsonSchema(
+        {
+            "type": "array",
+            "items": {"type": "object"},
+            "description": "Messages in chronological order: message_id, role, content, "
+            "created_at, and where stored name, thoughts, tool_call_id, is_error, turn_id, "
+            "metadata, annotations.",
+        }
+    ),
+]
+"""Flat in the output schema: clients validate each result against it, in pure Python."""
+
+
+class LoadResult(BaseModel):
+    """A page of the latest messages."""
+
+    conversation_id: str
+    messages: MessageList
+    next_cursor: str | None = Field(
+        description="Goes into `before` for older messages; null at the beginning."
+    )
+    version: int = Field(description="0 means: there is no such conversation.")
+    damaged: int = Field(description="Records in this range that could not be read; normally 0.")
+
+
+class AppendResult(BaseModel):
+    """What an append did."""
+
+    conversation_id: str
+    version: int
+    message_ids: list[str] = Field(
+        description="Of every message given, in order, made ones included."
+    )
+    appended: int
+    repeated: int
+
+
+class SaveResult(BaseModel):
+    """What making the history exactly a list did."""
+
+    conversation_id: str
+    version: int
+    message_count: int
+    appended: int
+    removed: int
+
+
+class AnnotateResult(BaseModel):
+    """All annotations of the message, after the merge."""
+
+    message_id: str
+    annotations: dict[str, Any]
+
+
+class DeleteResult(BaseModel):
+    """Whether there was something to delete."""
+
+    deleted: bool
+
+
+class ListResult(BaseModel):
+    """A page of conversations, newest first."""
+
+    conversations: list[Conversation]
+    next_cursor: str | None
+
+
+class Delivery(BaseModel):
+    """A message whose delivery is in some state."""
+
+    owner: str
+    conversation_id: str
+    message_id: str
+    state: str
+    annotations: dict[str, Any]
+
+
+class DeliveriesResult(BaseModel):
+    """A page of messages by delivery state."""
+
+    deliveries: list[Delivery]
+    next_cursor: str | None
+
+
+class ErrorDetail(BaseModel):
+    """Why a call failed, for a program."""
+
+    model_config = ConfigDict(frozen=True)
+
+    code: ErrorCode
+    message: str
+    field: str | None = None
+    current_version: int | None = None
+    retry_after_seconds: float | None = None
+
+
+class ErrorResult(BaseModel):
+    """`structured_content` of a result with `is_error`."""
+
+    error: ErrorDetail

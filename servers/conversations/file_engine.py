@@ -1,0 +1,130 @@
+"""How the embedded store runs a verb: in a thread, under its lock, on an opened conversation."""
+
+from collections.abc import AsyncGenerator, Callable
+from contextlib import ExitStack, asynccontextmanager, closing
+from pathlib import Path
+from typing import Literal, TypeVar
+
+import anyio
+import anyio.to_thread
+
+from servers.conversations.checks import check_id, check_owner_name
+from servers.conversations.file_catalogue import Catalogue
+from servers.conversations.file_conversation import ConversationFile
+from servers.conversations.file_directory import INDEX_NAME, StoreDirectory, open_directory
+from servers.conversations.file_durability import open_sync
+from servers.conversations.file_failures import explain
+from servers.conversations.file_index import FileIndex
+from servers.conversations.file_lag import LagSigns
+from servers.conversations.file_locks import STRIPES, LockStripes, name_of, stripe_of
+from servers.conversations.file_state import StateCache
+from servers.conversations.file_threads import JobThreads
+from servers.conversations.store import ConversationError
+
+_T = TypeVar("_T")
+_MAX_THREADS = 16
+
+
+class FileEngine:
+    """What all verbs stand on. Made by `open_file_engine`."""
+
+    def __init__(
+        self,
+        directory: StoreDirectory,
+        locks: LockStripes,
+        index: FileIndex,
+        signs: LagSigns,
+        threads: JobThreads,
+        sync: Callable[[int], None],
+    ) -> None:
+        self.directory = directory
+        self.catalogue = Catalogue(directory, index, signs)
+        self._locks = locks
+        self._signs = signs
+        self._sync = sync
+        self._cache = StateCache()
+        # Whoever waits for a conversation waits here, and not in a thread that others need.
+        self._lanes = [anyio.Lock(fast_acquire=True) for _ in range(STRIPES)]
+        self._threads = threads
+
+    async def read(
+        self, owner: str, conversation_id: str, job: Callable[[ConversationFile], _T]
+    ) -> _T:
+        """What `job` says of a conversation's opened file, while nobody writes to it."""
+        return await self._with_file(owner, conversation_id, job, write=False)
+
+    async def change(
+        self, owner: str, conversation_id: str, job: Callable[[ConversationFile], _T]
+    ) -> _T:
+        """The same for a job that writes: nobody else reads or writes meanwhile."""
+        return await self._with_file(owner, conversation_id, job, write=True)
+
+    async def in_thread(self, job: Callable[[], _T]) -> _T:
+        """Do what needs no conversation's lock."""
+        try:
+            return await self._threads.run(job)
+        except OSError as error:
+            raise explain(error, "the conversation store could not do this") from error
+
+    async def _with_file(
+        self,
+        owner: str,
+        conversation_id: str,
+        job: Callable[[ConversationFile], _T],
+        *,
+        write: bool,
+    ) -> _T:
+        check_owner_name(owner)
+        check_id(conversation_id)
+        opened = ConversationFile(self.directory, owner, conversation_id, self._sync)
+        stripe = stripe_of(opened.key)
+
+        def locked() -> _T:
+            with self._locks.hold(name_of(stripe), shared=not write), closing(opened):
+                if not write:
+                    return self._do(opened, job)
+                with self._signs.writing(stripe) as sign:
+                    result = self._do(opened, job)
+                    sign.lags = not self.catalogue.note(opened)
+                    return result
+
+        async with self._lanes[stripe]:
+            return await self.in_thread(locked)
+
+    def _do(self, opened: ConversationFile, job: Callable[[ConversationFile], _T]) -> _T:
+        # Whatever else fails leaves nothing in the cache that the file does not hold.
+        opened.open(self._cache.take(opened.key))
+        try:
+            result = job(opened)
+        except ConversationError:
+            self._keep(opened)
+            raise
+        self._keep(opened)
+        return result
+
+    def _keep(self, opened: ConversationFile) -> None:
+        if opened.state is not None:
+            self._cache.put(opened.key, opened.state)
+
+
+@asynccontextmanager
+async def open_file_engine(
+    directory: Path, *, durability: Literal["always", "interval"]
+) -> AsyncGenerator[FileEngine]:
+    """Open `directory`, which is made if it is missing (its parent is not).
+
+    Raises:
+        UnavailableError: The directory can't be used; the text says what to do.
+    """
+    stack, threads = ExitStack(), JobThreads(_MAX_THREADS)
+    try:
+        opened = await threads.run(lambda: stack.enter_context(open_directory(directory)))
+        locks = stack.enter_context(closing(LockStripes(opened)))
+        index = stack.enter_context(closing(FileIndex(opened.root / INDEX_NAME, locks)))
+        signs = stack.enter_context(closing(LagSigns(opened)))
+        async with open_sync(durability) as sync:
+            yield FileEngine(opened, locks, index, signs, threads, sync)
+    finally:
+        with anyio.CancelScope(shield=True):
+            await anyio.to_thread.run_sync(threads.close)
+            await anyio.to_thread.run_sync(stack.close)
