@@ -125,6 +125,7 @@ async def check_conversations(config: Config) -> None:
 async def _open_conversations(config: Config, callers: Callers) -> AsyncGenerator["HostedServer"]:
     from anyio import to_thread
 
+    from servers.conversations.file_sealing import Sealing
     from servers.conversations.file_store import open_file_store
     from servers.conversations.server import create_server
     from servers.hosted import HostedServer
@@ -132,7 +133,13 @@ async def _open_conversations(config: Config, callers: Callers) -> AsyncGenerato
     async with AsyncExitStack() as stack:
         with _usage_errors():
             directory = await to_thread.run_sync(_prepare_directory, config)
-            opening = open_file_store(directory, durability=config.conversations.durability)
+            given = config.conversations
+            after = given.seal_after_bytes
+            opening = open_file_store(
+                directory,
+                durability=given.durability,
+                sealing=Sealing(after, given.compression_level) if after else None,
+            )
             store = await stack.enter_async_context(opening)
             opened = await to_thread.run_sync(directory.stat)
 

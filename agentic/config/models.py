@@ -174,6 +174,11 @@ class ConversationsConfig(Frozen):
     store: Literal["file", "dynamodb"] = "file"
     directory: Path = Path("~/.local/share/agentic/conversations")
     durability: Literal["always", "interval"] = "always"
+    seal_after_bytes: int | None = Field(default=8_388_608, ge=65_536)
+    """A conversation's file that has grown to this is compressed, and a new one begun; null: never.
+    """
+    compression_level: int = Field(default=3, ge=1, le=19)
+    """Of zstd."""
 
 
 class AccessConfig(Frozen):

@@ -5,13 +5,14 @@ import os
 import sqlite3
 import time
 from collections.abc import Callable, Container, Sequence
-from contextlib import closing, suppress
+from contextlib import suppress
 from typing import TypeVar
 
 from servers.conversations.contract import Conversation
 from servers.conversations.contract_results import Delivery
 from servers.conversations.file_conversation import ConversationFile
 from servers.conversations.file_directory import SHARD_CHARACTERS, StoreDirectory, key_of
+from servers.conversations.file_history import Place
 from servers.conversations.file_index import (
     FileIndex,
     check_integrity,
@@ -215,7 +216,10 @@ class Catalogue:
             files = {}
         for key, status in files.items():
             mark = differing.get(key)
-            if mark and (mark.end, mark.mtime_ns) == (status.st_size, status.st_mtime_ns):
+            if mark and (mark.end - mark.base, mark.mtime_ns) == (
+                status.st_size,
+                status.st_mtime_ns,
+            ):
                 del differing[key]
             elif mark is None:
                 differing[key] = None
@@ -236,8 +240,8 @@ class Catalogue:
             fd = self._directory.open_file(key)
             if fd is None:
                 return None
-            with closing(os.fdopen(fd, "rb")):
-                entry = project_file(fd)
+            with os.fdopen(fd, "rb"):
+                entry = project_file(fd, Place(self._directory, key))
         except OSError as error:
             _log.warning("the conversation file %s cannot be read: %s", key, error)
             return None

@@ -1,5 +1,6 @@
-"""One conversation's file, opened under its lock for the length of one verb."""
+"""One conversation's files, opened under its lock for the length of one verb."""
 
+import logging
 import os
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
@@ -8,15 +9,22 @@ from typing import Any
 
 from servers.conversations.contract import Message, to_timestamp
 from servers.conversations.file_directory import StoreDirectory, key_of
+from servers.conversations.file_history import UNSEALED, History, Place
 from servers.conversations.file_pages import (
     Annotations,
     Page,
-    Place,
+    PageEnd,
     find_annotations,
     find_message,
     read_page,
 )
-from servers.conversations.file_projection import Entry, Mark, project, project_file
+from servers.conversations.file_projection import (
+    Entry,
+    Projection,
+    mark_of,
+    project,
+    project_file,
+)
 from servers.conversations.file_records import (
     NOTHING,
     Draft,
@@ -27,6 +35,8 @@ from servers.conversations.file_records import (
     encode_batch,
     make_draft,
 )
+from servers.conversations.file_sealed import suffix_of
+from servers.conversations.file_sealing import Sealing, is_due, seal_active
 from servers.conversations.file_segment import mend_last_break, read_range, write_whole
 from servers.conversations.file_state import (
     ConversationState,
@@ -36,6 +46,8 @@ from servers.conversations.file_state import (
 )
 from servers.conversations.store import ConflictError, InvalidError, NotFoundError, UnavailableError
 
+_log = logging.getLogger(__name__)
+
 
 @dataclass(frozen=True, slots=True)
 class Change:
@@ -43,6 +55,24 @@ class Change:
 
     previous_end: int | None
     entry: Entry
+
+
+@dataclass(frozen=True, slots=True)
+class Snapshot:
+    """A conversation as it was, whatever is appended to it meanwhile. Whoever takes it closes it.
+
+    When it is rewritten or deleted meanwhile, reading may raise `FileNotFoundError`.
+    """
+
+    history: History
+    generation: int
+    end: int
+    progress: Progress
+    facts: Facts
+
+    def close(self) -> None:
+        """Close its file."""
+        os.close(self.history.fd)
 
 
 class ConversationFile:
@@ -57,16 +87,20 @@ class ConversationFile:
         owner: str,
         conversation_id: str,
         sync: Callable[[int], None],
+        sealing: Sealing | None = None,
     ) -> None:
         self.key = key_of(owner, conversation_id)
         self.now = ""
         self.state: ConversationState | None = None
         self.change: Change | None = None
-        self._directory = directory
-        self._sync = sync
         self.conversation_id = conversation_id
+        self._directory = directory
+        self._place = Place(directory, self.key)
+        self._sync = sync
+        self._sealing = sealing
         self._owner = owner
         self._fd: int | None = None
+        self._read: History | None = None
 
     def open(self, known: ConversationState | None) -> None:
         """Open the file, if there is one, and bring what is `known` of it up to date.
@@ -80,7 +114,7 @@ class ConversationFile:
         if self._fd is not None:
             size = os.fstat(self._fd).st_size
             mend_last_break(self._fd, size)
-            self.state = read_state(self._fd, size, known)
+            self.state = read_state(self._fd, size, known, self._place)
         facts = self.state and self.state.facts
         pair = (self._owner, self.conversation_id)
         if facts and (facts.owner, facts.conversation_id) != pair:
@@ -93,7 +127,7 @@ class ConversationFile:
         """Close the file."""
         if self._fd is not None:
             os.close(self._fd)
-            self._fd = None
+            self._fd = self._read = None
 
     @property
     def exists(self) -> bool:
@@ -158,20 +192,20 @@ class ConversationFile:
         """A message among the latest 4,096, at least."""
         if not self.exists or self._fd is None or self.state is None:
             return None
-        offset = load_recent(self._fd, self.state).get(message_id)
-        return None if offset is None else read_record(self._fd, offset)
+        offset = load_recent(self._history(), self.state).get(message_id)
+        return None if offset is None else read_record(self._history(), offset)
 
     def find(self, message_id: str) -> Record | None:
         """A message, however old."""
         found = self.find_recent(message_id)
         if found is None and self.exists and self._fd is not None and self.state is not None:
-            found = find_message(self._fd, self.state, message_id)
+            found = find_message(self._history(), self.state, message_id)
         return found
 
     def read_page(
         self,
         limit: int | None,
-        before: Place | None = None,
+        before: PageEnd | None = None,
         annotated_later: Annotations | None = None,
     ) -> Page:
         """The latest messages, or those `before` a place; without a limit all of them.
@@ -183,10 +217,15 @@ class ConversationFile:
             return Page()
         if before is not None:
             inside = 0 < before.offset <= self.state.end
-            if not inside or read_range(self._fd, before.offset - 1, before.offset) != b"\n":
+            history = self._history()
+            if not inside or read_range(history, before.offset - 1, before.offset) != b"\n":
                 raise InvalidError("before is no cursor of this conversation", field="before")
         return read_page(
-            self._fd, self.state, limit=limit, before=before, annotated_later=annotated_later
+            self._history(),
+            self.state,
+            limit=limit,
+            before=before,
+            annotated_later=annotated_later,
         )
 
     def read_all(self) -> list[Message]:
@@ -195,13 +234,12 @@ class ConversationFile:
 
     def project(self) -> Entry | None:
         """The whole file as the index holds it; None if there is none."""
-        return None if self._fd is None else project_file(self._fd, self.facts)
+        return None if self._fd is None else project_file(self._fd, self._place, self.facts)
 
     def annotations_of(self, message: Record) -> Mapping[str, Any]:
         """The annotations of a stored message as they are now."""
-        assert self._fd is not None
         assert self.state is not None
-        return find_annotations(self._fd, self.state, message)
+        return find_annotations(self._history(), self.state, message)
 
     def append(self, drafts: Sequence[Draft]) -> None:
         """Write records, all or none; a conversation that doesn't exist begins with them.
@@ -216,9 +254,11 @@ class ConversationFile:
         if state.facts is None:  # so that the file tells again whose it is
             drafts = [make_draft("metadata", self.facts.model_dump()), *drafts]
         data, records = encode_batch(state.progress, previous_end, self._time(), drafts)
-        write_whole(self._fd, previous_end, data, self._sync)
+        write_whole(self._fd, previous_end - state.layout.base, data, self._sync)
         state.end += len(data)
         self._settle(state, previous_end, records)
+        if self._sealing and is_due(self._sealing, state, previous_end):
+            self.seal(self._sealing)
 
     def begin(self, kind: Kind, facts: Facts, drafts: Sequence[Draft] = ()) -> None:
         """Put a new generation in the place of all that was there.
@@ -228,9 +268,10 @@ class ConversationFile:
         """
         header = make_draft(kind, facts.model_dump())
         data, records = encode_batch(self.progress, 0, self._time(), [header, *drafts])
-        fd = self._directory.replace_file(self.key, data)
+        fd = self._directory.replace_file(self.key, [data])
         self.close()
         self._fd = fd
+        self._remove_sealed()
         state = ConversationState(
             first_line=data.partition(b"\n")[0],
             generation=records[0].progress.seq,
@@ -242,10 +283,37 @@ class ConversationFile:
         )
         self._settle(state, None, records)
 
+    def seal(self, sealing: Sealing) -> None:
+        """Compress what is in the active file. A failure leaves all as it was.
+
+        What a verb wrote before is safe either way, so a failure is none of the verb.
+        """
+        assert self.state is not None
+        written = self.change or Change(self.state.end, self._entry(Projection()))
+        try:
+            fd = seal_active(self._history(), self._place, self.state, self.facts, sealing)
+        except OSError as error:
+            _log.warning("a conversation's older messages stay uncompressed: %s", error)
+            return
+        self.close()
+        self._fd = fd
+        self.change = Change(written.previous_end, self._entry(written.entry.projection))
+
+    def snapshot(self) -> "Snapshot":
+        """What is there now, to be read when the lock is gone.
+
+        Raises:
+            NotFoundError: There is no such conversation.
+        """
+        self.require()
+        assert self._fd is not None
+        assert self.state is not None
+        history = History(os.dup(self._fd), self.state.layout, self._place, strict=True)
+        return Snapshot(history, self.state.generation, self.state.end, self.progress, self.facts)
+
     def _settle(
         self, state: ConversationState, previous_end: int | None, records: Sequence[Record]
     ) -> None:
-        assert self._fd is not None
         projection = project(records)
         state.progress = records[-1].progress
         state.facts = projection.facts or state.facts
@@ -253,9 +321,30 @@ class ConversationFile:
             if record.kind == "message":
                 state.remember(record.body["message_id"], record.offset)
         self.state = state
-        mark = Mark(state.generation, state.end, os.fstat(self._fd).st_mtime_ns)
-        entry = Entry(mark, not state.deleted, state.progress, self.facts, projection)
-        self.change = Change(previous_end, entry)
+        self.change = Change(previous_end, self._entry(projection))
+
+    def _entry(self, projection: Projection) -> Entry:
+        assert self._fd is not None
+        assert self.state is not None
+        mark = mark_of(self.state, os.fstat(self._fd))
+        return Entry(mark, not self.state.deleted, self.progress, self.facts, projection)
+
+    def _history(self) -> History:
+        if self._read is None:
+            assert self._fd is not None
+            assert self.state is not None
+            self._read = History(self._fd, self.state.layout, self._place)
+        return self._read
+
+    def _remove_sealed(self) -> None:
+        """Remove the segments of the generation before, which nothing refers to any more."""
+        layout = self.state.layout if self.state else UNSEALED
+        names = [suffix_of(layout.generation, offset) for offset in layout.sealed]
+        try:
+            if names:
+                self._directory.remove_files(self.key, names)
+        except OSError as error:
+            _log.warning("what a conversation no longer needs could not be removed: %s", error)
 
     def _time(self) -> str:
         # A clock that was set back must not make the newest conversation an older one.

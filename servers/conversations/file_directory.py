@@ -1,7 +1,8 @@
 """The directory of the embedded store: its format, where files lie, durable changes.
 
 FORMAT                  what this directory is
-v1/<2>/<key>.jsonl      one conversation
+v1/<2>/<key>.jsonl      one conversation, or what of it is not sealed
+v1/<2>/<key>.<generation>.<base>.jsonl.zst   what is sealed of it
 locks/<nn>              locks between processes
 lag                     where the index may lag behind the files
 index.sqlite3           a cache that may be deleted
@@ -10,24 +11,19 @@ index.sqlite3           a cache that may be deleted
 import base64
 import errno
 import hashlib
-import json
 import os
 import stat
-from collections.abc import Generator
+from collections.abc import Generator, Iterable
 from contextlib import ExitStack, contextmanager, suppress
 from functools import lru_cache
 from pathlib import Path
 
 from servers.conversations.file_failures import explain, naming
+from servers.conversations.file_format import DATA_NAME, check_format, write_all
 from servers.conversations.store import UnavailableError
 
-FORMAT_NAME = "agentic-conversations"
-FORMAT_VERSION = 1
 INDEX_NAME = "index.sqlite3"
 
-_FORMAT_LINE = json.dumps({"format": FORMAT_NAME, "version": FORMAT_VERSION})
-_FORMAT_FILE = "FORMAT"
-_DATA = f"v{FORMAT_VERSION}"
 _LOCKS = "locks"
 _SIGNS = "lag"
 _SUFFIX = ".jsonl"
@@ -46,8 +42,8 @@ def key_of(owner: str, conversation_id: str) -> str:
     return base64.b32encode(digest)[:32].decode().lower()
 
 
-def _path_of(key: str) -> str:
-    return f"{_DATA}/{key[:SHARD_CHARACTERS]}/{key}{_SUFFIX}"
+def _path_of(key: str, suffix: str) -> str:
+    return f"{DATA_NAME}/{key[:SHARD_CHARACTERS]}/{key}{suffix}"
 
 
 class StoreDirectory:
@@ -58,8 +54,10 @@ class StoreDirectory:
         self._root_fd = root_fd
         self._data_fd = data_fd
 
-    def open_file(self, key: str) -> int | None:
+    def open_file(self, key: str, suffix: str = _SUFFIX) -> int | None:
         """A descriptor of a conversation's file for reading and writing, None if there is none.
+
+        Without a suffix: of its active file.
 
         Raises:
             OSError: It is there but can't be opened, or is no plain file.
@@ -67,39 +65,54 @@ class StoreDirectory:
         try:
             shard_fd = os.open(key[:SHARD_CHARACTERS], _SUBDIRECTORY, dir_fd=self._data_fd)
             try:
-                fd = os.open(key + _SUFFIX, os.O_RDWR | _FILE, dir_fd=shard_fd)
+                fd = os.open(key + suffix, os.O_RDWR | _FILE, dir_fd=shard_fd)
             finally:
                 os.close(shard_fd)
         except FileNotFoundError:
             return None
         except OSError as error:
-            raise OSError(error.errno, error.strerror, _path_of(key)) from error
+            raise OSError(error.errno, error.strerror, _path_of(key, suffix)) from error
         if not stat.S_ISREG(os.fstat(fd).st_mode):
             os.close(fd)
-            raise OSError(errno.ENXIO, "not a plain file", _path_of(key))
+            raise OSError(errno.ENXIO, "not a plain file", _path_of(key, suffix))
         return fd
 
-    def replace_file(self, key: str, data: bytes) -> int:
+    def replace_file(self, key: str, parts: Iterable[bytes], suffix: str = _SUFFIX) -> int:
         """Put a file with this content in the place of a conversation's, or change nothing.
 
         Returns the new file's descriptor.
         """
-        with naming(_path_of(key)), self._open_shard(key, create=True) as shard_fd:
-            new = key + _NEW_SUFFIX
+        name = key + suffix
+        with naming(_path_of(key, suffix)), self._open_shard(key, create=True) as shard_fd:
+            new = name + _NEW_SUFFIX
             with suppress(FileNotFoundError):
                 os.unlink(new, dir_fd=shard_fd)
             fd = os.open(new, os.O_RDWR | os.O_CREAT | os.O_EXCL | _FILE, 0o600, dir_fd=shard_fd)
             try:
-                _write_all(fd, data)
+                for part in parts:
+                    write_all(fd, part)
                 os.fsync(fd)
-                os.rename(new, key + _SUFFIX, src_dir_fd=shard_fd, dst_dir_fd=shard_fd)
+                os.rename(new, name, src_dir_fd=shard_fd, dst_dir_fd=shard_fd)
                 os.fsync(shard_fd)
-            except OSError:
+            except BaseException:
                 os.close(fd)
                 with suppress(OSError):
                     os.unlink(new, dir_fd=shard_fd)
                 raise
             return fd
+
+    def remove_files(self, key: str, suffixes: Iterable[str]) -> None:
+        """Remove files of a conversation; those that are gone are no error."""
+        with naming(_path_of(key, "")), self._open_shard(key) as shard_fd:
+            for suffix in suffixes:
+                with suppress(FileNotFoundError):
+                    os.unlink(key + suffix, dir_fd=shard_fd)
+            os.fsync(shard_fd)
+
+    def suffixes_of(self, key: str) -> list[str]:
+        """What the names of a conversation's files have after its key."""
+        with self._open_shard(key) as shard_fd, os.scandir(shard_fd) as entries:
+            return [entry.name[len(key) :] for entry in entries if entry.name.startswith(key)]
 
     def open_lock(self, name: str) -> int:
         """A descriptor of a lock file, which is made if it or its folder is missing."""
@@ -169,8 +182,8 @@ def open_directory(root: Path) -> Generator[StoreDirectory]:
     with ExitStack() as opened:
         try:
             root_fd = _open_root(root, opened)
-            _check_format(root, root_fd)
-            data_fd = _open_subdirectory(_DATA, root_fd, opened)
+            check_format(root, root_fd)
+            data_fd = _open_subdirectory(DATA_NAME, root_fd, opened)
             directory = StoreDirectory(root, root_fd, data_fd)
             directory.check_writable()
         except OSError as error:
@@ -218,62 +231,6 @@ def _open_subdirectory(name: str, root_fd: int, opened: ExitStack) -> int:
     return fd
 
 
-def _check_format(root: Path, root_fd: int) -> None:
-    text = _read_format(root_fd)
-    if text is None:
-        present = os.listdir(root_fd)
-        if _DATA in present:
-            raise _damaged_format(root, "is missing")
-        if not present:
-            with suppress(PermissionError):  # a volume that somebody else owns and lets us write
-                os.fchmod(root_fd, 0o700)
-        _write_format(root_fd)
-        return
-    try:
-        found = json.loads(text)
-        name, version = found["format"], found["version"]
-    except (ValueError, KeyError, TypeError, RecursionError):
-        raise _damaged_format(root, "is damaged") from None
-    if name != FORMAT_NAME or type(version) is not int or version < 1:
-        raise _damaged_format(root, "is damaged")
-    if version > FORMAT_VERSION:
-        raise UnavailableError(
-            f"the conversation store {root} has format {version}, this program knows "
-            f"{FORMAT_VERSION}: update agentic"
-        )
-
-
-def _damaged_format(root: Path, state: str) -> UnavailableError:
-    return UnavailableError(
-        f"the file {root / _FORMAT_FILE} {state}, so it is unsure what this directory holds: "
-        f"restore it from a back-up or, if this version of agentic wrote the directory, put this "
-        f"line in it: {_FORMAT_LINE}"
-    )
-
-
-def _read_format(root_fd: int) -> bytes | None:
-    try:
-        fd = os.open(_FORMAT_FILE, os.O_RDONLY | _FILE, dir_fd=root_fd)
-    except FileNotFoundError:
-        return None
-    try:
-        return os.read(fd, 4096)
-    finally:
-        os.close(fd)
-
-
-def _write_format(root_fd: int) -> None:
-    new = f"{_FORMAT_FILE}.{os.getpid()}"
-    fd = os.open(new, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | _FILE, 0o600, dir_fd=root_fd)
-    try:
-        _write_all(fd, f"{_FORMAT_LINE}\n".encode())
-        os.fsync(fd)
-    finally:
-        os.close(fd)
-    os.rename(new, _FORMAT_FILE, src_dir_fd=root_fd, dst_dir_fd=root_fd)
-    os.fsync(root_fd)
-
-
 def _ensure_directory(name: str, parent_fd: int) -> None:
     with suppress(FileExistsError):
         os.mkdir(name, 0o700, dir_fd=parent_fd)
@@ -286,9 +243,3 @@ def _sync_directory(path: Path) -> None:
         os.fsync(fd)
     finally:
         os.close(fd)
-
-
-def _write_all(fd: int, data: bytes) -> None:
-    view = memoryview(data)
-    while view:
-        view = view[os.write(fd, view) :]

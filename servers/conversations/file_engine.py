@@ -17,6 +17,7 @@ from servers.conversations.file_failures import explain
 from servers.conversations.file_index import FileIndex
 from servers.conversations.file_lag import LagSigns
 from servers.conversations.file_locks import STRIPES, LockStripes, name_of, stripe_of
+from servers.conversations.file_sealing import Sealing
 from servers.conversations.file_state import StateCache
 from servers.conversations.file_threads import JobThreads
 from servers.conversations.store import ConversationError
@@ -36,12 +37,14 @@ class FileEngine:
         signs: LagSigns,
         threads: JobThreads,
         sync: Callable[[int], None],
+        sealing: Sealing | None = None,
     ) -> None:
         self.directory = directory
         self.catalogue = Catalogue(directory, index, signs)
         self._locks = locks
         self._signs = signs
         self._sync = sync
+        self._sealing = sealing
         self._cache = StateCache()
         # Whoever waits for a conversation waits here, and not in a thread that others need.
         self._lanes = [anyio.Lock(fast_acquire=True) for _ in range(STRIPES)]
@@ -76,7 +79,7 @@ class FileEngine:
     ) -> _T:
         check_owner_name(owner)
         check_id(conversation_id)
-        opened = ConversationFile(self.directory, owner, conversation_id, self._sync)
+        opened = ConversationFile(self.directory, owner, conversation_id, self._sync, self._sealing)
         stripe = stripe_of(opened.key)
 
         def locked() -> _T:
@@ -109,7 +112,7 @@ class FileEngine:
 
 @asynccontextmanager
 async def open_file_engine(
-    directory: Path, *, durability: Literal["always", "interval"]
+    directory: Path, *, durability: Literal["always", "interval"], sealing: Sealing | None
 ) -> AsyncGenerator[FileEngine]:
     """Open `directory`, which is made if it is missing (its parent is not).
 
@@ -123,7 +126,7 @@ async def open_file_engine(
         index = stack.enter_context(closing(FileIndex(opened.root / INDEX_NAME, locks)))
         signs = stack.enter_context(closing(LagSigns(opened)))
         async with open_sync(durability) as sync:
-            yield FileEngine(opened, locks, index, signs, threads, sync)
+            yield FileEngine(opened, locks, index, signs, threads, sync, sealing)
     finally:
         with anyio.CancelScope(shield=True):
             await anyio.to_thread.run_sync(threads.close)

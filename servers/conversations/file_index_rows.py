@@ -21,14 +21,15 @@ from servers.conversations.file_projection import (
 )
 from servers.conversations.file_records import Facts
 
-SCHEMA_VERSION = 1
+SCHEMA_VERSION = 2
 _AFTER_ALL_TIMES = "~"
 _ALL = -1
 SCHEMA = """
 CREATE TABLE conversations (
     key TEXT PRIMARY KEY, owner TEXT NOT NULL, conversation_id TEXT NOT NULL,
     alive INTEGER NOT NULL, generation INTEGER NOT NULL, end INTEGER NOT NULL,
-    mtime_ns INTEGER NOT NULL, version INTEGER NOT NULL, count INTEGER NOT NULL,
+    mtime_ns INTEGER NOT NULL, base INTEGER NOT NULL,
+    version INTEGER NOT NULL, count INTEGER NOT NULL,
     last_updated TEXT NOT NULL, expires_at TEXT, facts BLOB NOT NULL,
     user INTEGER, assistant INTEGER, tool INTEGER, system INTEGER, bytes INTEGER,
     first_at TEXT, last_at TEXT, input_tokens INTEGER, output_tokens INTEGER
@@ -43,10 +44,10 @@ CREATE INDEX annotated ON annotations (key, seq);
 CREATE INDEX deliveries ON annotations (state, stored_at, key, seq) WHERE state IS NOT NULL;
 """
 _INSERT = """
-INSERT INTO conversations VALUES (?,?,?,?, ?,?,?, ?,?,?, ?,?, ?,?,?,?,?, ?,?,?,?)
+INSERT INTO conversations VALUES (?,?,?,?, ?,?,?,?, ?,?,?, ?,?, ?,?,?,?,?, ?,?,?,?)
 """
 _ADVANCE = """
-UPDATE conversations SET end = ?, mtime_ns = ?, version = ?, count = ?, last_updated = ?,
+UPDATE conversations SET end = ?, mtime_ns = ?, base = ?, version = ?, count = ?, last_updated = ?,
     user = user + ?, assistant = assistant + ?, tool = tool + ?, system = system + ?,
     bytes = bytes + ?, first_at = coalesce(first_at, ?), last_at = coalesce(?, last_at),
     input_tokens = input_tokens + ?, output_tokens = output_tokens + ?
@@ -60,7 +61,7 @@ def put_entry(connection: sqlite3.Connection, key: str, entry: Entry) -> None:
     mark, progress, facts = entry.mark, entry.progress, entry.facts
     row = (
         *(key, facts.owner, facts.conversation_id, entry.alive),
-        *(mark.generation, mark.end, mark.mtime_ns),
+        *(mark.generation, mark.end, mark.mtime_ns, mark.base),
         *(progress.version, progress.message_count, progress.updated),
         *(facts.expires_at, encode_json(facts.model_dump())),
         *entry.projection.figures.as_row(),
@@ -83,7 +84,8 @@ def advance_entry(
     """Add what was appended to a file; False if the row had not read the file up to there."""
     mark, progress, added = entry.mark, entry.progress, entry.projection
     values = (
-        *(mark.end, mark.mtime_ns, progress.version, progress.message_count, progress.updated),
+        *(mark.end, mark.mtime_ns, mark.base),
+        *(progress.version, progress.message_count, progress.updated),
         *added.figures.as_row(),
         *(key, mark.generation, previous_end),
     )
@@ -101,14 +103,16 @@ def advance_entry(
 
 def find_mark(connection: sqlite3.Connection, key: str) -> Mark | None:
     """How far the row has read the file."""
-    sql = "SELECT generation, end, mtime_ns FROM conversations WHERE key = ?"
+    sql = "SELECT generation, end, mtime_ns, base FROM conversations WHERE key = ?"
     row = connection.execute(sql, (key,)).fetchone()
     return None if row is None else Mark(*row)
 
 
 def find_marks(connection: sqlite3.Connection, prefix: str) -> dict[str, Mark]:
     """The marks of all keys with this prefix."""
-    sql = "SELECT key, generation, end, mtime_ns FROM conversations WHERE key >= ? AND key < ?"
+    sql = (
+        "SELECT key, generation, end, mtime_ns, base FROM conversations WHERE key >= ? AND key < ?"
+    )
     rows = connection.execute(sql, (prefix, prefix + "~"))
     return {key: Mark(*mark) for key, *mark in rows}
 

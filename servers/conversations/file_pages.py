@@ -5,6 +5,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from servers.conversations.contract import MAX_PAGE_BYTES, Message, encode_json
+from servers.conversations.file_history import History
 from servers.conversations.file_records import Record, parse_line, to_message
 from servers.conversations.file_segment import lines_backward, lines_forward
 from servers.conversations.file_state import ConversationState
@@ -14,7 +15,7 @@ Annotations = Mapping[str, Mapping[str, Any]]
 
 
 @dataclass(frozen=True, slots=True)
-class Place:
+class PageEnd:
     """A place between records: a page ends before it."""
 
     offset: int
@@ -27,7 +28,7 @@ class Page:
     """Messages in chronological order, what is older, and what could not be read among them."""
 
     messages: list[Message] = field(default_factory=list[Message])
-    older: Place | None = None
+    older: PageEnd | None = None
     damaged: int = 0
 
 
@@ -47,7 +48,7 @@ class _PageReader:
         """Take a record in; False if it belongs to an older page."""
         if record.kind == "message" and not self._take_message(record):
             if self._oldest:
-                self.page.older = Place(self._oldest.offset, self._oldest.progress.seq)
+                self.page.older = PageEnd(self._oldest.offset, self._oldest.progress.seq)
             return False
         if record.kind == "annotation":
             annotations = record.body["annotations"]
@@ -79,20 +80,20 @@ class _PageReader:
 
 
 def read_page(
-    fd: int,
+    history: History,
     state: ConversationState,
     *,
     limit: int | None,
-    before: Place | None = None,
+    before: PageEnd | None = None,
     annotated_later: Annotations | None = None,
 ) -> Page:
     """The latest messages, or those `before` a place; without a limit all of them.
 
     `annotated_later` is what the records after `before` tell of messages, or more.
     """
-    end = before or Place(state.end, state.progress.seq + 1)
+    end = before or PageEnd(state.end, state.progress.seq + 1)
     reader = _PageReader(limit, end.seq, annotated_later or {})
-    for offset, line in lines_backward(fd, end.offset):
+    for offset, line in lines_backward(history, end.offset):
         record = parse_line(offset, line)
         if record is not None and not reader.take(record):
             break
@@ -102,10 +103,10 @@ def read_page(
     return reader.page
 
 
-def find_message(fd: int, state: ConversationState, message_id: str) -> Record | None:
+def find_message(history: History, state: ConversationState, message_id: str) -> Record | None:
     """The latest message with this id, however old."""
     needle = encode_json(message_id)
-    for offset, line in lines_backward(fd, state.end):
+    for offset, line in lines_backward(history, state.end):
         # Most lines are passed over unparsed: this is what makes a long history searchable.
         if needle in line:
             record = parse_line(offset, line)
@@ -114,12 +115,14 @@ def find_message(fd: int, state: ConversationState, message_id: str) -> Record |
     return None
 
 
-def find_annotations(fd: int, state: ConversationState, message: Record) -> Mapping[str, Any]:
+def find_annotations(
+    history: History, state: ConversationState, message: Record
+) -> Mapping[str, Any]:
     """The annotations of a stored message as they are now."""
     message_id = message.body["message_id"]
     found: Mapping[str, Any] = message.body.get("annotations") or {}
     needle = encode_json(message_id)
-    for offset, line in lines_forward(fd, message.offset, state.end):
+    for offset, line in lines_forward(history, message.offset, state.end):
         if needle in line:
             record = parse_line(offset, line)
             if record and record.kind == "annotation" and record.body["message_id"] == message_id:

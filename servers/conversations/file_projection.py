@@ -5,6 +5,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any, cast
 
+from servers.conversations.file_history import History, Place
 from servers.conversations.file_records import (
     Annotation,
     Facts,
@@ -13,7 +14,7 @@ from servers.conversations.file_records import (
     parse_line,
 )
 from servers.conversations.file_segment import lines_forward
-from servers.conversations.file_state import parse_facts, read_state
+from servers.conversations.file_state import ConversationState, parse_facts, read_state
 
 
 @dataclass(slots=True)
@@ -89,6 +90,9 @@ class Mark:
     generation: int
     end: int
     mtime_ns: int
+    """Of the active file."""
+    base: int = 0
+    """Where the active file begins."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -110,17 +114,22 @@ def project(records: Iterable[Record]) -> Projection:
     return projection
 
 
-def project_file(fd: int, bare: Facts | None = None) -> Entry | None:
-    """A whole file; None if it is empty, or tells no facts and there are no `bare` ones instead."""
+def project_file(fd: int, place: Place, bare: Facts | None = None) -> Entry | None:
+    """A whole conversation; None if it is empty, or tells no facts and there are no `bare` ones."""
     status = os.fstat(fd)  # first: what changes while it is read must be seen later
-    state = read_state(fd, status.st_size, None)
+    state = read_state(fd, status.st_size, None, place)
     facts = state and (state.facts or bare)
     if state is None or facts is None:
         return None
-    parsed = (parse_line(offset, line) for offset, line in lines_forward(fd, 0, state.end))
+    history = History(fd, state.layout, place)
+    parsed = (parse_line(offset, line) for offset, line in lines_forward(history, 0, state.end))
     projection = project(record for record in parsed if record is not None)
-    mark = Mark(state.generation, state.end, status.st_mtime_ns)
-    return Entry(mark, not state.deleted, state.progress, facts, projection)
+    return Entry(mark_of(state, status), not state.deleted, state.progress, facts, projection)
+
+
+def mark_of(state: ConversationState, status: os.stat_result) -> Mark:
+    """How far somebody has read who knows this state, when the active file had this status."""
+    return Mark(state.generation, state.end, status.st_mtime_ns, state.layout.base)
 
 
 def delivery_state(annotations: dict[str, Any]) -> str | None:

@@ -17,7 +17,7 @@ from servers.conversations.cursors import make_cursor, read_cursor
 from servers.conversations.file_catalogue import Catalogue
 from servers.conversations.file_conversation import ConversationFile
 from servers.conversations.file_index_rows import to_conversation
-from servers.conversations.file_pages import Place
+from servers.conversations.file_pages import PageEnd
 from servers.conversations.store import StaleCursorError
 
 _Item = TypeVar("_Item", Conversation, Delivery)
@@ -112,7 +112,7 @@ def list_deliveries(
     )
 
 
-def _read_place(opened: ConversationFile, scope: Sequence[str], before: str) -> Place:
+def _read_place(opened: ConversationFile, scope: Sequence[str], before: str) -> PageEnd:
     cursor = read_cursor(before, "before", scope, (int, int, int))
     generation, offset, seq = cast("tuple[int, int, int]", tuple(cursor))
     if not opened.exists or opened.generation != generation:
@@ -120,7 +120,7 @@ def _read_place(opened: ConversationFile, scope: Sequence[str], before: str) -> 
             "the history was rewritten since this cursor was made: start without it",
             field="before",
         )
-    return Place(offset, seq)
+    return PageEnd(offset, seq)
 
 
 def _now() -> str:

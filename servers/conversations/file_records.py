@@ -10,8 +10,9 @@ from pydantic_core import from_json
 
 from servers.conversations.contract import Message, encode_json
 
-Kind = Literal["header", "metadata", "message", "annotation", "tombstone"]
-"""`header` or `tombstone` begins a file. Readers pass over kinds they don't know."""
+Kind = Literal["header", "continuation", "metadata", "message", "annotation", "tombstone"]
+"""`header` or `tombstone` begins a generation, and a file; `continuation` begins a file whose
+earlier lines were sealed. Readers pass over kinds they don't know."""
 
 _START_OF_RECORD = b'{"seq":'
 _BODY = b',"body":'
@@ -22,7 +23,7 @@ _SUFFIX_BYTES = len(_CHECKSUM) + 8 + len(b'"}')
 
 
 class Facts(BaseModel):
-    """A conversation's own facts, whole: the body of `header`, `metadata` and `tombstone`."""
+    """A conversation's own facts, whole: in the body of all kinds but messages and annotations."""
 
     model_config = ConfigDict(frozen=True)
 
@@ -66,6 +67,8 @@ class Progress(NamedTuple):
                 return Progress(seq, seq, self.message_count + 1, self.facts_at, at)
             case "metadata":
                 return Progress(seq, seq, self.message_count, offset, self.updated)
+            case "continuation":
+                return Progress(seq, self.version, self.message_count, offset, self.updated)
             case "annotation":
                 return Progress(seq, self.version, self.message_count, self.facts_at, self.updated)
             case "header" | "tombstone":

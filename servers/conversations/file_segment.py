@@ -5,6 +5,7 @@ from collections.abc import Callable, Iterator
 from contextlib import suppress
 from dataclasses import dataclass
 
+from servers.conversations.file_history import History
 from servers.conversations.file_records import Record, count_lost, parse_line
 
 _FIRST_BLOCK_BYTES = 64 * 1024
@@ -21,19 +22,19 @@ class Tail:
     """Damaged records after `last`."""
 
 
-def read_range(fd: int, start: int, end: int) -> bytes:
+def read_range(history: History, start: int, end: int) -> bytes:
     """The bytes from `start` to `end`, or to the end of the file if that comes first."""
     parts: list[bytes] = []
-    while start < end and (part := os.pread(fd, end - start, start)):
+    while start < end and (part := history.pread(end - start, start)):
         parts.append(part)
         start += len(part)
     return b"".join(parts)
 
 
-def lines_forward(fd: int, start: int, end: int) -> Iterator[tuple[int, bytes]]:
+def lines_forward(history: History, start: int, end: int) -> Iterator[tuple[int, bytes]]:
     """Offset and bytes of each complete line; `start` is the beginning of one."""
     rest = b""
-    while start < end and (block := read_range(fd, start, min(start + _MAX_BLOCK_BYTES, end))):
+    while start < end and (block := read_range(history, start, min(start + _MAX_BLOCK_BYTES, end))):
         offset = start - len(rest)
         start += len(block)
         *lines, rest = (rest + block).split(b"\n")
@@ -42,13 +43,13 @@ def lines_forward(fd: int, start: int, end: int) -> Iterator[tuple[int, bytes]]:
             offset += len(line) + 1
 
 
-def lines_backward(fd: int, end: int, start: int = 0) -> Iterator[tuple[int, bytes]]:
+def lines_backward(history: History, end: int, start: int = 0) -> Iterator[tuple[int, bytes]]:
     """Offset and bytes of each line, last first; `start` and `end` lie between lines."""
     rest = b""
     size = _FIRST_BLOCK_BYTES
     while end > start:
         begin = max(start, end - size)
-        block = read_range(fd, begin, end) + rest
+        block = read_range(history, begin, end) + rest
         first = 0 if begin == start else block.find(b"\n") + 1
         offset = begin + len(block)
         for line in reversed(block[first:].split(b"\n")[:-1]):
@@ -59,10 +60,10 @@ def lines_backward(fd: int, end: int, start: int = 0) -> Iterator[tuple[int, byt
         size = min(2 * size, _MAX_BLOCK_BYTES)
 
 
-def read_line(fd: int, offset: int) -> bytes | None:
+def read_line(history: History, offset: int) -> bytes | None:
     """The line that begins at `offset`, without its break; None if there is no complete one."""
     parts: list[bytes] = []
-    while part := os.pread(fd, _FIRST_BLOCK_BYTES, offset):
+    while part := history.pread(_FIRST_BLOCK_BYTES, offset):
         line, found, _ = part.partition(b"\n")
         parts.append(line)
         if found:
@@ -71,15 +72,15 @@ def read_line(fd: int, offset: int) -> bytes | None:
     return None
 
 
-def read_tail(fd: int, start: int, size: int) -> Tail:
+def read_tail(history: History, start: int, size: int) -> Tail:
     """What lies between `start`, which is between lines, and the end of the last complete write.
 
     A line without its break, and the lines of a write whose last ones are missing, were never
     acknowledged and are left out. A whole line that fails its checksum was, and is counted as lost.
     """
-    end = _after_last_break(fd, start, size)
+    end = _after_last_break(history, start, size)
     lost = 0
-    for offset, line in lines_backward(fd, end, start):
+    for offset, line in lines_backward(history, end, start):
         record = parse_line(offset, line)
         if record is None:
             lost += count_lost(line)
@@ -90,11 +91,11 @@ def read_tail(fd: int, start: int, size: int) -> Tail:
     return Tail(end, None, lost)
 
 
-def _after_last_break(fd: int, start: int, size: int) -> int:
+def _after_last_break(history: History, start: int, size: int) -> int:
     end = size
     while end > start:
         begin = max(start, end - _FIRST_BLOCK_BYTES)
-        found = read_range(fd, begin, end).rfind(b"\n")
+        found = read_range(history, begin, end).rfind(b"\n")
         if found >= 0:
             return begin + found + 1
         end = begin
@@ -102,16 +103,20 @@ def _after_last_break(fd: int, start: int, size: int) -> int:
 
 
 def mend_last_break(fd: int, size: int) -> None:
-    """Put the last line break back, if that byte alone was hit: the record before it is whole."""
+    """Put an active file's last line break back, if that byte alone was hit.
+
+    The record before it is whole, and was acknowledged.
+    """
     last = size - 1
     if last > 0 and os.pread(fd, 1, last) != b"\n":
-        start = _after_last_break(fd, 0, last)
-        if parse_line(start, read_range(fd, start, last)) is not None:
+        history = History(fd)
+        start = _after_last_break(history, 0, last)
+        if parse_line(start, read_range(history, start, last)) is not None:
             os.pwrite(fd, b"\n", last)
 
 
 def write_whole(fd: int, offset: int, data: bytes, sync: Callable[[int], None]) -> None:
-    """Write `data` at `offset`, the end of the file, or leave the file as it was.
+    """Write `data` at `offset`, the end of an active file, or leave the file as it was.
 
     Raises:
         OSError: It could not be written or synced.

@@ -1,6 +1,7 @@
-"""What is kept in memory of a conversation's file: little, and checked on each use."""
+"""What is kept in memory of a conversation's files: little, and checked on each use."""
 
 import os
+import sys
 from collections import OrderedDict
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -9,6 +10,8 @@ from threading import Lock
 from pydantic import ValidationError
 
 from servers.conversations.contract import REPEAT_WINDOW_MESSAGES, to_timestamp
+from servers.conversations.file_history import UNSEALED, History, Layout, Place
+from servers.conversations.file_layout import find_layout, parse_layout
 from servers.conversations.file_records import (
     NOTHING,
     Facts,
@@ -18,10 +21,10 @@ from servers.conversations.file_records import (
     parse_line,
 )
 from servers.conversations.file_segment import (
+    Tail,
     lines_backward,
     lines_forward,
     read_line,
-    read_range,
     read_tail,
 )
 
@@ -33,15 +36,17 @@ _RECENT_BYTES = 160
 
 @dataclass(slots=True)
 class ConversationState:
-    """A conversation's file up to the end of its last complete write."""
+    """A conversation up to the end of its last complete write."""
 
     first_line: bytes
-    """Tells generations apart: it holds a number that is never used again."""
+    """Of the active file. Tells it from others: it holds a number that is never used again."""
     generation: int
     end: int
+    """Logical, like all offsets: what is sealed counts."""
     progress: Progress
     facts: Facts | None
     """None: damaged, and no later copy in the file."""
+    layout: Layout = UNSEALED
     deleted: bool = False
     recent: dict[str, int] | None = None
     """Offsets of the latest messages by id; loaded when something is to be written."""
@@ -58,7 +63,7 @@ class ConversationState:
         """Roughly, in bytes of memory."""
         recent = self.recent or {}
         sample = next(iter(recent), "")
-        return _STATE_BYTES + len(self.first_line) + len(recent) * (_RECENT_BYTES + len(sample))
+        return _STATE_BYTES + 2 * len(self.first_line) + len(recent) * (_RECENT_BYTES + len(sample))
 
 
 class StateCache:
@@ -89,20 +94,25 @@ class StateCache:
                 self._bytes -= dropped
 
 
-def read_state(fd: int, size: int, known: ConversationState | None) -> ConversationState | None:
-    """The state of a file, from what is `known` of it if that holds; None for an empty file."""
-    if known is None or size < known.end or not _begins_with(fd, known.first_line):
-        return _read_from_scratch(fd, size)
-    if size > known.end:
-        _catch_up(fd, known, size)
+def read_state(
+    fd: int, size: int, known: ConversationState | None, place: Place
+) -> ConversationState | None:
+    """The state of a conversation, from what is `known` of it if that holds; None if it is empty.
+
+    `fd` and `size` are the active file's.
+    """
+    if known is None or size < known.end - known.layout.base or not _begins(fd, known.first_line):
+        return _read_from_scratch(fd, size, place)
+    if size > known.end - known.layout.base:
+        _catch_up(History(fd, known.layout, place), known, known.layout.base + size)
     return known
 
 
-def load_recent(fd: int, state: ConversationState) -> dict[str, int]:
+def load_recent(history: History, state: ConversationState) -> dict[str, int]:
     """The latest messages' offsets by id, oldest first, read from the file when not yet known."""
     if state.recent is None:
         found: dict[str, int] = {}
-        for offset, line in lines_backward(fd, state.end):
+        for offset, line in lines_backward(history, state.end):
             record = parse_line(offset, line)
             if record is not None and record.kind == "message":
                 found.setdefault(record.body["message_id"], offset)
@@ -112,54 +122,86 @@ def load_recent(fd: int, state: ConversationState) -> dict[str, int]:
     return state.recent
 
 
-def read_record(fd: int, offset: int) -> Record | None:
+def read_record(history: History, offset: int) -> Record | None:
     """The record that begins at `offset`, None if it is damaged."""
-    line = read_line(fd, offset)
+    line = read_line(history, offset)
     return None if line is None else parse_line(offset, line)
 
 
-def _begins_with(fd: int, first_line: bytes) -> bool:
-    return read_range(fd, 0, len(first_line) + 1) == first_line + b"\n"
+def _begins(fd: int, first_line: bytes) -> bool:
+    return os.pread(fd, len(first_line) + 1, 0) == first_line + b"\n"
 
 
-def _read_from_scratch(fd: int, size: int) -> ConversationState | None:
-    first_line = read_line(fd, 0)
+def _read_from_scratch(fd: int, size: int, place: Place) -> ConversationState | None:
+    first_line = read_line(History(fd), 0)
     if first_line is None:
         return None
     first = parse_line(0, first_line)
-    tail = read_tail(fd, 0, size)
+    layout = parse_layout(first) if first else find_layout(place, _first_seq(fd, size))
+    history, size = History(fd, layout, place), layout.base + size
+    tail = read_tail(history, layout.base, size)
     if tail.last is None:
-        # Nothing is readable. What stood here had small numbers; this one is above all of them, and
-        # the same for everybody who looks.
-        seq = min(max(int(os.fstat(fd).st_mtime), 1), _LAST_SECOND)
-        at = to_timestamp(datetime.fromtimestamp(seq, UTC))
-        progress = NOTHING.after_damage(seq)._replace(updated=at)
-        facts = parse_facts(first)  # whole if the file was cut after it
-        return ConversationState(first_line, seq - tail.lost + 1, tail.end, progress, facts)
-    generation = first.progress.seq if first else _guess_generation(fd, tail.end)
-    progress = tail.last.progress.after_damage(tail.lost)
-    facts = _read_facts(fd, progress.facts_at, tail.end)
-    deleted = first is not None and first.kind == "tombstone"
-    return ConversationState(first_line, generation, tail.end, progress, facts, deleted)
+        return _make_up(history, first_line, first, tail)
+    generation = layout.generation
+    if not generation:
+        generation = first.progress.seq if first else _guess_generation(history, tail.end)
+    return ConversationState(
+        first_line=first_line,
+        generation=generation,
+        end=tail.end,
+        progress=tail.last.progress.after_damage(tail.lost),
+        facts=_read_facts(history, tail.last.progress.facts_at, tail.end),
+        layout=layout,
+        deleted=first is not None and first.kind == "tombstone",
+    )
 
 
-def _catch_up(fd: int, state: ConversationState, size: int) -> None:
-    start, tail = state.end, read_tail(fd, state.end, size)
+def _make_up(
+    history: History, first_line: bytes, first: Record | None, tail: Tail
+) -> ConversationState:
+    """A state for an active file in which nothing is readable.
+
+    What stood here had small numbers; this one is above all of them, and the same for everybody
+    who looks.
+    """
+    seq = min(max(int(os.fstat(history.fd).st_mtime), 1), _LAST_SECOND)
+    at = to_timestamp(datetime.fromtimestamp(seq, UTC))
+    layout = history.layout
+    return ConversationState(
+        first_line=first_line,
+        generation=layout.generation or seq - tail.lost + 1,
+        end=tail.end,
+        progress=NOTHING.after_damage(seq)._replace(updated=at),
+        facts=parse_facts(first),  # whole if the file was cut after it
+        layout=layout,
+    )
+
+
+def _catch_up(history: History, state: ConversationState, size: int) -> None:
+    start, tail = state.end, read_tail(history, state.end, size)
     before = tail.last.progress if tail.last else state.progress
     state.end = tail.end
     if before.facts_at != state.progress.facts_at:
-        state.facts = _read_facts(fd, before.facts_at, tail.end)
+        state.facts = _read_facts(history, before.facts_at, tail.end)
     state.progress = before.after_damage(tail.lost)
     if state.recent is not None:
-        for offset, line in lines_forward(fd, start, tail.end):
+        for offset, line in lines_forward(history, start, tail.end):
             record = parse_line(offset, line)
             if record is not None and record.kind == "message":
                 state.remember(record.body["message_id"], offset)
 
 
-def _guess_generation(fd: int, end: int) -> int:
+def _first_seq(fd: int, size: int) -> int:
+    """The number of the first record of an active file that can be read; large if none can."""
+    for offset, line in lines_forward(History(fd), 0, size):
+        if (record := parse_line(offset, line)) is not None:
+            return record.progress.seq
+    return sys.maxsize
+
+
+def _guess_generation(history: History, end: int) -> int:
     lost = 0
-    for offset, line in lines_forward(fd, 0, end):
+    for offset, line in lines_forward(history, 0, end):
         record = parse_line(offset, line)
         if record is not None:
             return record.progress.seq - lost
@@ -169,7 +211,7 @@ def _guess_generation(fd: int, end: int) -> int:
 
 def parse_facts(record: Record | None) -> Facts | None:
     """The facts a record holds, None if it holds none."""
-    if record is None or record.kind not in ("header", "metadata", "tombstone"):
+    if record is None or record.kind not in ("header", "continuation", "metadata", "tombstone"):
         return None
     try:
         return Facts.model_validate(record.body)
@@ -177,11 +219,11 @@ def parse_facts(record: Record | None) -> Facts | None:
         return None
 
 
-def _read_facts(fd: int, facts_at: int, end: int) -> Facts | None:
-    facts = parse_facts(read_record(fd, facts_at))
+def _read_facts(history: History, facts_at: int, end: int) -> Facts | None:
+    facts = parse_facts(read_record(history, facts_at))
     if facts is not None:
         return facts
-    for offset, line in lines_backward(fd, end):
+    for offset, line in lines_backward(history, end):
         facts = parse_facts(parse_line(offset, line))
         if facts is not None:
             return facts

@@ -25,10 +25,13 @@ from servers.conversations.contract_results import (
     SaveResult,
 )
 from servers.conversations.file_engine import FileEngine, open_file_engine
+from servers.conversations.file_sealing import Sealing
 from servers.conversations.store import (
     ConversationUpdate,
     InvalidError,
 )
+
+_SEALING = Sealing()
 
 
 class FileConversationStore:
@@ -156,12 +159,17 @@ class FileConversationStore:
 
 @asynccontextmanager
 async def open_file_store(
-    directory: Path, *, durability: Literal["always", "interval"] = "always"
+    directory: Path,
+    *,
+    durability: Literal["always", "interval"] = "always",
+    sealing: Sealing | None = _SEALING,
 ) -> AsyncGenerator[FileConversationStore]:
     """Open the store in `directory`, which is made if it is missing (its parent is not).
+
+    `sealing`: how older messages are compressed, None for not at all.
 
     Raises:
         UnavailableError: The directory can't be used; the text says what to do.
     """
-    async with open_file_engine(directory, durability=durability) as engine:
+    async with open_file_engine(directory, durability=durability, sealing=sealing) as engine:
         yield FileConversationStore(engine)

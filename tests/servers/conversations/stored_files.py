@@ -13,3 +13,10 @@ def file_of(directory: Path, conversation_id: str = ID, owner: str = OWNER) -> P
 
 def index_files(directory: Path) -> list[Path]:
     return sorted(directory.glob("index.sqlite3*"))
+
+
+def segments_of(directory: Path, conversation_id: str = ID, owner: str = OWNER) -> list[Path]:
+    """The sealed segments of a conversation, oldest first."""
+    active = file_of(directory, conversation_id, owner)
+    found = active.parent.glob(f"{active.stem}.*.jsonl.zst")
+    return sorted(found, key=lambda path: int(path.name.split(".")[2]))

@@ -128,7 +128,7 @@ async def test_a_newer_format_asks_for_an_update(tmp_path: Path) -> None:
     directory = tmp_path / "store"
     async with open_file_store(directory):
         pass
-    (directory / "FORMAT").write_text('{"format": "agentic-conversations", "version": 2}')
+    (directory / "FORMAT").write_text('{"format": "agentic-conversations", "version": 3}')
     await expect_refusal(directory, "update agentic")
 
 

@@ -1,0 +1,91 @@
+"""FORMAT: what a store's directory holds, and which programs may write to it.
+
+1  conversations as one file each
+2  their older lines may be sealed: a program of format 1 would take them for lost
+"""
+
+import json
+import os
+from contextlib import suppress
+from pathlib import Path
+
+from servers.conversations.store import UnavailableError
+
+FORMAT_NAME = "agentic-conversations"
+FORMAT_VERSION = 2
+DATA_NAME = "v1"
+"""The folder of the data; not renamed with each version, so that an upgrade moves nothing."""
+
+_FORMAT_LINE = json.dumps({"format": FORMAT_NAME, "version": FORMAT_VERSION})
+_FORMAT_FILE = "FORMAT"
+_FILE = os.O_NOFOLLOW | os.O_CLOEXEC | os.O_NONBLOCK
+
+
+def check_format(root: Path, root_fd: int) -> None:
+    """Write FORMAT into a new store, bring an older one to this version, refuse what is unknown.
+
+    Raises:
+        UnavailableError: It is damaged, or of a newer program; the text says what to do.
+    """
+    text = _read_format(root_fd)
+    if text is None:
+        present = os.listdir(root_fd)
+        if DATA_NAME in present:
+            raise _damaged_format(root, "is missing")
+        if not present:
+            with suppress(PermissionError):  # a volume that somebody else owns and lets us write
+                os.fchmod(root_fd, 0o700)
+        _write_format(root_fd)
+        return
+    try:
+        found = json.loads(text)
+        name, version = found["format"], found["version"]
+    except (ValueError, KeyError, TypeError, RecursionError):
+        raise _damaged_format(root, "is damaged") from None
+    if name != FORMAT_NAME or type(version) is not int or version < 1:
+        raise _damaged_format(root, "is damaged")
+    if version > FORMAT_VERSION:
+        raise UnavailableError(
+            f"the conversation store {root} has format {version}, this program knows "
+            f"{FORMAT_VERSION}: update agentic"
+        )
+    if version < FORMAT_VERSION:  # all that it wrote is read as it stands
+        _write_format(root_fd)
+
+
+def _damaged_format(root: Path, state: str) -> UnavailableError:
+    return UnavailableError(
+        f"the file {root / _FORMAT_FILE} {state}, so it is unsure what this directory holds: "
+        f"restore it from a back-up or, if this version of agentic wrote the directory, put this "
+        f"line in it: {_FORMAT_LINE}"
+    )
+
+
+def _read_format(root_fd: int) -> bytes | None:
+    try:
+        fd = os.open(_FORMAT_FILE, os.O_RDONLY | _FILE, dir_fd=root_fd)
+    except FileNotFoundError:
+        return None
+    try:
+        return os.read(fd, 4096)
+    finally:
+        os.close(fd)
+
+
+def _write_format(root_fd: int) -> None:
+    new = f"{_FORMAT_FILE}.{os.getpid()}"
+    fd = os.open(new, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | _FILE, 0o600, dir_fd=root_fd)
+    try:
+        write_all(fd, f"{_FORMAT_LINE}\n".encode())
+        os.fsync(fd)
+    finally:
+        os.close(fd)
+    os.rename(new, _FORMAT_FILE, src_dir_fd=root_fd, dst_dir_fd=root_fd)
+    os.fsync(root_fd)
+
+
+def write_all(fd: int, data: bytes) -> None:
+    """Write everything, however many writes it takes."""
+    view = memoryview(data)
+    while view:
+        view = view[os.write(fd, view) :]

@@ -1,0 +1,71 @@
+"""Where a conversation's bytes lie: as its active file says, or found out where that is damaged."""
+
+from typing import Any
+
+from pydantic import BaseModel, ConfigDict, ValidationError
+
+from servers.conversations.file_history import UNSEALED, Layout, Place
+from servers.conversations.file_records import Facts, Record, parse_line
+from servers.conversations.file_sealed import SealedSegment, parse_suffix, suffix_of
+
+
+class _Sealed(BaseModel):
+    model_config = ConfigDict(strict=True)
+
+    generation: int
+    offsets: list[int]
+    base: int
+
+
+def continue_with(facts: Facts, layout: Layout) -> dict[str, Any]:
+    """The body of the record that an active file begins with after the sealed segments."""
+    sealed = {
+        "generation": layout.generation,
+        "offsets": list(layout.sealed),
+        "base": layout.base,
+    }
+    return {**facts.model_dump(), "sealed": sealed}
+
+
+def parse_layout(first: Record) -> Layout:
+    """The layout that the first record of an active file tells."""
+    if first.kind != "continuation":
+        return UNSEALED
+    try:
+        sealed = _Sealed.model_validate(first.body.get("sealed"))
+    except ValidationError:
+        return UNSEALED
+    return Layout(sealed.generation, tuple(sealed.offsets), sealed.base)
+
+
+def find_layout(place: Place, first_seq: int) -> Layout:
+    """The layout by the segments that are there, for an active file whose beginning is damaged.
+
+    `first_seq`: of its first readable record. A segment with later records was made by a writer
+    that was killed before the active file was replaced: it does not count.
+    """
+    names = [parse_suffix(suffix) for suffix in place.directory.suffixes_of(place.key)]
+    found = sorted(name for name in names if name is not None)
+    if not found:
+        return UNSEALED
+    generation = found[-1][0]
+    base = 0
+    sealed: list[int] = []
+    for offset in (offset for of, offset in found if of == generation):
+        suffix = suffix_of(generation, offset)
+        segment = SealedSegment.open(place.directory, place.key, suffix, 0)
+        last = segment.frames[-1] if segment.frames else None
+        if last is None or offset != base or _last_seq(segment) >= first_seq:
+            break
+        sealed.append(offset)
+        base = offset + last.start + last.size
+    return Layout(generation, tuple(sealed), base) if sealed else UNSEALED
+
+
+def _last_seq(segment: SealedSegment) -> int:
+    """The number of a segment's last readable record, 0 if there is none."""
+    for number in reversed(range(len(segment.frames))):
+        for line in reversed((segment.read_block(number) or b"").split(b"\n")):
+            if (record := parse_line(0, line)) is not None:
+                return record.progress.seq
+    return 0

@@ -1,0 +1,163 @@
+"""A sealed segment: lines that nobody adds to any more, compressed in blocks that stand alone.
+
+`<key>.<generation>.<base>.jsonl.zst` is a row of zstd frames, each of whole lines, and a table of
+them at the end in a frame that zstd's own tools skip: `zstdcat` prints the lines. A damaged frame
+costs its own lines; a damaged table costs nothing, the frames are then looked for one by one.
+"""
+
+import json
+import os
+import re
+import struct
+import zlib
+from bisect import bisect_right
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass, field
+from typing import Any
+
+import zstandard
+
+from servers.conversations.file_directory import StoreDirectory
+
+BLOCK_BYTES = 128 * 1024
+"""Of lines in a frame, before compression; the last line may go over it."""
+
+_MAX_BLOCK_BYTES = 8 * 1024 * 1024
+_NAME = re.compile(r"\.([0-9]{1,19})\.([0-9]{1,19})\.jsonl\.zst")
+_SKIPPABLE = struct.Struct("<II")
+_SKIPPABLE_MAGIC = 0x184D2A5E
+_END = struct.Struct("<II8s")
+_END_MAGIC = b"agsealed"
+
+
+def suffix_of(generation: int, base: int) -> str:
+    """What a segment's name has after the conversation's key."""
+    return f".{generation}.{base}.jsonl.zst"
+
+
+def parse_suffix(suffix: str) -> tuple[int, int] | None:
+    """Generation and base in such a suffix, None if it is none."""
+    found = _NAME.fullmatch(suffix)
+    return None if found is None else (int(found[1]), int(found[2]))
+
+
+@dataclass(frozen=True, slots=True)
+class _Frame:
+    start: int
+    """Of its lines, in the segment."""
+    size: int
+    place: int
+    """In the file."""
+    compressed: int
+
+
+@dataclass(slots=True)
+class SealedSegment:
+    """A segment's lines, decompressed block by block; of a missing one nothing is whole."""
+
+    size: int
+    """Of its lines, as whoever lists it knows."""
+    frames: list[_Frame] = field(default_factory=list[_Frame])
+    is_whole: bool = False
+    """Whether the frames hold all of it, as far as can be told without decompressing them."""
+    _data: bytes = b""
+    _starts: list[int] = field(default_factory=list[int])
+    _block: tuple[int, bytes] = (-1, b"")
+
+    @classmethod
+    def open(cls, directory: StoreDirectory, key: str, suffix: str, size: int) -> "SealedSegment":
+        """Read the compressed file.
+
+        Raises:
+            OSError: It is there but can't be read.
+        """
+        fd = directory.open_file(key, suffix)
+        if fd is None:
+            return cls(size)
+        with os.fdopen(fd, "rb") as file:
+            data = file.read()
+        return cls.parse(data, size)
+
+    @classmethod
+    def parse(cls, data: bytes, size: int) -> "SealedSegment":
+        """The segment in a file's bytes."""
+        frames = _read_table(data)
+        if frames is None:
+            frames = list(_find_frames(data))
+        held = frames[-1].start + frames[-1].size if frames else 0
+        starts = [frame.start for frame in frames]
+        return cls(size, frames, held == size, data, starts)
+
+    def pread(self, count: int, offset: int) -> bytes:
+        """At most `count` bytes from `offset` on, fewer at the end of a block."""
+        number = bisect_right(self._starts, offset) - 1
+        frame = self.frames[number] if number >= 0 else None
+        if frame is None or offset >= frame.start + frame.size:
+            return _unreadable(min(count, self.size - offset))
+        if self._block[0] != number:
+            self._block = (number, self.read_block(number) or _unreadable(frame.size))
+        start = offset - frame.start
+        return self._block[1][start : start + count]
+
+    def read_block(self, number: int) -> bytes | None:
+        """The lines of a frame, None if it is damaged."""
+        frame = self.frames[number]
+        compressed = self._data[frame.place : frame.place + frame.compressed]
+        try:
+            block = zstandard.ZstdDecompressor().decompress(
+                compressed, max_output_size=_MAX_BLOCK_BYTES
+            )
+        except zstandard.ZstdError:
+            return None
+        return block if len(block) == frame.size else None
+
+
+def _unreadable(count: int) -> bytes:
+    return b"\0" * (count - 1) + b"\n" if count > 0 else b""
+
+
+def compress(blocks: Iterable[bytes], level: int) -> Iterator[bytes]:
+    """The parts of a segment's file: a frame for each block of whole lines, then the table."""
+    compressor = zstandard.ZstdCompressor(level=level, write_checksum=True)
+    sizes: list[tuple[int, int]] = []
+    for block in blocks:
+        frame = compressor.compress(block)
+        sizes.append((len(block), len(frame)))
+        yield frame
+    table = json.dumps({"frames": sizes}, separators=(",", ":")).encode()
+    content = table + _END.pack(len(table), zlib.crc32(table), _END_MAGIC)
+    yield _SKIPPABLE.pack(_SKIPPABLE_MAGIC, len(content)) + content
+
+
+def _read_table(data: bytes) -> list[_Frame] | None:
+    """The frames by the table, None if it is damaged."""
+    if len(data) < _END.size:
+        return None
+    length, checksum, magic = _END.unpack(data[-_END.size :])
+    end = len(data) - _END.size
+    table = data[max(0, end - length) : end]
+    if magic != _END_MAGIC or len(table) != length or zlib.crc32(table) != checksum:
+        return None
+    sizes: Any = json.loads(table)["frames"]
+    frames: list[_Frame] = []
+    start = place = 0
+    for size, compressed in sizes:
+        frames.append(_Frame(start, size, place, compressed))
+        start, place = start + size, place + compressed
+    return frames
+
+
+def _find_frames(data: bytes) -> Iterator[_Frame]:
+    """The frames up to the first that is damaged, without a table."""
+    start = place = 0
+    while place < len(data):
+        decompressor = zstandard.ZstdDecompressor().decompressobj()
+        try:
+            block = decompressor.decompress(data[place : place + _MAX_BLOCK_BYTES])
+        except zstandard.ZstdError:
+            return
+        if not decompressor.eof or not block:
+            return
+        compressed = len(data[place : place + _MAX_BLOCK_BYTES]) - len(decompressor.unused_data)
+        yield _Frame(start, len(block), place, compressed)
+        start, place = start + len(block), place + compressed

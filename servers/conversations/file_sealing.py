@@ -1,0 +1,86 @@
+"""Sealing: the lines of an active file become a compressed segment, and a short file goes on.
+
+First the segment is written, read back and named, then the active file is replaced by one that
+names it. Killed in between, the active file still holds everything, and the segment is overwritten
+by the next sealing.
+"""
+
+import errno
+import os
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+from servers.conversations.file_history import History, Layout, Place
+from servers.conversations.file_layout import continue_with
+from servers.conversations.file_records import Facts, encode_batch, make_draft
+from servers.conversations.file_sealed import BLOCK_BYTES, SealedSegment, compress, suffix_of
+from servers.conversations.file_segment import lines_forward, read_range
+from servers.conversations.file_state import ConversationState
+
+
+@dataclass(frozen=True, slots=True)
+class Sealing:
+    """When and how."""
+
+    after_bytes: int = 8 * 1024 * 1024
+    """Of an active file."""
+    level: int = 3
+    """Of zstd, 1 to 19: beyond 3 it takes much longer for a little less."""
+
+
+def is_due(sealing: Sealing, state: ConversationState, previous_end: int) -> bool:
+    """Whether an append has filled the active file; after a failure again when it is twice full."""
+    base, size = state.layout.base, sealing.after_bytes
+    return (state.end - base) // size > (previous_end - base) // size
+
+
+def seal_active(
+    history: History, place: Place, state: ConversationState, facts: Facts, sealing: Sealing
+) -> int:
+    """Seal what the active file holds; `state` then tells of the new one.
+
+    Returns the new active file's descriptor.
+
+    Raises:
+        OSError: It could not be done; the active file and `state` are as they were.
+    """
+    start, end = state.layout.base, state.end
+    suffix = suffix_of(state.generation, start)
+    parts = compress(_blocks(history, start, end), sealing.level)
+    os.close(place.directory.replace_file(place.key, parts, suffix))
+    segment = SealedSegment.open(place.directory, place.key, suffix, end - start)
+    if not _is_same(segment, history, start):
+        place.directory.remove_files(place.key, [suffix])
+        raise OSError(errno.EIO, "what was compressed does not read back", suffix)
+    layout = Layout(state.generation, (*state.layout.sealed, start), end)
+    draft = make_draft("continuation", continue_with(facts, layout))
+    data, records = encode_batch(state.progress, end, state.progress.updated, [draft])
+    fd = place.directory.replace_file(place.key, [data])
+    state.first_line = data.removesuffix(b"\n")
+    state.layout = layout
+    state.end = end + len(data)
+    state.progress = records[-1].progress
+    return fd
+
+
+def _blocks(history: History, start: int, end: int) -> Iterator[bytes]:
+    lines: list[bytes] = []
+    size = 0
+    for _, line in lines_forward(history, start, end):
+        lines.append(line)
+        size += len(line) + 1
+        if size >= BLOCK_BYTES:
+            yield b"\n".join([*lines, b""])
+            lines, size = [], 0
+    if lines:
+        yield b"\n".join([*lines, b""])
+
+
+def _is_same(segment: SealedSegment, history: History, start: int) -> bool:
+    if not segment.is_whole:
+        return False
+    for number, frame in enumerate(segment.frames):
+        begin = start + frame.start
+        if segment.read_block(number) != read_range(history, begin, begin + frame.size):
+            return False
+    return True
