@@ -134,11 +134,11 @@ async def _open_conversations(config: Config, callers: Callers) -> AsyncGenerato
         with _usage_errors():
             directory = await to_thread.run_sync(_prepare_directory, config)
             given = config.conversations
-            after = given.seal_after_bytes
+            after = given.seal_after_megabytes
             opening = open_file_store(
                 directory,
                 durability=given.durability,
-                sealing=Sealing(after, given.compression_level) if after else None,
+                sealing=Sealing(after << 20, given.compression_level) if after else None,
             )
             store = await stack.enter_async_context(opening)
             opened = await to_thread.run_sync(directory.stat)

@@ -174,7 +174,7 @@ class ConversationsConfig(Frozen):
     store: Literal["file", "dynamodb"] = "file"
     directory: Path = Path("~/.local/share/agentic/conversations")
     durability: Literal["always", "interval"] = "always"
-    seal_after_bytes: int | None = Field(default=8_388_608, ge=65_536)
+    seal_after_megabytes: int | None = Field(default=8, gt=0, le=1_024)
     """A conversation's file that has grown to this is compressed, and a new one begun; null: never.
     """
     compression_level: int = Field(default=3, ge=1, le=19)
