@@ -2,9 +2,10 @@
 
 import logging
 import os
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from itertools import chain
 from typing import Any
 
 from servers.conversations.contract import Message, to_timestamp
@@ -29,6 +30,7 @@ from servers.conversations.file_records import (
     NOTHING,
     Draft,
     Facts,
+    Generation,
     Kind,
     Progress,
     Record,
@@ -260,28 +262,38 @@ class ConversationFile:
         if self._sealing and is_due(self._sealing, state, previous_end):
             self.seal(self._sealing)
 
-    def begin(self, kind: Kind, facts: Facts, drafts: Sequence[Draft] = ()) -> None:
+    def begin(
+        self, kind: Kind, facts: Facts, drafts: Iterable[Draft] = (), *, at: str | None = None
+    ) -> None:
         """Put a new generation in the place of all that was there.
+
+        The drafts are taken one by one while the file is written, so they may be read from the
+        old one. `at`: what `last_updated` shall be, now if absent.
 
         Raises:
             OSError: It could not be written; nothing has changed.
         """
         header = make_draft(kind, facts.model_dump())
-        data, records = encode_batch(self.progress, 0, self._time(), [header, *drafts])
-        fd = self._directory.replace_file(self.key, [data])
+        new = Generation(self.progress, at or self._time(), chain([header], drafts))
+        state = ConversationState(b"", 0, 0, NOTHING, facts, deleted=kind == "tombstone", recent={})
+        projection = Projection()
+
+        def lines() -> Iterator[bytes]:
+            for line, record in new.encode():
+                if not state.generation:
+                    state.first_line = line.removesuffix(b"\n")
+                    state.generation = record.progress.seq
+                projection.add(record)
+                state.note(record)
+                yield line
+
+        fd = self._directory.replace_file(self.key, lines())
         self.close()
         self._fd = fd
         self._remove_sealed()
-        state = ConversationState(
-            first_line=data.partition(b"\n")[0],
-            generation=records[0].progress.seq,
-            end=len(data),
-            progress=records[-1].progress,
-            facts=facts,
-            deleted=kind == "tombstone",
-            recent={},
-        )
-        self._settle(state, None, records)
+        state.end, state.progress = new.end, new.progress
+        self.state = state
+        self.change = Change(None, self._entry(projection))
 
     def seal(self, sealing: Sealing) -> None:
         """Compress what is in the active file. A failure leaves all as it was.
@@ -318,8 +330,7 @@ class ConversationFile:
         state.progress = records[-1].progress
         state.facts = projection.facts or state.facts
         for record in records:
-            if record.kind == "message":
-                state.remember(record.body["message_id"], record.offset)
+            state.note(record)
         self.state = state
         self.change = Change(previous_end, self._entry(projection))
 

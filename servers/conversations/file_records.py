@@ -2,7 +2,7 @@
 
 import json
 import zlib
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any, Literal, NamedTuple
 
 from pydantic import BaseModel, ConfigDict, Field
@@ -128,6 +128,29 @@ def encode_batch(
         lines.append(line)
         offset += len(line)
     return b"".join(lines), records
+
+
+class Generation:
+    """The records of a new generation, encoded one by one: its file may be larger than memory.
+
+    It appears whole or not at all, so no record of it says that others must follow.
+    """
+
+    def __init__(self, progress: Progress, at: str, drafts: Iterable[Draft]) -> None:
+        """`progress`: of the generation before; `at`: when this one was made."""
+        self.progress = progress
+        self.end = 0
+        self._at = at
+        self._drafts = drafts
+
+    def encode(self) -> Iterator[tuple[bytes, Record]]:
+        """Each line with its record; `progress` and `end` then tell of it."""
+        for draft in self._drafts:
+            self.progress = self.progress.after(draft.kind, self.end, self._at)
+            line = _encode_line(draft, 0, self.progress)
+            size = len(draft.encoded)
+            yield line, Record(self.end, draft.kind, 0, self.progress, draft.body, size)
+            self.end += len(line)
 
 
 def _encode_line(draft: Draft, left: int, progress: Progress) -> bytes:

@@ -14,7 +14,7 @@ from servers.conversations.file_history import History, Layout, Place
 from servers.conversations.file_layout import continue_with
 from servers.conversations.file_records import Facts, encode_batch, make_draft
 from servers.conversations.file_sealed import BLOCK_BYTES, SealedSegment, compress, suffix_of
-from servers.conversations.file_segment import lines_forward, read_range
+from servers.conversations.file_segment import lines_forward, read_line, read_range
 from servers.conversations.file_state import ConversationState
 
 
@@ -44,23 +44,42 @@ def seal_active(
     Raises:
         OSError: It could not be done; the active file and `state` are as they were.
     """
-    start, end = state.layout.base, state.end
-    suffix = suffix_of(state.generation, start)
-    parts = compress(_blocks(history, start, end), sealing.level)
+    layout = state.layout
+    sealed = list(layout.sealed)
+    for start, end in _divide(history, layout.base, state.end, sealing.after_bytes):
+        _seal_range(history, place, suffix_of(state.generation, start), start, end, sealing.level)
+        sealed.append(start)
+    layout = Layout(state.generation, tuple(sealed), state.end)
+    draft = make_draft("continuation", continue_with(facts, layout))
+    data, records = encode_batch(state.progress, state.end, state.progress.updated, [draft])
+    fd = place.directory.replace_file(place.key, [data])
+    state.first_line = data.removesuffix(b"\n")
+    state.layout = layout
+    state.end += len(data)
+    state.progress = records[-1].progress
+    return fd
+
+
+def _divide(history: History, start: int, end: int, size: int) -> Iterator[tuple[int, int]]:
+    """The ranges of whole lines that become a segment each: many for a file written in one go."""
+    while end - start > 2 * size:
+        rest = read_line(history, start + size) or b""
+        next_start = min(end, start + size + len(rest) + 1)
+        yield start, next_start
+        start = next_start
+    if start < end:
+        yield start, end
+
+
+def _seal_range(
+    history: History, place: Place, suffix: str, start: int, end: int, level: int
+) -> None:
+    parts = compress(_blocks(history, start, end), level)
     os.close(place.directory.replace_file(place.key, parts, suffix))
     segment = SealedSegment.open(place.directory, place.key, suffix, end - start)
     if not _is_same(segment, history, start):
         place.directory.remove_files(place.key, [suffix])
         raise OSError(errno.EIO, "what was compressed does not read back", suffix)
-    layout = Layout(state.generation, (*state.layout.sealed, start), end)
-    draft = make_draft("continuation", continue_with(facts, layout))
-    data, records = encode_batch(state.progress, end, state.progress.updated, [draft])
-    fd = place.directory.replace_file(place.key, [data])
-    state.first_line = data.removesuffix(b"\n")
-    state.layout = layout
-    state.end = end + len(data)
-    state.progress = records[-1].progress
-    return fd
 
 
 def _blocks(history: History, start: int, end: int) -> Iterator[bytes]:

@@ -51,9 +51,10 @@ class ConversationState:
     recent: dict[str, int] | None = None
     """Offsets of the latest messages by id; loaded when something is to be written."""
 
-    def remember(self, message_id: str, offset: int) -> None:
-        """Note a new message among the recent ones."""
-        if self.recent is not None:
+    def note(self, record: Record) -> None:
+        """Remember a new message among the recent ones."""
+        if self.recent is not None and record.kind == "message":
+            message_id, offset = record.body["message_id"], record.offset
             self.recent.pop(message_id, None)
             self.recent[message_id] = offset
             if len(self.recent) > REPEAT_WINDOW_MESSAGES:
@@ -187,8 +188,8 @@ def _catch_up(history: History, state: ConversationState, size: int) -> None:
     if state.recent is not None:
         for offset, line in lines_forward(history, start, tail.end):
             record = parse_line(offset, line)
-            if record is not None and record.kind == "message":
-                state.remember(record.body["message_id"], offset)
+            if record is not None:
+                state.note(record)
 
 
 def _first_seq(fd: int, size: int) -> int:

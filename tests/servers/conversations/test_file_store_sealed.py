@@ -188,3 +188,16 @@ async def test_a_disk_without_room_for_a_segment_keeps_the_append(tmp_path: Path
             await store.append_messages(OWNER, ID, [user(f"m{number}", "x" * 100)])
         assert len(await load_ids(store)) == 30
     assert segments_of(tmp_path / "store") == []
+
+
+async def test_a_large_file_is_sealed_in_several_segments(tmp_path: Path) -> None:
+    batch = [user(f"m{number}", f"{number} " * 50) for number in range(100)]
+    async with open_file_store(tmp_path / "store", sealing=SMALL) as store:
+        await store.append_messages(OWNER, ID, batch)
+        await store.append_messages(OWNER, ID, [user("last", "x" * 3_000)])
+        assert len(await load_ids(store)) == 101
+    sizes = [path.stat().st_size for path in segments_of(tmp_path / "store")]
+    assert len(sizes) > 5
+    async with open_file_store(tmp_path / "store", sealing=SMALL) as store:
+        loaded = await store.load_conversation(OWNER, ID)
+        assert (len(loaded.messages), loaded.damaged) == (101, 0)
