@@ -1,7 +1,7 @@
 """How hosting a server fails; the text is for the operator.
 
 HostError
-├── UsageError   asked for what is not possible here, such as a directory that can't be used
+├── SetupError   asked for what is not possible here, such as a directory that can't be used
 └── StartError   the server cannot start now: port in use, standard stream closed
 """
 
@@ -10,7 +10,7 @@ class HostError(Exception):
     """A server was not started."""
 
 
-class UsageError(HostError):
+class SetupError(HostError):
     """Wrong arguments or configuration."""
 
 

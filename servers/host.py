@@ -15,7 +15,7 @@ from agentic.config.loopback import is_loopback
 from agentic.config.models import Config
 from servers.access.contract import SCOPE_TOOLS_CALL, SCOPES
 from servers.access.principal import Callers, create_operator
-from servers.errors import StartError, UsageError
+from servers.errors import SetupError, StartError
 from servers.faults import ContentFreeFormatter
 
 if TYPE_CHECKING:
@@ -99,7 +99,7 @@ async def open_server(
             yield _create_tools(config, callers)
         case _:
             known = ", ".join(SERVER_NAMES)
-            raise UsageError(f"there is no server {name!r}; there are: {known}")
+            raise SetupError(f"there is no server {name!r}; there are: {known}")
 
 
 async def check_conversations(config: Config) -> None:
@@ -108,14 +108,14 @@ async def check_conversations(config: Config) -> None:
     For whoever is about to start it: a person is told at once, and not by a server that ends.
 
     Raises:
-        UsageError: It could not; the text says why and what to do.
+        SetupError: It could not; the text says why and what to do.
     """
     from anyio import to_thread
 
     def check() -> None:
         from servers.conversations.file_directory import open_directory
 
-        with _usage_errors(), open_directory(_prepare_directory(config)):
+        with _setup_errors(), open_directory(_prepare_directory(config)):
             pass
 
     await to_thread.run_sync(check)
@@ -131,7 +131,7 @@ async def _open_conversations(config: Config, callers: Callers) -> AsyncGenerato
     from servers.hosted import HostedServer
 
     async with AsyncExitStack() as stack:
-        with _usage_errors():
+        with _setup_errors():
             directory = await to_thread.run_sync(_prepare_directory, config)
             given = config.conversations
             after = given.seal_after_megabytes
@@ -174,21 +174,21 @@ def _create_tools(config: Config, callers: Callers) -> "HostedServer":
 
 
 @contextmanager
-def _usage_errors() -> Generator[None]:
+def _setup_errors() -> Generator[None]:
     """A store that can't be opened is for the operator to mend."""
     from servers.conversations.store import ConversationError
 
     try:
         yield
     except ConversationError as error:
-        raise UsageError(f"conversations: {error}") from None
+        raise SetupError(f"conversations: {error}") from None
 
 
 def _prepare_directory(config: Config) -> Path:
     """The store's directory. The place for all data is made at the first start, no named one."""
     data, directory = config.data_directory, config.conversations.directory
     if config.conversations.store != "file":
-        raise UsageError(
+        raise SetupError(
             f"conversations.store: {config.conversations.store} is not part of this version, "
             "only file is"
         )
@@ -196,7 +196,7 @@ def _prepare_directory(config: Config) -> Path:
         try:
             data.mkdir(mode=0o700, parents=True, exist_ok=True)
         except OSError as error:
-            raise UsageError(
+            raise SetupError(
                 f"cannot make {data}: {error.strerror} (mend that, or set data_directory)"
             ) from None
     return directory
@@ -204,12 +204,12 @@ def _prepare_directory(config: Config) -> Path:
 
 def _check_address(host: str, port: int, *, no_auth: bool) -> None:
     if no_auth and not is_loopback(host):
-        raise UsageError(
+        raise SetupError(
             f"--no-auth goes with a loopback address only, and {host} is none: leave it out, and "
             "make a token for each client with `agentic token create`"
         )
     if not 0 <= port <= _MAX_PORT:
-        raise UsageError(f"{port} is not a port: give 1 to {_MAX_PORT}, or 0 for any free one")
+        raise SetupError(f"{port} is not a port: give 1 to {_MAX_PORT}, or 0 for any free one")
 
 
 def _configure_logging() -> None:

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from agentic.cli.failures import UsageError
-from agentic.cli.stopping import STOPPING_SIGNALS, ignore_stopping_signals, stopped_by
+from agentic.cli.stopping import STOPPING_SIGNALS, stopped_by
 from agentic.config.children import runs_our_command
 from agentic.config.load import load_config
 from agentic.config.models import Config
@@ -90,12 +90,9 @@ async def open_servers(
     from client.hub.from_config import to_hub_servers
     from client.hub.hub import open_hub
 
-    async with open_hub(to_hub_servers(config, delegate=delegate, show=show)) as hub:
-        try:
-            async with stopped_by(*signals):
-                yield hub
-        finally:
-            ignore_stopping_signals()
+    servers = to_hub_servers(config, delegate=delegate, show=show)
+    async with open_hub(servers) as hub, stopped_by(*signals):
+        yield hub
 
 
 async def require(hub: "Hub", server: str) -> None:

@@ -1,12 +1,7 @@
 """`agentic conversations export`: a conversation as JSON that loses nothing."""
 
-import os
 import sys
-import tempfile
-from collections.abc import Generator
-from contextlib import contextmanager
 from pathlib import Path
-from typing import TextIO
 
 from agentic.cli.compose import open_store
 from agentic.cli.conversation_document import write_document
@@ -16,6 +11,7 @@ from agentic.cli.invocation import Invocation, note
 from agentic.cli.stored_history import StoredHistory, load_facts
 from agentic.config.children import SECTIONS_OF_TALKERS
 from agentic.config.models import Config
+from agentic.config.private_files import replaced_whole
 
 _FORMAT = "agentic-conversation/1"
 
@@ -36,8 +32,9 @@ def export_conversation(
             if output is None:
                 await write_document(sys.stdout, head, history)
             else:
-                with _private_file(output, force=force) as file:
+                with replaced_whole(output) as file:
                     await write_document(file, head, history)
+                    _check_output(output, force=force)  # it may have come in the meantime
             if history.damaged:
                 note(f"Left out: {history.damaged} damaged records.")
 
@@ -51,19 +48,3 @@ def _check_output(path: Path, *, force: bool) -> None:
         raise UsageError(f"There is no folder {path.parent}.")
     if path.exists() and not force:
         raise UsageError(f"{path} is there already: --force overwrites it.")
-
-
-@contextmanager
-def _private_file(path: Path, *, force: bool) -> Generator[TextIO]:
-    """A file that only its owner may read, and that appears at `path` when it is whole."""
-    number, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name[:50]}.")
-    unfinished = Path(name)
-    try:
-        with os.fdopen(number, "w", encoding="utf-8") as file:
-            yield file
-            file.flush()
-            os.fsync(file.fileno())
-        _check_output(path, force=force)
-        unfinished.replace(path)
-    finally:
-        unfinished.unlink(missing_ok=True)

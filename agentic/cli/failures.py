@@ -65,8 +65,7 @@ def _describe_known(error: BaseException) -> Failure | None:
     from client.llm.available import NoModelError
     from client.llm.protocol import ModelError
     from client.weights.errors import WeightsError
-    from servers.errors import HostError
-    from servers.errors import UsageError as HostUsageError
+    from servers.errors import HostError, SetupError
 
     match error:
         case CommandError():
@@ -74,7 +73,7 @@ def _describe_known(error: BaseException) -> Failure | None:
         case ConfigError() | NoModelError() | BadTokenError():
             return Failure(str(error), WRONG_USAGE)
         case HostError():
-            return Failure(str(error), WRONG_USAGE if isinstance(error, HostUsageError) else FAILED)
+            return Failure(str(error), WRONG_USAGE if isinstance(error, SetupError) else FAILED)
         case ConversationCallError() | HubError() | ModelError() | WeightsError():
             return Failure(str(error), FAILED)
         case BrokenPipeError():

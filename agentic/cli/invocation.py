@@ -9,10 +9,10 @@ import sys
 import traceback
 from collections.abc import Awaitable, Callable, Collection, Mapping
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
-import anyio
-
+from agentic.cli.command_loop import run_stoppable
 from agentic.cli.compose import check_trust, read_config
 from agentic.cli.failures import describe_failure
 from agentic.cli.terminal_text import clean
@@ -44,13 +44,15 @@ class Invocation:
         """
 
         def begin() -> int | None:
-            return anyio.run(work, self._read_config(sections, needs_trust=needs_trust))
+            config = self._read_config(sections, needs_trust=needs_trust)
+            return run_stoppable(partial(work, config))
 
         return self._guard(begin, log_level)
 
     def run_unconfigured(self, work: Callable[[Mapping[str, str]], Awaitable[int]]) -> int:
         """Do the work of a command that reads the configuration itself, in this environment."""
-        return self._guard(lambda: anyio.run(work, dict(os.environ)), logging.ERROR)  # noqa: TID251 - read here, once
+        environ = dict(os.environ)  # noqa: TID251 - read here, once
+        return self._guard(lambda: run_stoppable(partial(work, environ)), logging.ERROR)
 
     def _guard(self, begin: Callable[[], int | None], log_level: int | None) -> int:
         _set_up_streams()

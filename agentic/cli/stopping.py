@@ -1,7 +1,7 @@
 """Signals that end what a command does, while what it stands on stays up for its last words."""
 
 import signal
-from collections.abc import AsyncGenerator
+from collections.abc import AsyncGenerator, AsyncIterator
 from contextlib import asynccontextmanager
 
 import anyio
@@ -28,25 +28,18 @@ async def stopped_by(*signals: signal.Signals) -> AsyncGenerator[None]:
     received: list[int] = []
     body = anyio.CancelScope()
 
-    async def listen() -> None:
-        with anyio.open_signal_receiver(*signals) as arriving:
-            async for number in arriving:
-                received.append(number)
-                body.cancel()
+    async def listen(arriving: AsyncIterator[signal.Signals]) -> None:
+        async for number in arriving:
+            received.append(number)
+            body.cancel()
 
     async with anyio.create_task_group() as listening:
-        if signals:
-            listening.start_soon(listen)
-        try:
-            with body:
-                yield
-        finally:
-            listening.cancel_scope.cancel()
+        with anyio.open_signal_receiver(*signals) as arriving:
+            listening.start_soon(listen, arriving)
+            try:
+                with body:
+                    yield
+            finally:
+                listening.cancel_scope.cancel()
     if received:
         raise StoppedError(received[0])
-
-
-def ignore_stopping_signals() -> None:
-    """How the command ends is settled, and soon it does: a signal would only garble that."""
-    for number in STOPPING_SIGNALS:
-        signal.signal(number, signal.SIG_IGN)

@@ -16,6 +16,7 @@ from agentic.cli.stored_times import render_time
 from agentic.cli.terminal_text import one_line, to_json
 from agentic.config.models import Config
 from servers.access.contract import SCOPE_DELEGATE, SCOPES
+from servers.access.delegate_token import DELEGATE_NAME
 from servers.access.tokens import Token, TokenError, TokenFile
 
 _SECTIONS = frozenset({"owner", "data_directory", "access"})
@@ -82,6 +83,11 @@ def revoke_token(invocation: Invocation, name: str) -> int:
         except TokenError as error:
             raise CommandError(f"{error}: `agentic token list` shows which there are.") from None
         note(f"Revoked {one_line(token.name)} ({token.token_id}): its next request is refused.")
+        if token.name == DELEGATE_NAME and config.access.delegate_token_file is not None:
+            note(
+                "The servers make the bot a new token when they start: restart them "
+                "(docker compose restart servers), or it stays shut out."
+            )
 
     return invocation.run(work, sections=_SECTIONS)
 

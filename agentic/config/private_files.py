@@ -9,7 +9,7 @@ import time
 from collections.abc import Callable, Generator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TypeVar
+from typing import TextIO, TypeVar
 
 from pydantic import TypeAdapter, ValidationError
 
@@ -47,6 +47,26 @@ def read_private_text(path: Path) -> str:
     return text
 
 
+@contextmanager
+def replaced_whole(path: Path, *, mode: int = 0o600) -> Generator[TextIO]:
+    """A new file to write, which takes the place of `path` when the body has ended well.
+
+    Raises:
+        OSError: It can't be made or written; what was at `path` is as it was.
+    """
+    descriptor, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name[:50]}.")
+    unfinished = Path(name)
+    try:
+        with os.fdopen(descriptor, "w", encoding="utf-8") as file:
+            os.fchmod(descriptor, mode)
+            yield file
+            file.flush()
+            os.fsync(descriptor)
+        unfinished.replace(path)
+    finally:
+        unfinished.unlink(missing_ok=True)
+
+
 def write_private_text(path: Path, text: str) -> None:
     """Put `text` into a file of its own.
 
@@ -55,7 +75,8 @@ def write_private_text(path: Path, text: str) -> None:
     """
     try:
         path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-        _replace(path, text.encode())
+        with replaced_whole(path) as file:
+            file.write(text)
     except OSError as error:
         raise _unwritable(path, error) from None
 
@@ -79,7 +100,8 @@ def update_private(
         path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
         with _lock_folder(path.parent, close=close_folder):
             changed = dict(change(read_private(path, kind)))
-            _replace(path, kind.dump_json(changed, indent=2))
+            with replaced_whole(path) as file:
+                file.write(kind.dump_json(changed, indent=2).decode())
     except OSError as error:
         raise _unwritable(path, error) from None
 
@@ -151,17 +173,3 @@ def _wait_for_lock(descriptor: int) -> None:
             if time.monotonic() > deadline:
                 raise TimeoutError("another program keeps it locked") from None
             time.sleep(0.01)
-
-
-def _replace(path: Path, data: bytes) -> None:
-    descriptor, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
-    temporary = Path(name)
-    try:
-        with os.fdopen(descriptor, "wb") as file:
-            file.write(data)
-            file.flush()
-            os.fsync(file.fileno())
-        temporary.replace(path)
-    except BaseException:
-        temporary.unlink()
-        raise

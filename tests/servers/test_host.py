@@ -19,7 +19,7 @@ from mcp import Client
 from agentic.config.findings import ConfigError
 from agentic.config.models import AccessConfig, Config, ConversationsConfig
 from servers.access.principal import create_operator
-from servers.errors import UsageError
+from servers.errors import SetupError
 from servers.host import check_conversations, open_server, serve_http
 from tests.servers.connections import call, read_line, running, serve_command
 
@@ -316,7 +316,7 @@ async def serve(directory: Path, *, host: str, no_auth: bool, port: int = 0) -> 
 
 @pytest.mark.parametrize("host", ["0.0.0.0", "::", "192.168.1.5", "example.org", ""])
 async def test_http_without_tokens_is_refused_outside_loopback(tmp_path: Path, host: str) -> None:
-    with pytest.raises(UsageError, match="agentic token create"):
+    with pytest.raises(SetupError, match="agentic token create"):
         await serve(tmp_path / "c", host=host, no_auth=True)
 
 
@@ -330,7 +330,7 @@ async def test_a_file_of_tokens_that_cannot_be_used_is_told_at_the_start(tmp_pat
 
 
 async def test_what_is_no_port_is_refused(tmp_path: Path) -> None:
-    with pytest.raises(UsageError, match="70000 is not a port"):
+    with pytest.raises(SetupError, match="70000 is not a port"):
         await serve(tmp_path / "c", host="127.0.0.1", no_auth=True, port=70_000)
 
 
@@ -340,7 +340,7 @@ async def open_conversations(config: Config, name: str = "conversations") -> Non
 
 
 async def test_an_unknown_server_is_refused_with_the_known_names() -> None:
-    with pytest.raises(UsageError, match=r"no server 'nope'; there are: conversations, tools"):
+    with pytest.raises(SetupError, match=r"no server 'nope'; there are: conversations, tools"):
         await open_conversations(Config(), "nope")
 
 
@@ -350,7 +350,7 @@ async def test_a_directory_that_cannot_be_used_is_a_clear_error(tmp_path: Path) 
     for directory in (in_the_way, in_the_way / "below", tmp_path / "missing" / "below"):
         config = Config(conversations=ConversationsConfig(directory=directory))
         for use in (open_conversations, check_conversations):
-            with pytest.raises(UsageError, match=str(directory.parent)):
+            with pytest.raises(SetupError, match=str(directory.parent)):
                 await use(config)
 
 

@@ -5,7 +5,6 @@ import os
 import re
 import shutil
 import stat
-import tempfile
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -17,6 +16,7 @@ from pydantic import JsonValue
 from agentic.cli.connect.entries import Entry, is_set_by_us
 from agentic.cli.failures import CommandError
 from agentic.config.findings import printable
+from agentic.config.private_files import replaced_whole
 
 _WAYS = frozenset({"type", "command", "args", "url", "headers"})
 """Keys that say how a server is reached: they are replaced together."""
@@ -149,32 +149,33 @@ def _merge(present: JsonValue, entry: Entry) -> Entry:
     return merged
 
 
-def _render(document: Mapping[str, JsonValue], before: bytes, path: Path) -> bytes:
+def _render(document: Mapping[str, JsonValue], before: bytes, path: Path) -> str:
     """JSON, indented as it was."""
     indent = _FIRST_INDENT.search(before.decode("utf-8", "replace"))
     width = indent[1] if indent else "  "
     try:
-        text = json.dumps(document, ensure_ascii=False, allow_nan=False, indent=width) + "\n"
-        try:
-            return text.encode()
-        except UnicodeEncodeError:  # half a surrogate pair, which JSON can hold and UTF-8 can't
-            return json.dumps(document, allow_nan=False, indent=width).encode() + b"\n"
+        text = json.dumps(document, ensure_ascii=False, allow_nan=False, indent=width)
+        if not _is_utf8(text):  # half a surrogate pair, which JSON can hold and UTF-8 can't
+            text = json.dumps(document, allow_nan=False, indent=width)
     except ValueError:
         raise _refusal(path, "holds a number that can't be kept as it is") from None
+    return text + "\n"
 
 
-def _replace(changes: Changes, before: bytes | None, text: bytes, *, is_secret: bool) -> Changes:
+def _is_utf8(text: str) -> bool:
+    try:
+        text.encode()
+    except UnicodeEncodeError:
+        return False
+    return True
+
+
+def _replace(changes: Changes, before: bytes | None, text: str, *, is_secret: bool) -> Changes:
     target = changes.file
     copy: Path | None = None
     mode = 0o600 if before is None or is_secret else stat.S_IMODE(target.stat().st_mode)
-    descriptor, name = tempfile.mkstemp(dir=target.parent, prefix=f".{target.name}.")
-    temporary = Path(name)
-    try:
-        with os.fdopen(descriptor, "wb") as file:
-            file.write(text)
-            os.fchmod(file.fileno(), mode)
-            file.flush()
-            os.fsync(file.fileno())
+    with replaced_whole(target, mode=mode) as file:
+        file.write(text)
         if _read(target) != before:
             raise _refusal(target, "was changed by another program meanwhile: try again")
         if before is not None:
@@ -182,10 +183,6 @@ def _replace(changes: Changes, before: bytes | None, text: bytes, *, is_secret: 
             shutil.copy2(target, copy)
             if is_secret:
                 copy.chmod(0o600)
-        temporary.replace(target)
-    except BaseException:
-        temporary.unlink()
-        raise
     return Changes(target, changes.added, changes.changed, changes.kept, copy, changes.made_folder)
 
 

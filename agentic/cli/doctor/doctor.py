@@ -7,7 +7,6 @@ from agentic.cli.doctor.examination import examine
 from agentic.cli.doctor.report import show, to_document
 from agentic.cli.failures import FAILED, WRONG_USAGE
 from agentic.cli.invocation import Invocation, note
-from agentic.cli.stopping import STOPPING_SIGNALS, stopped_by
 from agentic.cli.terminal_text import to_json
 
 
@@ -17,14 +16,13 @@ def doctor(invocation: Invocation, *, seconds: float, as_json: bool) -> int:
     async def work(environ: Mapping[str, str]) -> int:
         if sys.stderr.isatty():
             note(f"Looking at everything; this may take {seconds:g} seconds.")
-        async with stopped_by(*STOPPING_SIGNALS):
-            examination = await examine(environ, invocation.config_path, seconds)
-            if as_json:
-                document = to_document(examination.findings, is_ok=examination.is_ok)
-                sys.stdout.write(to_json(document) + "\n")
-            else:
-                show(examination.findings)
-            sys.stdout.flush()
+        examination = await examine(environ, invocation.config_path, seconds)
+        if as_json:
+            document = to_document(examination.findings, is_ok=examination.is_ok)
+            sys.stdout.write(to_json(document) + "\n")
+        else:
+            show(examination.findings)
+        sys.stdout.flush()
         if not examination.is_readable:
             return WRONG_USAGE
         return 0 if examination.is_ok else FAILED

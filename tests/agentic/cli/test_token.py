@@ -20,6 +20,7 @@ from agentic.config.models import Config, ServerConfig
 from client.hub.errors import HubError, ServerUnavailableError
 from client.hub.from_config import to_hub_servers
 from client.hub.hub import Hub, open_hub
+from servers.access.delegate_token import ensure_delegate_token
 from servers.access.tokens import TokenFile, TokenVerifier
 from tests.agentic.cli.real_command import LIMIT_SECONDS, Ended, RealCommand
 
@@ -85,6 +86,18 @@ async def test_a_token_is_revoked_by_its_name(command: RealCommand) -> None:
     assert (again.exit_code, again.output) == (1, "")
     assert "there is no token 'laptop'" in again.notes
     assert "no tokens yet" in (await command.run("token", "list")).notes
+
+
+async def test_who_takes_back_the_bots_token_is_told_what_makes_a_new_one(
+    command: RealCommand,
+) -> None:
+    handed_over = command.home / "bot.token"
+    tokens_file(command).parent.mkdir(parents=True)
+    ensure_delegate_token(handed_over, tokens_file(command), "owner")
+    environment = {"AGENTIC_ACCESS__DELEGATE_TOKEN_FILE": str(handed_over)}
+    revoked = await command.run("token", "revoke", "bot", environment=environment)
+    assert revoked.exit_code == 0
+    assert "restart servers" in revoked.notes
 
 
 @pytest.mark.parametrize(

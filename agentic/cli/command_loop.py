@@ -1,0 +1,59 @@
+"""The event loop of a command: a signal that was listened to once never ends the process itself.
+
+asyncio puts the system's own answer back when a listener goes: a signal that comes while servers
+are being closed, or a turn stored, would kill the process there.
+"""
+
+import asyncio
+import signal
+from collections.abc import Awaitable, Callable
+
+import anyio
+
+from agentic.cli.stopping import STOPPING_SIGNALS, stopped_by
+
+_ENDING_SIGNALS = (*STOPPING_SIGNALS, signal.SIGHUP)
+
+
+def run_stoppable(work: Callable[[], Awaitable[int | None]]) -> int | None:
+    """Do the work; a signal that nothing in it listens to cancels it.
+
+    Raises:
+        StoppedError: One did; in an exception group.
+    """
+
+    async def work_until_stopped() -> int | None:
+        async with stopped_by(*STOPPING_SIGNALS):
+            return await work()
+        return None
+
+    return anyio.run(work_until_stopped, backend_options={"loop_factory": _CommandLoop})
+
+
+class _CommandLoop(asyncio.SelectorEventLoop):
+    """Hears of a terminal that has gone as of SIGTERM, unless it was told to stay (`nohup`)."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        if signal.getsignal(signal.SIGHUP) is signal.SIG_DFL:
+            self.add_signal_handler(signal.SIGHUP, signal.raise_signal, signal.SIGTERM)
+
+    def remove_signal_handler(self, sig: int) -> bool:
+        """Listen no longer; what comes now changes nothing."""
+        if sig not in _ENDING_SIGNALS:
+            return super().remove_signal_handler(sig)
+        if not self.is_closed():
+            self.add_signal_handler(sig, _do_nothing)
+        return True
+
+    def close(self) -> None:
+        """Close it; from here on the process is ending, and how is settled."""
+        for number in _ENDING_SIGNALS:
+            # Not a handler of ours: the interpreter takes those away as it ends.
+            signal.signal(number, signal.SIG_IGN)
+        signal.set_wakeup_fd(-1)
+        super().close()
+
+
+def _do_nothing() -> None:
+    pass
