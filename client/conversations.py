@@ -15,6 +15,7 @@ from servers.conversations.contract_results import (
     DeliveriesResult,
     ErrorDetail,
     ErrorResult,
+    ImportResult,
     ListResult,
     LoadResult,
     SaveResult,
@@ -140,6 +141,17 @@ class RemoteConversationStore:
         return await self._call(
             "update_conversation", {"conversation_id": conversation_id, **changes}, Conversation
         )
+
+    async def import_conversation(
+        self, document: Mapping[str, Any], *, conversation_id: str | None = None
+    ) -> ImportResult:
+        """Add what a page of a document holds, at most 1,000 messages; what is stored is counted.
+
+        `document` is as `export_conversation` gives it. Without `conversation_id` it says where to.
+        """
+        arguments: dict[str, Any] = {"document": document}
+        arguments |= {} if conversation_id is None else {"conversation_id": conversation_id}
+        return await self._call("import_conversation", arguments, ImportResult)
 
     async def list_deliveries(self, state: str, *, cursor: str | None = None) -> DeliveriesResult:
         """Messages by delivery state; a delegate with `owner` None gets those of all owners."""

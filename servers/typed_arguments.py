@@ -1,8 +1,9 @@
 """A call's arguments against their pydantic model; what is wrong, in words and as a path."""
 
+import json
 import re
 from collections.abc import Iterable, Mapping
-from typing import Annotated, Any, TypeVar, cast
+from typing import Annotated, Any, ClassVar, TypeVar, cast
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, ValidationError
 from pydantic.json_schema import GenerateJsonSchema, JsonSchemaValue
@@ -22,6 +23,10 @@ class ToolArguments(BaseModel):
     """Base of argument models: no unknown names, no conversions ("5" is not 5, true is not 1)."""
 
     model_config = ConfigDict(extra="forbid", strict=True, frozen=True)
+
+    documents: ClassVar[frozenset[str]] = frozenset()
+    """Arguments that wrap what is an argument elsewhere: they may nest a level deeper, and models
+    may pass them as JSON text."""
 
 
 def _to_integer(value: object) -> object:
@@ -79,26 +84,42 @@ def parse_arguments(model: type[ArgumentsT], arguments: Mapping[str, Any]) -> Ar
     Raises:
         ArgumentsError: They are not; the first thing that is wrong, without repeating any value.
     """
-    deep = _find_too_deep(arguments)
-    if deep is not None:
-        raise ArgumentsError(f"{deep}: is nested more than {MAX_DEPTH} levels deep", field=deep)
+    arguments = {
+        name: _parse_text(name, value) if name in model.documents else value
+        for name, value in arguments.items()
+    }
+    for name, value in arguments.items():
+        max_depth = MAX_DEPTH + (name in model.documents)
+        if _is_deeper(value, max_depth):
+            field = _path([name])
+            raise ArgumentsError(
+                f"{field}: is nested more than {max_depth} levels deep", field=field
+            )
     try:
         return model.model_validate(arguments)
     except ValidationError as error:
         raise _explain(error.errors(include_url=False, include_input=False), arguments) from None
 
 
-def _find_too_deep(arguments: Mapping[str, Any]) -> str | None:
-    """The argument that nests too deeply, if one does. By levels: recursion could overflow."""
-    for name, argument in arguments.items():
-        level: list[object] = [argument]
-        for _ in range(MAX_DEPTH):
-            level = [child for value in level for child in _children(value)]
-            if not level:
-                break
-        else:
-            return _path([name])
-    return None
+def _parse_text(name: str, value: object) -> object:
+    if not isinstance(value, str):
+        return value
+    try:
+        return json.loads(value)
+    except (ValueError, RecursionError):
+        raise ArgumentsError(
+            f"{name}: must be an object, or one as JSON text", field=name
+        ) from None
+
+
+def _is_deeper(value: object, max_depth: int) -> bool:
+    """Whether there are more levels than `max_depth`. By levels: recursion could overflow."""
+    level = [value]
+    for _ in range(max_depth):
+        level = [child for value in level for child in _children(value)]
+        if not level:
+            return False
+    return True
 
 
 def _children(value: object) -> Iterable[object]:

@@ -11,6 +11,7 @@ ROOT = Path(__file__).parent.parent
 CONTRACTS = [
     "servers.access.contract",
     "servers.conversations.contract",
+    "servers.conversations.contract_documents",
     "servers.conversations.contract_results",
     "servers.tools.contract",
 ]

@@ -1,28 +1,24 @@
 """What the conversation server's tools take, checked before the store sees it."""
 
-from typing import Annotated, Any
+from typing import Annotated, Any, ClassVar
 
 from pydantic import AfterValidator, Field, ValidationInfo, field_validator
 from pydantic.json_schema import SkipJsonSchema
 
 from servers.conversations.contract import (
-    MAX_BATCH_BYTES,
     MAX_BATCH_MESSAGES,
     MAX_FACTS_CHANGES_BYTES,
     MAX_LIST_LIMIT,
     MAX_LOAD_LIMIT,
     MAX_MESSAGE_ID_CHARACTERS,
     MAX_OFFSET,
-    MAX_TAG_CHARACTERS,
-    MAX_TAGS,
-    MAX_TITLE_CHARACTERS,
     Message,
-    SizeError,
     check_conversation_id,
     check_facts,
-    encode_json,
     parse_timestamp,
 )
+from servers.conversations.contract_documents import BatchOfMessages, ConversationDocument
+from servers.conversations.contract_facts import Tag, Tags, Title, check_no_nul
 from servers.conversations.store import ConversationUpdate
 from servers.typed_arguments import Integer, ToolArguments
 
@@ -30,19 +26,6 @@ from servers.typed_arguments import Integer, ToolArguments
 def _check_changes(changes: dict[str, Any]) -> dict[str, Any]:
     check_facts(changes, MAX_FACTS_CHANGES_BYTES)  # the store checks what comes of them
     return changes
-
-
-def _check_size(messages: list[Message]) -> list[Message]:
-    size = sum(len(encode_json(message.to_wire())) for message in messages)
-    if size > MAX_BATCH_BYTES:
-        raise SizeError(f"has at most {MAX_BATCH_BYTES} bytes as JSON, this has {size}")
-    return messages
-
-
-def _check_no_nul(text: str) -> str:
-    if "\0" in text:
-        raise ValueError("holds no NUL character")
-    return text
 
 
 ConversationId = Annotated[
@@ -60,12 +43,7 @@ MessageId = Annotated[
     ),
 ]
 FactsChanges = Annotated[dict[str, Any], AfterValidator(_check_changes)]
-Tag = Annotated[
-    str, Field(min_length=1, max_length=MAX_TAG_CHARACTERS), AfterValidator(_check_no_nul)
-]
-Tags = Annotated[list[Tag], Field(max_length=MAX_TAGS)]
-Title = Annotated[str, Field(max_length=MAX_TITLE_CHARACTERS), AfterValidator(_check_no_nul)]
-Cursor = Annotated[str, Field(min_length=1), AfterValidator(_check_no_nul)]
+Cursor = Annotated[str, Field(min_length=1), AfterValidator(check_no_nul)]
 ExpectedVersion = Annotated[
     Annotated[Integer, Field(ge=0)] | None,
     Field(
@@ -105,8 +83,7 @@ class AppendArguments(ConversationArguments):
 class SaveArguments(ConversationArguments):
     """The whole history."""
 
-    messages: Annotated[list[Message], AfterValidator(_check_size)] = Field(
-        max_length=MAX_BATCH_MESSAGES,
+    messages: BatchOfMessages = Field(
         description="All messages the history shall have, in order; an empty list empties it. At "
         "most 1,000, 512 KiB each, 3 MiB.",
     )
@@ -176,7 +153,21 @@ class UpdateArguments(ConversationArguments):
 class DeliveriesArguments(ToolArguments):
     """Which deliveries."""
 
-    state: Annotated[str, Field(min_length=1), AfterValidator(_check_no_nul)] = Field(
+    state: Annotated[str, Field(min_length=1), AfterValidator(check_no_nul)] = Field(
         description='The delivery state, such as "pending", as the annotation "delivery" has it.',
     )
     cursor: Cursor | None = Field(default=None, description="The next_cursor of the page before.")
+
+
+class ImportArguments(ToolArguments):
+    """A page of a document."""
+
+    documents: ClassVar = frozenset({"document"})
+
+    document: ConversationDocument = Field(
+        description="A page that export_conversation gave, or one made in its form."
+    )
+    conversation_id: ConversationId | SkipJsonSchema[None] = Field(
+        default=None,
+        description="The conversation to import into; if absent, the one the document names.",
+    )

@@ -2,6 +2,7 @@
 
 from servers.access.contract import check_owner
 from servers.conversations.contract import check_conversation_id, encode_json
+from servers.conversations.contract_documents import ConversationDocument
 from servers.conversations.store import InvalidError
 
 
@@ -33,3 +34,14 @@ def check_id(conversation_id: str, field: str = "conversation_id") -> None:
         check_conversation_id(conversation_id)
     except ValueError as error:
         raise InvalidError(f"a conversation_id {error}", field=field) from None
+
+
+def name_target(document: ConversationDocument, conversation_id: str | None) -> str:
+    """Where a document goes; `InvalidError` if nothing says it."""
+    target = document.conversation.conversation_id if conversation_id is None else conversation_id
+    if target is None:
+        raise InvalidError(
+            "the document names no conversation: give conversation_id",
+            field="document.conversation.conversation_id",
+        )
+    return target

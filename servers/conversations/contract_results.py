@@ -111,6 +111,17 @@ class ListResult(BaseModel):
     next_cursor: str | None
 
 
+class ImportResult(BaseModel):
+    """What importing a page did."""
+
+    conversation_id: str
+    appended: int
+    repeated: int = Field(description="Messages that are stored already.")
+    skipped: int = Field(
+        description="Messages left out because their id is stored with other content."
+    )
+
+
 class Delivery(BaseModel):
     """A message whose delivery is in some state."""
 

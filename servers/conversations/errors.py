@@ -9,6 +9,7 @@ from mcp_types import INTERNAL_ERROR, INVALID_PARAMS, INVALID_REQUEST
 
 from servers.access.principal import ForbiddenError
 from servers.conversations.contract import SizeError
+from servers.conversations.contract_documents import NewerFormatError
 from servers.conversations.contract_results import ErrorDetail
 from servers.conversations.store import (
     ConversationError,
@@ -22,7 +23,7 @@ logger = logging.getLogger(__name__)
 
 
 def explain(error: Exception) -> Mapping[str, object] | None:
-    """The error fields of what the store raises, and of a size limit; None for anything else."""
+    """The error fields of what the store and checks of arguments raise; None for anything else."""
     match error:
         case ConversationError():
             if isinstance(error, UnavailableError):
@@ -36,6 +37,8 @@ def explain(error: Exception) -> Mapping[str, object] | None:
             )
         case SizeError():
             detail = ErrorDetail(code="too_large", message=str(error))
+        case NewerFormatError():
+            detail = ErrorDetail(code="unsupported", message=str(error))
         case _:
             return None
     return detail.model_dump(exclude_none=True)

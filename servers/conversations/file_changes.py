@@ -48,7 +48,7 @@ def append(
             f"append them in several",
             field="messages",
         )
-    drafts = [_to_draft(message, opened.now) for message in messages]
+    drafts = [to_draft(message, opened.now) for message in messages]
     size = sum(len(draft.encoded) for draft in drafts)
     if size > MAX_BATCH_BYTES:
         raise TooLargeError(
@@ -88,7 +88,7 @@ def save(
         raise InvalidError("the list holds a message_id more than once", field="messages")
     if wanted != stored:
         opened.check_version(expected_version)
-        drafts = [_to_draft(message, opened.now) for message in wanted]
+        drafts = [to_draft(message, opened.now) for message in wanted]
         if wanted[: len(stored)] == stored:
             opened.append(drafts[len(stored) :])
         elif expected_version is None:
@@ -193,7 +193,12 @@ def _id_conflict(opened: ConversationFile, message_id: str) -> ConflictError:
     )
 
 
-def _to_draft(message: Message, now: str) -> Draft:
+def to_draft(message: Message, now: str) -> Draft:
+    """A message as it is stored: with an id and a time.
+
+    Raises:
+        InvalidError: It can't be one.
+    """
     wire = message.to_wire()
     if message.message_id is None:
         wire = {"message_id": _make_id(), **wire}

@@ -42,6 +42,7 @@ from servers.conversations.file_sealing import Sealing, is_due, seal_active
 from servers.conversations.file_segment import mend_last_break, read_range, write_whole
 from servers.conversations.file_state import (
     ConversationState,
+    load_all_ids,
     load_recent,
     read_record,
     read_state,
@@ -204,6 +205,22 @@ class ConversationFile:
             found = find_message(self._history(), self.state, message_id)
         return found
 
+    def find_among_all(self, message_id: str) -> Record | None:
+        """The same, for who looks for many: the first call reads all, the others don't."""
+        found = self.find_recent(message_id)
+        state = self.state
+        if found is not None or not self.exists or self._fd is None or state is None:
+            return found
+        if state.recent is not None and len(state.recent) == state.progress.message_count:
+            return None
+        for offset in load_all_ids(self._history(), state).candidates(message_id):
+            record = read_record(self._history(), offset)
+            if record is None or record.body.get("message_id") != message_id:
+                continue
+            if found is None or found.offset < offset:
+                found = record
+        return found
+
     def read_page(
         self,
         limit: int | None,
@@ -243,8 +260,10 @@ class ConversationFile:
         assert self.state is not None
         return find_annotations(self._history(), self.state, message)
 
-    def append(self, drafts: Sequence[Draft]) -> None:
+    def append(self, drafts: Sequence[Draft], *, at: str | None = None) -> None:
         """Write records, all or none; a conversation that doesn't exist begins with them.
+
+        `at`: what `last_updated` shall be, unless it is later already; now if absent.
 
         Raises:
             OSError: They could not be written; nothing has changed.
@@ -255,7 +274,9 @@ class ConversationFile:
         state, previous_end = self.state, self.state.end
         if state.facts is None:  # so that the file tells again whose it is
             drafts = [make_draft("metadata", self.facts.model_dump()), *drafts]
-        data, records = encode_batch(state.progress, previous_end, self._time(), drafts)
+        # A clock that was set back must not make the newest conversation an older one.
+        at = max(at or self.now, state.progress.updated)
+        data, records = encode_batch(state.progress, previous_end, at, drafts)
         write_whole(self._fd, previous_end - state.layout.base, data, self._sync)
         state.end += len(data)
         self._settle(state, previous_end, records)
@@ -274,7 +295,9 @@ class ConversationFile:
             OSError: It could not be written; nothing has changed.
         """
         header = make_draft(kind, facts.model_dump())
-        new = Generation(self.progress, at or self._time(), chain([header], drafts))
+        new = Generation(
+            self.progress, at or max(self.now, self.progress.updated), chain([header], drafts)
+        )
         state = ConversationState(b"", 0, 0, NOTHING, facts, deleted=kind == "tombstone", recent={})
         projection = Projection()
 
@@ -356,7 +379,3 @@ class ConversationFile:
                 self._directory.remove_files(self.key, names)
         except OSError as error:
             _log.warning("what a conversation no longer needs could not be removed: %s", error)
-
-    def _time(self) -> str:
-        # A clock that was set back must not make the newest conversation an older one.
-        return max(self.now, self.progress.updated)

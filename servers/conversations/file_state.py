@@ -11,6 +11,7 @@ from pydantic import ValidationError
 
 from servers.conversations.contract import REPEAT_WINDOW_MESSAGES, to_timestamp
 from servers.conversations.file_history import UNSEALED, History, Layout, Place
+from servers.conversations.file_ids import IdOffsets, find_ids
 from servers.conversations.file_layout import find_layout, parse_layout
 from servers.conversations.file_records import (
     NOTHING,
@@ -50,11 +51,17 @@ class ConversationState:
     deleted: bool = False
     recent: dict[str, int] | None = None
     """Offsets of the latest messages by id; loaded when something is to be written."""
+    all_ids: IdOffsets | None = None
+    """Of all messages; loaded when ids of any age are looked for again and again: by imports."""
 
     def note(self, record: Record) -> None:
-        """Remember a new message among the recent ones."""
-        if self.recent is not None and record.kind == "message":
-            message_id, offset = record.body["message_id"], record.offset
+        """Remember a new message."""
+        if record.kind != "message":
+            return
+        message_id, offset = record.body["message_id"], record.offset
+        if self.all_ids is not None:
+            self.all_ids.add(message_id, offset)
+        if self.recent is not None:
             self.recent.pop(message_id, None)
             self.recent[message_id] = offset
             if len(self.recent) > REPEAT_WINDOW_MESSAGES:
@@ -64,7 +71,9 @@ class ConversationState:
         """Roughly, in bytes of memory."""
         recent = self.recent or {}
         sample = next(iter(recent), "")
-        return _STATE_BYTES + 2 * len(self.first_line) + len(recent) * (_RECENT_BYTES + len(sample))
+        size = _STATE_BYTES + 2 * len(self.first_line)
+        size += len(recent) * (_RECENT_BYTES + len(sample))
+        return size + (self.all_ids.size() if self.all_ids else 0)
 
 
 class StateCache:
@@ -121,6 +130,15 @@ def load_recent(history: History, state: ConversationState) -> dict[str, int]:
                     break
         state.recent = dict(reversed(found.items()))
     return state.recent
+
+
+def load_all_ids(history: History, state: ConversationState) -> IdOffsets:
+    """Where all messages lie, read from the file when not yet known."""
+    if state.all_ids is None:
+        state.all_ids = IdOffsets()
+        for message_id, offset in find_ids(lines_forward(history, 0, state.end)):
+            state.all_ids.add(message_id, offset)
+    return state.all_ids
 
 
 def read_record(history: History, offset: int) -> Record | None:
@@ -185,7 +203,7 @@ def _catch_up(history: History, state: ConversationState, size: int) -> None:
     if before.facts_at != state.progress.facts_at:
         state.facts = _read_facts(history, before.facts_at, tail.end)
     state.progress = before.after_damage(tail.lost)
-    if state.recent is not None:
+    if state.recent is not None or state.all_ids is not None:
         for offset, line in lines_forward(history, start, tail.end):
             record = parse_line(offset, line)
             if record is not None:

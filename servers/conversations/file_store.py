@@ -5,8 +5,13 @@ from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any, Literal
 
-from servers.conversations import file_changes, file_reads
-from servers.conversations.checks import check_owner_name, check_range, check_text
+from servers.conversations import file_changes, file_imports, file_reads
+from servers.conversations.checks import (
+    check_owner_name,
+    check_range,
+    check_text,
+    name_target,
+)
 from servers.conversations.contract import (
     MAX_LIST_LIMIT,
     MAX_LOAD_LIMIT,
@@ -14,12 +19,14 @@ from servers.conversations.contract import (
     Conversation,
     Message,
 )
+from servers.conversations.contract_documents import ConversationDocument
 from servers.conversations.contract_results import (
     AnnotateResult,
     AppendResult,
     ConversationWithStats,
     DeleteResult,
     DeliveriesResult,
+    ImportResult,
     ListResult,
     LoadResult,
     SaveResult,
@@ -140,6 +147,16 @@ class FileConversationStore:
         """See `ConversationStore`."""
         return await self._engine.change(
             owner, conversation_id, lambda opened: file_changes.update(opened, update)
+        )
+
+    async def import_conversation(
+        self, owner: str, document: ConversationDocument, *, conversation_id: str | None = None
+    ) -> ImportResult:
+        """See `ConversationStore`."""
+        return await self._engine.change(
+            owner,
+            name_target(document, conversation_id),
+            lambda opened: file_imports.import_page(opened, document),
         )
 
     async def list_deliveries(

@@ -16,6 +16,7 @@ from typing import Any, ClassVar, Protocol
 from pydantic import BaseModel, ConfigDict
 
 from servers.conversations.contract import Conversation, Message
+from servers.conversations.contract_documents import ConversationDocument
 from servers.conversations.contract_results import (
     AnnotateResult,
     AppendResult,
@@ -23,6 +24,7 @@ from servers.conversations.contract_results import (
     DeleteResult,
     DeliveriesResult,
     ErrorCode,
+    ImportResult,
     ListResult,
     LoadResult,
     SaveResult,
@@ -232,6 +234,27 @@ class ConversationStore(Protocol):
         Raises:
             NotFoundError: No such conversation.
             TooLargeError: More than 16 KiB of metadata after the merge, or 64 KiB of changes.
+        """
+        ...
+
+    async def import_conversation(
+        self, owner: str, document: ConversationDocument, *, conversation_id: str | None = None
+    ) -> ImportResult:
+        """Add what a page of a document holds, whole or not at all; a new one is created.
+
+        Into `conversation_id`, else the one the document names; the owner is never taken from a
+        document. A new conversation, one without messages too, gets title, tags, metadata,
+        `created_at` and, unless it is past, `expires_at` from the document; one that is there keeps
+        its own. The document's `last_updated` becomes the conversation's, unless that is later or
+        the document's is in the future.
+
+        An id is compared with all that are stored, however old. The same content counts as
+        repeated, other content as skipped: neither is stored. So importing a page twice adds
+        nothing. Messages without an id get one made of their content, their time and all that comes
+        before them in the page; without a time, it is that of the import.
+
+        Raises:
+            InvalidError: Neither `conversation_id` nor the document says where to.
         """
         ...
 

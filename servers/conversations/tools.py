@@ -2,8 +2,6 @@
 
 from typing import Any
 
-from mcp_types import ToolAnnotations
-
 from servers.access.contract import (
     SCOPE_CONVERSATIONS_READ,
     SCOPE_CONVERSATIONS_WRITE,
@@ -31,23 +29,18 @@ from servers.conversations.contract_results import (
     SaveResult,
 )
 from servers.conversations.store import ConversationStore
+from servers.conversations.tool_hints import READS, writes
+from servers.conversations.tools_exchange import create_exchange_tools
 from servers.typed_tools import Caller, TypedTool
-
-_READS = ToolAnnotations(read_only_hint=True, open_world_hint=False)
-
-
-def _writes(*, destructive: bool, idempotent: bool) -> ToolAnnotations:
-    return ToolAnnotations(
-        read_only_hint=False,
-        destructive_hint=destructive,
-        idempotent_hint=idempotent,
-        open_world_hint=False,
-    )
 
 
 def create_tools(store: ConversationStore) -> list[TypedTool[Any, Any]]:
     """The tools over `store`, in the order in which they are listed."""
-    return [*_message_tools(store), *_conversation_tools(store)]
+    return [
+        *_message_tools(store),
+        *_conversation_tools(store),
+        *create_exchange_tools(store),
+    ]
 
 
 def _message_tools(store: ConversationStore) -> list[TypedTool[Any, Any]]:
@@ -89,7 +82,7 @@ def _message_tools(store: ConversationStore) -> list[TypedTool[Any, Any]]:
             "ones, call again with before set to next_cursor, until that is null. An unknown "
             "conversation gives no messages and version 0.",
             scope=SCOPE_CONVERSATIONS_READ,
-            annotations=_READS,
+            annotations=READS,
             arguments=LoadArguments,
             result=LoadResult,
             call=load,
@@ -103,7 +96,7 @@ def _message_tools(store: ConversationStore) -> list[TypedTool[Any, Any]]:
             "own, so that a repeated call stores nothing twice. The same message_id with other "
             "content is a conflict.",
             scope=SCOPE_CONVERSATIONS_WRITE,
-            annotations=_writes(destructive=False, idempotent=True),
+            annotations=writes(destructive=False, idempotent=True),
             arguments=AppendArguments,
             result=AppendResult,
             call=append,
@@ -116,7 +109,7 @@ def _message_tools(store: ConversationStore) -> list[TypedTool[Any, Any]]:
             "stored is removed or changed only if expected_version is the version you loaded. To "
             "add messages, use append_messages.",
             scope=SCOPE_CONVERSATIONS_WRITE,
-            annotations=_writes(destructive=True, idempotent=True),
+            annotations=writes(destructive=True, idempotent=True),
             arguments=SaveArguments,
             result=SaveResult,
             call=save,
@@ -128,7 +121,7 @@ def _message_tools(store: ConversationStore) -> list[TypedTool[Any, Any]]:
             "beside its content. They are merged by key into the annotations it has; the answer "
             "holds all of them.",
             scope=SCOPE_CONVERSATIONS_WRITE,
-            annotations=_writes(destructive=False, idempotent=True),
+            annotations=writes(destructive=False, idempotent=True),
             arguments=AnnotateArguments,
             result=AnnotateResult,
             call=annotate,
@@ -140,7 +133,7 @@ def _message_tools(store: ConversationStore) -> list[TypedTool[Any, Any]]:
             "sent, oldest first. Covers the owner whom the call's _meta names, or all owners if "
             "it names none. Needs the scope delegate.",
             scope=SCOPE_DELEGATE,
-            annotations=_READS,
+            annotations=READS,
             arguments=DeliveriesArguments,
             result=DeliveriesResult,
             call=deliveries,
@@ -177,7 +170,7 @@ def _conversation_tools(store: ConversationStore) -> list[TypedTool[Any, Any]]:
             "messages of each, the one with the latest message first. For more, call again with "
             "cursor set to next_cursor, until that is null.",
             scope=SCOPE_CONVERSATIONS_READ,
-            annotations=_READS,
+            annotations=READS,
             arguments=ListArguments,
             result=ListResult,
             call=list_,
@@ -188,7 +181,7 @@ def _conversation_tools(store: ConversationStore) -> list[TypedTool[Any, Any]]:
             description="Gives a conversation's title, tags, metadata, times and figures: use it "
             "when the messages themselves are not needed. An unknown conversation is not_found.",
             scope=SCOPE_CONVERSATIONS_READ,
-            annotations=_READS,
+            annotations=READS,
             arguments=ConversationArguments,
             result=ConversationWithStats,
             call=get,
@@ -199,7 +192,7 @@ def _conversation_tools(store: ConversationStore) -> list[TypedTool[Any, Any]]:
             description="Names, tags or describes a conversation that exists: changes its title, "
             "tags, metadata or expiry and gives the new facts. What is left out stays as it is.",
             scope=SCOPE_CONVERSATIONS_WRITE,
-            annotations=_writes(destructive=True, idempotent=True),
+            annotations=writes(destructive=True, idempotent=True),
             arguments=UpdateArguments,
             result=Conversation,
             call=update,
@@ -210,7 +203,7 @@ def _conversation_tools(store: ConversationStore) -> list[TypedTool[Any, Any]]:
             description="Removes a conversation with all that belongs to it, for good; nothing "
             "brings it back. An unknown one is no error: deleted is then false.",
             scope=SCOPE_CONVERSATIONS_WRITE,
-            annotations=_writes(destructive=True, idempotent=True),
+            annotations=writes(destructive=True, idempotent=True),
             arguments=ConversationArguments,
             result=DeleteResult,
             call=delete,

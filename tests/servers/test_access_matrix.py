@@ -40,6 +40,7 @@ TOOL_SCOPES = {
     "annotate_message": WRITE,
     "update_conversation": WRITE,
     "delete_conversation": WRITE,
+    "import_conversation": WRITE,
     "list_deliveries": DELEGATE,
 }
 """The conversation server's tools. Whoever adds one says here what a caller needs for it."""
@@ -76,7 +77,17 @@ MOUNT_SCOPES = {"conversations": {READ, WRITE, DELEGATE}, "tools": {CALL}}
 CONVERSATION, MESSAGE = "shared-id-4711", "shared-message-4712"
 URI = f"conversation://{CONVERSATION}"
 NAMED_MESSAGE = {"conversation_id": CONVERSATION, "message_id": MESSAGE}
-NAMED = {"conversation_id": CONVERSATION, "message_id": MESSAGE, "state": "pending"}
+DOCUMENT = {
+    "format": "agentic-conversation/1",
+    "conversation": {"conversation_id": CONVERSATION, "owner": "ada"},
+    "messages": [{"role": "user", "content": "said by whoever imports"}],
+}
+NAMED = {
+    "conversation_id": CONVERSATION,
+    "message_id": MESSAGE,
+    "state": "pending",
+    "document": DOCUMENT,
+}
 
 
 @dataclass(frozen=True)

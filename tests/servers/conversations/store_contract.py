@@ -5,6 +5,7 @@ A rule that is not in it does not exist. A back end's test file derives from
 """
 
 from tests.servers.conversations.contract_of_changes import ContractOfChanges
+from tests.servers.conversations.contract_of_exchange import ContractOfExchange
 from tests.servers.conversations.contract_of_identity import ContractOfIdentity
 from tests.servers.conversations.contract_of_listings import ContractOfListings
 from tests.servers.conversations.contract_of_messages import ContractOfMessages
@@ -17,5 +18,6 @@ class ConversationStoreContract(
     ContractOfPages,
     ContractOfChanges,
     ContractOfListings,
+    ContractOfExchange,
 ):
     """All parts; each asks for the fixture `store`, opened and empty."""

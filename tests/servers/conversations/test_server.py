@@ -13,6 +13,7 @@ from servers.conversations.contract_results import (
     ConversationWithStats,
     DeleteResult,
     DeliveriesResult,
+    ImportResult,
     ListResult,
     LoadResult,
     SaveResult,
@@ -29,6 +30,7 @@ RESULTS = {
     "get_conversation": ConversationWithStats,
     "update_conversation": Conversation,
     "list_deliveries": DeliveriesResult,
+    "import_conversation": ImportResult,
 }
 
 

@@ -32,10 +32,17 @@ CALLS: dict[str, dict[str, Any]] = {
     "list_conversations": {},
     "get_conversation": {"conversation_id": "c"},
     "update_conversation": {"conversation_id": "c", "title": "t"},
+    "import_conversation": {
+        "document": {
+            "format": "agentic-conversation/1",
+            "conversation": {"conversation_id": "c"},
+            "messages": HELLO,
+        }
+    },
 }
+CREATING = {"append_messages", "save_conversation", "import_conversation"}
 WRITING = {
-    "append_messages",
-    "save_conversation",
+    *CREATING,
     "annotate_message",
     "delete_conversation",
     "update_conversation",
@@ -136,7 +143,7 @@ async def test_anothers_conversation_and_an_unknown_one_give_the_same_answers(
 
         async def everything(owner: str) -> list[str]:
             answers: list[str] = []
-            for tool in CALLS.keys() - {"append_messages", "save_conversation"}:
+            for tool in CALLS.keys() - CREATING:
                 result = await client.call_tool(tool, CALLS[tool], meta=meta_for(owner))
                 answers.append(result.model_dump_json())
             for attempt in (
