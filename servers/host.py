@@ -66,7 +66,7 @@ async def serve_http(
     verifier = None if no_auth else TokenVerifier(access.tokens_file)
     if verifier is not None:
         verifier.verify("")  # a file that can't be used is told now, and not to each caller
-    callers = create_operator(config.owner) if no_auth else TokenCallers()
+    callers = create_operator(config.owner) if verifier is None else TokenCallers(verifier)
     settings = HttpSettings(
         host=host,
         port=port,

@@ -35,15 +35,20 @@ _logger = logging.getLogger(__name__)
 class TokenCallers:
     """The callers of a server behind `Authenticate`."""
 
+    def __init__(self, verifier: TokenVerifier) -> None:
+        self._verifier = verifier
+
     def of(self, request: object) -> Principal:
-        """Whom the request's token names.
+        """Whom the request's token names, for as long as it does: it may be asked again later.
 
         Raises:
-            ForbiddenError: It came by another way than through `Authenticate`.
+            ForbiddenError: It names nobody any more, or came by another way than through
+                `Authenticate`.
         """
-        principal = getattr(request, "scope", {}).get(PRINCIPAL_KEY)
-        if not isinstance(principal, Principal):
-            raise ForbiddenError("this needs a bearer token")
+        scope: Scope = getattr(request, "scope", {})
+        principal = scope.get(PRINCIPAL_KEY)
+        if not isinstance(principal, Principal) or not _is_still(self._verifier, principal, scope):
+            raise ForbiddenError("this needs a bearer token that is valid")
         return principal
 
 
@@ -93,7 +98,7 @@ class Authenticate:
             if is_over:
                 return
             has_more = bool(message.get("more_body"))
-            if has_more and not self._is_still(principal, scope):
+            if has_more and not _is_still(self._verifier, principal, scope):
                 await end()
                 return
             is_streaming = has_more or message["type"] == "http.response.start"
@@ -103,17 +108,11 @@ class Authenticate:
             while not is_over:
                 with anyio.move_on_after(RECHECK_SECONDS):
                     return await receive()
-                if is_streaming and not self._is_still(principal, scope):
+                if is_streaming and not _is_still(self._verifier, principal, scope):
                     await end()
             return {"type": "http.disconnect"}
 
         return receive_while_valid, send_while_valid
-
-    def _is_still(self, principal: Principal, scope: Scope) -> bool:
-        try:
-            return self._verifier.verify(_bearer_of(Headers(scope=scope))) == principal
-        except ConfigError:
-            return False
 
     def _identify(self, scope: Scope) -> Principal | Response:
         try:
@@ -185,6 +184,13 @@ def is_local(scope: Scope) -> bool:
     """Whether the request was made on this machine, and not passed on by a proxy on it."""
     is_passed_on = not _PASSED_ON.isdisjoint(Headers(scope=scope).keys())
     return not is_passed_on and is_loopback(address_of(scope))
+
+
+def _is_still(verifier: TokenVerifier, principal: Principal, scope: Scope) -> bool:
+    try:
+        return verifier.verify(_bearer_of(Headers(scope=scope))) == principal
+    except ConfigError:
+        return False
 
 
 def _bearer_of(headers: Headers) -> str:

@@ -75,6 +75,8 @@ class _Calls:
 
     def note_read(self, message: JSONRPCMessage) -> None:
         match message:
+            case JSONRPCRequest(method="subscriptions/listen"):
+                pass  # it is answered at its end, which nobody waits for
             case JSONRPCRequest():
                 self._ids.add(message.id)
             case JSONRPCNotification(method="notifications/cancelled", params=params):

@@ -141,6 +141,10 @@ class FileConversationStore:
             owner, conversation_id, lambda opened: file_reads.get(opened, self._engine.catalogue)
         )
 
+    async def read_version(self, owner: str, conversation_id: str) -> int:
+        """See `ConversationStore`."""
+        return await self._engine.read(owner, conversation_id, lambda opened: opened.version)
+
     async def update_conversation(
         self, owner: str, conversation_id: str, update: ConversationUpdate
     ) -> Conversation:

@@ -111,11 +111,11 @@ class ConversationResources:
             owner = self._owner(ctx)
             conversation_id = parse_uri(params.uri)
             if conversation_id is None:
-                raise _not_found(params.uri)
+                raise not_found(params.uri)
             try:
                 text = await render_transcript(self._store, owner, conversation_id)
             except NotFoundError:
-                raise _not_found(params.uri) from None
+                raise not_found(params.uri) from None
             contents = TextResourceContents(uri=params.uri, mime_type=MIME_TYPE, text=text)
             return ReadResourceResult(contents=[contents])
 
@@ -161,5 +161,6 @@ def _to_resource(conversation: Conversation) -> Resource:
     )
 
 
-def _not_found(uri: str) -> MCPError:
+def not_found(uri: str) -> MCPError:
+    """The same error for what is unknown, another owner's, or no conversation's URI."""
     return MCPError(INVALID_PARAMS, "Resource not found", {"uri": uri})

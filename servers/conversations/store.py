@@ -226,6 +226,10 @@ class ConversationStore(Protocol):
         """
         ...
 
+    async def read_version(self, owner: str, conversation_id: str) -> int:
+        """The conversation's version now, 0 if there is none. Cheap enough to ask each second."""
+        ...
+
     async def update_conversation(
         self, owner: str, conversation_id: str, update: ConversationUpdate
     ) -> Conversation:

@@ -17,6 +17,7 @@ from agentic.config.models import ToolConfig
 from agentic.config.tool_parameters import check_tool_name
 from servers.access.contract import SCOPE_TOOLS_CALL
 from servers.access.principal import Callers, ForbiddenError
+from servers.cache_hints import FIXED
 from servers.faults import report_fault
 from servers.tools.builtin import CurrentTime
 from servers.tools.declared import DeclaredTool
@@ -96,6 +97,7 @@ def create_server(
         "agentic-tools",
         version=version("agentic-ai"),
         title="Tools",
+        cache_hints=FIXED,
         lifespan=open_connections,
         get_tool_input_schema=get_input_schema,
         on_list_tools=list_tools,

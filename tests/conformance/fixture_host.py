@@ -19,11 +19,10 @@ from tests.conformance.fixture_server import NAME, create_server
 
 
 async def main(tokens_file: Path, origin: str) -> None:
-    server = create_server(TokenCallers())
+    verifier = TokenVerifier(tokens_file)
+    server = create_server(TokenCallers(verifier))
     hosted = HostedServer(NAME, server, frozenset({SCOPE_TOOLS_CALL}), checkpoint)
-    settings = HttpSettings(
-        host="127.0.0.1", port=0, verifier=TokenVerifier(tokens_file), allowed_origins=[origin]
-    )
+    settings = HttpSettings(host="127.0.0.1", port=0, verifier=verifier, allowed_origins=[origin])
     await serve_on_http([hosted], settings)
 
 

@@ -12,6 +12,7 @@ import anyio
 from anyio.abc import Process
 from anyio.streams.buffered import BufferedByteReceiveStream
 from mcp import Client, StdioServerParameters
+from mcp.client.session import MessageHandlerFnT
 from mcp.types import CallToolResult, RequestParamsMeta
 
 from agentic.config.models import Config, ConversationsConfig
@@ -89,36 +90,43 @@ class Connections:
 
     @asynccontextmanager
     async def connect(
-        self, principal: Principal | None = None, *, delegate: bool = False
+        self,
+        principal: Principal | None = None,
+        *,
+        delegate: bool = False,
+        hear: MessageHandlerFnT | None = None,
     ) -> AsyncGenerator[Client]:
-        """A client; all that is done with it ends within 30 seconds. `principal`: in memory."""
+        """A client; all that is done with it ends within 30 seconds. `principal`: in memory.
+
+        `hear` is given what the server says by itself.
+        """
         with anyio.fail_after(30):
             match self.transport:
                 case "memory":
-                    async with self._connect_in_memory(principal, delegate=delegate) as client:
+                    async with self._connect_in_memory(principal, delegate, hear) as client:
                         yield client
                 case "stdio":
                     option = "delegate" if delegate else "operator"
                     command, *arguments = serve_command("stdio", self.directory, option)
                     target = StdioServerParameters(command=command, args=arguments)
-                    async with Client(target, mode=self.era) as client:
+                    async with Client(target, mode=self.era, message_handler=hear) as client:
                         yield client
                 case "http":
                     command = serve_command("http", self.directory, "127.0.0.1:0")
                     async with running(command) as process:
                         url = (await read_line(process)).split()[-1]
-                        async with Client(url, mode=self.era) as client:
+                        async with Client(url, mode=self.era, message_handler=hear) as client:
                             yield client
 
     @asynccontextmanager
     async def _connect_in_memory(
-        self, principal: Principal | None, *, delegate: bool
+        self, principal: Principal | None, delegate: bool, hear: MessageHandlerFnT | None
     ) -> AsyncGenerator[Client]:
         config = Config(conversations=ConversationsConfig(directory=self.directory))
         callers = principal or create_operator("ada", delegate=delegate)
         async with (
             open_server("conversations", config, callers) as hosted,
-            Client(hosted.server, mode=self.era) as client,
+            Client(hosted.server, mode=self.era, message_handler=hear) as client,
         ):
             yield client
 

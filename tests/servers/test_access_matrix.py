@@ -66,12 +66,7 @@ OWNED_METHODS = {
     "subscriptions/listen",
     "tools/call",
 }
-OPTIONAL_METHODS = {
-    "logging/setLevel",
-    "resources/subscribe",
-    "resources/unsubscribe",
-    "subscriptions/listen",
-}
+OPTIONAL_METHODS = {"logging/setLevel"}
 MOUNT_SCOPES = {"conversations": {READ, WRITE, DELEGATE}, "tools": {CALL}}
 
 CONVERSATION, MESSAGE = "shared-id-4711", "shared-message-4712"

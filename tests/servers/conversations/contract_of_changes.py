@@ -235,3 +235,24 @@ class ContractOfChanges:
         found = await store.get_conversation(OWNER, ID)
         assert found.expires_at == "2999-01-01T00:00:00.000000Z"
         assert await list_ids(store) == [ID]
+
+    async def test_the_version_alone_is_the_version_of_everything_else(
+        self, store: ConversationStore
+    ) -> None:
+        assert await store.read_version(OWNER, ID) == 0
+        appended = await store.append_messages(OWNER, ID, users(2))
+        assert await store.read_version(OWNER, ID) == appended.version
+        await store.annotate_message(OWNER, ID, "m0", {"seen": True})
+        assert await store.read_version(OWNER, ID) == appended.version
+        updated = await store.update_conversation(OWNER, ID, ConversationUpdate(title="t"))
+        assert await store.read_version(OWNER, ID) == updated.version > appended.version
+        assert await store.read_version("bob", ID) == 0
+        await store.delete_conversation(OWNER, ID)
+        assert await store.read_version(OWNER, ID) == 0
+        again = await store.append_messages(OWNER, ID, users(1))
+        assert await store.read_version(OWNER, ID) == again.version > updated.version
+
+    async def test_an_expired_conversation_has_no_version(self, store: ConversationStore) -> None:
+        await store.append_messages(OWNER, ID, users(1))
+        await store.update_conversation(OWNER, ID, ConversationUpdate(expires_at=in_seconds(-1)))
+        assert await store.read_version(OWNER, ID) == 0

@@ -58,6 +58,7 @@ class ContractOfIdentity:
             store.append_messages(OWNER, conversation_id, [user()]),
             store.save_conversation(OWNER, conversation_id, [user()]),
             store.annotate_message(OWNER, conversation_id, "m", {"a": 1}),
+            store.read_version(OWNER, conversation_id),
             store.delete_conversation(OWNER, conversation_id),
             store.get_conversation(OWNER, conversation_id),
             store.update_conversation(OWNER, conversation_id, ConversationUpdate(title="t")),
