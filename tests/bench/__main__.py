@@ -10,11 +10,12 @@ import argparse
 import sys
 from collections.abc import Callable
 
-from tests.bench import http_calls, local, start, store, turn
+from tests.bench import http_calls, local, start, store, turn, writers
 from tests.bench.table import Row, render_table
 
 PARTS: dict[str, Callable[..., list[Row]]] = {
     "store": store.run,
+    "writers": writers.run,
     "turn": turn.run,
     "start": start.run,
     "http": http_calls.run,

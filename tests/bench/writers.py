@@ -1,0 +1,158 @@
+"""Sixteen processes that append at once: to one conversation and to one each, beside SQLite."""
+
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import AsyncGenerator, Sequence
+from contextlib import AsyncExitStack, asynccontextmanager, closing
+from dataclasses import dataclass, field
+from pathlib import Path
+from sqlite3 import connect
+from statistics import median
+
+import anyio
+from anyio.abc import Process
+from anyio.streams.buffered import BufferedByteReceiveStream
+
+from servers.conversations.file_store import open_file_store
+from tests.bench.table import Row
+from tests.bench.writer_process import OWNER, SQLITE_NAME
+
+WRITERS = 16
+MIN_RATIO_ONE = 1.3
+MIN_RATIO_EACH = 3.0
+_KINDS = ("store", "sqlite")
+_START_SECONDS = 60
+_ROUND_SECONDS = 300
+_ONE = "one"
+
+
+class Writer:
+    """A process that appends when told to."""
+
+    def __init__(self, process: Process, number: int) -> None:
+        assert process.stdout is not None
+        self.name = f"each-{number}"
+        self._process = process
+        self._answers = BufferedByteReceiveStream(process.stdout)
+
+    async def read(self) -> str:
+        """The next line it says."""
+        return (await self._answers.receive_until(b"\n", 100)).decode()
+
+    async def append(self, conversation_id: str, count: int, waits: list[float]) -> None:
+        """Have it append `count` messages; its longest wait is added to `waits`."""
+        assert self._process.stdin is not None
+        await self._process.stdin.send(f"{conversation_id} {count}\n".encode())
+        waits.append(float(await self.read()))
+
+
+@dataclass
+class Figures:
+    """Of one kind of store: messages per second of each round, and the longest wait of all."""
+
+    one: list[float] = field(default_factory=list[float])
+    each: list[float] = field(default_factory=list[float])
+    longest_wait: float = 0.0
+
+
+async def measure(*, count: int, rounds: int) -> list[Row]:
+    """Interleaved: in each round the store, then SQLite, on one conversation, then on one each."""
+    figures = {kind: Figures() for kind in _KINDS}
+    with tempfile.TemporaryDirectory() as directory:
+        roots = {kind: Path(directory, kind) for kind in _KINDS}
+        async with AsyncExitStack() as stack:
+            for root in roots.values():
+                root.mkdir()
+            writers = {
+                kind: await stack.enter_async_context(_running(kind, root))
+                for kind, root in roots.items()
+            }
+            for _ in range(rounds):
+                for kind in _KINDS:
+                    await _take_round(writers[kind], figures[kind], count)
+        expected = WRITERS * count * rounds
+        lost = {
+            "store": await _count_lost(roots["store"], expected),
+            "sqlite": _count_lost_of_sqlite(roots["sqlite"], expected),
+        }
+    return _render(figures, lost)
+
+
+async def _take_round(writers: Sequence[Writer], figures: Figures, count: int) -> None:
+    for speeds, name in ((figures.one, _ONE), (figures.each, "")):
+        waits: list[float] = []
+        began = time.perf_counter()
+        with anyio.fail_after(_ROUND_SECONDS):
+            async with anyio.create_task_group() as tasks:
+                for writer in writers:
+                    tasks.start_soon(writer.append, name or writer.name, count, waits)
+        speeds.append(len(writers) * count / (time.perf_counter() - began))
+        figures.longest_wait = max(figures.longest_wait, *waits)
+
+
+@asynccontextmanager
+async def _running(kind: str, root: Path) -> AsyncGenerator[list[Writer]]:
+    module = "tests.bench.writer_process"
+    async with AsyncExitStack() as stack:
+        writers: list[Writer] = []
+        for number in range(WRITERS):
+            command = [sys.executable, "-m", module, kind, str(root), str(number)]
+            process = await anyio.open_process(command, stdin=subprocess.PIPE, stderr=None)
+            await stack.enter_async_context(process)
+            stack.callback(process.kill)
+            writers.append(Writer(process, number))
+        with anyio.fail_after(_START_SECONDS):
+            for writer in writers:
+                await writer.read()
+        yield writers
+
+
+async def _count_lost(root: Path, expected: int) -> int:
+    """How many messages are missing, or there too often, in one conversation and in the others."""
+    async with open_file_store(root) as store:
+        names = [[_ONE], [f"each-{number}" for number in range(WRITERS)]]
+        wrong = 0
+        for conversations in names:
+            ids = [
+                message.message_id
+                for name in conversations
+                for message in (await store.load_conversation(OWNER, name)).messages
+            ]
+            wrong += abs(expected - len(ids)) + len(ids) - len(set(ids))
+    return wrong
+
+
+def _count_lost_of_sqlite(root: Path, expected: int) -> int:
+    with closing(connect(root / SQLITE_NAME)) as connection:
+        return 2 * expected - connection.execute("SELECT count(*) FROM messages").fetchone()[0]
+
+
+def _render(figures: dict[str, Figures], lost: dict[str, int]) -> list[Row]:
+    ours, theirs = figures["store"], figures["sqlite"]
+    rows: list[Row] = []
+    for where, mine, other, least in (
+        ("one conversation", ours.one, theirs.one, MIN_RATIO_ONE),
+        ("one each", ours.each, theirs.each, MIN_RATIO_EACH),
+    ):
+        ratio = median([a / b for a, b in zip(mine, other, strict=True)])
+        rows += [
+            Row(f"{WRITERS} processes on {where}", median(mine), "messages/s"),
+            Row("  SQLite (WAL, synchronous=FULL)", median(other), "messages/s"),
+            Row("  SQLite's time for ours", 1 / ratio, "x", limit=round(1 / least, 3)),
+        ]
+    return [
+        *rows,
+        Row("  longest wait", ours.longest_wait * 1e3, "ms"),
+        Row("  longest wait of SQLite", theirs.longest_wait * 1e3, "ms"),
+        Row("  lost or doubled", lost["store"], "messages", limit=0),
+        Row("  lost by SQLite", lost["sqlite"], "messages"),
+    ]
+
+
+def run(*, quick: bool) -> list[Row]:
+    """Rows of this part of the table."""
+    if quick:
+        return anyio.run(lambda: measure(count=20, rounds=1))
+    return anyio.run(lambda: measure(count=200, rounds=4))
