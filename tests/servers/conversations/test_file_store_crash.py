@@ -65,6 +65,26 @@ async def test_two_processes_append_to_one_conversation_and_nothing_is_lost_or_d
             assert stats.messages_by_role == {"user": 5 * count}
 
 
+@pytest.mark.slow
+async def test_sixteen_processes_on_one_conversation_and_on_sixteen_lose_and_double_nothing(
+    tmp_path: Path,
+) -> None:
+    directory = tmp_path / "store"
+    count, names = 25, [f"p{number}" for number in range(16)]
+    with anyio.fail_after(240):
+        async with anyio.create_task_group() as tasks:
+            for name in names:
+                tasks.start_soon(anyio.run_process, writer(directory, name, count))
+    async with open_file_store(directory) as store:
+        assert set(await list_ids(store)) == {SHARED, *names}
+        ids = await load_ids(store, SHARED)
+        assert len(ids) == len(set(ids)) == 16 * 2 * count
+        for name in names:
+            mine = [f"{name}-{number}-{half}" for number in range(count) for half in "ab"]
+            assert [i for i in ids if str(i).startswith(f"{name}-")] == mine
+            assert await load_ids(store, name) == mine
+
+
 async def test_what_another_process_did_is_seen_at_once(tmp_path: Path) -> None:
     async with open_file_store(tmp_path / "s") as one, open_file_store(tmp_path / "s") as two:
         await one.append_messages(OWNER, ID, users(3))

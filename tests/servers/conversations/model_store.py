@@ -1,0 +1,452 @@
+"""The contract in plain lists and dicts: a store in memory that other stores are compared with.
+
+It is slow and keeps nothing; what it answers is what the contract says, and nothing about how.
+"""
+
+import secrets
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta
+from typing import Any, TypeVar, cast
+
+from servers.conversations.checks import check_id, check_owner_name, check_range, check_text
+from servers.conversations.contract import (
+    MAX_BATCH_BYTES,
+    MAX_BATCH_MESSAGES,
+    MAX_FACTS_BYTES,
+    MAX_FACTS_CHANGES_BYTES,
+    MAX_LIST_LIMIT,
+    MAX_LOAD_LIMIT,
+    MAX_OFFSET,
+    MAX_PAGE_BYTES,
+    MAX_TAG_CHARACTERS,
+    MAX_TAGS,
+    MAX_TITLE_CHARACTERS,
+    Conversation,
+    Message,
+    SizeError,
+    check_facts,
+    encode_json,
+    parse_timestamp,
+    to_timestamp,
+)
+from servers.conversations.contract_results import (
+    AnnotateResult,
+    AppendResult,
+    ConversationStats,
+    ConversationWithStats,
+    DeleteResult,
+    DeliveriesResult,
+    Delivery,
+    ListResult,
+    LoadResult,
+    SaveResult,
+)
+from servers.conversations.cursors import make_cursor, read_cursor
+from servers.conversations.store import (
+    ConflictError,
+    ConversationUpdate,
+    InvalidError,
+    NotFoundError,
+    StaleCursorError,
+    TooLargeError,
+)
+
+_T = TypeVar("_T")
+_Item = TypeVar("_Item", Conversation, Delivery)
+_TICK = timedelta(microseconds=1)
+_NO_FACTS: Mapping[str, Any] = {"title": None, "tags": [], "metadata": {}, "expires_at": None}
+
+
+@dataclass
+class Held:
+    """What is held under one owner and id; it stays when the conversation goes."""
+
+    owner: str
+    conversation_id: str
+    version: int = 0
+    """The greatest ever."""
+    generation: int = 0
+    exists: bool = False
+    created_at: str = ""
+    last_updated: str = ""
+    facts: dict[str, Any] = field(default_factory=dict[str, Any])
+    messages: list[Message] = field(default_factory=list[Message])
+    stored_at: dict[str, int] = field(default_factory=dict[str, int])
+    """When each message was stored, by a count of all that ever were."""
+    sizes: dict[str, int] = field(default_factory=dict[str, int])
+    """Of each message as it was stored: what is annotated later does not count."""
+
+    @property
+    def lives(self) -> bool:
+        """Whether it is there for a caller."""
+        expires_at = self.facts.get("expires_at")
+        return self.exists and (expires_at is None or expires_at > to_timestamp(datetime.now(UTC)))
+
+    @property
+    def current_version(self) -> int:
+        return self.version if self.lives else 0
+
+    def begin(self) -> None:
+        """Become a new conversation, if it isn't one."""
+        if not self.lives:
+            self.exists, self.created_at, self.facts = True, "", dict(_NO_FACTS)
+            self.messages, self.stored_at, self.sizes = [], {}, {}
+            self.generation += 1
+
+    def by_id(self) -> dict[str, Message]:
+        """The messages that a caller sees."""
+        return {str(m.message_id): m for m in self.messages} if self.lives else {}
+
+    def check_version(self, expected: int | None) -> None:
+        if expected is not None and expected != self.current_version:
+            raise self.conflict("not the expected version")
+
+    def conflict(self, text: str) -> ConflictError:
+        return ConflictError(text, current_version=self.current_version)
+
+    def to_conversation(self) -> Conversation:
+        return Conversation(
+            conversation_id=self.conversation_id,
+            owner=self.owner,
+            created_at=self.created_at,
+            last_updated=self.last_updated,
+            message_count=len(self.messages),
+            version=self.version,
+            **self.facts,
+        )
+
+
+class ModelStore:
+    """A `ConversationStore` in memory."""
+
+    def __init__(self) -> None:
+        self._held: dict[tuple[str, str], Held] = {}
+        self._now = datetime.now(UTC)
+        self._stored = 0
+
+    async def load_conversation(
+        self,
+        owner: str,
+        conversation_id: str,
+        *,
+        limit: int | None = None,
+        before: str | None = None,
+    ) -> LoadResult:
+        if limit is not None:
+            check_range("limit", limit, 1, MAX_LOAD_LIMIT)
+        held = self._find(owner, conversation_id)
+        scope = ("messages", owner, conversation_id)
+        end = len(held.messages)
+        if before is not None:
+            generation, end = read_cursor(before, "before", scope, (int, int))
+            if not held.lives or generation != held.generation:
+                raise StaleCursorError("rewritten", field="before")
+        older = held.messages[: cast("int", end)] if held.lives else []
+        page = older if limit is None else older[-_count_fitting(older[::-1], limit) or None :]
+        left = len(older) - len(page)
+        return LoadResult(
+            conversation_id=conversation_id,
+            messages=page,
+            next_cursor=make_cursor(scope, (held.generation, left)) if left else None,
+            version=held.current_version,
+            damaged=0,
+        )
+
+    async def append_messages(
+        self,
+        owner: str,
+        conversation_id: str,
+        messages: Sequence[Message],
+        *,
+        expected_version: int | None = None,
+    ) -> AppendResult:
+        held = self._find(owner, conversation_id)
+        if len(messages) > MAX_BATCH_MESSAGES:
+            raise InvalidError("too many messages", field="messages")
+        whole = [self._complete(message) for message in messages]
+        if sum(len(encode_json(message.to_wire())) for message in whole) > MAX_BATCH_BYTES:
+            raise TooLargeError("too large a batch", field="messages")
+        new: dict[str, Message] = {}
+        stored = held.by_id()
+        for message in whole:
+            message_id = str(message.message_id)
+            earlier = new.get(message_id) or stored.get(message_id)
+            if earlier is None:
+                new[message_id] = message
+            elif earlier.content_key() != message.content_key():
+                raise held.conflict(f"{message_id!r} has other content")
+        if new:
+            held.check_version(expected_version)
+            held.begin()
+            self._store(held, list(new.values()))
+        return AppendResult(
+            conversation_id=conversation_id,
+            version=held.current_version,
+            message_ids=[str(message.message_id) for message in whole],
+            appended=len(new),
+            repeated=len(whole) - len(new),
+        )
+
+    async def save_conversation(
+        self,
+        owner: str,
+        conversation_id: str,
+        messages: Sequence[Message],
+        *,
+        expected_version: int | None = None,
+    ) -> SaveResult:
+        held = self._find(owner, conversation_id)
+        by_id = held.by_id()
+        stored = list(by_id.values())
+        wanted = [_keep_unless_given(by_id, self._complete, message) for message in messages]
+        ids = {str(message.message_id) for message in wanted}
+        if len(ids) < len(wanted):
+            raise InvalidError("an id twice", field="messages")
+        if wanted != stored:
+            held.check_version(expected_version)
+            if wanted[: len(stored)] == stored:
+                held.begin()
+                self._store(held, wanted[len(stored) :])
+            elif expected_version is None:
+                raise held.conflict("this would drop messages")
+            else:
+                held.messages, held.stored_at, held.sizes = [], {}, {}
+                held.generation += 1
+                self._store(held, wanted)
+        return SaveResult(
+            conversation_id=conversation_id,
+            version=held.current_version,
+            message_count=len(wanted),
+            appended=len(ids - by_id.keys()),
+            removed=len(by_id.keys() - ids),
+        )
+
+    async def annotate_message(
+        self, owner: str, conversation_id: str, message_id: str, annotations: Mapping[str, Any]
+    ) -> AnnotateResult:
+        check_text("message_id", message_id)
+        held = self._require(owner, conversation_id)
+        _check("annotations", lambda: check_facts(annotations, MAX_FACTS_CHANGES_BYTES))
+        message = held.by_id().get(message_id)
+        if message is None:
+            raise NotFoundError("no such message", field="message_id")
+        merged = _merge(message.annotations or {}, annotations)
+        _check("annotations", lambda: check_facts(merged, MAX_FACTS_BYTES))
+        place = held.messages.index(message)
+        held.messages[place] = message.model_copy(update={"annotations": merged or None})
+        return AnnotateResult(message_id=message_id, annotations=merged)
+
+    async def delete_conversation(self, owner: str, conversation_id: str) -> DeleteResult:
+        held = self._find(owner, conversation_id)
+        deleted = held.lives
+        held.exists = False
+        return DeleteResult(deleted=deleted)
+
+    async def list_conversations(
+        self,
+        owner: str,
+        *,
+        limit: int = 100,
+        offset: int = 0,
+        cursor: str | None = None,
+        tag: str | None = None,
+    ) -> ListResult:
+        check_owner_name(owner)
+        check_range("limit", limit, 1, MAX_LIST_LIMIT)
+        check_range("offset", offset, 0, MAX_OFFSET)
+        check_text("tag", tag or "")
+        if cursor is not None and offset:
+            raise InvalidError("not both", field="cursor")
+        scope = ("conversations", owner, *([] if tag is None else [tag]))
+        found = [
+            held.to_conversation()
+            for held in self._held.values()
+            if held.lives and held.owner == owner
+        ]
+        found = [c for c in found if tag is None or tag in c.tags]
+        found.sort(key=lambda c: c.conversation_id.encode())
+        found.sort(key=lambda c: c.last_updated, reverse=True)
+        if cursor is not None:
+            at, after = read_cursor(cursor, "cursor", scope, (str, str))
+            found = [
+                c
+                for c in found
+                if c.last_updated < str(at)
+                or (c.last_updated == at and c.conversation_id.encode() > str(after).encode())
+            ]
+        found = found[offset:]
+        page = found[: _count_fitting(found, limit)]
+        last = page[-1] if len(page) < len(found) else None
+        return ListResult(
+            conversations=page,
+            next_cursor=last and make_cursor(scope, (last.last_updated, last.conversation_id)),
+        )
+
+    async def get_conversation(self, owner: str, conversation_id: str) -> ConversationWithStats:
+        held = self._require(owner, conversation_id)
+        messages = held.messages
+        roles = [message.role for message in messages]
+        stats = ConversationStats(
+            messages_by_role={role: roles.count(role) for role in set(roles)},
+            bytes=sum(held.sizes[str(message.message_id)] for message in messages),
+            first_message_at=messages[0].created_at if messages else None,
+            last_message_at=messages[-1].created_at if messages else None,
+            input_tokens=sum(_tokens(message, "input_tokens") for message in messages),
+            output_tokens=sum(_tokens(message, "output_tokens") for message in messages),
+        )
+        return ConversationWithStats(**held.to_conversation().model_dump(), stats=stats)
+
+    async def update_conversation(
+        self, owner: str, conversation_id: str, update: ConversationUpdate
+    ) -> Conversation:
+        held = self._require(owner, conversation_id)
+        given = {name: getattr(update, name) for name in update.model_fields_set}
+        facts = {**held.facts, **_checked_facts(held, given)}
+        if facts != held.facts:
+            held.facts = facts
+            held.version += 1
+        return held.to_conversation()
+
+    async def list_deliveries(
+        self, state: str, *, owner: str | None = None, limit: int = 100, cursor: str | None = None
+    ) -> DeliveriesResult:
+        check_text("state", state)
+        check_range("limit", limit, 1, MAX_LIST_LIMIT)
+        if owner is not None:
+            check_owner_name(owner)
+        scope = ("deliveries", state, *([] if owner is None else [owner]))
+        after = 0 if cursor is None else read_cursor(cursor, "cursor", scope, (int,))[0]
+        found: list[tuple[int, Delivery]] = []
+        for held in self._held.values():
+            if held.lives and owner in (None, held.owner):
+                found += [
+                    (held.stored_at[str(m.message_id)], _to_delivery(held, m, state))
+                    for m in held.messages
+                    if _delivery_state(m) == state
+                ]
+        later = sorted((place, delivery) for place, delivery in found if place > cast("int", after))
+        page = later[: _count_fitting([delivery for _, delivery in later], limit)]
+        return DeliveriesResult(
+            deliveries=[delivery for _, delivery in page],
+            next_cursor=make_cursor(scope, (page[-1][0],)) if len(page) < len(later) else None,
+        )
+
+    def _find(self, owner: str, conversation_id: str) -> Held:
+        check_owner_name(owner)
+        check_id(conversation_id)
+        key = (owner, conversation_id)
+        return self._held.setdefault(key, Held(owner, conversation_id))
+
+    def _require(self, owner: str, conversation_id: str) -> Held:
+        held = self._find(owner, conversation_id)
+        if not held.lives:
+            raise NotFoundError("there is no such conversation", field="conversation_id")
+        return held
+
+    def _complete(self, message: Message) -> Message:
+        made: dict[str, str] = {}
+        if message.message_id is None:
+            made["message_id"] = secrets.token_hex(16)
+        if message.created_at is None:
+            made["created_at"] = to_timestamp(datetime.now(UTC))
+        _check("messages", message.check_size)
+        return message.model_copy(update=made)
+
+    def _store(self, held: Held, messages: Sequence[Message]) -> None:
+        self._now = max(datetime.now(UTC), self._now + _TICK)
+        held.last_updated = to_timestamp(self._now)
+        held.created_at = held.created_at or held.last_updated
+        held.version += len(messages) + 1
+        for message in messages:
+            self._stored += 1
+            held.stored_at[str(message.message_id)] = self._stored
+            held.sizes[str(message.message_id)] = len(encode_json(message.to_wire()))
+            held.messages.append(message)
+
+
+def _keep_unless_given(
+    stored: Mapping[str, Message], complete: Callable[[Message], Message], message: Message
+) -> Message:
+    earlier = stored.get(message.message_id or "")
+    if earlier is None or earlier.content_key() != message.content_key():
+        return complete(message)
+    annotations = earlier.annotations if message.annotations is None else message.annotations
+    return earlier.model_copy(
+        update={
+            "created_at": message.created_at or earlier.created_at,
+            "annotations": annotations or None,
+        }
+    )
+
+
+def _count_fitting(items: Sequence[Message] | Sequence[_Item], limit: int) -> int:
+    """How many of the first `limit` items a page holds: one at least, if there is one."""
+    room = MAX_PAGE_BYTES
+    for number, item in enumerate(items[:limit]):
+        wire = item.to_wire() if isinstance(item, Message) else item.model_dump()
+        room -= len(encode_json(wire))
+        if room < 0 and number:
+            return number
+    return min(limit, len(items))
+
+
+def _check(name: str, check: Callable[[], _T]) -> _T:
+    try:
+        return check()
+    except SizeError as error:
+        raise TooLargeError(str(error), field=name) from None
+    except ValueError as error:
+        raise InvalidError(str(error), field=name) from None
+
+
+def _merge(facts: Mapping[str, Any], changes: Mapping[str, Any]) -> dict[str, Any]:
+    merged = {key: value for key, value in facts.items() if key not in changes}
+    return merged | {key: value for key, value in changes.items() if value is not None}
+
+
+def _checked_facts(held: Held, given: Mapping[str, Any]) -> dict[str, Any]:
+    checked: dict[str, Any] = {}
+    for name, value in given.items():
+        if name == "metadata" and value is not None:
+            changes: Mapping[str, Any] = value
+            _check(name, lambda changes=changes: check_facts(changes, MAX_FACTS_CHANGES_BYTES))
+            checked[name] = _merge(held.facts[name], changes)
+            _check(name, lambda: check_facts(checked["metadata"], MAX_FACTS_BYTES))
+        elif name == "tags" and value is not None:
+            tags: list[str] = list(dict.fromkeys(value))
+            _check(name, lambda tags=tags: encode_json(tags))
+            if len(tags) > MAX_TAGS or not all(1 <= len(t) <= MAX_TAG_CHARACTERS for t in tags):
+                raise InvalidError("tags out of range", field=name)
+            checked[name] = tags
+        elif name == "title":
+            _check(name, lambda value=value: encode_json(value))
+            if len(value or "") > MAX_TITLE_CHARACTERS:
+                raise InvalidError("title out of range", field=name)
+            checked[name] = value
+        elif name == "expires_at":
+            checked[name] = value and _check(name, lambda value=value: parse_timestamp(value))
+    return checked
+
+
+def _delivery_state(message: Message) -> object:
+    delivery = (message.annotations or {}).get("delivery")
+    if isinstance(delivery, dict):
+        return cast("dict[str, object]", delivery).get("state")
+    return delivery
+
+
+def _to_delivery(held: Held, message: Message, state: str) -> Delivery:
+    return Delivery(
+        owner=held.owner,
+        conversation_id=held.conversation_id,
+        message_id=str(message.message_id),
+        state=state,
+        annotations=message.annotations or {},
+    )
+
+
+def _tokens(message: Message, name: str) -> int:
+    usage = (message.metadata or {}).get("usage")
+    count = cast("dict[str, object]", usage).get(name) if isinstance(usage, dict) else 0
+    return count if type(count) is int and 0 <= count < 2**40 else 0

@@ -1,0 +1,307 @@
+"""A state machine: every verb on the embedded store and on the model, which must agree.
+
+Two openings of one directory take turns, as two processes would; they are closed, opened again and
+harmed where that must not matter. Ids and owners are such that they collide wherever names are
+folded, cut or taken for paths.
+"""
+
+import tempfile
+from collections.abc import Mapping, Sequence
+from contextlib import ExitStack
+from itertools import product
+from pathlib import Path
+from typing import Any, Literal, NamedTuple
+
+from anyio import fail_after
+from anyio.from_thread import start_blocking_portal
+from hypothesis import strategies as st
+from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
+
+from servers.conversations.contract import Message
+from servers.conversations.file_store import FileConversationStore, open_file_store
+from servers.conversations.store import ConversationError, ConversationUpdate
+from tests.servers.conversations.messages import in_seconds
+from tests.servers.conversations.model_store import ModelStore
+from tests.servers.conversations.stored_files import file_of, index_files
+
+Key = tuple[str, str]
+"""Owner and id."""
+
+OWNERS = ["ada", "Ada"]
+IDS = ["a/b", "a_b", "A/B", "../a", "\u00e9", "e\u0301"]
+KEYS = list(product(OWNERS, IDS))
+OWN_TIMES = ("created_at", "last_updated")
+"""Of conversations: each store has its own clock. The order they give is compared."""
+SIZES = [1, 50, 3_000, 150_000]
+TORN = b'{"seq":99,"kind":"message","left":0,"version"'
+
+keys = st.sampled_from(KEYS)
+numbers = st.integers(0, 11)
+message_lists = st.lists(
+    st.builds(
+        Message,
+        message_id=numbers.map(lambda n: f"m{n}"),
+        role=st.sampled_from(["user", "assistant", "tool", "system"]),
+        content=st.tuples(st.sampled_from("xé🙂"), st.sampled_from(SIZES)).map(
+            lambda pair: pair[0] * (pair[1] // len(pair[0].encode()) or 1)
+        ),
+        created_at=st.sampled_from(["2020-01-01T00:00:00Z", "1999-01-01T00:00:00+01:00"]),
+        annotations=st.none() | st.just({"delivery": "pending"}),
+        metadata=st.none() | st.just({"usage": {"input_tokens": 3, "output_tokens": 2**60}}),
+    ),
+    max_size=4,
+)
+expectations = st.sampled_from(["none", "none", "current", "current", "stale", "zero"])
+limits = st.none() | st.sampled_from([1, 2, 7])
+deliveries = st.sampled_from([None, "pending", "sent", {"state": "sent"}])
+changes = st.fixed_dictionaries(
+    {}, optional={"delivery": deliveries, "x": st.sampled_from([None, 1, "z" * 2_000])}
+)
+updates = st.fixed_dictionaries(
+    {},
+    optional={
+        "title": st.sampled_from([None, "one", "two"]),
+        "tags": st.lists(st.sampled_from(["s", "S", "t"]), max_size=3),
+        "metadata": st.dictionaries(st.sampled_from("kl"), st.sampled_from([None, 1, [None]])),
+        "expires_at": st.sampled_from([None, "past", "future"]),
+    },
+)
+
+
+class Asked(NamedTuple):
+    """A call whose answer comes in pages."""
+
+    verb: str
+    positional: tuple[Any, ...]
+    arguments: Mapping[str, Any]
+
+
+class StoreMachine(RuleBasedStateMachine):
+    """The store under test beside the model."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._stack = ExitStack()
+        directory = self._stack.enter_context(tempfile.TemporaryDirectory())
+        self._directory = Path(directory, "store")
+        self._portal = self._stack.enter_context(start_blocking_portal())
+        self._opened = ExitStack()
+        self._stores: list[FileConversationStore] = []
+        self._turn = 0
+        self._model = ModelStore()
+        self._versions: dict[tuple[Any, ...], dict[int, int]] = {}
+        """The store's by the model's."""
+        self._used: set[Key] = set()
+        self._cursors: list[tuple[Asked, str, str]] = []
+        """What was asked for, and the cursors that the store and the model answered."""
+
+    def teardown(self) -> None:
+        """Close and remove everything."""
+        self._opened.close()
+        self._stack.close()
+
+    @initialize(durability=st.sampled_from(["interval", "interval", "always"]))
+    def open(self, durability: Literal["always", "interval"]) -> None:
+        """Open the store twice."""
+        self._stores = [
+            self._opened.enter_context(
+                self._portal.wrap_async_context_manager(
+                    open_file_store(self._directory, durability=durability)
+                )
+            )
+            for _ in range(2)
+        ]
+
+    @rule(
+        durability=st.sampled_from(["interval", "always"]),
+        harm=st.sampled_from(["", "index", "tail"]),
+    )
+    def reopen(self, durability: Literal["always", "interval"], harm: str) -> None:
+        """Close, harm what is no loss, open."""
+        self._opened.close()
+        if harm == "index":
+            for path in index_files(self._directory):
+                path.unlink()
+        if harm == "tail":
+            for path in self._files():
+                with path.open("ab") as file:
+                    file.write(TORN)
+        self.open(durability)
+
+    @rule(harm=st.sampled_from(["index", "lag"]))
+    def remove_what_can_be_made_anew(self, harm: str) -> None:
+        """Remove the index, or the signs beside it, under the running stores."""
+        for path in index_files(self._directory) if harm == "index" else [self._directory / "lag"]:
+            path.unlink(missing_ok=True)
+
+    @rule(key=keys, messages=message_lists, expected=expectations)
+    def append(self, key: Key, messages: Sequence[Message], expected: str) -> None:
+        """Append, with repeats and conflicts: there are few ids."""
+        self.change(key, "append_messages", messages, expected)
+
+    @rule(key=keys, messages=message_lists, expected=expectations, keep=st.booleans())
+    def save(self, key: Key, messages: Sequence[Message], expected: str, *, keep: bool) -> None:
+        """Save a list, which may go on after what is stored."""
+        stored = self.call(self._model, "load_conversation", *key) if keep else None
+        before: list[Message] = stored.messages if stored else []
+        ids = {message.message_id for message in before}
+        wanted = [*before, *(m for m in messages if m.message_id not in ids)]
+        self.change(key, "save_conversation", wanted, expected)
+
+    @rule(key=keys, number=numbers, annotations=changes)
+    def annotate(self, key: Key, number: int, annotations: Mapping[str, Any]) -> None:
+        """Annotate a message that may be there."""
+        self.both("annotate_message", *key, f"m{number}", annotations)
+
+    @rule(key=keys, update=updates)
+    def update(self, key: Key, update: dict[str, Any]) -> None:
+        """Change facts; one that has expired is gone."""
+        times = {"past": in_seconds(-1), "future": in_seconds(10_000), None: None}
+        if "expires_at" in update:
+            update = {**update, "expires_at": times[update["expires_at"]]}
+        self.both("update_conversation", *key, ConversationUpdate(**update))
+
+    @rule(key=keys)
+    def delete(self, key: Key) -> None:
+        """Delete what may be there."""
+        self.both("delete_conversation", *key)
+
+    @rule(key=keys, limit=limits)
+    def load(self, key: Key, limit: int | None) -> None:
+        """Load the newest page."""
+        self.page("load_conversation", *key, limit=limit)
+
+    @rule(
+        owner=st.sampled_from(OWNERS),
+        limit=st.sampled_from([1, 2, 100]),
+        tag=st.sampled_from([None, "s"]),
+    )
+    def list_newest(self, owner: str, limit: int, tag: str | None) -> None:
+        """List the newest conversations."""
+        self.page("list_conversations", owner, limit=limit, tag=tag)
+
+    @rule(
+        state=st.sampled_from(["pending", "sent"]),
+        owner=st.none() | st.sampled_from(OWNERS),
+        limit=st.sampled_from([1, 100]),
+    )
+    def list_deliveries(self, state: str, owner: str | None, limit: int) -> None:
+        """List deliveries."""
+        self.page("list_deliveries", state, owner=owner, limit=limit)
+
+    @precondition(lambda self: self._cursors)
+    @rule(data=st.data())
+    def go_on(self, data: st.DataObject) -> None:
+        """Use a cursor that was answered some time ago."""
+        asked, ours, theirs = data.draw(st.sampled_from(self._cursors))
+        name = "before" if asked.verb == "load_conversation" else "cursor"
+        self.page(
+            asked.verb, *asked.positional, differing={name: (ours, theirs)}, **asked.arguments
+        )
+
+    @invariant()
+    def every_conversation_is_what_the_model_holds(self) -> None:
+        """All of it, whichever opening is asked."""
+        for key in sorted(self._used):
+            self.both("get_conversation", *key)
+            self.both("load_conversation", *key)
+        for owner in sorted({owner for owner, _ in self._used}):
+            self.both("list_conversations", owner)
+
+    def change(self, key: Key, verb: str, messages: Sequence[Message], expected: str) -> None:
+        """A verb with an `expected_version`, which each store counts in its own way."""
+        known = self._versions.get(key, {0: 0})
+        match expected:
+            case "none":
+                self.both(verb, *key, messages)
+                return
+            case "current":
+                of_model = self.call(self._model, "load_conversation", *key).version
+            case "stale":
+                of_model = sorted(known)[-2:][0]
+            case _:
+                of_model = 0
+        versions = (known[of_model], of_model)
+        self.both(verb, *key, messages, differing={"expected_version": versions})
+
+    def page(self, verb: str, *positional: Any, **arguments: Any) -> None:
+        """A verb whose answer may hold a cursor, which is kept."""
+        ours, theirs = self.both(verb, *positional, **arguments)
+        if not isinstance(theirs, ConversationError) and theirs.next_cursor:
+            arguments.pop("differing", None)
+            self._cursors.append(
+                (Asked(verb, positional, arguments), ours.next_cursor, theirs.next_cursor)
+            )
+
+    def both(
+        self,
+        verb: str,
+        *positional: Any,
+        differing: Mapping[str, tuple[Any, Any]] | None = None,
+        **arguments: Any,
+    ) -> tuple[Any, Any]:
+        """Call the store and the model and compare what they answer."""
+        self._turn += 1
+        self._used |= {key for key in KEYS if key == positional[:2]}
+        pairs = (differing or {}).items()
+        store = self._stores[self._turn % 2]
+        ours = self.call(store, verb, *positional, **arguments, **{n: a for n, (a, _) in pairs})
+        theirs = self.call(
+            self._model, verb, *positional, **arguments, **{n: b for n, (_, b) in pairs}
+        )
+        self.compare(ours, theirs, tuple(positional[:2]))
+        return ours, theirs
+
+    def call(self, store: object, verb: str, *positional: Any, **arguments: Any) -> Any:
+        """The answer, or the error."""
+
+        async def ask() -> Any:
+            try:
+                with fail_after(30):
+                    return await getattr(store, verb)(*positional, **arguments)
+            except ConversationError as error:
+                return error
+
+        return self._portal.call(ask)
+
+    def compare(self, ours: Any, theirs: Any, key: tuple[Any, ...]) -> None:
+        """Whether two answers are the same, as far as the contract says what they are."""
+        if isinstance(theirs, ConversationError):
+            assert type(ours) is type(theirs), repr(ours)
+            self.compare_versions(key, ours.current_version, theirs.current_version)
+            return
+        assert not isinstance(ours, ConversationError), repr(ours)
+        mine, other = ours.model_dump(), theirs.model_dump()
+        if "next_cursor" in mine:
+            assert bool(mine.pop("next_cursor")) == bool(other.pop("next_cursor"))
+        if "conversations" in mine:
+            for one, two in zip(mine["conversations"], other["conversations"], strict=True):
+                self.compare_facts(one, two, (one["owner"], one["conversation_id"]))
+        else:
+            self.compare_facts(mine, other, key)
+
+    def compare_facts(
+        self, mine: dict[str, Any], other: dict[str, Any], key: tuple[Any, ...]
+    ) -> None:
+        """The facts of a conversation, or what a verb says of it."""
+        if "version" in mine:
+            self.compare_versions(key, mine.pop("version"), other.pop("version"))
+        for name in OWN_TIMES if "owner" in mine else ():
+            mine.pop(name)
+            other.pop(name)
+        assert mine == other, {
+            name: (mine[name], other[name]) for name in other if mine[name] != other[name]
+        }
+
+    def compare_versions(self, key: tuple[Any, ...], mine: int | None, other: int | None) -> None:
+        """Equal to what was told for the model's version before, or greater than all before."""
+        known = self._versions.setdefault(key, {0: 0})
+        if mine is None or other is None or other in known:
+            assert mine == (None if other is None else known[other])
+        else:
+            assert mine > max(known.values())
+            known[other] = mine
+
+    def _files(self) -> list[Path]:
+        paths = [file_of(self._directory, i, owner) for owner, i in KEYS]
+        return [path for path in paths if path.exists()]
