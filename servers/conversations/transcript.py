@@ -56,18 +56,26 @@ class _Newest:
         self.damaged = 0
         self.is_all = True
         self._room = room
+        # As JSON, in which a quote takes twice its size: clients refuse what is larger than 1 MiB.
+        self._json_room = room * 3 // 2
 
     def take(self, message: Message) -> bool:
         """Take an older message in; False if there is no room for it. The newest is cut to fit."""
         rendered = _render_message(message)
-        if len(rendered.encode()) > self._room and not self.rendered:
+        if not self.rendered and not self._fits(rendered):
             rendered = _render_end(message, self._room)
-        self._room -= len(rendered.encode())
-        if self._room < 0:
+            if not self._fits(rendered):
+                rendered = _render_end(message, self._json_room // 2)
+        if not self._fits(rendered):
             self.is_all = False
             return False
+        self._room -= len(rendered.encode())
+        self._json_room -= _json_size(rendered)
         self.rendered.append(rendered)
         return True
+
+    def _fits(self, rendered: str) -> bool:
+        return len(rendered.encode()) <= self._room and _json_size(rendered) <= self._json_room
 
 
 async def _read(
@@ -161,6 +169,10 @@ def _render_block(block: Mapping[str, Any]) -> str:
 def _indent(text: str) -> str:
     shown = _NOT_SHOWN.sub("\ufffd", text.replace("\r\n", "\n"))
     return "\n".join(f"    {line}" for line in shown.split("\n"))
+
+
+def _json_size(text: str) -> int:
+    return len(json.dumps(text, ensure_ascii=False).encode())
 
 
 def _inline(text: str) -> str:

@@ -347,16 +347,3 @@ async def test_a_prompt_that_cannot_be_made_is_an_error(
         with pytest.raises(MCPError) as raised:
             await client.get_prompt(name, arguments)
         assert raised.value.code == -32602
-
-
-async def test_answers_are_private_and_never_fresh(in_memory: Connections) -> None:
-    async with in_memory.connect() as client:
-        await append(client, "c", {"role": "user", "content": "x"})
-        for answer in (
-            await client.list_tools(),
-            await client.list_prompts(),
-            await client.list_resources(),
-            await client.list_resource_templates(),
-            await client.read_resource("conversation://c"),
-        ):
-            assert (answer.cache_scope, answer.ttl_ms) == ("private", 0)
