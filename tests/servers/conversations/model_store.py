@@ -153,6 +153,9 @@ class ModelStore:
             damaged=0,
         )
 
+    async def read_version(self, owner: str, conversation_id: str) -> int:
+        return self._find(owner, conversation_id).current_version
+
     async def append_messages(
         self,
         owner: str,
