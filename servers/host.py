@@ -19,6 +19,8 @@ from servers.errors import SetupError, StartError
 from servers.faults import ContentFreeFormatter
 
 if TYPE_CHECKING:
+    from servers.conversations.file_engine import FileEngine
+    from servers.conversations.file_sealing import Sealing
     from servers.hosted import HostedServer
 
 SERVER_NAMES = ("conversations", "tools")
@@ -122,10 +124,38 @@ async def check_conversations(config: Config) -> None:
 
 
 @asynccontextmanager
+async def open_files(config: Config) -> AsyncGenerator["FileEngine"]:
+    """The files of conversations, for whoever looks after them; they may be in use meanwhile.
+
+    Raises:
+        SetupError: There are none where this configuration says, or they can't be opened.
+    """
+    from servers.conversations.file_engine import open_file_engine
+
+    directory = config.conversations.directory
+    if config.conversations.store != "file":
+        raise SetupError(f"conversations.store is {config.conversations.store}: there are no files")
+    if not directory.is_dir():
+        raise SetupError(f"there are no conversations yet: {directory} is not there")
+    async with AsyncExitStack() as stack:
+        with _setup_errors():
+            opening = open_file_engine(directory, any_format=True)
+            engine = await stack.enter_async_context(opening)
+        yield engine
+
+
+def to_sealing(config: Config) -> "Sealing | None":
+    """How the configuration wants older messages compressed."""
+    from servers.conversations.file_sealing import Sealing
+
+    after = config.conversations.seal_after_megabytes
+    return Sealing(after << 20, config.conversations.compression_level) if after else None
+
+
+@asynccontextmanager
 async def _open_conversations(config: Config, callers: Callers) -> AsyncGenerator["HostedServer"]:
     from anyio import to_thread
 
-    from servers.conversations.file_sealing import Sealing
     from servers.conversations.file_store import open_file_store
     from servers.conversations.server import create_server
     from servers.hosted import HostedServer
@@ -133,12 +163,10 @@ async def _open_conversations(config: Config, callers: Callers) -> AsyncGenerato
     async with AsyncExitStack() as stack:
         with _setup_errors():
             directory = await to_thread.run_sync(_prepare_directory, config)
-            given = config.conversations
-            after = given.seal_after_megabytes
             opening = open_file_store(
                 directory,
-                durability=given.durability,
-                sealing=Sealing(after << 20, given.compression_level) if after else None,
+                durability=config.conversations.durability,
+                sealing=to_sealing(config),
             )
             store = await stack.enter_async_context(opening)
             opened = await to_thread.run_sync(directory.stat)

@@ -54,6 +54,46 @@ def export_conversation(
     raise typer.Exit(work(context.obj, conversation_id, output, force=force))
 
 
+@conversations_app.command("verify")
+def verify(context: typer.Context, as_json: JsonOption = False) -> None:
+    """Read everything that is stored and name what is damaged."""
+    from agentic.cli.upkeep import verify as work
+
+    raise typer.Exit(work(context.obj, as_json=as_json))
+
+
+@conversations_app.command("repair")
+def repair(context: typer.Context) -> None:
+    """Keep what is whole of damaged conversations, and what isn't aside."""
+    from agentic.cli.upkeep import repair_store as work
+
+    raise typer.Exit(work(context.obj))
+
+
+@conversations_app.command("compact")
+def compact(context: typer.Context) -> None:
+    """Compress older messages now, and drop what is outdated."""
+    from agentic.cli.upkeep import compact_store as work
+
+    raise typer.Exit(work(context.obj))
+
+
+@conversations_app.command("reindex")
+def reindex(context: typer.Context) -> None:
+    """Make the index anew from what is stored."""
+    from agentic.cli.upkeep import reindex as work
+
+    raise typer.Exit(work(context.obj))
+
+
+@conversations_app.command("stats")
+def stats(context: typer.Context, as_json: JsonOption = False) -> None:
+    """Show how much is stored, and how much space it takes."""
+    from agentic.cli.upkeep import stats as work
+
+    raise typer.Exit(work(context.obj, as_json=as_json))
+
+
 @conversations_app.command("delete")
 def delete_conversation(
     context: typer.Context,

@@ -27,6 +27,7 @@ from servers.conversations.file_index_rows import (
     find_mark,
     find_marks,
     find_prefixes,
+    find_totals,
     put_entry,
     select_deliveries,
     select_newest,
@@ -142,6 +143,14 @@ class Catalogue:
                 connection, state, owner=owner, after=after, limit=limit, now=now
             )
         )
+
+    def discard(self) -> None:
+        """Throw the index away; the next question makes it anew."""
+        self._index.discard()
+
+    def find_totals(self) -> tuple[int, int, int, int, int]:
+        """Owners, conversations, messages, bytes of messages, deleted conversations."""
+        return self._select(find_totals)
 
     def _look_up(
         self, opened: ConversationFile, query: Callable[[sqlite3.Connection], _T]

@@ -39,7 +39,11 @@ from servers.conversations.file_records import (
 )
 from servers.conversations.file_sealed import suffix_of
 from servers.conversations.file_sealing import Sealing, is_due, seal_active
-from servers.conversations.file_segment import mend_last_break, read_range, write_whole
+from servers.conversations.file_segment import (
+    mend_last_break,
+    read_range,
+    write_whole,
+)
 from servers.conversations.file_state import (
     ConversationState,
     load_all_ids,
@@ -195,14 +199,14 @@ class ConversationFile:
         """A message among the latest 4,096, at least."""
         if not self.exists or self._fd is None or self.state is None:
             return None
-        offset = load_recent(self._history(), self.state).get(message_id)
-        return None if offset is None else read_record(self._history(), offset)
+        offset = load_recent(self.history(), self.state).get(message_id)
+        return None if offset is None else read_record(self.history(), offset)
 
     def find(self, message_id: str) -> Record | None:
         """A message, however old."""
         found = self.find_recent(message_id)
         if found is None and self.exists and self._fd is not None and self.state is not None:
-            found = find_message(self._history(), self.state, message_id)
+            found = find_message(self.history(), self.state, message_id)
         return found
 
     def find_among_all(self, message_id: str) -> Record | None:
@@ -213,8 +217,8 @@ class ConversationFile:
             return found
         if state.recent is not None and len(state.recent) == state.progress.message_count:
             return None
-        for offset in load_all_ids(self._history(), state).candidates(message_id):
-            record = read_record(self._history(), offset)
+        for offset in load_all_ids(self.history(), state).candidates(message_id):
+            record = read_record(self.history(), offset)
             if record is None or record.body.get("message_id") != message_id:
                 continue
             if found is None or found.offset < offset:
@@ -236,11 +240,11 @@ class ConversationFile:
             return Page()
         if before is not None:
             inside = 0 < before.offset <= self.state.end
-            history = self._history()
+            history = self.history()
             if not inside or read_range(history, before.offset - 1, before.offset) != b"\n":
                 raise InvalidError("before is no cursor of this conversation", field="before")
         return read_page(
-            self._history(),
+            self.history(),
             self.state,
             limit=limit,
             before=before,
@@ -258,7 +262,7 @@ class ConversationFile:
     def annotations_of(self, message: Record) -> Mapping[str, Any]:
         """The annotations of a stored message as they are now."""
         assert self.state is not None
-        return find_annotations(self._history(), self.state, message)
+        return find_annotations(self.history(), self.state, message)
 
     def append(self, drafts: Sequence[Draft], *, at: str | None = None) -> None:
         """Write records, all or none; a conversation that doesn't exist begins with them.
@@ -326,7 +330,7 @@ class ConversationFile:
         assert self.state is not None
         written = self.change or Change(self.state.end, self._entry(Projection()))
         try:
-            fd = seal_active(self._history(), self._place, self.state, self.facts, sealing)
+            fd = seal_active(self.history(), self._place, self.state, self.facts, sealing)
         except OSError as error:
             _log.warning("a conversation's older messages stay uncompressed: %s", error)
             return
@@ -363,7 +367,8 @@ class ConversationFile:
         mark = mark_of(self.state, os.fstat(self._fd))
         return Entry(mark, not self.state.deleted, self.progress, self.facts, projection)
 
-    def _history(self) -> History:
+    def history(self) -> History:
+        """Its bytes, sealed ones included; there must be a file with something in it."""
         if self._read is None:
             assert self._fd is not None
             assert self.state is not None

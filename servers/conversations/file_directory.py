@@ -4,6 +4,7 @@ FORMAT                  what this directory is
 v1/<2>/<key>.jsonl      one conversation, or what of it is not sealed
 v1/<2>/<key>.<generation>.<base>.jsonl.zst   what is sealed of it
 locks/<nn>              locks between processes
+damaged/<time>/         what a repair found and kept
 lag                     where the index may lag behind the files
 index.sqlite3           a cache that may be deleted
 """
@@ -19,12 +20,20 @@ from functools import lru_cache
 from pathlib import Path
 
 from servers.conversations.file_failures import explain, naming
-from servers.conversations.file_format import DATA_NAME, check_format, write_all
+from servers.conversations.file_format import (
+    DATA_NAME,
+    FORMAT_FILE,
+    check_format,
+    find_format_damage,
+    repair_format,
+    write_all,
+)
 from servers.conversations.store import UnavailableError
 
 INDEX_NAME = "index.sqlite3"
 
 _LOCKS = "locks"
+_ASIDE = "damaged"
 _SIGNS = "lag"
 _SUFFIX = ".jsonl"
 _NEW_SUFFIX = ".new"
@@ -42,7 +51,8 @@ def key_of(owner: str, conversation_id: str) -> str:
     return base64.b32encode(digest)[:32].decode().lower()
 
 
-def _path_of(key: str, suffix: str) -> str:
+def path_of(key: str, suffix: str) -> str:
+    """Where a conversation's file is, from the store's directory on."""
     return f"{DATA_NAME}/{key[:SHARD_CHARACTERS]}/{key}{suffix}"
 
 
@@ -71,10 +81,10 @@ class StoreDirectory:
         except FileNotFoundError:
             return None
         except OSError as error:
-            raise OSError(error.errno, error.strerror, _path_of(key, suffix)) from error
+            raise OSError(error.errno, error.strerror, path_of(key, suffix)) from error
         if not stat.S_ISREG(os.fstat(fd).st_mode):
             os.close(fd)
-            raise OSError(errno.ENXIO, "not a plain file", _path_of(key, suffix))
+            raise OSError(errno.ENXIO, "not a plain file", path_of(key, suffix))
         return fd
 
     def replace_file(self, key: str, parts: Iterable[bytes], suffix: str = _SUFFIX) -> int:
@@ -83,7 +93,7 @@ class StoreDirectory:
         Returns the new file's descriptor.
         """
         name = key + suffix
-        with naming(_path_of(key, suffix)), self._open_shard(key, create=True) as shard_fd:
+        with naming(path_of(key, suffix)), self._open_shard(key, create=True) as shard_fd:
             new = name + _NEW_SUFFIX
             with suppress(FileNotFoundError):
                 os.unlink(new, dir_fd=shard_fd)
@@ -103,7 +113,7 @@ class StoreDirectory:
 
     def remove_files(self, key: str, suffixes: Iterable[str]) -> None:
         """Remove files of a conversation; those that are gone are no error."""
-        with naming(_path_of(key, "")), self._open_shard(key) as shard_fd:
+        with naming(path_of(key, "")), self._open_shard(key) as shard_fd:
             for suffix in suffixes:
                 with suppress(FileNotFoundError):
                     os.unlink(key + suffix, dir_fd=shard_fd)
@@ -124,13 +134,47 @@ class StoreDirectory:
         with naming(_SIGNS):
             return os.open(_SIGNS, os.O_RDWR | os.O_CREAT | _FILE, 0o600, dir_fd=self._root_fd)
 
+    def keep_aside(self, key: str, suffixes: Iterable[str], folder: str) -> None:
+        """Give files of a conversation a second name in `damaged/<folder>`, before it is mended."""
+        with self._open_aside(folder) as aside_fd, self._open_shard(key) as shard_fd:
+            for suffix in suffixes:
+                with naming(path_of(key, suffix)), suppress(FileNotFoundError, FileExistsError):
+                    name = key + suffix
+                    os.link(name, name, src_dir_fd=shard_fd, dst_dir_fd=aside_fd)
+            os.fsync(aside_fd)
+
+    def find_format_damage(self) -> str | None:
+        """What is wrong with the file FORMAT, if anything."""
+        return find_format_damage(self._root_fd)
+
+    def repair_format(self, folder: str) -> None:
+        """Put a good FORMAT in the place of a damaged one, which goes to `damaged/<folder>`."""
+        with self._open_aside(folder) as aside_fd, suppress(FileNotFoundError):
+            os.link(FORMAT_FILE, FORMAT_FILE, src_dir_fd=self._root_fd, dst_dir_fd=aside_fd)
+        repair_format(self._root_fd)
+
+    def size_of(self, suffixed: str) -> int:
+        """The size of a file in the root, 0 if there is none."""
+        try:
+            return os.stat(suffixed, dir_fd=self._root_fd, follow_symlinks=False).st_size
+        except FileNotFoundError:
+            return 0
+
     def shards(self) -> list[str]:
         """The names of the folders that hold files."""
         with os.scandir(self._data_fd) as entries:
             return [entry.name for entry in entries if len(entry.name) == SHARD_CHARACTERS]
 
     def files_in(self, shard: str) -> dict[str, os.stat_result]:
-        """Status of each conversation's file in a folder, by key."""
+        """Status of each conversation's active file in a folder, by key."""
+        return {
+            name.removesuffix(_SUFFIX): status
+            for name, status in self.all_files_in(shard).items()
+            if name.endswith(_SUFFIX)
+        }
+
+    def all_files_in(self, shard: str) -> dict[str, os.stat_result]:
+        """Status of each file in a folder, by name."""
         found: dict[str, os.stat_result] = {}
         with (
             suppress(FileNotFoundError),
@@ -138,10 +182,8 @@ class StoreDirectory:
             os.scandir(shard_fd) as entries,
         ):
             for entry in entries:
-                if entry.name.endswith(_SUFFIX):
-                    with suppress(FileNotFoundError):
-                        status = entry.stat(follow_symlinks=False)
-                        found[entry.name.removesuffix(_SUFFIX)] = status
+                with suppress(FileNotFoundError):
+                    found[entry.name] = entry.stat(follow_symlinks=False)
         return found
 
     def check_writable(self) -> None:
@@ -161,6 +203,12 @@ class StoreDirectory:
             os.close(fd)
 
     @contextmanager
+    def _open_aside(self, folder: str) -> Generator[int]:
+        with ExitStack() as opened, naming(f"{_ASIDE}/{folder}"):
+            aside_fd = _open_subdirectory(_ASIDE, self._root_fd, opened)
+            yield _open_subdirectory(folder, aside_fd, opened)
+
+    @contextmanager
     def _open_shard(self, key: str, *, create: bool = False) -> Generator[int]:
         name = key[:SHARD_CHARACTERS]
         if create:
@@ -173,8 +221,10 @@ class StoreDirectory:
 
 
 @contextmanager
-def open_directory(root: Path) -> Generator[StoreDirectory]:
+def open_directory(root: Path, *, any_format: bool = False) -> Generator[StoreDirectory]:
     """Open a store's directory; a missing or empty one becomes a new store.
+
+    `any_format`: for whoever looks after the store; a damaged FORMAT is not refused then.
 
     Raises:
         UnavailableError: It cannot be one, or its format is unknown; the text says what to do.
@@ -182,7 +232,8 @@ def open_directory(root: Path) -> Generator[StoreDirectory]:
     with ExitStack() as opened:
         try:
             root_fd = _open_root(root, opened)
-            check_format(root, root_fd)
+            if not (any_format and find_format_damage(root_fd)):
+                check_format(root, root_fd)
             data_fd = _open_subdirectory(DATA_NAME, root_fd, opened)
             directory = StoreDirectory(root, root_fd, data_fd)
             directory.check_writable()

@@ -41,7 +41,7 @@ class FileEngine:
     ) -> None:
         self.directory = directory
         self.catalogue = Catalogue(directory, index, signs)
-        self._locks = locks
+        self.locks = locks
         self._signs = signs
         self._sync = sync
         self._sealing = sealing
@@ -83,7 +83,7 @@ class FileEngine:
         stripe = stripe_of(opened.key)
 
         def locked() -> _T:
-            with self._locks.hold(name_of(stripe), shared=not write), closing(opened):
+            with self.locks.hold(name_of(stripe), shared=not write), closing(opened):
                 if not write:
                     return self._do(opened, job)
                 with self._signs.writing(stripe) as sign:
@@ -112,16 +112,24 @@ class FileEngine:
 
 @asynccontextmanager
 async def open_file_engine(
-    directory: Path, *, durability: Literal["always", "interval"], sealing: Sealing | None
+    directory: Path,
+    *,
+    durability: Literal["always", "interval"] = "always",
+    sealing: Sealing | None = None,
+    any_format: bool = False,
 ) -> AsyncGenerator[FileEngine]:
     """Open `directory`, which is made if it is missing (its parent is not).
+
+    `any_format`: see `open_directory`.
 
     Raises:
         UnavailableError: The directory can't be used; the text says what to do.
     """
     stack, threads = ExitStack(), JobThreads(_MAX_THREADS)
     try:
-        opened = await threads.run(lambda: stack.enter_context(open_directory(directory)))
+        opened = await threads.run(
+            lambda: stack.enter_context(open_directory(directory, any_format=any_format))
+        )
         locks = stack.enter_context(closing(LockStripes(opened)))
         index = stack.enter_context(closing(FileIndex(opened.root / INDEX_NAME, locks)))
         signs = stack.enter_context(closing(LagSigns(opened)))

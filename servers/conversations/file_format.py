@@ -17,8 +17,21 @@ DATA_NAME = "v1"
 """The folder of the data; not renamed with each version, so that an upgrade moves nothing."""
 
 _FORMAT_LINE = json.dumps({"format": FORMAT_NAME, "version": FORMAT_VERSION})
-_FORMAT_FILE = "FORMAT"
+FORMAT_FILE = "FORMAT"
 _FILE = os.O_NOFOLLOW | os.O_CLOEXEC | os.O_NONBLOCK
+
+
+def find_format_damage(root_fd: int) -> str | None:
+    """What is wrong with FORMAT that `repair_format` would mend, if anything."""
+    text = _read_format(root_fd)
+    if text is None:
+        return "is missing" if DATA_NAME in os.listdir(root_fd) else None
+    return "is damaged" if _parse_format(text) is None else None
+
+
+def repair_format(root_fd: int) -> None:
+    """Write FORMAT anew, for a directory of which it was made sure that it holds conversations."""
+    _write_format(root_fd)
 
 
 def check_format(root: Path, root_fd: int) -> None:
@@ -37,12 +50,8 @@ def check_format(root: Path, root_fd: int) -> None:
                 os.fchmod(root_fd, 0o700)
         _write_format(root_fd)
         return
-    try:
-        found = json.loads(text)
-        name, version = found["format"], found["version"]
-    except (ValueError, KeyError, TypeError, RecursionError):
-        raise _damaged_format(root, "is damaged") from None
-    if name != FORMAT_NAME or type(version) is not int or version < 1:
+    version = _parse_format(text)
+    if version is None:
         raise _damaged_format(root, "is damaged")
     if version > FORMAT_VERSION:
         raise UnavailableError(
@@ -53,17 +62,27 @@ def check_format(root: Path, root_fd: int) -> None:
         _write_format(root_fd)
 
 
+def _parse_format(text: bytes) -> int | None:
+    """The version, None if this is no FORMAT of ours."""
+    try:
+        found = json.loads(text)
+        name, version = found["format"], found["version"]
+    except (ValueError, KeyError, TypeError, RecursionError):
+        return None
+    is_ours = name == FORMAT_NAME and type(version) is int and version >= 1
+    return version if is_ours else None
+
+
 def _damaged_format(root: Path, state: str) -> UnavailableError:
     return UnavailableError(
-        f"the file {root / _FORMAT_FILE} {state}, so it is unsure what this directory holds: "
-        f"restore it from a back-up or, if this version of agentic wrote the directory, put this "
-        f"line in it: {_FORMAT_LINE}"
+        f"the file {root / FORMAT_FILE} {state}, so it is unsure what this directory holds: "
+        f"restore it from a back-up, or run `agentic conversations repair`, which looks"
     )
 
 
 def _read_format(root_fd: int) -> bytes | None:
     try:
-        fd = os.open(_FORMAT_FILE, os.O_RDONLY | _FILE, dir_fd=root_fd)
+        fd = os.open(FORMAT_FILE, os.O_RDONLY | _FILE, dir_fd=root_fd)
     except FileNotFoundError:
         return None
     try:
@@ -73,14 +92,14 @@ def _read_format(root_fd: int) -> bytes | None:
 
 
 def _write_format(root_fd: int) -> None:
-    new = f"{_FORMAT_FILE}.{os.getpid()}"
+    new = f"{FORMAT_FILE}.{os.getpid()}"
     fd = os.open(new, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | _FILE, 0o600, dir_fd=root_fd)
     try:
         write_all(fd, f"{_FORMAT_LINE}\n".encode())
         os.fsync(fd)
     finally:
         os.close(fd)
-    os.rename(new, _FORMAT_FILE, src_dir_fd=root_fd, dst_dir_fd=root_fd)
+    os.rename(new, FORMAT_FILE, src_dir_fd=root_fd, dst_dir_fd=root_fd)
     os.fsync(root_fd)
 
 

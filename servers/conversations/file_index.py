@@ -124,6 +124,11 @@ class FileIndex:
         self._connection = None
         self.is_checked = False
 
+    def discard(self) -> None:
+        """Throw the file away; the next use begins an empty one."""
+        with self._mutex:
+            self._discard()
+
     def _discard(self) -> None:
         with self._exclusive():
             with suppress(FileNotFoundError):

@@ -130,6 +130,15 @@ def find_figures(connection: sqlite3.Connection, key: str) -> Figures:
     return Figures(*connection.execute(sql, (key,)).fetchone())
 
 
+def find_totals(connection: sqlite3.Connection) -> tuple[int, int, int, int, int]:
+    """Owners, conversations, messages, bytes of messages, deleted conversations."""
+    return connection.execute(
+        """SELECT count(DISTINCT CASE WHEN alive THEN owner END), coalesce(sum(alive), 0),
+        coalesce(sum(alive * count), 0), coalesce(sum(alive * bytes), 0),
+        count(*) - coalesce(sum(alive), 0) FROM conversations"""
+    ).fetchone()
+
+
 def find_annotations(
     connection: sqlite3.Connection, key: str, *, before_seq: int, limit: int | None
 ) -> dict[str, dict[str, Any]]:

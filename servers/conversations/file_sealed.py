@@ -60,6 +60,7 @@ class SealedSegment:
     frames: list[_Frame] = field(default_factory=list[_Frame])
     is_whole: bool = False
     """Whether the frames hold all of it, as far as can be told without decompressing them."""
+    has_table: bool = False
     _data: bytes = b""
     _starts: list[int] = field(default_factory=list[int])
     _block: tuple[int, bytes] = (-1, b"")
@@ -81,12 +82,11 @@ class SealedSegment:
     @classmethod
     def parse(cls, data: bytes, size: int) -> "SealedSegment":
         """The segment in a file's bytes."""
-        frames = _read_table(data)
-        if frames is None:
-            frames = list(_find_frames(data))
+        table = _read_table(data)
+        frames = list(_find_frames(data)) if table is None else table
         held = frames[-1].start + frames[-1].size if frames else 0
         starts = [frame.start for frame in frames]
-        return cls(size, frames, held == size, data, starts)
+        return cls(size, frames, held == size, table is not None, data, starts)
 
     def pread(self, count: int, offset: int) -> bytes:
         """At most `count` bytes from `offset` on, fewer at the end of a block."""

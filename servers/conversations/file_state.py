@@ -156,7 +156,7 @@ def _read_from_scratch(fd: int, size: int, place: Place) -> ConversationState | 
     if first_line is None:
         return None
     first = parse_line(0, first_line)
-    layout = parse_layout(first) if first else find_layout(place, _first_seq(fd, size))
+    layout = parse_layout(first) if first else find_layout(place, find_first_seq(fd, size))
     history, size = History(fd, layout, place), layout.base + size
     tail = read_tail(history, layout.base, size)
     if tail.last is None:
@@ -210,7 +210,7 @@ def _catch_up(history: History, state: ConversationState, size: int) -> None:
                 state.note(record)
 
 
-def _first_seq(fd: int, size: int) -> int:
+def find_first_seq(fd: int, size: int) -> int:
     """The number of the first record of an active file that can be read; large if none can."""
     for offset, line in lines_forward(History(fd), 0, size):
         if (record := parse_line(offset, line)) is not None:

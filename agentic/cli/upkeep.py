@@ -1,0 +1,134 @@
+"""`agentic conversations verify|repair|compact|reindex|stats`: looking after the files."""
+
+import sys
+from collections.abc import AsyncGenerator, Callable
+from dataclasses import asdict
+
+from rich import filesize
+
+from agentic.cli.failures import FAILED
+from agentic.cli.invocation import Invocation, note
+from agentic.cli.terminal_text import one_line, to_json
+from agentic.cli.upkeep_view import counting
+from agentic.config.models import Config
+from servers.conversations.file_engine import FileEngine
+from servers.conversations.file_upkeep import Step, compact, find_format_damage, find_totals, repair
+from servers.conversations.file_upkeep import verify as verify_files
+from servers.conversations.file_verify import Finding
+from servers.host import open_files, to_sealing
+
+_SECTIONS = ("conversations",)
+
+
+def verify(invocation: Invocation, *, as_json: bool) -> int:
+    """Each finding on a line; 1 if something stored is damaged."""
+
+    async def work(config: Config) -> int:
+        async with open_files(config) as engine:
+            found: list[Finding] = []
+            format_damage = find_format_damage(engine)
+            if format_damage is not None:
+                found.append(format_damage)
+            conversations = messages = 0
+            async with counting("Reading", verify_files(engine)) as steps:
+                async for step in steps:
+                    found += step.examination.findings
+                    conversations += 1
+                    messages += step.examination.messages
+        damaged = [finding for finding in found if finding.is_damage]
+        counts = {"conversations": conversations, "messages": messages, "damaged": len(damaged)}
+        if as_json:
+            sys.stdout.write(to_json({**counts, "findings": [asdict(f) for f in found]}) + "\n")
+        else:
+            for finding in found:
+                sys.stdout.write(_render(finding) + "\n")
+            note(f"Read {messages} messages of {conversations} conversations.")
+            if damaged:
+                note("`agentic conversations repair` keeps what is whole, and the rest aside.")
+        return FAILED if damaged else 0
+
+    return invocation.run(work, sections=_SECTIONS)
+
+
+def repair_store(invocation: Invocation) -> int:
+    """What was done, by conversation; 1 if something could not be mended."""
+
+    async def begin(engine: FileEngine, _: Config) -> AsyncGenerator[Step]:
+        damage = find_format_damage(engine)
+        async for step in repair(engine):
+            yield step
+        if damage is not None:
+            sys.stdout.write("FORMAT: written anew\n")
+
+    return _go_through(invocation, "Repairing", begin)
+
+
+def compact_store(invocation: Invocation) -> int:
+    """What was done, by conversation."""
+
+    def begin(engine: FileEngine, config: Config) -> AsyncGenerator[Step]:
+        return compact(engine, to_sealing(config))
+
+    return _go_through(invocation, "Compacting", begin)
+
+
+def _go_through(
+    invocation: Invocation,
+    doing: str,
+    begin: Callable[[FileEngine, Config], AsyncGenerator[Step]],
+) -> int:
+    async def work(config: Config) -> int:
+        left = changed = 0
+        async with (
+            open_files(config) as engine,
+            counting(doing, begin(engine, config)) as steps,
+        ):
+            async for step in steps:
+                if step.done:
+                    left += step.is_left
+                    changed += not step.is_left
+                    sys.stdout.write(f"{_name(step)}: {step.done}\n")
+        note(f"Conversations changed: {changed}.")
+        return FAILED if left else 0
+
+    return invocation.run(work, sections=_SECTIONS)
+
+
+def reindex(invocation: Invocation) -> int:
+    """Throw the index away and make it anew from the files."""
+
+    async def work(config: Config) -> None:
+        async with open_files(config) as engine:
+            await engine.in_thread(engine.catalogue.discard)
+            totals = await find_totals(engine)
+        note(f"Indexed {totals.messages} messages of {totals.conversations} conversations.")
+
+    return invocation.run(work, sections=_SECTIONS, log_level=None)
+
+
+def stats(invocation: Invocation, *, as_json: bool) -> int:
+    """Figures of the whole store."""
+
+    async def work(config: Config) -> None:
+        async with open_files(config) as engine:
+            totals = await find_totals(engine)
+        if as_json:
+            sys.stdout.write(to_json(asdict(totals)) + "\n")
+            return
+        for name, value in asdict(totals).items():
+            label = name.replace("_", " ")
+            shown = filesize.decimal(value) if name.endswith("bytes") else f"{value:,}"
+            sys.stdout.write(f"{label:<16}{shown:>14}\n")
+
+    return invocation.run(work, sections=_SECTIONS)
+
+
+def _name(step: Step) -> str:
+    facts = step.examination.facts
+    name = facts.conversation_id if facts else step.examination.key
+    return f"{one_line(facts.owner)}: {one_line(name)}" if facts else one_line(name)
+
+
+def _render(finding: Finding) -> str:
+    place = finding.file if finding.line is None else f"{finding.file}:{finding.line}"
+    return f"{place}: {finding.what}" + ("" if finding.is_damage else " (no harm)")

@@ -1,0 +1,34 @@
+"""How far long work on files has come, on stderr, where somebody watches."""
+
+import sys
+from collections.abc import AsyncGenerator
+from contextlib import aclosing, asynccontextmanager
+
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+
+from servers.conversations.file_upkeep import Step
+
+
+@asynccontextmanager
+async def counting(doing: str, steps: AsyncGenerator[Step]) -> AsyncGenerator[AsyncGenerator[Step]]:
+    """The same steps, counted in a bar while they are gone through; no bar off a terminal."""
+    console = Console(file=sys.stderr)
+    columns = (
+        TextColumn("{task.description}"),
+        BarColumn(),
+        MofNCompleteColumn(),
+        TimeRemainingColumn(),
+    )
+    with Progress(
+        *columns, console=console, transient=True, disable=not console.is_terminal
+    ) as bar:
+        task = bar.add_task(doing, total=None)
+
+        async def counted() -> AsyncGenerator[Step]:
+            async for step in steps:
+                bar.update(task, completed=step.number, total=step.total)
+                yield step
+
+        async with aclosing(steps), aclosing(counted()) as shown:
+            yield shown

@@ -1,0 +1,188 @@
+"""Looking after a store's files, while it may be in use: verify, repair, compact, totals."""
+
+from collections.abc import AsyncGenerator
+from dataclasses import dataclass, replace
+from datetime import UTC, datetime
+
+from servers.conversations.file_conversation import ConversationFile
+from servers.conversations.file_directory import INDEX_NAME
+from servers.conversations.file_engine import FileEngine
+from servers.conversations.file_locks import name_of, stripe_of
+from servers.conversations.file_rewriting import rewrite
+from servers.conversations.file_sealed import parse_suffix
+from servers.conversations.file_sealing import Sealing
+from servers.conversations.file_verify import (
+    ACTIVE,
+    Examination,
+    Finding,
+    examine,
+    keys_of,
+)
+from servers.conversations.store import NotFoundError, UnavailableError
+
+_WORTH_SEALING_BYTES = 64 * 1024
+_WASTE_BYTES = 64 * 1024
+"""Of what is outdated: below it a conversation is not rewritten."""
+_RECORD_BYTES = 180
+"""Of a record without its body."""
+
+
+@dataclass(frozen=True, slots=True)
+class Step:
+    """One conversation of many that was looked after."""
+
+    number: int
+    total: int
+    examination: Examination
+    done: str = ""
+    """What was done to it, if anything."""
+    is_left: bool = False
+    """Whether it is damaged and nothing could be done."""
+
+
+def find_format_damage(engine: FileEngine) -> Finding | None:
+    """What is wrong with FORMAT, without which the store does not start."""
+    damage = engine.directory.find_format_damage()
+    return None if damage is None else Finding("FORMAT", None, damage)
+
+
+async def verify(engine: FileEngine) -> AsyncGenerator[Step]:
+    """Read everything; each conversation with what is wrong with it."""
+    keys = await engine.in_thread(lambda: keys_of(engine.directory))
+    for number, key in enumerate(keys, 1):
+        found = await _examine(engine, key)
+        if found is not None:
+            yield Step(number, len(keys), found)
+
+
+async def repair(engine: FileEngine) -> AsyncGenerator[Step]:
+    """Keep what is whole of each damaged conversation; its files go to `damaged/` as they are.
+
+    Raises:
+        UnavailableError: FORMAT is damaged, and nothing shows that this is a store.
+    """
+    folder = f"{datetime.now(UTC):%Y%m%dT%H%M%SZ}"
+    if engine.directory.find_format_damage() is not None:
+        await _repair_format(engine, folder)
+    async for step in verify(engine):
+        if step.examination.is_damaged:
+            done, is_left = await _repair(engine, step.examination, folder)
+            step = replace(step, done=done, is_left=is_left)
+        yield step
+
+
+async def compact(engine: FileEngine, sealing: Sealing | None) -> AsyncGenerator[Step]:
+    """Seal what is long enough to become shorter, drop what is outdated, remove leftovers."""
+    async for step in verify(engine):
+        found, done = step.examination, ""
+        if found.facts is not None and not found.is_damaged:
+            done = await _compact(engine, found, sealing)
+        yield Step(step.number, step.total, found, done)
+
+
+async def _examine(engine: FileEngine, key: str) -> Examination | None:
+    return await engine.in_thread(lambda: examine(engine.directory, engine.locks, key))
+
+
+async def _repair_format(engine: FileEngine, folder: str) -> None:
+    """Only where there is nothing, or a conversation that can be read: else it may be anybody's."""
+    is_empty, is_ours = True, False
+    async for step in verify(engine):
+        is_empty = False
+        is_ours = step.examination.facts is not None
+        if is_ours:
+            break
+    if not (is_empty or is_ours):
+        raise UnavailableError(
+            f"FORMAT is damaged, and nothing else in {engine.directory.root} can be read as a "
+            f"conversation: is it the right directory? Restore it from a back-up"
+        )
+    await engine.in_thread(lambda: engine.directory.repair_format(folder))
+
+
+async def _repair(engine: FileEngine, found: Examination, folder: str) -> tuple[str, bool]:
+    """What was done, and whether it is as damaged as before."""
+    facts, key = found.facts, found.key
+    if facts is None:
+        return "left as it is: nothing tells whose it is; its owner's next message mends that", True
+
+    def keep(suffixes: list[str]) -> None:
+        engine.directory.keep_aside(key, suffixes, folder)
+
+    def move_away() -> None:
+        with engine.locks.hold(name_of(stripe_of(key))):
+            suffixes = engine.directory.suffixes_of(key)
+            keep(suffixes)
+            engine.directory.remove_files(key, suffixes)
+
+    def mend(opened: ConversationFile) -> int:
+        opened.require()
+        keep([s for s in engine.directory.suffixes_of(key) if s == ACTIVE or parse_suffix(s)])
+        rewrite(opened)
+        return opened.progress.message_count
+
+    if any("another conversation" in finding.what for finding in found.findings):
+        await engine.in_thread(move_away)
+        return f"moved to damaged/{folder}", False
+    try:
+        kept = await engine.change(facts.owner, facts.conversation_id, mend)
+    except NotFoundError:
+        return "left as it is: it was deleted or has expired", True
+    return f"{kept} messages are kept; the damaged files are in damaged/{folder}", False
+
+
+async def _compact(engine: FileEngine, found: Examination, sealing: Sealing | None) -> str:
+    facts = found.facts
+    assert facts is not None
+
+    def work(opened: ConversationFile) -> str:
+        if opened.state is None or not opened.exists:
+            return ""
+        done: list[str] = []
+        entry = opened.project()
+        held = entry.projection.figures.bytes if entry else 0
+        needed = held + _RECORD_BYTES * opened.progress.message_count
+        if opened.state.end - needed > max(_WASTE_BYTES, needed // 4):
+            rewrite(opened)
+            done.append("rewritten")
+        if sealing and opened.state.end - opened.state.layout.base >= _WORTH_SEALING_BYTES:
+            opened.seal(sealing)
+            done.append("compressed")
+        return " and ".join(done)
+
+    return await engine.change(facts.owner, facts.conversation_id, work)
+
+
+@dataclass(frozen=True, slots=True)
+class Totals:
+    """Figures of a whole store."""
+
+    owners: int
+    conversations: int
+    messages: int
+    message_bytes: int
+    """As JSON, uncompressed."""
+    deleted: int
+    """Conversations of which only the version numbers are kept."""
+    active_bytes: int
+    sealed_bytes: int
+    sealed_files: int
+    index_bytes: int
+
+
+async def find_totals(engine: FileEngine) -> Totals:
+    """Sums over the index and over the files as they are on disk."""
+
+    def work() -> Totals:
+        counts = engine.catalogue.find_totals()
+        active = sealed = files = 0
+        for shard in engine.directory.shards():
+            for name, status in engine.directory.all_files_in(shard).items():
+                if name.endswith(ACTIVE):
+                    active += status.st_size
+                elif name.endswith(".zst"):
+                    sealed, files = sealed + status.st_size, files + 1
+        index = engine.directory.size_of(INDEX_NAME)
+        return Totals(*counts, active, sealed, files, index)
+
+    return await engine.in_thread(work)

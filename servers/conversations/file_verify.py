@@ -1,0 +1,181 @@
+"""Looking for damage: every record of every conversation is read, nothing is changed."""
+
+import os
+from collections.abc import Iterator
+from dataclasses import dataclass, field, replace
+from itertools import pairwise
+
+from servers.conversations.file_directory import StoreDirectory, key_of, path_of
+from servers.conversations.file_history import History, Place
+from servers.conversations.file_layout import find_layout, parse_layout
+from servers.conversations.file_locks import LockStripes, name_of, stripe_of
+from servers.conversations.file_records import Facts, count_lost, parse_line
+from servers.conversations.file_sealed import SealedSegment, parse_suffix, suffix_of
+from servers.conversations.file_segment import lines_forward, read_line
+from servers.conversations.file_state import find_first_seq, parse_facts
+
+ACTIVE = ".jsonl"
+_UNFINISHED = ".new"
+
+
+@dataclass(frozen=True, slots=True)
+class Finding:
+    """Something that is not as it should be."""
+
+    file: str
+    """From the store's directory on."""
+    line: int | None
+    """Of the file, from 1; None: the file as a whole, or a block of a compressed one."""
+    what: str
+    is_damage: bool = True
+    """Whether something stored is lost or wrong; else it is only worth knowing."""
+
+
+@dataclass(slots=True)
+class Examination:
+    """What was found in one conversation."""
+
+    key: str
+    findings: list[Finding] = field(default_factory=list[Finding])
+    facts: Facts | None = None
+    records: int = 0
+    messages: int = 0
+    bytes: int = 0
+    """On disk."""
+
+    @property
+    def is_damaged(self) -> bool:
+        """Whether anything is lost or wrong."""
+        return any(finding.is_damage for finding in self.findings)
+
+
+def examine(directory: StoreDirectory, locks: LockStripes, key: str) -> Examination | None:
+    """Read all of a conversation as it is now; None if it is gone meanwhile.
+
+    Raises:
+        OSError: It can't be read.
+        UnavailableError: Another process has kept it locked.
+    """
+    place = Place(directory, key)
+    with locks.hold(name_of(stripe_of(key)), shared=True):
+        fd = directory.open_file(key)
+        if fd is None:
+            return None
+        size = os.fstat(fd).st_size  # what comes later is none of this
+    with os.fdopen(fd, "rb"):
+        return _Examiner(place, fd, size).run()
+
+
+class _Examiner:
+    def __init__(self, place: Place, fd: int, size: int) -> None:
+        self._place = place
+        self._fd = fd
+        self._size = size
+        self._found = Examination(place.key, bytes=size)
+        self._expected: int | None = None
+        self._lost = 0
+        self._lost_in: int | None = None
+        """The number of the finding that explains the records missing since the last one."""
+        self._owed = 0
+        """How many records of the last write are still to come."""
+
+    def run(self) -> Examination:
+        history = History(self._fd)
+        line = read_line(history, 0)
+        first = None if line is None else parse_line(0, line)
+        if first is not None:
+            layout = parse_layout(first)
+        else:
+            layout = find_layout(self._place, find_first_seq(self._fd, self._size))
+        for start, end in pairwise((*layout.sealed, layout.base)):
+            self._read_sealed(suffix_of(layout.generation, start), end - start)
+        self._read_active(history)
+        self._look_for_leftovers({suffix_of(layout.generation, start) for start in layout.sealed})
+        facts = self._found.facts
+        if facts is None and self._size:
+            self._report(ACTIVE, None, "nothing in it tells whose conversation it is")
+        elif facts and key_of(facts.owner, facts.conversation_id) != self._place.key:
+            self._report(ACTIVE, None, "it holds another conversation than its name says")
+        return self._found
+
+    def _read_sealed(self, suffix: str, size: int) -> None:
+        segment = SealedSegment.open(self._place.directory, self._place.key, suffix, size)
+        if not segment.frames:
+            self._lose(suffix, "is missing, or nothing of it can be read")
+        if segment.frames and not segment.has_table:
+            self._report(suffix, None, "its table is damaged; nothing is lost by that")
+        number = 0
+        for block_number in range(len(segment.frames)):
+            block = segment.read_block(block_number)
+            if block is None:
+                what = f"block {block_number + 1} of {len(segment.frames)} can't be decompressed"
+                self._lose(suffix, what)
+                continue
+            for line in block.split(b"\n")[:-1]:
+                number += 1
+                self._read_line(suffix, number, line)
+        if segment.frames and not segment.is_whole:
+            self._lose(suffix, "ends early")
+
+    def _lose(self, suffix: str, what: str) -> None:
+        """Report the loss of many records; which ones is known when the next one is read."""
+        self._report(suffix, None, what)
+        self._lost_in = len(self._found.findings) - 1 if self._lost_in is None else self._lost_in
+        self._owed = 0
+
+    def _read_active(self, history: History) -> None:
+        end = number = 0
+        for offset, line in lines_forward(history, 0, self._size):
+            number += 1
+            self._read_line(ACTIVE, number, line)
+            end = offset + len(line) + 1
+        if end < self._size or self._owed:
+            what = "ends in the middle of a write that was never acknowledged"
+            self._report(ACTIVE, number + 1, what, is_damage=False)
+
+    def _read_line(self, suffix: str, number: int, line: bytes) -> None:
+        record = parse_line(0, line)
+        if record is None:
+            self._lost += count_lost(line)
+            self._owed = 0
+            self._report(suffix, number, "is damaged: its checksum does not match")
+            return
+        seq = record.progress.seq
+        missing = 0 if self._expected is None else seq - self._expected
+        if missing < 0:
+            self._report(suffix, number, f"record {seq} comes after record {seq - missing - 1}")
+        elif missing > self._lost:
+            which = f"{self._expected}" if missing == 1 else f"{self._expected} to {seq - 1}"
+            if self._lost_in is None:
+                self._report(suffix, number, f"before it, of the records {which} not all are there")
+            else:
+                found = self._found.findings[self._lost_in]
+                what = f"{found.what}: of the records {which} not all can be read"
+                self._found.findings[self._lost_in] = replace(found, what=what)
+        self._expected, self._lost, self._owed, self._lost_in = seq + 1, 0, record.left, None
+        self._found.records += 1
+        self._found.messages += record.kind == "message"
+        self._found.facts = parse_facts(record) or self._found.facts
+
+    def _look_for_leftovers(self, known: set[str]) -> None:
+        for suffix in self._place.directory.suffixes_of(self._place.key):
+            if suffix.endswith(_UNFINISHED) or (parse_suffix(suffix) and suffix not in known):
+                what = "is left over from a write that did not come to its end"
+                self._report(suffix, None, what, is_damage=False)
+
+    def _report(self, suffix: str, line: int | None, what: str, *, is_damage: bool = True) -> None:
+        path = path_of(self._place.key, suffix)
+        self._found.findings.append(Finding(path, line, what, is_damage))
+
+
+def examine_all(directory: StoreDirectory, locks: LockStripes) -> Iterator[Examination]:
+    """Every conversation, one after another."""
+    for key in keys_of(directory):
+        found = examine(directory, locks, key)
+        if found is not None:
+            yield found
+
+
+def keys_of(directory: StoreDirectory) -> list[str]:
+    """The keys of all conversations, in a fixed order."""
+    return sorted(key for shard in directory.shards() for key in directory.files_in(shard))

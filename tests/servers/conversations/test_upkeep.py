@@ -1,0 +1,214 @@
+"""Looking after the files: what is damaged is named, what is whole is kept, nothing is deleted."""
+
+import shutil
+from collections.abc import AsyncIterator
+from pathlib import Path
+
+import anyio
+import pytest
+
+from servers.conversations.file_engine import FileEngine, open_file_engine
+from servers.conversations.file_sealing import Sealing
+from servers.conversations.file_store import open_file_store
+from servers.conversations.file_upkeep import (
+    Step,
+    compact,
+    find_format_damage,
+    find_totals,
+    repair,
+    verify,
+)
+from servers.conversations.file_verify import Finding
+from servers.conversations.store import ConversationUpdate, UnavailableError
+from tests.servers.conversations.messages import ID, OWNER, load_ids, user
+from tests.servers.conversations.stored_files import file_of, segments_of
+
+SMALL = Sealing(after_bytes=2_000)
+
+
+async def fill(directory: Path, sealing: Sealing | None = SMALL) -> list[str]:
+    async with open_file_store(directory, sealing=sealing) as store:
+        for name in (ID, "other"):
+            for number in range(30):
+                await store.append_messages(OWNER, name, [user(f"m{number}", f"{number} " * 40)])
+        await store.annotate_message(OWNER, ID, "m3", {"liked": True})
+        await store.update_conversation(OWNER, ID, ConversationUpdate(title="Kept", tags=["t"]))
+    return [f"m{number}" for number in range(30)]
+
+
+async def gather(steps: AsyncIterator[Step]) -> list[Step]:
+    with anyio.fail_after(20):
+        return [step async for step in steps]
+
+
+async def find(engine: FileEngine) -> list[Finding]:
+    return [
+        finding for step in await gather(verify(engine)) for finding in step.examination.findings
+    ]
+
+
+def flip(path: Path, place: int) -> None:
+    data = bytearray(path.read_bytes())
+    data[place] ^= 0x10
+    path.write_bytes(data)
+
+
+async def test_a_whole_store_has_no_findings_and_is_not_changed(tmp_path: Path) -> None:
+    await fill(tmp_path / "store")
+    before = {path: path.read_bytes() for path in (tmp_path / "store" / "v1").rglob("*.*")}
+    async with open_file_engine(tmp_path / "store") as engine:
+        steps = await gather(verify(engine))
+        assert [step.examination.findings for step in steps] == [[], []]
+        assert sum(step.examination.messages for step in steps) == 60
+        assert [(step.number, step.total) for step in steps] == [(1, 2), (2, 2)]
+        assert [step.done for step in await gather(repair(engine))] == ["", ""]
+    assert {path: path.read_bytes() for path in before} == before
+    assert not (tmp_path / "store" / "damaged").exists()
+
+
+async def test_a_damaged_record_is_named_by_file_and_line(tmp_path: Path) -> None:
+    await fill(tmp_path / "store", None)
+    path = file_of(tmp_path / "store")
+    lines = path.read_bytes().splitlines(keepends=True)
+    flip(path, len(b"".join(lines[:4])) + 60)
+    async with open_file_engine(tmp_path / "store") as engine:
+        (finding,) = await find(engine)
+    assert (finding.file, finding.line) == (f"v1/{path.parent.name}/{path.name}", 5)
+    assert finding.is_damage
+
+
+async def test_missing_lines_and_unfinished_writes_are_told_apart(tmp_path: Path) -> None:
+    await fill(tmp_path / "store", None)
+    path = file_of(tmp_path / "store")
+    lines = path.read_bytes().splitlines(keepends=True)
+    path.write_bytes(b"".join([*lines[:3], *lines[5:]]) + b'{"seq":99,"ki')
+    async with open_file_engine(tmp_path / "store") as engine:
+        gap, end = await find(engine)
+    assert (gap.line, gap.is_damage) == (4, True)
+    assert "4 to 5" in gap.what
+    assert (end.is_damage, "never acknowledged" in end.what) == (False, True)
+
+
+async def test_repair_keeps_what_is_whole_and_the_damaged_files_aside(tmp_path: Path) -> None:
+    ids = await fill(tmp_path / "store")
+    active, segment = file_of(tmp_path / "store"), segments_of(tmp_path / "store")[1]
+    flip(segment, 30)
+    damaged = {path.name: path.read_bytes() for path in (active, segment)}
+    async with open_file_store(tmp_path / "store") as store:
+        left = await load_ids(store)
+        before = await store.get_conversation(OWNER, ID)
+    async with open_file_engine(tmp_path / "store") as engine:
+        (finding,) = await find(engine)
+        assert finding.file.endswith(segment.name)
+        assert "block 1 of 1" in finding.what
+        assert "of the records" in finding.what
+        done = [step for step in await gather(repair(engine)) if step.done]
+        assert len(done) == 1
+        assert f"{len(left)} messages are kept" in done[0].done
+        assert await find(engine) == []
+    kept = {path.name: path.read_bytes() for path in (tmp_path / "store/damaged").rglob("*.*")}
+    assert damaged.items() <= kept.items()
+    async with open_file_store(tmp_path / "store") as store:
+        loaded = await store.load_conversation(OWNER, ID)
+        assert (await load_ids(store), loaded.damaged) == (left, 0)
+        assert 0 < len(left) < len(ids)
+        after = await store.get_conversation(OWNER, ID)
+        assert after.version > before.version
+        same = ("title", "tags", "created_at", "last_updated")
+        assert [getattr(after, name) for name in same] == [getattr(before, name) for name in same]
+        assert {m.message_id: m.annotations for m in loaded.messages}.get("m3") in (
+            None,
+            {"liked": True},
+        )
+        assert len((await store.load_conversation(OWNER, "other")).messages) == 30
+
+
+async def test_a_file_under_another_s_name_is_moved_aside(tmp_path: Path) -> None:
+    await fill(tmp_path / "store", None)
+    shutil.copy(file_of(tmp_path / "store", "other"), file_of(tmp_path / "store"))
+    async with open_file_store(tmp_path / "store") as store:
+        with pytest.raises(UnavailableError, match="another conversation"):
+            await store.load_conversation(OWNER, ID)
+    async with open_file_engine(tmp_path / "store") as engine:
+        assert [step.done[:5] for step in await gather(repair(engine)) if step.done] == ["moved"]
+    async with open_file_store(tmp_path / "store") as store:
+        assert (await store.load_conversation(OWNER, ID)).version == 0
+        assert len((await store.load_conversation(OWNER, "other")).messages) == 30
+    assert list((tmp_path / "store/damaged").rglob(file_of(tmp_path / "store").name))
+
+
+@pytest.mark.parametrize("damage", [b"", b"{}", None])
+async def test_a_damaged_format_is_mended_where_conversations_are(
+    tmp_path: Path, damage: bytes | None
+) -> None:
+    await fill(tmp_path / "store", None)
+    path = tmp_path / "store" / "FORMAT"
+    path.unlink() if damage is None else path.write_bytes(damage)
+    with pytest.raises(UnavailableError, match="conversations repair"):
+        async with open_file_store(tmp_path / "store"):
+            pass
+    async with open_file_engine(tmp_path / "store", any_format=True) as engine:
+        assert find_format_damage(engine) is not None
+        await gather(repair(engine))
+        assert find_format_damage(engine) is None
+    async with open_file_store(tmp_path / "store") as store:
+        assert len(await load_ids(store)) == 30
+
+
+async def test_somebody_else_s_directory_does_not_become_a_store(tmp_path: Path) -> None:
+    shard = tmp_path / "theirs" / "v1" / "ab"
+    shard.mkdir(parents=True)
+    (shard / "abc.jsonl").write_text("not ours\n")
+    async with open_file_engine(tmp_path / "theirs", any_format=True) as engine:
+        with pytest.raises(UnavailableError, match="right directory"):
+            await gather(repair(engine))
+    assert not (tmp_path / "theirs" / "FORMAT").exists()
+
+
+async def test_compacting_changes_no_history(tmp_path: Path) -> None:
+    ids = await fill(tmp_path / "store", None)
+    async with open_file_store(tmp_path / "store") as store:
+        for number in range(200):
+            await store.annotate_message(OWNER, ID, "m3", {"liked": False, "n": "x" * 50 * number})
+        before = await store.load_conversation(OWNER, ID)
+        size = file_of(tmp_path / "store").stat().st_size
+        async with open_file_engine(tmp_path / "store") as engine:
+            assert [step.done for step in await gather(compact(engine, SMALL)) if step.done]
+            assert await find(engine) == []
+        after = await store.load_conversation(OWNER, ID)
+        assert after.messages == before.messages
+        assert await load_ids(store) == ids
+        await store.append_messages(OWNER, ID, [user("more")])
+    held = [file_of(tmp_path / "store"), *segments_of(tmp_path / "store")]
+    assert sum(path.stat().st_size for path in held) < size / 4
+
+
+async def test_a_store_in_use_is_verified_and_compacted(tmp_path: Path) -> None:
+    async with (
+        open_file_store(tmp_path / "store", sealing=SMALL) as store,
+        open_file_engine(tmp_path / "store") as engine,
+        anyio.create_task_group() as tasks,
+    ):
+
+        async def write() -> None:
+            for number in range(150):
+                await store.append_messages(OWNER, ID, [user(f"m{number}", "x" * 200)])
+
+        tasks.start_soon(write)
+        for _ in range(5):
+            assert [f for f in await find(engine) if f.is_damage] == []
+            await gather(compact(engine, Sealing(after_bytes=500)))
+    async with open_file_store(tmp_path / "store") as store:
+        assert await load_ids(store) == [f"m{number}" for number in range(150)]
+
+
+async def test_the_totals_are_those_of_the_files(tmp_path: Path) -> None:
+    await fill(tmp_path / "store")
+    async with open_file_store(tmp_path / "store") as store:
+        await store.append_messages("eve", ID, [user("a")])
+        await store.delete_conversation("eve", ID)
+    async with open_file_engine(tmp_path / "store") as engine:
+        totals = await find_totals(engine)
+    assert (totals.owners, totals.conversations, totals.messages, totals.deleted) == (1, 2, 60, 1)
+    sealed = [path.stat().st_size for path in (tmp_path / "store").rglob("*.zst")]
+    assert (totals.sealed_bytes, totals.sealed_files) == (sum(sealed), len(sealed))
