@@ -13,7 +13,7 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 from servers.access.tokens import TokenVerifier
 from servers.faults import report_fault
 from servers.hosted import HostedServer
-from servers.http_callers import Authenticate, is_local
+from servers.http_callers import Authenticate, Farewell, is_local
 from servers.http_guard import MAX_REQUEST_BYTES, Bodies, Guard
 from servers.http_refusals import refuse
 from servers.metrics import CONTENT_TYPE, Metrics
@@ -61,7 +61,8 @@ def create_app(
     )
     host, _, _ = authority.rpartition(":")
     origins = (f"http://{authority}", *settings.allowed_origins)
-    return Guard(paths, (host, *settings.allowed_hosts), origins)
+    guarded = Guard(paths, (host, *settings.allowed_hosts), origins)
+    return guarded if settings.verifier is None else Farewell(guarded)
 
 
 def _to_app(hosted: HostedServer, metrics: Metrics) -> ASGIApp:

@@ -152,6 +152,23 @@ class Authenticate:
         )
 
 
+class Farewell:
+    """Ends the connection with each answer to who showed no token: an open one takes a place."""
+
+    def __init__(self, app: ASGIApp) -> None:
+        self._app = app
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Pass on."""
+
+        async def send_and_close(message: Message) -> None:
+            if message["type"] == "http.response.start" and PRINCIPAL_KEY not in scope:
+                message["headers"] = [*message["headers"], (b"connection", b"close")]
+            await send(message)
+
+        await self._app(scope, receive, send_and_close)
+
+
 class Rates:
     """How often each key may do something: `per_minute` at once, and as many in each minute."""
 

@@ -15,6 +15,10 @@ from servers.errors import StartError
 
 MAX_CONNECTIONS = 500
 """A process has 1,024 open files on most systems."""
+_CROWDED = 400
+"""From so many on, a new one takes the place of the one that has been asking longest."""
+_ACCEPTED_AT_ONCE = 64
+"""Before it is looked whether they are too many."""
 HEADER_SECONDS = 15.0
 """How long a client may take from connecting, or from the first byte of a request, to its body."""
 READ_SECONDS = 60.0
@@ -44,6 +48,7 @@ def create_web_server(app: ASGIApp) -> WebServer:
             access_log=False,
             server_header=False,
             limit_concurrency=MAX_CONNECTIONS,
+            backlog=_ACCEPTED_AT_ONCE,
             timeout_keep_alive=_IDLE_SECONDS,
             timeout_graceful_shutdown=_FLUSH_SECONDS,
         )
@@ -84,21 +89,36 @@ def to_authority(host: str, port: int) -> str:
 class _Protocol(H11Protocol):
     """One connection, ended when its client takes too long for what uvicorn sets no time to."""
 
-    _asking: TimerHandle | None = None
+    asking: TimerHandle | None = None
+    """When it ends, as long as its request has not come."""
     _reading: TimerHandle | None = None
 
     def connection_made(self, transport: Transport) -> None:  # type: ignore[override]
         super().connection_made(transport)
-        self._asking = self.loop.call_later(HEADER_SECONDS, transport.close)
+        self.asking = self.loop.call_later(HEADER_SECONDS, transport.close)
+        if len(self.connections) > _CROWDED:
+            self._make_room()
+
+    def _make_room(self) -> None:
+        """Who connects and says nothing, or little, keeps nobody out who asks at once."""
+        # uvicorn's types hold other protocols, too.
+        others = cast("set[_Protocol]", self.connections) - {self}
+        asking = {
+            other: other.asking.when()
+            for other in others
+            if other.asking and not other.transport.is_closing()
+        }
+        if asking:
+            min(asking, key=asking.__getitem__).transport.abort()
 
     def data_received(self, data: bytes) -> None:
         super().data_received(data)
         cycle = cast("RequestResponseCycle | None", self.cycle)  # uvicorn's types say otherwise
         is_asking = cycle is None or cycle.response_complete
-        if is_asking and self._asking is None:
-            self._asking = self.loop.call_later(HEADER_SECONDS, self.transport.close)
+        if is_asking and self.asking is None:
+            self.asking = self.loop.call_later(HEADER_SECONDS, self.transport.close)
         elif not is_asking:
-            self._asking = _cancel(self._asking)
+            self.asking = _cancel(self.asking)
 
     def pause_writing(self) -> None:
         super().pause_writing()
@@ -110,7 +130,7 @@ class _Protocol(H11Protocol):
         self._reading = _cancel(self._reading)
 
     def connection_lost(self, exc: Exception | None) -> None:
-        self._asking, self._reading = _cancel(self._asking), _cancel(self._reading)
+        self.asking, self._reading = _cancel(self.asking), _cancel(self._reading)
         super().connection_lost(exc)
 
 
