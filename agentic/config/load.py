@@ -18,6 +18,7 @@ from agentic.config.locations import (
 from agentic.config.models import Config
 from agentic.config.overrides import apply_overrides
 from agentic.config.parse import parse_config
+from agentic.config.shape import ROOT
 from agentic.config.sift import Sieve
 from agentic.config.trust import find_risks
 from agentic.config.variables import Expansion, find_variables
@@ -61,7 +62,7 @@ def load_config(
         environ: The process's environment; nothing else is read.
         cwd: The current folder, if it is not the process's.
         sections: The only top-level sections this program uses. The others keep their defaults, and
-            neither their mistakes nor their variables matter.
+            neither their mistakes nor their variables matter; a section that nobody knows is told.
 
     Raises:
         ConfigError: The configuration can't be used; names everything that was found wrong.
@@ -121,7 +122,10 @@ def _parse_file(
 
 
 def _select(tree: dict[str, Tree], sections: Collection[str] | None) -> dict[str, Tree]:
-    return {name: part for name, part in tree.items() if sections is None or name in sections}
+    # What nobody knows is told in any case, and what it holds doesn't matter.
+    unknown: dict[str, Tree] = {name: None for name in tree if name not in ROOT.names}
+    wanted = ROOT.names.keys() if sections is None else sections
+    return unknown | {name: part for name, part in tree.items() if name in wanted}
 
 
 def _add_our_servers(tree: dict[str, Tree]) -> dict[str, Tree]:

@@ -226,13 +226,22 @@ owner: ada
 conversations: {directory: data}
 models: {m: {provider: nonsense, base_url: "${UNSET}"}}
 tools: {x: {timeout: soon}}
-limitz: {}
 """
     environ = {"AGENTIC_TOOLS__X__TIMEOUT": "never", "AGENTIC_BOT__PEOPLE": "{"}
     config = place.load(text, environ, frozenset({"owner", "conversations"}))
     assert (config.owner, config.conversations.directory) == ("ada", place.cwd / "data")
     assert (config.tools, config.models.by_name, config.warnings) == ({}, {}, [])
     assert "models.m.provider" in place.fail(text)
+
+
+@pytest.mark.parametrize("sections", [None, frozenset({"owner", "tools"})])
+def test_a_section_that_nobody_knows_is_told_by_every_program(
+    place: Place, sections: frozenset[str] | None
+) -> None:
+    text = 'toools: {x: {url: "${UNSET}"}}'
+    config = place.load(text, {}, sections)
+    (warning,) = config.warnings
+    assert "toools: is not known and has no effect; did you mean tools?" in warning
 
 
 def test_the_environment_is_kept_and_never_shown(place: Place) -> None:
