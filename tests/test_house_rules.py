@@ -11,8 +11,10 @@ ROOT = Path(__file__).parent.parent
 CONTRACTS = [
     "servers.access.contract",
     "servers.conversations.contract",
+    "servers.conversations.contract_attachments",
     "servers.conversations.contract_documents",
     "servers.conversations.contract_results",
+    "servers.conversations.contract_uris",
     "servers.tools.contract",
 ]
 

@@ -1,5 +1,7 @@
 """Values that no back end takes, refused in the same words by all of them."""
 
+from collections.abc import Callable
+
 from servers.access.contract import check_owner
 from servers.conversations.contract import check_conversation_id, encode_json
 from servers.conversations.contract_documents import ConversationDocument
@@ -16,6 +18,14 @@ def check_text(field: str, text: str) -> None:
     """Raise `InvalidError` for what is no Unicode text, or holds NUL."""
     try:
         encode_json(text)
+    except ValueError as error:
+        raise InvalidError(f"{field} {error}", field=field) from None
+
+
+def checked(field: str, check: Callable[[str], str], text: str) -> str:
+    """What `check` makes of `text`; its ValueErrors as `InvalidError`."""
+    try:
+        return check(text)
     except ValueError as error:
         raise InvalidError(f"{field} {error}", field=field) from None
 

@@ -34,6 +34,8 @@ class ConversationStats(BaseModel):
         default=0, description="Sum of what the turns recorded, 0 if none did."
     )
     output_tokens: int = 0
+    attachments: int = Field(default=0, description="How many are complete.")
+    attachment_bytes: int = 0
 
 
 class ConversationWithStats(Conversation):
@@ -120,6 +122,15 @@ class ImportResult(BaseModel):
     skipped: int = Field(
         description="Messages left out because their id is stored with other content."
     )
+
+
+class PutAttachmentResult(BaseModel):
+    """How far an attachment has come."""
+
+    attachment_id: str
+    uri: str = Field(description="To read it by, and to name it in a resource_link block.")
+    size: int = Field(description="Bytes that are stored: the offset of the next chunk.")
+    complete: bool = Field(description="Whether it can be read.")
 
 
 class Delivery(BaseModel):

@@ -160,6 +160,7 @@ def delete(opened: ConversationFile) -> DeleteResult:
     deleted = opened.exists
     if deleted:
         opened.begin("tombstone", opened.bare_facts())
+        opened.attachments.discard()
     return DeleteResult(deleted=deleted)
 
 

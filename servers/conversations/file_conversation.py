@@ -9,6 +9,7 @@ from itertools import chain
 from typing import Any
 
 from servers.conversations.contract import Message, to_timestamp
+from servers.conversations.file_attachment_folder import AttachmentFolder
 from servers.conversations.file_directory import StoreDirectory, key_of
 from servers.conversations.file_history import UNSEALED, History, Place
 from servers.conversations.file_pages import (
@@ -105,6 +106,7 @@ class ConversationFile:
         self._place = Place(directory, self.key)
         self._sync = sync
         self._sealing = sealing
+        self.attachments = AttachmentFolder(directory, self.key, sync)
         self._owner = owner
         self._fd: int | None = None
         self._read: History | None = None
@@ -298,6 +300,8 @@ class ConversationFile:
         Raises:
             OSError: It could not be written; nothing has changed.
         """
+        if not self.exists:
+            self.attachments.set_aside()  # of a conversation that was there before
         header = make_draft(kind, facts.model_dump())
         new = Generation(
             self.progress, at or max(self.now, self.progress.updated), chain([header], drafts)

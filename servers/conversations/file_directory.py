@@ -3,6 +3,7 @@
 FORMAT                  what this directory is
 v1/<2>/<key>.jsonl      one conversation, or what of it is not sealed
 v1/<2>/<key>.<generation>.<base>.jsonl.zst   what is sealed of it
+v1/<2>/<key>.att/       its attachments
 locks/<nn>              locks between processes
 damaged/<time>/         what a repair found and kept
 lag                     where the index may lag behind the files
@@ -93,7 +94,7 @@ class StoreDirectory:
         Returns the new file's descriptor.
         """
         name = key + suffix
-        with naming(path_of(key, suffix)), self._open_shard(key, create=True) as shard_fd:
+        with naming(path_of(key, suffix)), self.open_shard(key, create=True) as shard_fd:
             new = name + _NEW_SUFFIX
             with suppress(FileNotFoundError):
                 os.unlink(new, dir_fd=shard_fd)
@@ -113,7 +114,7 @@ class StoreDirectory:
 
     def remove_files(self, key: str, suffixes: Iterable[str]) -> None:
         """Remove files of a conversation; those that are gone are no error."""
-        with naming(path_of(key, "")), self._open_shard(key) as shard_fd:
+        with naming(path_of(key, "")), self.open_shard(key) as shard_fd:
             for suffix in suffixes:
                 with suppress(FileNotFoundError):
                     os.unlink(key + suffix, dir_fd=shard_fd)
@@ -121,7 +122,7 @@ class StoreDirectory:
 
     def suffixes_of(self, key: str) -> list[str]:
         """What the names of a conversation's files have after its key."""
-        with self._open_shard(key) as shard_fd, os.scandir(shard_fd) as entries:
+        with self.open_shard(key) as shard_fd, os.scandir(shard_fd) as entries:
             return [entry.name[len(key) :] for entry in entries if entry.name.startswith(key)]
 
     def open_lock(self, name: str) -> int:
@@ -136,7 +137,7 @@ class StoreDirectory:
 
     def keep_aside(self, key: str, suffixes: Iterable[str], folder: str) -> None:
         """Give files of a conversation a second name in `damaged/<folder>`, before it is mended."""
-        with self._open_aside(folder) as aside_fd, self._open_shard(key) as shard_fd:
+        with self._open_aside(folder) as aside_fd, self.open_shard(key) as shard_fd:
             for suffix in suffixes:
                 with naming(path_of(key, suffix)), suppress(FileNotFoundError, FileExistsError):
                     name = key + suffix
@@ -178,7 +179,7 @@ class StoreDirectory:
         found: dict[str, os.stat_result] = {}
         with (
             suppress(FileNotFoundError),
-            self._open_shard(shard) as shard_fd,
+            self.open_shard(shard) as shard_fd,
             os.scandir(shard_fd) as entries,
         ):
             for entry in entries:
@@ -209,10 +210,11 @@ class StoreDirectory:
             yield _open_subdirectory(folder, aside_fd, opened)
 
     @contextmanager
-    def _open_shard(self, key: str, *, create: bool = False) -> Generator[int]:
+    def open_shard(self, key: str, *, create: bool = False) -> Generator[int]:
+        """A descriptor of the folder that holds a conversation's files."""
         name = key[:SHARD_CHARACTERS]
         if create:
-            _ensure_directory(name, self._data_fd)
+            ensure_directory(name, self._data_fd)
         fd = os.open(name, _SUBDIRECTORY, dir_fd=self._data_fd)
         try:
             yield fd
@@ -276,13 +278,14 @@ def _make_root(root: Path) -> None:
 
 
 def _open_subdirectory(name: str, root_fd: int, opened: ExitStack) -> int:
-    _ensure_directory(name, root_fd)
+    ensure_directory(name, root_fd)
     fd = os.open(name, _SUBDIRECTORY, dir_fd=root_fd)
     opened.callback(os.close, fd)
     return fd
 
 
-def _ensure_directory(name: str, parent_fd: int) -> None:
+def ensure_directory(name: str, parent_fd: int) -> None:
+    """Make a directory, for good, if it is missing."""
     with suppress(FileExistsError):
         os.mkdir(name, 0o700, dir_fd=parent_fd)
     os.fsync(parent_fd)  # also if it exists: another process may have made it just now

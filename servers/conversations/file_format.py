@@ -1,7 +1,8 @@
 """FORMAT: what a store's directory holds, and which programs may write to it.
 
 1  conversations as one file each
-2  their older lines may be sealed: a program of format 1 would take them for lost
+2  their older lines may be sealed: a program of format 1 would take them for lost; and it would
+   leave attachments behind
 """
 
 import json

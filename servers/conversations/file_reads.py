@@ -47,6 +47,7 @@ def get(opened: ConversationFile, catalogue: Catalogue) -> ConversationWithStats
     """The conversation's facts and figures."""
     opened.require()
     figures, progress = catalogue.find_figures(opened), opened.progress
+    attachments, attachment_bytes = opened.attachments.measure()
     by_role = {
         "user": figures.user,
         "assistant": figures.assistant,
@@ -60,6 +61,8 @@ def get(opened: ConversationFile, catalogue: Catalogue) -> ConversationWithStats
         last_message_at=figures.last_at,
         input_tokens=figures.input_tokens,
         output_tokens=figures.output_tokens,
+        attachments=attachments,
+        attachment_bytes=attachment_bytes,
     )
     conversation = to_conversation(
         opened.facts, progress.version, progress.message_count, progress.updated

@@ -5,11 +5,12 @@ from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any, Literal
 
-from servers.conversations import file_changes, file_imports, file_reads
+from servers.conversations import file_attachments, file_changes, file_imports, file_reads
 from servers.conversations.checks import (
     check_owner_name,
     check_range,
     check_text,
+    checked,
     name_target,
 )
 from servers.conversations.contract import (
@@ -19,6 +20,7 @@ from servers.conversations.contract import (
     Conversation,
     Message,
 )
+from servers.conversations.contract_attachments import MAX_ATTACHMENT_BYTES, check_attachment_id
 from servers.conversations.contract_documents import ConversationDocument
 from servers.conversations.contract_results import (
     AnnotateResult,
@@ -29,14 +31,13 @@ from servers.conversations.contract_results import (
     ImportResult,
     ListResult,
     LoadResult,
+    PutAttachmentResult,
     SaveResult,
 )
+from servers.conversations.file_attachments import Chunk
 from servers.conversations.file_engine import FileEngine, open_file_engine
 from servers.conversations.file_sealing import Sealing
-from servers.conversations.store import (
-    ConversationUpdate,
-    InvalidError,
-)
+from servers.conversations.store import AttachmentPart, ConversationUpdate, InvalidError
 
 _SEALING = Sealing()
 
@@ -175,6 +176,43 @@ class FileConversationStore:
             lambda: file_reads.list_deliveries(
                 self._engine.catalogue, state, owner=owner, limit=limit, cursor=cursor
             )
+        )
+
+    async def put_attachment(
+        self,
+        owner: str,
+        conversation_id: str,
+        data: bytes,
+        *,
+        name: str,
+        mime_type: str,
+        attachment_id: str | None = None,
+        offset: int = 0,
+        total_size: int | None = None,
+    ) -> PutAttachmentResult:
+        """See `ConversationStore`."""
+        chunk = Chunk(data, name, mime_type, attachment_id, offset, total_size).checked()
+        return await self._engine.change(
+            owner, conversation_id, lambda opened: file_attachments.put(opened, chunk)
+        )
+
+    async def read_attachment(
+        self,
+        owner: str,
+        conversation_id: str,
+        attachment_id: str,
+        *,
+        offset: int = 0,
+        length: int | None = None,
+    ) -> AttachmentPart:
+        """See `ConversationStore`."""
+        checked("attachment_id", check_attachment_id, attachment_id)
+        if length is not None:
+            check_range("length", length, 1, MAX_ATTACHMENT_BYTES)
+        return await self._engine.read(
+            owner,
+            conversation_id,
+            lambda opened: file_attachments.read(opened, attachment_id, offset, length),
         )
 
 

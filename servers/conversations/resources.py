@@ -1,14 +1,15 @@
 """Conversations as MCP resources: `conversation://{conversation_id}`, a list, completion of ids."""
 
 import re
+from collections.abc import Mapping
 from typing import Any
-from urllib.parse import quote, unquote_to_bytes
 
 from mcp.server import ServerRequestContext
 from mcp.shared.exceptions import MCPError
 from mcp_types import (
     INVALID_PARAMS,
     Annotations,
+    BlobResourceContents,
     CompleteRequestParams,
     CompleteResult,
     Completion,
@@ -25,12 +26,9 @@ from mcp_types import (
 
 from servers.access.contract import SCOPE_CONVERSATIONS_READ
 from servers.access.principal import Callers
-from servers.conversations.contract import (
-    MAX_LIST_LIMIT,
-    RESOURCE_SCHEME,
-    Conversation,
-    check_conversation_id,
-)
+from servers.conversations.attachment_resources import TEMPLATES, read_attachment
+from servers.conversations.contract import MAX_LIST_LIMIT, RESOURCE_SCHEME, Conversation
+from servers.conversations.contract_uris import parse_attachment_uri, parse_uri, to_uri
 from servers.conversations.errors import told_as_mcp_errors
 from servers.conversations.prompts import PROMPT_NAMES
 from servers.conversations.store import ConversationStore, NotFoundError
@@ -41,27 +39,12 @@ MIME_TYPE = "text/markdown"
 RECENT_CONVERSATIONS = 50
 MAX_COMPLETIONS = 100
 """The protocol's limit."""
+_VARIABLES: Mapping[str, list[str]] = {
+    uri_template: re.findall(r"\w+(?=[,}])", uri_template)
+    for uri_template in (URI_TEMPLATE, *(template.uri_template for template in TEMPLATES))
+}
 _MAX_PAGES_COMPLETED_FROM = 10
 """Completing looks at the newest conversations, not at all of many years."""
-
-_ENCODED_ID = re.compile(r"(?:[A-Za-z0-9._~!$&'()*+,;=:@\[\]-]|%[0-9A-Fa-f]{2})+")
-"""RFC 3986: unreserved, escapes, and reserved characters that end nothing; lenient on input."""
-
-
-def to_uri(conversation_id: str) -> str:
-    """The resource's URI: percent-encoded outside RFC 3986's unreserved characters."""
-    return RESOURCE_SCHEME + quote(conversation_id, safe="")
-
-
-def parse_uri(uri: str) -> str | None:
-    """The conversation id that a URI names, None if it can't name one."""
-    encoded = uri.removeprefix(RESOURCE_SCHEME)
-    if encoded == uri or not _ENCODED_ID.fullmatch(encoded):
-        return None
-    try:
-        return check_conversation_id(unquote_to_bytes(encoded).decode("utf-8"))
-    except ValueError:
-        return None
 
 
 class ConversationResources:
@@ -92,7 +75,7 @@ class ConversationResources:
         ctx: ServerRequestContext[Any],  # noqa: ARG002 - the SDK's handler signature
         params: PaginatedRequestParams | None,  # noqa: ARG002
     ) -> ListResourceTemplatesResult:
-        """The one template."""
+        """Conversations, and their attachments."""
         template = ResourceTemplate(
             name="conversation",
             title="Conversation",
@@ -101,23 +84,31 @@ class ConversationResources:
             "id is percent-encoded.",
             mime_type=MIME_TYPE,
         )
-        return ListResourceTemplatesResult(resource_templates=[template])
+        return ListResourceTemplatesResult(resource_templates=[template, *TEMPLATES])
 
     async def read_resource(
         self, ctx: ServerRequestContext[Any], params: ReadResourceRequestParams
     ) -> ReadResourceResult:
-        """The transcript. Unknown, another owner's and impossible ones give the same error."""
+        """What the URI names. Unknown, another owner's and impossible ones give the same error."""
         with told_as_mcp_errors("resources/read"):
             owner = self._owner(ctx)
-            conversation_id = parse_uri(params.uri)
-            if conversation_id is None:
-                raise not_found(params.uri)
             try:
-                text = await render_transcript(self._store, owner, conversation_id)
+                contents = await self._read(owner, params.uri)
             except NotFoundError:
-                raise not_found(params.uri) from None
-            contents = TextResourceContents(uri=params.uri, mime_type=MIME_TYPE, text=text)
+                contents = None
+            if contents is None:
+                raise not_found(params.uri)
             return ReadResourceResult(contents=[contents])
+
+    async def _read(
+        self, owner: str, uri: str
+    ) -> TextResourceContents | BlobResourceContents | None:
+        if (attachment := parse_attachment_uri(uri)) is not None:
+            return await read_attachment(self._store, owner, attachment, uri)
+        if (conversation_id := parse_uri(uri)) is None:
+            return None
+        text = await render_transcript(self._store, owner, conversation_id)
+        return TextResourceContents(uri=uri, mime_type=MIME_TYPE, text=text)
 
     async def complete(
         self, ctx: ServerRequestContext[Any], params: CompleteRequestParams
@@ -126,11 +117,13 @@ class ConversationResources:
         with told_as_mcp_errors("completion/complete"):
             owner = self._owner(ctx)
             if isinstance(params.ref, PromptReference):
-                known = params.ref.name in PROMPT_NAMES
+                known = ["conversation_id"] if params.ref.name in PROMPT_NAMES else []
             else:
-                known = params.ref.uri == URI_TEMPLATE
-            if not known or params.argument.name != "conversation_id":
+                known = _VARIABLES.get(params.ref.uri, [])
+            if params.argument.name not in known:
                 raise MCPError(INVALID_PARAMS, "only conversation_id can be completed here")
+            if params.argument.name != "conversation_id":
+                return CompleteResult(completion=Completion(values=[]))
             return CompleteResult(completion=await self._complete_id(owner, params.argument.value))
 
     async def _complete_id(self, owner: str, prefix: str) -> Completion:

@@ -3,7 +3,7 @@
 ConversationError
 ├── InvalidError          a value that can't be one            invalid
 │   └── TooLargeError     over a size limit                    too_large
-├── NotFoundError         no such conversation or message      not_found
+├── NotFoundError         no such conversation, message or attachment   not_found
 ├── ConflictError         expected_version, or an id with other content   conflict
 ├── StaleCursorError      a cursor from before a rewrite       stale_cursor
 ├── UnsupportedError      this back end can't                  unsupported
@@ -11,6 +11,7 @@ ConversationError
 """
 
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any, ClassVar, Protocol
 
 from pydantic import BaseModel, ConfigDict
@@ -27,6 +28,7 @@ from servers.conversations.contract_results import (
     ImportResult,
     ListResult,
     LoadResult,
+    PutAttachmentResult,
     SaveResult,
 )
 
@@ -63,7 +65,7 @@ class TooLargeError(InvalidError):
 
 
 class NotFoundError(ConversationError):
-    """No such conversation or message for this owner."""
+    """No such conversation, message or attachment for this owner."""
 
     code = "not_found"
 
@@ -105,6 +107,19 @@ class ConversationUpdate(BaseModel):
     tags: list[str] | None = None
     metadata: dict[str, Any] | None = None
     expires_at: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class AttachmentPart:
+    """Bytes of an attachment, and what it is."""
+
+    name: str
+    mime_type: str
+    size: int
+    """Of the whole attachment, in bytes."""
+    offset: int
+    """Of the first byte of `data`."""
+    data: bytes
 
 
 class ConversationStore(Protocol):
@@ -268,5 +283,55 @@ class ConversationStore(Protocol):
         """Messages whose `annotations["delivery"]` is `state` or has it as `state`; oldest first.
 
         Over all owners, or of one.
+        """
+        ...
+
+    async def put_attachment(
+        self,
+        owner: str,
+        conversation_id: str,
+        data: bytes,
+        *,
+        name: str,
+        mime_type: str,
+        attachment_id: str | None = None,
+        offset: int = 0,
+        total_size: int | None = None,
+    ) -> PutAttachmentResult:
+        """Store a chunk of an attachment: the bytes from `offset` on.
+
+        A conversation that does not exist yet is created, without messages, for a client may have
+        files before it has words. Else neither `version` nor `last_updated` moves.
+
+        With `total_size` the attachment is complete, and can be read, when that many bytes are
+        there; without it is complete after each chunk. A first chunk without an `attachment_id` is
+        given one. `name`, `mime_type` (compared in lower case) and `total_size` are the same with
+        each chunk. What is stored already is passed over, so a chunk may be sent again.
+
+        Attachments belong to their conversation: a deletion or expiry removes them, a save keeps
+        them. What is uploaded in part, and not gone on with for a day, may be removed.
+
+        Raises:
+            InvalidError: `offset` is beyond what is stored, or the chunk goes beyond `total_size`;
+                or it is the first one and the conversation has 1,000 attachments.
+            ConflictError: Other bytes are stored there, or another name, type or total size.
+            TooLargeError: More than 2 MiB in the chunk, or 20 MiB in the attachment.
+        """
+        ...
+
+    async def read_attachment(
+        self,
+        owner: str,
+        conversation_id: str,
+        attachment_id: str,
+        *,
+        offset: int = 0,
+        length: int | None = None,
+    ) -> AttachmentPart:
+        """At most `length` bytes of an attachment from `offset` on, or all; none at its end.
+
+        Raises:
+            NotFoundError: No such attachment, or it is not complete.
+            InvalidError: `offset` is beyond its end.
         """
         ...

@@ -28,8 +28,9 @@ from mcp_types import (
 
 from servers.access.contract import OWNER_META_KEY, SCOPE_CONVERSATIONS_READ
 from servers.access.principal import Callers, ForbiddenError, Principal
+from servers.conversations.contract_uris import parse_uri
 from servers.conversations.errors import told_as_mcp_errors
-from servers.conversations.resources import not_found, parse_uri
+from servers.conversations.resources import not_found
 from servers.conversations.store import ConversationStore
 from servers.conversations.watch import MAX_WATCHED_BY_ONE, Watch, Watched, Watcher
 from servers.typed_tools import ArgumentsT, Caller, ResultT, TypedTool

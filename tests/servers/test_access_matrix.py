@@ -1,12 +1,12 @@
 """Everything the servers offer for everybody who might ask, made of the servers' own listings."""
 
+import base64
 import hashlib
 import json
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, cast
-from urllib.parse import quote
 
 import httpx2
 from mcp_types import METHOD_NOT_FOUND
@@ -41,6 +41,7 @@ TOOL_SCOPES = {
     "update_conversation": WRITE,
     "delete_conversation": WRITE,
     "import_conversation": WRITE,
+    "put_attachment": WRITE,
     "list_deliveries": DELEGATE,
 }
 """The conversation server's tools. Whoever adds one says here what a caller needs for it."""
@@ -82,7 +83,20 @@ NAMED = {
     "message_id": MESSAGE,
     "state": "pending",
     "document": DOCUMENT,
+    "mime_type": "text/plain",
+    "data": "YQ==",
 }
+ATTACHMENT = "shared-attachment-4713"
+IN_TEMPLATES = {
+    "{conversation_id}": CONVERSATION,
+    "{attachment_id}": ATTACHMENT,
+    "{?offset,length}": "?offset=1&length=2",
+}
+
+
+def encode(owner: str) -> str:
+    """The bytes of an owner's attachment, as they are sent."""
+    return base64.b64encode(f"{owner}-bytes!".encode()).decode()
 
 
 @dataclass(frozen=True)
@@ -143,7 +157,9 @@ async def find_listed(server: str, asker: Asker) -> list[Operation]:
         for resource in (await asker.ask("resources/list")).result["resources"]
     ]
     for template in (await asker.ask("resources/templates/list")).result["resourceTemplates"]:
-        uri = template["uriTemplate"].replace("{conversation_id}", quote(CONVERSATION, safe=""))
+        uri = template["uriTemplate"]
+        for variable, value in IN_TEMPLATES.items():
+            uri = uri.replace(variable, value)
         assert "{" not in uri, "a new template: say what goes into it"
         operations.append(Operation(server, "resources/read", {"uri": uri}, READ, shows=True))
         reference = {"type": "ref/resource", "uri": template["uriTemplate"]}
@@ -196,8 +212,8 @@ def params_of(method: str) -> dict[str, Any]:
             return {}
 
 
-CONTENTS = ("ada-text", "ada-title", "ada-fact", "ada-only")
-SECRETS = (*CONTENTS, CONVERSATION, MESSAGE)
+CONTENTS = ("ada-text", "ada-title", "ada-fact", "ada-only", "ada-file", encode("ada"))
+SECRETS = (*CONTENTS, CONVERSATION, MESSAGE, ATTACHMENT)
 """Of Ada's: what nobody else may see, unless they said it themselves."""
 
 
@@ -291,11 +307,18 @@ async def fill(delegate: Asker, owner: str) -> None:
         "content": f"{owner}-text",
         "annotations": {"delivery": "pending", "note": f"{owner}-fact"},
     }
+    attached = {
+        "conversation_id": CONVERSATION,
+        "attachment_id": ATTACHMENT,
+        "name": f"{owner}-file",
+        "mime_type": "text/plain",
+    }
     for tool, arguments in (
         ("append_messages", {"conversation_id": f"{owner}-only", "messages": [message]}),
         ("append_messages", {"conversation_id": CONVERSATION, "messages": [message]}),
         ("annotate_message", {**NAMED_MESSAGE, "annotations": message["annotations"]}),
         ("update_conversation", {"conversation_id": CONVERSATION, "title": f"{owner}-title"}),
+        ("put_attachment", {**attached, "data": encode(owner)}),
     ):
         answer = await delegate.call(tool, arguments, owner=owner)
         assert answer.error_code is None, answer

@@ -4,6 +4,7 @@ A rule that is not in it does not exist. A back end's test file derives from
 `ConversationStoreContract` and supplies the fixture `store`.
 """
 
+from tests.servers.conversations.contract_of_attachments import ContractOfAttachments
 from tests.servers.conversations.contract_of_changes import ContractOfChanges
 from tests.servers.conversations.contract_of_exchange import ContractOfExchange
 from tests.servers.conversations.contract_of_identity import ContractOfIdentity
@@ -19,5 +20,6 @@ class ConversationStoreContract(
     ContractOfChanges,
     ContractOfListings,
     ContractOfExchange,
+    ContractOfAttachments,
 ):
     """All parts; each asks for the fixture `store`, opened and empty."""

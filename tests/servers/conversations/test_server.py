@@ -16,6 +16,7 @@ from servers.conversations.contract_results import (
     ImportResult,
     ListResult,
     LoadResult,
+    PutAttachmentResult,
     SaveResult,
 )
 from tests.servers.connections import Connections, call, fail
@@ -31,6 +32,7 @@ RESULTS = {
     "update_conversation": Conversation,
     "list_deliveries": DeliveriesResult,
     "import_conversation": ImportResult,
+    "put_attachment": PutAttachmentResult,
 }
 
 

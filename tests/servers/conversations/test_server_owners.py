@@ -39,8 +39,15 @@ CALLS: dict[str, dict[str, Any]] = {
             "messages": HELLO,
         }
     },
+    "put_attachment": {
+        "conversation_id": "c",
+        "attachment_id": "a",
+        "name": "n",
+        "mime_type": "text/plain",
+        "data": "YQ==",
+    },
 }
-CREATING = {"append_messages", "save_conversation", "import_conversation"}
+CREATING = {"append_messages", "save_conversation", "import_conversation", "put_attachment"}
 WRITING = {
     *CREATING,
     "annotate_message",
@@ -140,6 +147,7 @@ async def test_anothers_conversation_and_an_unknown_one_give_the_same_answers(
 ) -> None:
     async with in_memory.connect(delegate=True) as client:
         await call(client, "append_messages", acting_for="ada", **CALLS["append_messages"])
+        await call(client, "put_attachment", acting_for="ada", **CALLS["put_attachment"])
 
         async def everything(owner: str) -> list[str]:
             answers: list[str] = []
@@ -148,6 +156,9 @@ async def test_anothers_conversation_and_an_unknown_one_give_the_same_answers(
                 answers.append(result.model_dump_json())
             for attempt in (
                 lambda: client.read_resource("conversation://c", meta=meta_for(owner)),
+                lambda: client.read_resource(
+                    "conversation://c/attachments/a", meta=meta_for(owner)
+                ),
                 lambda: client.get_prompt(
                     "continue_conversation", {"conversation_id": "c"}, meta=meta_for(owner)
                 ),

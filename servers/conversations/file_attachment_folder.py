@@ -1,0 +1,274 @@
+"""The folder of one conversation's attachments: for each its bytes, and beside them what it is.
+
+v1/<2>/<key>.att/<name>.bin    the bytes
+v1/<2>/<key>.att/<name>.json   what they are, written after them; `.part` until all are there
+v1/<2>/<key>.<token>.trash     such a folder on its way out
+
+What the second file says counts: bytes beyond its size are of a write that was not acknowledged.
+"""
+
+import base64
+import errno
+import hashlib
+import logging
+import os
+import secrets
+import stat
+import zlib
+from collections.abc import Callable, Generator
+from contextlib import ExitStack, contextmanager, suppress
+
+from pydantic import BaseModel, ConfigDict, ValidationError
+
+from servers.conversations.file_directory import StoreDirectory, ensure_directory, path_of
+from servers.conversations.file_failures import naming
+from servers.conversations.file_format import write_all
+from servers.conversations.file_segment import write_whole
+
+FOLDER_SUFFIX = ".att"
+TRASH_SUFFIX = ".trash"
+_BYTES, _COMPLETE, _INCOMPLETE, _NEW = ".bin", ".json", ".part", ".new"
+_FOLDER = os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC | os.O_NOFOLLOW
+_FILE = os.O_NOFOLLOW | os.O_CLOEXEC | os.O_NONBLOCK
+_MAX_FACTS_BYTES = 16 * 1024
+_REMOVED_AT_ONCE = 200
+"""Files, while a deletion is waited for. A folder with more is left to the sweeper."""
+
+_log = logging.getLogger(__name__)
+
+
+class DamagedError(Exception):
+    """An attachment's files are not as they were written."""
+
+
+class AttachmentFacts(BaseModel):
+    """What an attachment is, and how far it has come."""
+
+    model_config = ConfigDict(frozen=True, strict=True)
+
+    attachment_id: str
+    name: str
+    mime_type: str
+    total_size: int | None
+    created_at: str
+    size: int = 0
+    crc: int = 0
+    """CRC-32 of the bytes."""
+
+    @property
+    def is_complete(self) -> bool:
+        """Whether all bytes are there."""
+        return self.total_size is None or self.size == self.total_size
+
+    def grown(self, data: bytes) -> "AttachmentFacts":
+        """The facts when `data` is there too."""
+        crc = zlib.crc32(data, self.crc)
+        return self.model_copy(update={"size": self.size + len(data), "crc": crc})
+
+
+class AttachmentFolder:
+    """The attachments of the conversation `key`. For use under its lock."""
+
+    def __init__(self, directory: StoreDirectory, key: str, sync: Callable[[int], None]) -> None:
+        self._directory = directory
+        self._key = key
+        self._sync = sync
+
+    def find(self, attachment_id: str) -> AttachmentFacts | None:
+        """What is stored of an attachment, None if nothing is.
+
+        Raises:
+            DamagedError: Its files are there, but not as they were written.
+            OSError: They can't be read.
+        """
+        name = _name_of(attachment_id)
+        with self._opened() as folder_fd:
+            if folder_fd is None:
+                return None
+            texts = (_read_whole(folder_fd, name + suffix) for suffix in (_COMPLETE, _INCOMPLETE))
+            text = next((text for text in texts if text is not None), None)
+            if text is None:
+                return None
+            try:
+                facts = AttachmentFacts.model_validate_json(text)
+            except ValidationError:
+                raise DamagedError from None
+            status = _status_of(folder_fd, name + _BYTES)
+            if facts.attachment_id != attachment_id or not status or status.st_size < facts.size:
+                raise DamagedError
+            return facts
+
+    def read(self, facts: AttachmentFacts, offset: int, length: int) -> bytes:
+        """At most `length` bytes from `offset` on; who begins at 0 has all of them checked.
+
+        Raises:
+            DamagedError: They are not as they were written.
+            OSError: They can't be read.
+        """
+        with self._opened() as folder_fd:
+            if folder_fd is None:
+                raise DamagedError
+            with _opened_file(folder_fd, _name_of(facts.attachment_id) + _BYTES) as fd:
+                if offset:
+                    return _read_range(fd, offset, min(length, facts.size - offset))
+                data = _read_range(fd, 0, facts.size)
+        if (len(data), zlib.crc32(data)) != (facts.size, facts.crc):
+            raise DamagedError
+        return data[:length]
+
+    def write(self, known: AttachmentFacts, data: bytes) -> AttachmentFacts:
+        """Add `data` to the bytes that are known, of which a new attachment has none.
+
+        Raises:
+            OSError: It could not be written, and what was known still is what counts.
+        """
+        facts = known.grown(data)
+        name = _name_of(facts.attachment_id)
+        target, other = (_COMPLETE, _INCOMPLETE) if facts.is_complete else (_INCOMPLETE, _COMPLETE)
+        with self._opened(create=not known.size) as folder_fd:
+            if folder_fd is None:
+                raise FileNotFoundError(errno.ENOENT, "removed under the running program")
+            with _opened_file(folder_fd, name + _BYTES, os.O_RDWR | os.O_CREAT) as fd:
+                write_whole(fd, known.size, data, self._sync)
+            self._write_new(folder_fd, name + _NEW, facts.model_dump_json().encode())
+            os.rename(name + _NEW, name + target, src_dir_fd=folder_fd, dst_dir_fd=folder_fd)
+            _unlink(folder_fd, name + other)
+            os.fsync(folder_fd)
+        return facts
+
+    def count(self) -> int:
+        """How many attachments there are, incomplete ones too."""
+        with self._opened() as folder_fd:
+            return len({_stem(name) for name in _names_in(folder_fd)})
+
+    def measure(self) -> tuple[int, int]:
+        """How many attachments are complete, and how many bytes they have."""
+        with self._opened() as folder_fd:
+            names = _names_in(folder_fd)
+            complete = [_stem(name) for name in names if name.endswith(_COMPLETE)]
+            found = [_status_of(folder_fd, stem + _BYTES) for stem in complete]
+            return len(complete), sum(status.st_size for status in found if status)
+
+    def set_aside(self) -> str | None:
+        """Make it the folder of no conversation; its new name, None if there was none."""
+        trash = f"{self._key}.{secrets.token_hex(8)}{TRASH_SUFFIX}"
+        try:
+            with naming(self._path), self._directory.open_shard(self._key) as shard_fd:
+                os.rename(self._name, trash, src_dir_fd=shard_fd, dst_dir_fd=shard_fd)
+        except FileNotFoundError:
+            return None
+        return trash
+
+    def discard(self) -> None:
+        """Remove all, or leave it to the sweeper where that fails or takes long."""
+        try:
+            trash = self.set_aside()
+            if trash is not None:
+                with self._directory.open_shard(self._key) as shard_fd:
+                    remove_folder(shard_fd, trash, _REMOVED_AT_ONCE)
+        except OSError as error:
+            _log.warning("a conversation's attachments are removed later: %s", error)
+
+    @property
+    def _name(self) -> str:
+        return self._key + FOLDER_SUFFIX
+
+    @property
+    def _path(self) -> str:
+        return path_of(self._key, FOLDER_SUFFIX)
+
+    @contextmanager
+    def _opened(self, *, create: bool = False) -> Generator[int | None]:
+        with naming(self._path), ExitStack() as stack:
+            folder_fd = None
+            with suppress(FileNotFoundError):
+                shard_fd = stack.enter_context(self._directory.open_shard(self._key))
+                if create:
+                    ensure_directory(self._name, shard_fd)
+                folder_fd = os.open(self._name, _FOLDER, dir_fd=shard_fd)
+                stack.callback(os.close, folder_fd)
+            yield folder_fd
+
+    def _write_new(self, folder_fd: int, name: str, data: bytes) -> None:
+        _unlink(folder_fd, name)
+        try:
+            with _opened_file(folder_fd, name, os.O_WRONLY | os.O_CREAT | os.O_EXCL) as fd:
+                write_all(fd, data)
+                self._sync(fd)
+        except OSError:
+            with suppress(OSError):
+                _unlink(folder_fd, name)
+            raise
+
+
+def remove_folder(parent_fd: int, name: str, max_files: int) -> int:
+    """Remove a folder if it has no more files than that, else so many of them; how many went.
+
+    Raises:
+        OSError: It holds what is no file, or something can't be removed.
+    """
+    folder_fd = os.open(name, _FOLDER, dir_fd=parent_fd)
+    try:
+        names = _names_in(folder_fd)
+        for each in names[:max_files]:
+            _unlink(folder_fd, each)
+    finally:
+        os.close(folder_fd)
+    if len(names) <= max_files:
+        os.rmdir(name, dir_fd=parent_fd)
+    return min(len(names), max_files)
+
+
+def _name_of(attachment_id: str) -> str:
+    digest = hashlib.sha256(attachment_id.encode()).digest()
+    return base64.b32encode(digest)[:32].decode().lower()
+
+
+def _stem(name: str) -> str:
+    return name.partition(".")[0]
+
+
+def _names_in(folder_fd: int | None) -> list[str]:
+    if folder_fd is None:
+        return []
+    with os.scandir(folder_fd) as entries:
+        return [entry.name for entry in entries]
+
+
+def _status_of(folder_fd: int | None, name: str) -> os.stat_result | None:
+    try:
+        return os.stat(name, dir_fd=folder_fd, follow_symlinks=False)
+    except FileNotFoundError:
+        return None
+
+
+def _unlink(folder_fd: int, name: str) -> None:
+    with suppress(FileNotFoundError):
+        os.unlink(name, dir_fd=folder_fd)
+
+
+@contextmanager
+def _opened_file(folder_fd: int, name: str, flags: int = os.O_RDONLY) -> Generator[int]:
+    fd = os.open(name, flags | _FILE, 0o600, dir_fd=folder_fd)
+    try:
+        if not stat.S_ISREG(os.fstat(fd).st_mode):
+            raise OSError(errno.ENXIO, "not a plain file")
+        yield fd
+    finally:
+        os.close(fd)
+
+
+def _read_whole(folder_fd: int, name: str) -> bytes | None:
+    try:
+        with _opened_file(folder_fd, name) as fd:
+            return _read_range(fd, 0, _MAX_FACTS_BYTES)
+    except FileNotFoundError:
+        return None
+
+
+def _read_range(fd: int, offset: int, length: int) -> bytes:
+    parts: list[bytes] = []
+    while length > 0 and (part := os.pread(fd, length, offset)):
+        parts.append(part)
+        offset, length = offset + len(part), length - len(part)
+    return b"".join(parts)
