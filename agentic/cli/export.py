@@ -12,8 +12,7 @@ from agentic.cli.stored_history import StoredHistory, load_facts
 from agentic.config.children import SECTIONS_OF_TALKERS
 from agentic.config.models import Config
 from agentic.config.private_files import replaced_whole
-
-_FORMAT = "agentic-conversation/1"
+from servers.conversations.contract_documents import DOCUMENT_FORMAT
 
 
 def export_conversation(
@@ -27,7 +26,10 @@ def export_conversation(
             _check_output(output, force=force)
         async with open_store(config) as store:
             conversation = await load_facts(store, conversation_id)
-            head = {"format": _FORMAT, "conversation": conversation.model_dump(exclude={"stats"})}
+            head = {
+                "format": DOCUMENT_FORMAT,
+                "conversation": conversation.model_dump(exclude={"stats"}),
+            }
             history = StoredHistory(store, conversation_id)
             if output is None:
                 await write_document(sys.stdout, head, history)

@@ -1,0 +1,141 @@
+"""What a file of conversations consists of: whole conversations, or one whose messages follow.
+
+Understood are an array of conversations, an object with such an array under `conversations`, one
+conversation as an object, our own document, and several of these one after the other.
+"""
+
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from typing import Any, cast
+
+from agentic.cli.imports.failures import BrokenFileError, UnreadablePieceError
+from agentic.cli.imports.json_reader import JsonReader
+from agentic.cli.imports.json_values import Decoded, decode
+
+MAX_CONVERSATION_BYTES = 64 * 1024 * 1024
+"""Of one that has to be held whole. Our own documents are read message by message."""
+_MAX_MESSAGE_BYTES = 8 * 1024 * 1024
+"""More than a message of 512 KiB can be, however it is written."""
+
+
+@dataclass(frozen=True, slots=True)
+class Whole:
+    """One conversation with all its messages."""
+
+    fields: dict[str, Any]
+    cleaned: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Begun:
+    """The beginning of a document whose messages follow; an error stands for one of them.
+
+    They end where the file breaks, too; then `read_items` says so.
+    """
+
+    fields: dict[str, Any]
+    messages: Iterator[Decoded | UnreadablePieceError]
+
+
+@dataclass(frozen=True, slots=True)
+class Unreadable:
+    """Something that can't be read."""
+
+    reason: str
+
+
+Item = Whole | Begun | Unreadable
+
+
+def read_items(reader: JsonReader) -> Iterator[Item]:
+    """What the text consists of, in order; the messages of `Begun` end when the next is asked for.
+
+    Raises:
+        BrokenFileError: From here on it can't be read.
+    """
+    while first := reader.peek():
+        match first:
+            case b"[":
+                yield from _read_array(reader)
+            case b"{":
+                yield from _read_object(reader)
+            case _:
+                reader.refuse("it is no JSON array or object of conversations")
+
+
+def _read_array(reader: JsonReader) -> Iterator[Item]:
+    for _ in reader.elements():
+        yield _read_whole(reader)
+
+
+def _read_whole(reader: JsonReader) -> Item:
+    decoded = _read_piece(reader, MAX_CONVERSATION_BYTES)
+    if isinstance(decoded, UnreadablePieceError):
+        return Unreadable(str(decoded))
+    value = decoded.value
+    if not isinstance(value, dict):
+        return Unreadable("not a conversation")
+    return Whole(cast("dict[str, Any]", value), decoded.cleaned)
+
+
+def _read_object(reader: JsonReader) -> Iterator[Item]:
+    gathered = _Gathered()
+    for name in reader.members():
+        if name == "conversations" and reader.peek() == b"[":
+            gathered.is_container = True
+            yield from _read_array(reader)
+        elif name == "messages" and reader.peek() == b"[":
+            gathered.is_container = True
+            messages = _read_messages(reader)
+            yield Begun(dict(gathered.fields), messages)
+            for _ in messages:  # that nobody wanted
+                pass
+        else:
+            gathered.add(name, reader)
+    if not gathered.is_container:
+        yield gathered.to_item()
+
+
+@dataclass(slots=True)
+class _Gathered:
+    """The members of an object, as long as they can be held."""
+
+    fields: dict[str, Any] = field(default_factory=dict[str, Any])
+    is_container: bool = False
+    """Of conversations or messages, which are told one by one."""
+    _left: int = MAX_CONVERSATION_BYTES
+    _cleaned: int = 0
+    _unreadable: str | None = None
+
+    def add(self, name: str, reader: JsonReader) -> None:
+        before = reader.offset
+        decoded = _read_piece(reader, self._left)
+        self._left -= reader.offset - before
+        if isinstance(decoded, UnreadablePieceError):
+            self._unreadable = str(decoded)
+        else:
+            self.fields[name] = decoded.value
+            self._cleaned += decoded.cleaned
+
+    def to_item(self) -> Item:
+        if self._unreadable:
+            return Unreadable(self._unreadable)
+        return Whole(self.fields, self._cleaned)
+
+
+def _read_messages(reader: JsonReader) -> Iterator[Decoded | UnreadablePieceError]:
+    try:
+        for _ in reader.elements():
+            yield _read_piece(reader, _MAX_MESSAGE_BYTES)
+    except BrokenFileError:
+        return  # what came before is whole; the reader says it again to whoever reads on
+
+
+def _read_piece(reader: JsonReader, max_bytes: int) -> Decoded | UnreadablePieceError:
+    raw = reader.value(max_bytes)
+    if raw is None:
+        return UnreadablePieceError(f"larger than {max(0, max_bytes) // 1024**2} MiB")
+    try:
+        return decode(raw)
+    except UnreadablePieceError as error:
+        return error

@@ -1,0 +1,80 @@
+"""Pieces of foreign JSON as values that can be stored, and loose types for their shapes."""
+
+import json
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Annotated, Any, cast
+
+from pydantic import ValidationError, ValidatorFunctionWrapHandler, WrapValidator
+
+from agentic.cli.imports.failures import UnreadablePieceError
+
+_SUSPICIOUS = re.compile(rb"\\u(?:0000|[dD][89a-fA-F])|\xed[\xa0-\xbf]")
+_SURROGATE = re.compile("[\ud800-\udfff]")
+_REPLACEMENT = "\N{REPLACEMENT CHARACTER}"
+
+
+@dataclass(frozen=True, slots=True)
+class Decoded:
+    """A value, and in how many strings of it something that nobody can store was replaced."""
+
+    value: Any
+    cleaned: int = 0
+
+
+def decode(raw: bytes) -> Decoded:
+    """The value of a piece, without NUL and without lone surrogates.
+
+    Raises:
+        UnreadablePieceError: It is no JSON after all, or nests too deeply.
+    """
+    try:
+        text, damaged = raw.decode("utf-8"), False
+    except UnicodeDecodeError:
+        text, damaged = raw.decode("utf-8", "replace"), True
+    try:
+        value = json.loads(text)
+    except RecursionError:
+        raise UnreadablePieceError("nested too deeply") from None
+    except ValueError:
+        raise UnreadablePieceError("not valid JSON") from None
+    if not _SUSPICIOUS.search(raw):
+        return Decoded(value, int(damaged))
+    cleaner = _Cleaner()
+    return Decoded(cleaner.clean(value), cleaner.count + damaged)
+
+
+class _Cleaner:
+    def __init__(self) -> None:
+        self.count = 0
+
+    def clean(self, value: Any) -> Any:  # noqa: ANN401 - JSON
+        if isinstance(value, str):
+            return self._clean_text(value)
+        if isinstance(value, Mapping):
+            pairs = cast("Mapping[str, object]", value)
+            return {self._clean_text(key): self.clean(item) for key, item in pairs.items()}
+        if isinstance(value, list):
+            return [self.clean(item) for item in cast("Sequence[object]", value)]
+        return value
+
+    def _clean_text(self, text: str) -> str:
+        cleaned = _SURROGATE.sub(_REPLACEMENT, text.replace("\0", ""))
+        self.count += cleaned != text
+        return cleaned
+
+
+def _none_if_wrong(value: object, check: ValidatorFunctionWrapHandler) -> object:
+    try:
+        return check(value)
+    except ValidationError:
+        return None
+
+
+Loose = WrapValidator(_none_if_wrong)
+"""Makes None of what has another shape than is known: an export's one odd field costs itself."""
+Text = Annotated[str | None, Loose]
+Flag = Annotated[bool | None, Loose]
+Number = Annotated[float | None, Loose]
+JsonObject = Annotated[dict[str, Any] | None, Loose]

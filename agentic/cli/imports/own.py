@@ -1,0 +1,79 @@
+"""Our own documents: what `agentic conversations export` writes, without loss."""
+
+from collections.abc import Iterable, Iterator
+from typing import Any, cast
+
+from pydantic import ValidationError
+
+from agentic.cli.imports.failures import UnreadablePieceError
+from agentic.cli.imports.found import Found, digest, to_title
+from agentic.cli.imports.json_values import Decoded
+from agentic.cli.imports.tally import Tally
+from servers.conversations.contract import Conversation, Message, check_conversation_id
+from servers.conversations.contract_documents import DOCUMENT_FORMAT
+
+NAME = "agentic"
+_NOT_TAKEN = {"owner", "version", "message_count"}
+_TAKEN = Conversation.model_fields.keys() - _NOT_TAKEN
+
+
+def check_format(fields: dict[str, Any]) -> str | None:
+    """Why this is none of our documents that can be read here; None if it is one."""
+    written = fields.get("format")
+    if written != DOCUMENT_FORMAT:
+        return (
+            f"{str(written)[:60]}, where {DOCUMENT_FORMAT} can be read: is it of a newer version?"
+        )
+    facts = fields.get("conversation")
+    if not isinstance(facts, dict):
+        return "without its `conversation`, which has to stand before `messages`"
+    try:
+        check_conversation_id(cast("dict[str, Any]", facts).get("conversation_id") or "")
+    except (ValueError, AttributeError):
+        return "without a usable conversation_id"
+    return None
+
+
+def to_found(
+    fields: dict[str, Any],
+    messages: Iterable[Decoded | UnreadablePieceError],
+    tally: Tally,
+) -> Found:
+    """The conversation, whose messages are read as they are taken; `check_format` said yes."""
+    facts: dict[str, Any] = fields["conversation"]
+    conversation_id: str = facts["conversation_id"]
+    title = facts.get("title")
+    shown = (to_title(title) if isinstance(title, str) else None) or conversation_id
+    counted = facts.get("message_count")
+    taken = {name: value for name, value in facts.items() if name in _TAKEN}
+    return Found(
+        conversation_id,
+        shown,
+        taken,
+        _read(messages, conversation_id, shown, tally),
+        counted if isinstance(counted, int) else None,
+    )
+
+
+def _read(
+    messages: Iterable[Decoded | UnreadablePieceError],
+    conversation_id: str,
+    title: str,
+    tally: Tally,
+) -> Iterator[Message]:
+    for number, decoded in enumerate(messages):
+        if isinstance(decoded, UnreadablePieceError):
+            tally.lose(f"message {number + 1}, which is {decoded}", title)
+            continue
+        tally.cleaned += decoded.cleaned
+        try:
+            message = Message.model_validate(decoded.value)
+        except ValidationError as error:
+            detail = error.errors(include_url=False, include_input=False)[0]
+            where = ".".join(map(str, detail["loc"])) or "it"
+            tally.lose(f"message {number + 1}: {where}: {detail['msg']}", title)
+            continue
+        if message.message_id is None:  # else the server would make another one each time
+            made = f"made-{digest(conversation_id, number, message.content_key())}"
+            message = message.model_copy(update={"message_id": made})
+        yield message
