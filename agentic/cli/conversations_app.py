@@ -1,7 +1,7 @@
 """`agentic conversations …`: names, arguments and help."""
 
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Literal
 
 import typer
 
@@ -52,6 +52,32 @@ def export_conversation(
     from agentic.cli.export import export_conversation as work
 
     raise typer.Exit(work(context.obj, conversation_id, output, force=force))
+
+
+@conversations_app.command("import")
+def import_file(
+    context: typer.Context,
+    file: Annotated[
+        Path,
+        typer.Argument(
+            metavar="FILE",
+            help="What `export` wrote, or the account export of ChatGPT or Claude (the zip as it "
+            "came, or its conversations.json); - for JSON on standard input.",
+        ),
+    ],
+    wanted: Annotated[
+        Literal["auto", "agentic", "chatgpt", "claude"],
+        typer.Option("--format", help="Take only what is of this format."),
+    ] = "auto",
+    dry_run: Annotated[
+        bool, typer.Option("--dry-run", help="Only read the file, and say what is in it.")
+    ] = False,
+    as_json: JsonOption = False,
+) -> None:
+    """Store the conversations of a file. Run again, it goes on, and adds nothing twice."""
+    from agentic.cli.imports.command import import_file as work
+
+    raise typer.Exit(work(context.obj, file, wanted, dry_run=dry_run, as_json=as_json))
 
 
 @conversations_app.command("verify")

@@ -1,0 +1,117 @@
+"""`agentic conversations import` as a person runs it."""
+
+import json
+from pathlib import Path
+
+import pytest
+
+from tests.agentic.cli.imports.exports import (
+    chatgpt_conversation,
+    chatgpt_message,
+    claude_conversation,
+    claude_message,
+    own_document,
+    write_json,
+    write_zip,
+)
+from tests.agentic.cli.real_command import RealCommand
+
+CHAT = chatgpt_conversation(
+    chatgpt_message("q"), chatgpt_message("a", "assistant"), title="Tea \x1b[31m\nand more"
+)
+IMPORT = ("conversations", "import")
+
+
+async def test_a_dry_run_says_what_is_in_the_file_and_stores_nothing(command: RealCommand) -> None:
+    hidden = chatgpt_conversation(chatgpt_message("", "system"), title="No \x1b[31mwords")
+    path = write_zip(command.home / "e.zip", {"conversations.json": [CHAT, hidden]})
+    told = await command.run(*IMPORT, str(path), "--dry-run")
+    assert (told.exit_code, told.notes) == (0, "")
+    assert told.output == (
+        "Can be imported: 2 messages in 1 conversation. Nothing was stored.\n"
+        "Left out:\n"
+        "       1  hidden messages (instructions, context, memory), in “No [31mwords”\n"
+        "       1  conversations without messages, in “No [31mwords”\n"
+    )
+    counted = await command.run(
+        *IMPORT, "-", "--dry-run", "--json", stdin=json.dumps(CHAT).encode()
+    )
+    assert counted.exit_code == 0
+    assert json.loads(counted.output) == {
+        "file": "-",
+        "dry_run": True,
+        "finished": True,
+        "conversations": {"found": 1, "changed": 0, "failed": 0},
+        "messages": {"found": 2, "imported": 0, "repeated": 0},
+        "cut_messages": 0,
+        "cleaned_strings": 0,
+        "skipped": [],
+        "problems": [],
+        "more_problems": 0,
+    }
+    assert (await command.run("conversations", "list", "--json")).output == "[]\n"
+
+
+async def test_what_can_not_be_imported_is_told_with_the_exit_code(command: RealCommand) -> None:
+    missing = await command.run(*IMPORT, "missing.json")
+    assert (missing.exit_code, missing.notes) == (2, "Error: There is no file missing.json.\n")
+    broken = command.home / "broken.json"
+    broken.write_text(json.dumps([CHAT, own_document()])[:-9], encoding="utf-8")
+    cut = await command.run(*IMPORT, "broken.json", "--dry-run")
+    assert cut.exit_code == 1
+    assert "Can be imported: 2 messages in 1 conversation." in cut.output
+    assert cut.notes.startswith("Error: broken.json: it breaks off in the middle, after ")
+    packed = write_zip(command.home / "e.zip", {"conversations.json": [CHAT]}).read_bytes()
+    piped = await command.run(*IMPORT, "-", stdin=packed)
+    assert piped.exit_code == 1
+    assert "a zip can't be read from a pipe: name the file." in piped.notes
+
+
+@pytest.mark.slow
+async def test_an_account_export_is_imported_once(command: RealCommand) -> None:
+    talk = claude_conversation(claude_message("human", "q"), name="Trees")
+    members = {"conversations-000.json": [CHAT], "conversations-001.json": [talk]}
+    path = write_zip(command.home / "e.zip", members)
+    first = await command.run(*IMPORT, str(path))
+    assert (first.exit_code, first.notes) == (0, "")
+    assert first.output == "Imported: 3 messages in 2 of 2 conversations.\n"
+    again = await command.run(*IMPORT, str(path))
+    assert again.output == (
+        "Imported: 0 messages in 0 of 2 conversations.\nThere already: 3 messages.\n"
+    )
+    listed = await command.run("conversations", "list", "--tag", "imported")
+    assert "2 messages  chatgpt:67aa-c0de (Tea [31m and more)" in listed.output
+
+
+@pytest.mark.slow
+async def test_what_was_exported_and_imported_elsewhere_is_exported_the_same(
+    command: RealCommand, tmp_path: Path
+) -> None:
+    elsewhere = RealCommand(tmp_path / "elsewhere")
+    elsewhere.home.mkdir()
+    write_json(command.home / "c.json", own_document(1_100))
+    assert (await command.run(*IMPORT, "c.json")).exit_code == 0
+    exported = await command.run("conversations", "export", "telegram:42")
+    piped = await elsewhere.run(*IMPORT, "-", stdin=exported.output.encode())
+    assert piped.output == "Imported: 1,100 messages in 1 of 1 conversation.\n"
+    second = await elsewhere.run("conversations", "export", "telegram:42")
+    first_document, second_document = json.loads(exported.output), json.loads(second.output)
+    for document in (first_document, second_document):
+        del document["conversation"]["version"]
+    assert first_document == second_document
+
+
+@pytest.mark.slow
+async def test_an_import_that_is_stopped_goes_on_when_it_is_run_again(command: RealCommand) -> None:
+    write_json(command.home / "c.json", own_document(10_000))
+    async with command.in_terminal(*IMPORT, "c.json", columns=120) as terminal:
+        await terminal.wait_for("000 messages")
+        terminal.interrupt()
+        assert await terminal.wait_for_end() == 130
+    assert "Stopped. Run the same again, and it goes on from there." in terminal.text
+    again = await command.run(*IMPORT, "c.json", "--json")
+    assert again.exit_code == 0
+    messages = json.loads(again.output)["messages"]
+    assert messages["imported"] + messages["repeated"] == 10_000
+    assert messages["repeated"] >= 1_000
+    assert messages["imported"] >= 1_000

@@ -1,0 +1,173 @@
+"""What was found arrives once, in pages, past what is there already; refusals cost themselves."""
+
+from pathlib import Path
+from typing import Any
+
+import anyio
+import pytest
+
+from agentic.cli.imports.reading import read_conversations
+from agentic.cli.imports.sending import Sender
+from agentic.cli.imports.source import Source
+from agentic.cli.imports.tally import OTHER_CONTENT, Tally
+from client.conversations import ConversationCallError, RemoteConversationStore
+from client.hub.errors import ServerUnavailableError, UnknownToolError
+from servers.conversations.contract_results import ErrorDetail
+from tests.agentic.cli.imports.exports import (
+    chatgpt_conversation,
+    chatgpt_message,
+    own_document,
+    write_json,
+)
+from tests.agentic.cli.imports.store_server import Answer, StoreServer
+from tests.assistant import open_assistant
+
+
+async def send(server: StoreServer, path: Path) -> Tally:
+    tally = Tally()
+    sender = Sender(RemoteConversationStore(server), tally)
+    with anyio.fail_after(30):
+        for found in read_conversations(Source(path), "auto", tally):
+            await sender.send(found)
+    return tally
+
+
+def chats(*names: str, count: int = 2) -> list[dict[str, Any]]:
+    said = [chatgpt_message(f"{n}", ("user", "assistant")[n % 2]) for n in range(count)]
+    return [chatgpt_conversation(*said, conversation_id=name, title=name) for name in names]
+
+
+async def test_all_messages_arrive_in_pages_and_in_order(tmp_path: Path) -> None:
+    server = StoreServer()
+    document = own_document(2_300)
+    tally = await send(server, write_json(tmp_path / "c.json", document))
+    assert server.pages == [1_000, 1_000, 300]
+    stored = [message.to_wire() for message in server.messages["telegram:42"]]
+    assert stored == document["messages"]
+    assert server.facts["telegram:42"]["metadata"] == document["conversation"]["metadata"]
+    assert (tally.changed, tally.messages, tally.appended) == (1, 2_300, 2_300)
+
+
+async def test_large_messages_make_small_pages(tmp_path: Path) -> None:
+    server = StoreServer()
+    [conversation] = chats("a", count=1)
+    message = chatgpt_message("é" * 200_000)
+    big = chatgpt_conversation(*[message] * 12, conversation_id="big")
+    await send(server, write_json(tmp_path / "c.json", [conversation, big]))
+    assert server.pages == [1, 6, 6]
+
+
+async def test_a_second_import_sends_nothing(tmp_path: Path) -> None:
+    server = StoreServer()
+    path = write_json(tmp_path / "c.json", [*chats("a", "b"), own_document(3)])
+    await send(server, path)
+    server.pages.clear()
+    tally = await send(server, path)
+    assert server.pages == []
+    assert (tally.conversations, tally.changed, tally.messages) == (3, 0, 7)
+    assert (tally.appended, tally.repeated) == (0, 7)
+
+
+async def test_an_import_goes_on_where_it_was_stopped(tmp_path: Path) -> None:
+    server = StoreServer()
+    path = write_json(tmp_path / "c.json", chats("a", count=2_500))
+    server.judge = lambda document: (
+        UnknownToolError("conversations", "stop") if len(server.pages) == 2 else None
+    )
+    with pytest.raises(UnknownToolError):
+        await send(server, path)
+    server.pages.clear()
+    server.judge = lambda document: None
+    tally = await send(server, path)
+    assert server.pages == [1_000, 500]
+    assert (tally.appended, tally.repeated) == (1_500, 1_000)
+    assert [message.content for message in server.messages["chatgpt:a"]] == [
+        str(n) for n in range(2_500)
+    ]
+
+
+async def test_what_is_new_in_a_later_export_is_added(tmp_path: Path) -> None:
+    server = StoreServer()
+    await send(server, write_json(tmp_path / "c.json", chats("a", count=2)))
+    tally = await send(server, write_json(tmp_path / "c.json", chats("a", count=5)))
+    assert server.pages == [2, 3]
+    assert (tally.appended, tally.repeated, tally.changed) == (3, 2, 1)
+
+
+async def test_where_others_wrote_since_all_is_sent_and_compared(tmp_path: Path) -> None:
+    server = StoreServer()
+    path = write_json(tmp_path / "c.json", chats("a", count=3))
+    await send(server, path)
+    stored = server.messages["chatgpt:a"]
+    stored[1] = stored[1].model_copy(update={"content": "changed"})
+    stored[2] = stored[2].model_copy(update={"message_id": "of somebody else"})
+    tally = await send(server, path)
+    assert (tally.appended, tally.repeated, tally.skipped[OTHER_CONTENT].count) == (1, 1, 1)
+    assert tally.problems == []
+
+
+async def test_an_empty_conversation_of_ours_is_made(tmp_path: Path) -> None:
+    server = StoreServer()
+    tally = await send(server, write_json(tmp_path / "c.json", own_document(0)))
+    assert server.messages == {"telegram:42": []}
+    assert (tally.conversations, tally.changed) == (1, 0)
+
+
+async def test_a_refused_conversation_is_told_and_the_next_ones_are_stored(tmp_path: Path) -> None:
+    server = StoreServer()
+
+    def judge(document: dict[str, Any]) -> Answer:
+        bad = document["conversation"]["title"] == "b"
+        return ErrorDetail(code="invalid", message="no tags, please") if bad else None
+
+    server.judge = judge
+    tally = await send(server, write_json(tmp_path / "c.json", chats("a", "b", "c")))
+    assert list(server.messages) == ["chatgpt:a", "chatgpt:c"]
+    assert (tally.failed, tally.changed) == (1, 2)
+    assert tally.problems == ["b: the server refuses it: no tags, please"]
+
+
+@pytest.mark.parametrize(("code", "pages"), [("forbidden", 1), ("invalid", 21)])
+async def test_a_server_that_refuses_everything_ends_the_import(
+    tmp_path: Path, code: Any, pages: int
+) -> None:
+    server = StoreServer(lambda _document: ErrorDetail(code=code, message="not for you"))
+    path = write_json(tmp_path / "c.json", chats(*map(str, range(30))))
+    with pytest.raises(ConversationCallError, match="not for you"):
+        await send(server, path)
+    assert len(server.pages) == pages
+
+
+async def test_a_server_that_is_away_for_a_moment_is_asked_again(tmp_path: Path) -> None:
+    server = StoreServer()
+    away: list[Answer] = [
+        ErrorDetail(code="unavailable", message="busy", retry_after_seconds=0.01),
+        ServerUnavailableError("conversations", "gone"),
+    ]
+    server.judge = lambda _document: away.pop(0) if away else None
+    tally = await send(server, write_json(tmp_path / "c.json", chats("a")))
+    assert server.pages == [2, 2, 2]
+    assert tally.appended == 2
+
+
+async def test_the_real_store_takes_everything_once_and_without_loss(tmp_path: Path) -> None:
+    document = own_document(1_203)
+    path = write_json(tmp_path / "c.json", [*chats("a", "b"), document])
+    tallies: list[Tally] = []
+    with anyio.fail_after(60):
+        async with open_assistant(tmp_path / "store") as assistant:
+            for _ in range(2):
+                tallies.append(tally := Tally())
+                sender = Sender(assistant.store, tally)
+                for found in read_conversations(Source(path), "auto", tally):
+                    await sender.send(found)
+            facts = await assistant.store.get_conversation("telegram:42")
+            newest = await assistant.store.load_conversation("telegram:42", limit=500)
+            chat = await assistant.store.get_conversation("chatgpt:a")
+    assert [tally.problems for tally in tallies] == [[], []]
+    assert [(tally.appended, tally.repeated) for tally in tallies] == [(1_207, 0), (0, 1_207)]
+    given = document["conversation"]
+    kept = {"conversation_id", "title", "tags", "metadata", "created_at", "last_updated"}
+    assert {name: getattr(facts, name) for name in kept} == {name: given[name] for name in kept}
+    assert [message.to_wire() for message in newest.messages] == document["messages"][-500:]
+    assert (chat.tags, chat.metadata) == (["imported", "chatgpt"], {"imported_from": "chatgpt"})
