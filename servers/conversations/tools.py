@@ -80,8 +80,9 @@ def _message_tools(store: ConversationStore) -> list[TypedTool[Any, Any]]:
         TypedTool(
             name="load_conversation",
             title="Load a conversation",
-            description="Reads a conversation: its latest messages, oldest first. For older "
-            "ones, call again with before set to next_cursor, until that is null. An unknown "
+            description="Reads a conversation whose id is known: its latest messages, oldest "
+            "first; for its title, times and figures alone, use get_conversation. For older "
+            "messages, call again with before set to next_cursor, until that is null. An unknown "
             "conversation gives no messages and version 0.",
             scope=SCOPE_CONVERSATIONS_READ,
             annotations=READS,
@@ -121,7 +122,7 @@ def _message_tools(store: ConversationStore) -> list[TypedTool[Any, Any]]:
             title="Annotate a message",
             description="Notes small facts about a stored message, such as delivery or feedback, "
             "beside its content. They are merged by key into the annotations it has; the answer "
-            "holds all of them.",
+            "holds all of them. For facts of a whole conversation, use update_conversation.",
             scope=SCOPE_CONVERSATIONS_WRITE,
             annotations=writes(destructive=False, idempotent=True),
             arguments=AnnotateArguments,
@@ -169,8 +170,9 @@ def _conversation_tools(store: ConversationStore) -> list[TypedTool[Any, Any]]:
             name="list_conversations",
             title="List conversations",
             description="Finds conversations and their ids: title, tags, times and number of "
-            "messages of each, the one with the latest message first. For more, call again with "
-            "cursor set to next_cursor, until that is null.",
+            "messages of each, the one with the latest message first. Use it to see which there "
+            "are, or which have a tag. For more, call again with cursor set to next_cursor, until "
+            "that is null.",
             scope=SCOPE_CONVERSATIONS_READ,
             annotations=READS,
             arguments=ListArguments,
@@ -192,7 +194,8 @@ def _conversation_tools(store: ConversationStore) -> list[TypedTool[Any, Any]]:
             name="update_conversation",
             title="Update a conversation's facts",
             description="Names, tags or describes a conversation that exists: changes its title, "
-            "tags, metadata or expiry and gives the new facts. What is left out stays as it is.",
+            "tags, metadata or expiry and gives the new facts. What is left out stays as it is, "
+            "and so do its messages.",
             scope=SCOPE_CONVERSATIONS_WRITE,
             annotations=writes(destructive=True, idempotent=True),
             arguments=UpdateArguments,
@@ -202,8 +205,9 @@ def _conversation_tools(store: ConversationStore) -> list[TypedTool[Any, Any]]:
         TypedTool(
             name="delete_conversation",
             title="Delete a conversation",
-            description="Removes a conversation with all that belongs to it, for good; nothing "
-            "brings it back. An unknown one is no error: deleted is then false.",
+            description="Removes a conversation with all that belongs to it, for good; to remove "
+            "some of its messages only, use save_conversation. Nothing brings it back. An unknown "
+            "one is no error: deleted is then false.",
             scope=SCOPE_CONVERSATIONS_WRITE,
             annotations=writes(destructive=True, idempotent=True),
             arguments=ConversationArguments,

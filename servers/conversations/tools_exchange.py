@@ -24,7 +24,8 @@ def create_exchange_tools(store: ConversationStore) -> list[TypedTool[Any, Any]]
             title="Import a conversation",
             description="Stores a conversation from a document, the form that export_conversation "
             "gives: call it once for each page, in order. What is stored already is counted, not "
-            "stored again, so a repeated import adds nothing.",
+            "stored again, so a repeated import adds nothing. To add messages of your own, use "
+            "append_messages.",
             scope=SCOPE_CONVERSATIONS_WRITE,
             annotations=writes(destructive=False, idempotent=True),
             arguments=ImportArguments,
