@@ -7,6 +7,7 @@ from mcp_types import CallToolResult
 from pydantic import BaseModel, ValidationError
 
 from servers.conversations.contract import Conversation, Message
+from servers.conversations.contract_documents import ExportFormat
 from servers.conversations.contract_results import (
     AnnotateResult,
     AppendResult,
@@ -15,6 +16,7 @@ from servers.conversations.contract_results import (
     DeliveriesResult,
     ErrorDetail,
     ErrorResult,
+    ExportResult,
     ImportResult,
     ListResult,
     LoadResult,
@@ -141,6 +143,14 @@ class RemoteConversationStore:
         return await self._call(
             "update_conversation", {"conversation_id": conversation_id, **changes}, Conversation
         )
+
+    async def export_conversation(
+        self, conversation_id: str, *, format: ExportFormat = "json", cursor: str | None = None
+    ) -> ExportResult:
+        """A page of the conversation as a document, its oldest messages first."""
+        arguments = {"conversation_id": conversation_id, "format": format}
+        arguments |= {} if cursor is None else {"cursor": cursor}
+        return await self._call("export_conversation", arguments, ExportResult)
 
     async def import_conversation(
         self, document: Mapping[str, Any], *, conversation_id: str | None = None

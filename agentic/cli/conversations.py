@@ -59,7 +59,8 @@ def show_conversation(
             history = StoredHistory(store, conversation_id, limit)
             if as_json:
                 head = {"conversation": conversation.model_dump()}
-                await write_document(sys.stdout, head, history)
+                messages = (message.to_wire() async for message in history.read())
+                await write_document(sys.stdout, head, messages)
             else:
                 await _show(conversation, history)
             if history.damaged:

@@ -46,12 +46,16 @@ def export_conversation(
     output: Annotated[
         Path | None, typer.Option("--output", "-o", help="A file; else stdout.")
     ] = None,
+    format: Annotated[
+        Literal["json", "markdown"],
+        typer.Option(help="json loses nothing, markdown is for people to read."),
+    ] = "json",
     force: Annotated[bool, typer.Option("--force", help="Overwrite the file.")] = False,
 ) -> None:
-    """Write a conversation as JSON that loses nothing."""
+    """Write a conversation as a document."""
     from agentic.cli.export import export_conversation as work
 
-    raise typer.Exit(work(context.obj, conversation_id, output, force=force))
+    raise typer.Exit(work(context.obj, conversation_id, output, format=format, force=force))
 
 
 @conversations_app.command("import")

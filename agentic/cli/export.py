@@ -1,22 +1,33 @@
-"""`agentic conversations export`: a conversation as JSON that loses nothing."""
+"""`agentic conversations export`: a conversation as a document, for programs or for people."""
 
 import sys
+from collections.abc import AsyncIterator, Callable, Mapping
 from pathlib import Path
+from typing import Any, TextIO, cast
 
 from agentic.cli.compose import open_store
 from agentic.cli.conversation_document import write_document
 from agentic.cli.conversation_ids import check_id
-from agentic.cli.failures import UsageError
+from agentic.cli.failures import CommandError, UsageError
 from agentic.cli.invocation import Invocation, note
-from agentic.cli.stored_history import StoredHistory, load_facts
+from agentic.cli.stored_history import load_facts
+from agentic.cli.terminal_text import clean
 from agentic.config.children import SECTIONS_OF_TALKERS
 from agentic.config.models import Config
 from agentic.config.private_files import replaced_whole
-from servers.conversations.contract_documents import DOCUMENT_FORMAT
+from client.conversations import ConversationCallError, RemoteConversationStore
+from servers.conversations.contract_documents import ExportFormat
+
+_Pages = AsyncIterator[dict[str, Any] | str]
 
 
 def export_conversation(
-    invocation: Invocation, conversation_id: str, output: Path | None, *, force: bool
+    invocation: Invocation,
+    conversation_id: str,
+    output: Path | None,
+    *,
+    format: ExportFormat,
+    force: bool,
 ) -> int:
     """Write the document to `output`, or to stdout."""
 
@@ -25,22 +36,66 @@ def export_conversation(
         if output is not None:
             _check_output(output, force=force)
         async with open_store(config) as store:
-            conversation = await load_facts(store, conversation_id)
-            head = {
-                "format": DOCUMENT_FORMAT,
-                "conversation": conversation.model_dump(exclude={"stats"}),
-            }
-            history = StoredHistory(store, conversation_id)
+            await load_facts(store, conversation_id)
+            pages = _read(store, conversation_id, format)
             if output is None:
-                await write_document(sys.stdout, head, history)
+                await _write(sys.stdout, pages, format, clean)
             else:
                 with replaced_whole(output) as file:
-                    await write_document(file, head, history)
+                    await _write(file, pages, format, str)
                     _check_output(output, force=force)  # it may have come in the meantime
-            if history.damaged:
-                note(f"Left out: {history.damaged} damaged records.")
 
     return invocation.run(work, sections=SECTIONS_OF_TALKERS)
+
+
+async def _read(
+    store: RemoteConversationStore, conversation_id: str, format: ExportFormat
+) -> _Pages:
+    cursor: str | None = None
+    while True:
+        try:
+            page = await store.export_conversation(conversation_id, format=format, cursor=cursor)
+        except ConversationCallError as error:
+            if cursor is None or error.code not in ("stale_cursor", "not_found"):
+                raise
+            raise CommandError(
+                "The conversation was rewritten or deleted while it was exported: run it again."
+            ) from None
+        yield page.document
+        cursor = page.next_cursor
+        if cursor is None:
+            return
+
+
+async def _write(
+    output: TextIO, pages: _Pages, format: ExportFormat, shown: Callable[[str], str]
+) -> None:
+    match format:
+        case "json":
+            await _write_json(output, cast("AsyncIterator[dict[str, Any]]", pages))
+        case "markdown":
+            async for page in pages:
+                output.write(shown(str(page)))
+
+
+async def _write_json(output: TextIO, pages: AsyncIterator[dict[str, Any]]) -> None:
+    first = await anext(pages)
+    head = {name: value for name, value in first.items() if name != "messages"}
+    written = count = 0
+
+    async def messages() -> AsyncIterator[Mapping[str, Any]]:
+        nonlocal written, count
+        page: dict[str, Any] | None = first
+        while page is not None:
+            count = page["conversation"]["message_count"]
+            for message in page["messages"]:
+                yield message
+                written += 1
+            page = await anext(pages, None)
+
+    await write_document(output, head, messages())
+    if written < count:
+        note(f"Left out: {count - written} damaged messages.")
 
 
 def _check_output(path: Path, *, force: bool) -> None:

@@ -17,7 +17,11 @@ from servers.conversations.contract import (
     check_facts,
     parse_timestamp,
 )
-from servers.conversations.contract_documents import BatchOfMessages, ConversationDocument
+from servers.conversations.contract_documents import (
+    BatchOfMessages,
+    ConversationDocument,
+    ExportFormat,
+)
 from servers.conversations.contract_facts import Tag, Tags, Title, check_no_nul
 from servers.conversations.store import ConversationUpdate
 from servers.typed_arguments import Integer, ToolArguments
@@ -155,6 +159,15 @@ class DeliveriesArguments(ToolArguments):
 
     state: Annotated[str, Field(min_length=1), AfterValidator(check_no_nul)] = Field(
         description='The delivery state, such as "pending", as the annotation "delivery" has it.',
+    )
+    cursor: Cursor | None = Field(default=None, description="The next_cursor of the page before.")
+
+
+class ExportArguments(ConversationArguments):
+    """A page of a conversation as a document."""
+
+    format: ExportFormat = Field(
+        default="json", description="json loses nothing; markdown is for people to read."
     )
     cursor: Cursor | None = Field(default=None, description="The next_cursor of the page before.")
 

@@ -4,7 +4,7 @@ Pydantic and the standard library only, so that any client can import it.
 """
 
 import re
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field
 
@@ -23,6 +23,8 @@ from servers.conversations.contract_facts import Tags, Title
 DOCUMENT_FORMAT_NAME = "agentic-conversation"
 DOCUMENT_FORMAT_VERSION = 1
 DOCUMENT_FORMAT = f"{DOCUMENT_FORMAT_NAME}/{DOCUMENT_FORMAT_VERSION}"
+
+ExportFormat = Literal["json", "markdown"]
 
 _FORMAT = re.compile(rf"{DOCUMENT_FORMAT_NAME}/([1-9][0-9]{{0,8}})", re.ASCII)
 

@@ -113,6 +113,15 @@ class ListResult(BaseModel):
     next_cursor: str | None
 
 
+class ExportResult(BaseModel):
+    """A page of a document."""
+
+    document: dict[str, Any] | str = Field(
+        description="An object for json: format, conversation, messages. Text for markdown."
+    )
+    next_cursor: str | None = Field(description="Goes into `cursor` for more; null at the end.")
+
+
 class ImportResult(BaseModel):
     """What importing a page did."""
 

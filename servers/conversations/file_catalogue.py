@@ -97,19 +97,28 @@ class Catalogue:
         return found or self._project(opened).figures
 
     def find_annotations(
-        self, opened: ConversationFile, *, before_seq: int, limit: int | None
+        self,
+        opened: ConversationFile,
+        *,
+        from_seq: int = 0,
+        before_seq: int,
+        limit: int | None = None,
     ) -> Annotations:
         """See `file_index_rows.find_annotations`; here there may be more than `limit`."""
         found = self._look_up(
             opened,
             lambda connection: find_annotations(
-                connection, opened.key, before_seq=before_seq, limit=limit
+                connection, opened.key, from_seq=from_seq, before_seq=before_seq, limit=limit
             ),
         )
         if found is not None:
             return found
         annotations = self._project(opened).annotations.values()
-        return {a.message_id: a.annotations for a in annotations if a.message_seq < before_seq}
+        return {
+            a.message_id: a.annotations
+            for a in annotations
+            if from_seq <= a.message_seq < before_seq
+        }
 
     def select_newest(
         self,

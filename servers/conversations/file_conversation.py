@@ -11,6 +11,7 @@ from typing import Any
 from servers.conversations.contract import Message, to_timestamp
 from servers.conversations.file_attachment_folder import AttachmentFolder
 from servers.conversations.file_directory import StoreDirectory, key_of
+from servers.conversations.file_forward import Found, Start, read_forward
 from servers.conversations.file_history import UNSEALED, History, Place
 from servers.conversations.file_pages import (
     Annotations,
@@ -241,10 +242,7 @@ class ConversationFile:
         if not self.exists or self._fd is None or self.state is None:
             return Page()
         if before is not None:
-            inside = 0 < before.offset <= self.state.end
-            history = self.history()
-            if not inside or read_range(history, before.offset - 1, before.offset) != b"\n":
-                raise InvalidError("before is no cursor of this conversation", field="before")
+            self._check_place(before.offset, "before")
         return read_page(
             self.history(),
             self.state,
@@ -252,6 +250,21 @@ class ConversationFile:
             before=before,
             annotated_later=annotated_later,
         )
+
+    def read_forward(self, start: Start | None) -> Iterator[Found]:
+        """The messages from a place on, or all, and then the end, while the lock is held.
+
+        Raises:
+            InvalidError: `start` is no place in this file.
+        """
+        if self.state is None:
+            return iter(())
+        if start is None:
+            start = Start(0, self.state.generation)
+        else:
+            self._check_place(start.offset, "cursor")
+        end = Start(self.state.end, self.progress.seq + 1)
+        return read_forward(self.history(), start, end)
 
     def read_all(self) -> list[Message]:
         """The whole history."""
@@ -370,6 +383,13 @@ class ConversationFile:
         assert self.state is not None
         mark = mark_of(self.state, os.fstat(self._fd))
         return Entry(mark, not self.state.deleted, self.progress, self.facts, projection)
+
+    def _check_place(self, offset: int, field: str) -> None:
+        """Check that a cursor's offset lies between lines."""
+        assert self.state is not None
+        inside = 0 < offset <= self.state.end
+        if not inside or read_range(self.history(), offset - 1, offset) != b"\n":
+            raise InvalidError(f"{field} is no cursor of this conversation", field=field)
 
     def history(self) -> History:
         """Its bytes, sealed ones included; there must be a file with something in it."""

@@ -140,13 +140,18 @@ def find_totals(connection: sqlite3.Connection) -> tuple[int, int, int, int, int
 
 
 def find_annotations(
-    connection: sqlite3.Connection, key: str, *, before_seq: int, limit: int | None
+    connection: sqlite3.Connection,
+    key: str,
+    *,
+    from_seq: int = 0,
+    before_seq: int,
+    limit: int | None,
 ) -> dict[str, dict[str, Any]]:
-    """By message id, the annotations of the latest `limit` annotated messages before a record."""
+    """By message id, the annotations of the latest `limit` annotated messages between records."""
     rows = connection.execute(
-        """SELECT message_id, body FROM annotations WHERE key = ? AND seq < ?
+        """SELECT message_id, body FROM annotations WHERE key = ? AND seq >= ? AND seq < ?
         ORDER BY seq DESC LIMIT ?""",
-        (key, before_seq, _ALL if limit is None else limit),
+        (key, from_seq, before_seq, _ALL if limit is None else limit),
     )
     return {message_id: json.loads(body) for message_id, body in rows}
 

@@ -5,7 +5,13 @@ from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any, Literal
 
-from servers.conversations import file_attachments, file_changes, file_imports, file_reads
+from servers.conversations import (
+    file_attachments,
+    file_changes,
+    file_exports,
+    file_imports,
+    file_reads,
+)
 from servers.conversations.checks import (
     check_owner_name,
     check_range,
@@ -21,13 +27,14 @@ from servers.conversations.contract import (
     Message,
 )
 from servers.conversations.contract_attachments import MAX_ATTACHMENT_BYTES, check_attachment_id
-from servers.conversations.contract_documents import ConversationDocument
+from servers.conversations.contract_documents import ConversationDocument, ExportFormat
 from servers.conversations.contract_results import (
     AnnotateResult,
     AppendResult,
     ConversationWithStats,
     DeleteResult,
     DeliveriesResult,
+    ExportResult,
     ImportResult,
     ListResult,
     LoadResult,
@@ -152,6 +159,21 @@ class FileConversationStore:
         """See `ConversationStore`."""
         return await self._engine.change(
             owner, conversation_id, lambda opened: file_changes.update(opened, update)
+        )
+
+    async def export_conversation(
+        self,
+        owner: str,
+        conversation_id: str,
+        *,
+        format: ExportFormat = "json",
+        cursor: str | None = None,
+    ) -> ExportResult:
+        """See `ConversationStore`."""
+        return await self._engine.read(
+            owner,
+            conversation_id,
+            lambda opened: file_exports.export_page(opened, self._engine.catalogue, format, cursor),
         )
 
     async def import_conversation(

@@ -17,7 +17,7 @@ from typing import Any, ClassVar, Protocol
 from pydantic import BaseModel, ConfigDict
 
 from servers.conversations.contract import Conversation, Message
-from servers.conversations.contract_documents import ConversationDocument
+from servers.conversations.contract_documents import ConversationDocument, ExportFormat
 from servers.conversations.contract_results import (
     AnnotateResult,
     AppendResult,
@@ -25,6 +25,7 @@ from servers.conversations.contract_results import (
     DeleteResult,
     DeliveriesResult,
     ErrorCode,
+    ExportResult,
     ImportResult,
     ListResult,
     LoadResult,
@@ -253,6 +254,30 @@ class ConversationStore(Protocol):
         Raises:
             NotFoundError: No such conversation.
             TooLargeError: More than 16 KiB of metadata after the merge, or 64 KiB of changes.
+        """
+        ...
+
+    async def export_conversation(
+        self,
+        owner: str,
+        conversation_id: str,
+        *,
+        format: ExportFormat = "json",
+        cursor: str | None = None,
+    ) -> ExportResult:
+        """A page of the conversation as a document, its oldest messages first.
+
+        `json`: an object that `import_conversation` takes, with at most 1,000 messages and 512 KiB,
+        though one message at least; facts, all but the figures, are the same in each page, and
+        annotations are as they are now. `markdown`: a text of at most 512 KiB, and what the pages
+        say one after another is the whole. Damaged records are left out; the text says where.
+
+        `next_cursor` goes into `cursor` for what is newer, and is None at the end. What is appended
+        meanwhile is exported too.
+
+        Raises:
+            NotFoundError: No such conversation.
+            StaleCursorError: `cursor` is from before a rewrite.
         """
         ...
 

@@ -2,16 +2,21 @@
 
 from typing import Any
 
-from servers.access.contract import SCOPE_CONVERSATIONS_WRITE
-from servers.conversations.arguments import ImportArguments
-from servers.conversations.contract_results import ImportResult
+from servers.access.contract import SCOPE_CONVERSATIONS_READ, SCOPE_CONVERSATIONS_WRITE
+from servers.conversations.arguments import ExportArguments, ImportArguments
+from servers.conversations.contract_results import ExportResult, ImportResult
 from servers.conversations.store import ConversationStore
-from servers.conversations.tool_hints import writes
+from servers.conversations.tool_hints import READS, writes
 from servers.typed_tools import Caller, TypedTool
 
 
 def create_exchange_tools(store: ConversationStore) -> list[TypedTool[Any, Any]]:
     """The tools over `store`, in the order in which they are listed."""
+
+    async def export(caller: Caller, given: ExportArguments) -> ExportResult:
+        return await store.export_conversation(
+            caller.owner, given.conversation_id, format=given.format, cursor=given.cursor
+        )
 
     async def import_(caller: Caller, given: ImportArguments) -> ImportResult:
         return await store.import_conversation(
@@ -19,6 +24,19 @@ def create_exchange_tools(store: ConversationStore) -> list[TypedTool[Any, Any]]
         )
 
     return [
+        TypedTool(
+            name="export_conversation",
+            title="Export a conversation",
+            description="Gives a whole conversation as a document to keep or to hand on, a page at "
+            "a time, its oldest messages first. For more, call again with cursor set to "
+            "next_cursor, until that is null. To read what was said last, use load_conversation.",
+            scope=SCOPE_CONVERSATIONS_READ,
+            annotations=READS,
+            arguments=ExportArguments,
+            result=ExportResult,
+            call=export,
+            to_wire=dict,
+        ),
         TypedTool(
             name="import_conversation",
             title="Import a conversation",

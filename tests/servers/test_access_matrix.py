@@ -35,6 +35,7 @@ TOOL_SCOPES = {
     "load_conversation": READ,
     "list_conversations": READ,
     "get_conversation": READ,
+    "export_conversation": READ,
     "append_messages": WRITE,
     "save_conversation": WRITE,
     "annotate_message": WRITE,
@@ -45,7 +46,13 @@ TOOL_SCOPES = {
     "list_deliveries": DELEGATE,
 }
 """The conversation server's tools. Whoever adds one says here what a caller needs for it."""
-SHOWING = {"load_conversation", "list_conversations", "get_conversation", "list_deliveries"}
+SHOWING = {
+    "load_conversation",
+    "list_conversations",
+    "get_conversation",
+    "export_conversation",
+    "list_deliveries",
+}
 """Tools whose answer holds what the owner has stored."""
 OPEN_METHODS = {
     "initialize",

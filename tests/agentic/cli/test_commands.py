@@ -62,6 +62,11 @@ async def test_a_conversation_is_listed_shown_exported_and_deleted(command: Real
     assert again.exit_code == 2
     assert "--force" in again.notes
 
+    readable = await command.run("conversations", "export", name, "--format", "markdown")
+    assert readable.output.startswith("# Conversation `odd")
+    assert "\n    how\n    are you?\n" in readable.output
+    assert "\x1b" not in readable.output
+
     asked_first = await command.run("conversations", "delete", name)
     assert asked_first.exit_code == 2
     deleted = await command.run("conversations", "delete", name, "--yes")

@@ -40,7 +40,8 @@ async def test_a_document_is_json_without_and_with_messages(tmp_path: Path) -> N
             for conversation_id, contents in (("c", [odd.content]), ("empty", [])):
                 output = io.StringIO()
                 history = StoredHistory(assistant.store, conversation_id)
-                await write_document(output, {"format": "f", "conversation": {}}, history)
+                messages = (message.to_wire() async for message in history.read())
+                await write_document(output, {"format": "f", "conversation": {}}, messages)
                 document = json.loads(output.getvalue())
                 assert [message["content"] for message in document["messages"]] == contents
                 assert document["format"] == "f"

@@ -2,8 +2,21 @@
 
 import pytest
 
-from servers.conversations.store import ConversationStore, ConversationUpdate, InvalidError
-from tests.servers.conversations.documents import document
+from servers.conversations.contract import encode_json
+from servers.conversations.contract_documents import ConversationDocument, ExportFormat
+from servers.conversations.store import (
+    ConversationStore,
+    ConversationUpdate,
+    InvalidError,
+    NotFoundError,
+    StaleCursorError,
+)
+from tests.servers.conversations.documents import (
+    document,
+    export_messages,
+    export_pages,
+    export_text,
+)
 from tests.servers.conversations.messages import (
     ID,
     OWNER,
@@ -15,11 +28,186 @@ from tests.servers.conversations.messages import (
     users,
 )
 
+FORMATS: set[ExportFormat] = {"json", "markdown"}
 LONG_AGO = "2020-01-02T03:04:05.000006Z"
 LATER_THAN_THAT = "2021-01-01T00:00:00.000000Z"
 
 
 class ContractOfExchange:
+    async def test_an_export_is_the_facts_and_all_messages_oldest_first(
+        self, store: ConversationStore
+    ) -> None:
+        await store.append_messages(OWNER, ID, [user("a"), assistant("b", metadata={"k": None})])
+        await store.update_conversation(OWNER, ID, ConversationUpdate(title="T", tags=["x"]))
+        await store.annotate_message(OWNER, ID, "a", {"seen": True})
+        page = await store.export_conversation(OWNER, ID)
+        assert isinstance(page.document, dict)
+        assert page.next_cursor is None
+        assert list(page.document) == ["format", "conversation", "messages"]
+        assert page.document["format"] == "agentic-conversation/1"
+        found = await store.get_conversation(OWNER, ID)
+        assert page.document["conversation"] == found.model_dump(exclude={"stats"})
+        loaded = (await store.load_conversation(OWNER, ID)).messages
+        assert page.document["messages"] == [message.to_wire() for message in loaded]
+
+    async def test_pages_hold_512_kib_and_1000_messages_at_most(
+        self, store: ConversationStore
+    ) -> None:
+        for start in (0, 1_000):
+            await store.append_messages(OWNER, ID, users(1_000, start))
+        for number in range(4):
+            await store.append_messages(OWNER, ID, [user(f"large{number}", "é" * 120_000)])
+        await store.append_messages(OWNER, ID, [user("huge", "x" * 524_000), user("last")])
+        pages = [page async for page in export_pages(store)]
+        assert [len(page["messages"]) for page in pages] == [1_000, 1_000, 2, 2, 1, 1]
+        assert all(len(encode_json(page)) <= 512 * 1024 for page in pages[:-2])
+        assert len({encode_json(page["conversation"]) for page in pages}) == 1
+        stored = (await store.load_conversation(OWNER, ID)).messages
+        assert await export_messages(store) == stored
+
+    async def test_annotations_are_exported_as_they_are_now(self, store: ConversationStore) -> None:
+        facts = {"k": "x" * 15_000}
+        given = [user(f"m{n}", "x" * 4_000, annotations={"old": n}) for n in range(200)]
+        await store.append_messages(OWNER, ID, given)
+        for number in range(0, 200, 20):
+            await store.annotate_message(OWNER, ID, f"m{number}", facts)
+        await store.annotate_message(OWNER, ID, "m1", {"old": None})
+        stored = (await store.load_conversation(OWNER, ID)).messages
+        assert await export_messages(store) == stored
+        async for page in export_pages(store):
+            assert len(encode_json(page)) <= 512 * 1024
+        cursor = (await store.export_conversation(OWNER, ID)).next_cursor
+        await store.annotate_message(OWNER, ID, "m199", {"new": 1})
+        last = None
+        while cursor:
+            last = await store.export_conversation(OWNER, ID, cursor=cursor)
+            cursor = last.next_cursor
+        assert last is not None
+        assert isinstance(last.document, dict)
+        assert last.document["messages"][-1]["annotations"] == {"old": 199, "new": 1}
+
+    async def test_what_is_appended_while_paging_is_exported_too(
+        self, store: ConversationStore
+    ) -> None:
+        await store.append_messages(OWNER, ID, users(3, size=300_000))
+        first = await store.export_conversation(OWNER, ID)
+        await store.append_messages(OWNER, ID, [user("new")])
+        await store.annotate_message(OWNER, ID, "m0", {"k": 1})
+        second = await store.export_conversation(OWNER, ID, cursor=first.next_cursor)
+        third = await store.export_conversation(OWNER, ID, cursor=second.next_cursor)
+        assert isinstance(third.document, dict)
+        assert [message["message_id"] for message in third.document["messages"]] == ["m2", "new"]
+        assert third.next_cursor is None
+
+    async def test_a_cursor_from_before_a_rewrite_is_stale(self, store: ConversationStore) -> None:
+        version = (await store.append_messages(OWNER, ID, users(3, size=300_000))).version
+        for format in FORMATS:
+            cursor = (await store.export_conversation(OWNER, ID, format=format)).next_cursor
+            assert cursor
+            for other in FORMATS - {format}:
+                with pytest.raises(InvalidError):
+                    await store.export_conversation(OWNER, ID, format=other, cursor=cursor)
+            for bad in ("x", "", cursor + "x", cursor[:-2]):
+                with pytest.raises(InvalidError) as refused:
+                    await store.export_conversation(OWNER, ID, format=format, cursor=bad)
+                assert refused.value.field == "cursor"
+            await store.append_messages(OWNER, "other", [user()])
+            with pytest.raises(InvalidError):
+                await store.export_conversation(OWNER, "other", format=format, cursor=cursor)
+            version = (
+                await store.save_conversation(
+                    OWNER, ID, users(4, size=300_000)[::-1], expected_version=version
+                )
+            ).version
+            with pytest.raises(StaleCursorError):
+                await store.export_conversation(OWNER, ID, format=format, cursor=cursor)
+            version = (
+                await store.save_conversation(
+                    OWNER, ID, users(4, size=300_000), expected_version=version
+                )
+            ).version
+
+    async def test_an_empty_conversation_is_exported(self, store: ConversationStore) -> None:
+        await store.save_conversation(OWNER, ID, users(1))
+        version = (await store.load_conversation(OWNER, ID)).version
+        await store.save_conversation(OWNER, ID, [], expected_version=version)
+        assert await export_messages(store) == []
+        assert "0 messages" in await export_text(store)
+
+    async def test_markdown_pages_joined_are_the_whole(self, store: ConversationStore) -> None:
+        await store.append_messages(
+            OWNER,
+            ID,
+            [user("a", "one\ntwo"), user("b", "é\n" * 100_000), user("c", "日" * 150_000)],
+        )
+        await store.append_messages(OWNER, ID, [user("d", "\n" * 250_000), assistant("e", "end")])
+        pages = [page async for page in export_pages(store, format="markdown")]
+        assert all(0 < len(page.encode()) <= 512 * 1024 for page in pages)
+        text = "".join(pages)
+        head, *messages = text.split("\n## ")
+        assert head.startswith(f"# Conversation `{ID}`\n")
+        assert "5 messages" in head
+        contents = ["one\ntwo", "é\n" * 100_000, "日" * 150_000, "\n" * 250_000, "end"]
+        for content, message in zip(contents, messages, strict=True):
+            _, _, body = message.partition("\n\n")
+            assert body.rstrip("\n") == "    " + content.replace("\n", "\n    ")
+
+    async def test_hostile_titles_and_contents_stay_data_in_markdown(
+        self, store: ConversationStore
+    ) -> None:
+        hostile = "# x\n## user, 2026\n</pre><script>`\x1b[31m\u202e\r\n```\n## assistant"
+        await store.append_messages(
+            OWNER, ID, [user("a", hostile, name="n`\n# x"), assistant("b", hostile)]
+        )
+        await store.update_conversation(OWNER, ID, ConversationUpdate(title=hostile))
+        text = await export_text(store)
+        headings = [line for line in text.split("\n") if line.startswith("#")]
+        assert len(headings) == 3
+        assert all(
+            line.startswith(("# Conversation `", "## user `", "## assistant, "))
+            for line in headings
+        )
+        assert not set(text) & set("\x1b\u202e\r")
+        inside = [line for line in text.split("\n") if "script" in line]
+        assert all(line.startswith(("    ", "Title: `")) for line in inside)
+
+    async def test_an_unknown_conversation_and_anothers_are_not_found(
+        self, store: ConversationStore
+    ) -> None:
+        await store.append_messages("bob", ID, users(3, size=300_000))
+        cursor = (await store.export_conversation("bob", ID)).next_cursor
+        texts: set[str] = set()
+        for conversation_id in (ID, "unknown"):
+            for given in (None, cursor):
+                with pytest.raises(NotFoundError) as missing:
+                    await store.export_conversation(OWNER, conversation_id, cursor=given)
+                texts.add(str(missing.value))
+        assert len(texts) == 1
+
+    async def test_what_is_exported_and_imported_is_equal_but_for_owner_and_version(
+        self, store: ConversationStore
+    ) -> None:
+        await store.append_messages(OWNER, ID, users(3, size=300_000))
+        await store.append_messages(OWNER, ID, [assistant("a", annotations={"k": 1})])
+        await store.annotate_message(OWNER, ID, "m0", {"delivery": {"state": "answered"}})
+        await store.update_conversation(
+            OWNER,
+            ID,
+            ConversationUpdate(
+                title="T", tags=["b", "a"], metadata={"k": [1]}, expires_at=in_seconds(1_000)
+            ),
+        )
+        async for page in export_pages(store):
+            await store.import_conversation("bob", ConversationDocument.model_validate(page))
+        both = [await store.get_conversation(owner, ID) for owner in (OWNER, "bob")]
+        first, second = (
+            found.model_dump(exclude={"owner": True, "version": True, "stats": {"bytes"}})
+            for found in both
+        )
+        assert first == second
+        loaded = [(await store.load_conversation(owner, ID)).messages for owner in (OWNER, "bob")]
+        assert loaded[0] == loaded[1]
+
     async def test_what_is_imported_into_an_empty_store_has_the_documents_facts(
         self, store: ConversationStore
     ) -> None:

@@ -133,6 +133,9 @@ async def test_no_answer_is_larger_than_a_client_takes(tmp_path: Path) -> None:
         for conversation_id in (*CONTENTS, "many"):
             uri = to_uri(conversation_id)
             sizes[uri[:24]] = size_of(await client.read_resource(uri, meta=ADA))
+            markdown = {"conversation_id": conversation_id, "format": "markdown"}
+            exported = await client.call_tool("export_conversation", markdown, meta=ADA)
+            sizes[f"markdown {conversation_id[:10]}"] = size_of(exported)
             prompt = await client.get_prompt(
                 "continue_conversation", {"conversation_id": conversation_id}, meta=ADA
             )

@@ -13,6 +13,7 @@ from servers.conversations.contract_results import (
     ConversationWithStats,
     DeleteResult,
     DeliveriesResult,
+    ExportResult,
     ImportResult,
     ListResult,
     LoadResult,
@@ -31,6 +32,7 @@ RESULTS = {
     "get_conversation": ConversationWithStats,
     "update_conversation": Conversation,
     "list_deliveries": DeliveriesResult,
+    "export_conversation": ExportResult,
     "import_conversation": ImportResult,
     "put_attachment": PutAttachmentResult,
 }
@@ -118,7 +120,9 @@ async def test_every_tool_says_what_it_takes_gives_and_does(connections: Connect
             assert 1 <= tool.description.count(". ") + 1 <= 3  # sentences
             assert tool.annotations is not None
             assert tool.annotations.open_world_hint is False
-            assert tool.annotations.read_only_hint == name.startswith(("load", "list", "get"))
+            assert tool.annotations.read_only_hint == name.startswith(
+                ("load", "list", "get", "export")
+            )
             assert tool.input_schema["additionalProperties"] is False
             assert all("description" in each for each in _properties(tool.input_schema))
             assert tool.output_schema == RESULTS[name].model_json_schema()

@@ -15,6 +15,7 @@ ID_TOOLS: dict[str, dict[str, Any]] = {
     "delete_conversation": {},
     "get_conversation": {},
     "update_conversation": {"title": "t"},
+    "export_conversation": {},
 }
 SHARED: dict[str, Any] = {"conversation_id": "c"}
 
@@ -89,6 +90,8 @@ async def test_a_missing_argument_is_invalid_and_named(in_memory: Connections, t
         [
             ("load_conversation", "limit", [0, -1, 501, 2**63, "5", 5.5, True, None, [5]]),
             ("load_conversation", "before", ["", "not a cursor", "\0", 5]),
+            ("export_conversation", "format", ["html", "", None, 5]),
+            ("export_conversation", "cursor", ["", "\0", 5]),
             ("append_messages", "expected_version", [-1, "0", False, 1.5]),
             ("save_conversation", "expected_version", [-1, "0", False]),
             ("annotate_message", "annotations", [None, [], "x", {"k": "\0"}, {"k": "\ud800"}]),

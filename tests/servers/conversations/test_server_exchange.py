@@ -114,3 +114,32 @@ async def test_a_document_may_hold_what_can_be_stored(in_memory: Connections) ->
         assert done["repeated"] == 1
         done = await call(client, "import_conversation", document=given, conversation_id="d")
         assert done["appended"] == 1
+
+
+async def test_what_is_exported_can_be_imported_as_it_came(connections: Connections) -> None:
+    async with connections.connect() as client:
+        said = [HELLO | {"message_id": f"m{n}", "content": "é" * 120_000} for n in range(5)]
+        await call(client, "append_messages", conversation_id="c", messages=said)
+        cursor: dict[str, str] = {}
+        counts: list[int] = []
+        while True:
+            page = await call(client, "export_conversation", conversation_id="c", **cursor)
+            assert page.keys() == {"document", "next_cursor"}
+            done = await call(
+                client,
+                "import_conversation",
+                document=page["document"],
+                conversation_id="copy",
+            )
+            counts.append(done["appended"])
+            if page["next_cursor"] is None:
+                break
+            cursor = {"cursor": page["next_cursor"]}
+        assert counts == [2, 2, 1]
+        both = [
+            await call(client, "load_conversation", conversation_id=name, limit=2)
+            for name in ("c", "copy")
+        ]
+        assert both[0]["messages"] == both[1]["messages"]
+        text = await call(client, "export_conversation", conversation_id="c", format="markdown")
+        assert text["document"].startswith("# Conversation `c`\n")

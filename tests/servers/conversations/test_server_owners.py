@@ -32,6 +32,7 @@ CALLS: dict[str, dict[str, Any]] = {
     "list_conversations": {},
     "get_conversation": {"conversation_id": "c"},
     "update_conversation": {"conversation_id": "c", "title": "t"},
+    "export_conversation": {"conversation_id": "c"},
     "import_conversation": {
         "document": {
             "format": "agentic-conversation/1",
