@@ -17,7 +17,7 @@ from agentic.cli.terminal_text import one_line, to_json
 from agentic.config.models import Config
 from servers.access.contract import SCOPE_DELEGATE, SCOPES
 from servers.access.delegate_token import DELEGATE_NAME
-from servers.access.tokens import Token, TokenError, TokenFile
+from servers.access.tokens import Token, TokenError, TokenFactsError, TokenFile
 
 _SECTIONS = frozenset({"owner", "data_directory", "access"})
 _PIPED_WIDTH = 1_000
@@ -46,6 +46,8 @@ def create_token(
             token, text = await to_thread.run_sync(
                 file.create, name, config.owner if owner is None else owner, wanted, until
             )
+        except TokenFactsError as error:
+            raise UsageError(f"{error}.") from None
         except TokenError as error:
             raise CommandError(f"{error}.") from None
         if as_json:

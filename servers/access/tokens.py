@@ -29,6 +29,10 @@ class TokenError(Exception):
     """A token can't be made or found; the text says why, for the operator."""
 
 
+class TokenFactsError(TokenError):
+    """No token can be like that."""
+
+
 def _check_name(name: str) -> str:
     if not 1 <= len(name) <= MAX_NAME_CHARACTERS or not name.isprintable():
         raise ValueError(
@@ -129,7 +133,7 @@ class TokenFile:
         is refused, and `renew` can be called again.
 
         Raises:
-            TokenError: Something about it is wrong.
+            TokenFactsError: Something about it is wrong.
         """
         token, text = create_token(name, owner, scopes)
 
@@ -193,19 +197,19 @@ def create_token(
     """A new token and its text.
 
     Raises:
-        TokenError: Something about it is wrong.
+        TokenFactsError: Something about it is wrong.
     """
     if name != name.strip():
-        raise TokenError("a token's name neither begins nor ends with a space")
+        raise TokenFactsError("a token's name neither begins nor ends with a space")
     if unknown := sorted(set(scopes) - SCOPES.keys()):
-        raise TokenError(f"there is no scope {unknown[0]!r}; there are: {', '.join(SCOPES)}")
+        raise TokenFactsError(f"there is no scope {unknown[0]!r}; there are: {', '.join(SCOPES)}")
     if not scopes:
-        raise TokenError(f"a token needs a scope; there are: {', '.join(SCOPES)}")
+        raise TokenFactsError(f"a token needs a scope; there are: {', '.join(SCOPES)}")
     try:
         _check_name(name)
         check_owner(owner)
     except ValueError as error:
-        raise TokenError(str(error)) from None
+        raise TokenFactsError(str(error)) from None
     token_id, secret = secrets.token_hex(_ID_BYTES), secrets.token_urlsafe(_SECRET_BYTES)
     token = Token(
         token_id=token_id,
@@ -217,7 +221,7 @@ def create_token(
         expires_at=expires_at,
     )
     if token.is_expired():
-        raise TokenError("this token would have expired already")
+        raise TokenFactsError("this token would have expired already")
     return token, f"{TEXT_PREFIX}_{token_id}_{secret}"
 
 

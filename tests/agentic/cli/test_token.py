@@ -131,11 +131,11 @@ async def test_wrong_usage_exits_2_and_makes_nothing(
         (("a", "--owner", ""), "1 to 256 bytes"),  # an unset variable is not the operator
     ],
 )
-async def test_what_cannot_be_a_token_fails_with_the_reason(
+async def test_what_cannot_be_a_token_is_wrong_usage_with_the_reason(
     command: RealCommand, arguments: tuple[str, ...], why: str
 ) -> None:
     done = await command.run("token", "create", *arguments)
-    assert (done.exit_code, done.output) == (1, "")
+    assert (done.exit_code, done.output) == (2, "")
     assert why in done.notes
     assert not tokens_file(command).exists()
 
