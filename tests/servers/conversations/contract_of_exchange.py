@@ -28,6 +28,7 @@ from tests.servers.conversations.messages import (
     users,
 )
 
+NO_IDS = ["", "x" * 1_025, "a\0b", "\ud800"]
 FORMATS: set[ExportFormat] = {"json", "markdown"}
 LONG_AGO = "2020-01-02T03:04:05.000006Z"
 LATER_THAN_THAT = "2021-01-01T00:00:00.000000Z"
@@ -183,6 +184,14 @@ class ContractOfExchange:
                     await store.export_conversation(OWNER, conversation_id, cursor=given)
                 texts.add(str(missing.value))
         assert len(texts) == 1
+
+    @pytest.mark.parametrize("conversation_id", NO_IDS)
+    async def test_what_cannot_be_an_id_is_not_exported(
+        self, store: ConversationStore, conversation_id: str
+    ) -> None:
+        with pytest.raises(InvalidError) as refused:
+            await store.export_conversation(OWNER, conversation_id)
+        assert refused.value.field == "conversation_id"
 
     async def test_what_is_exported_and_imported_is_equal_but_for_owner_and_version(
         self, store: ConversationStore

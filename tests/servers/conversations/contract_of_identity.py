@@ -62,7 +62,6 @@ class ContractOfIdentity:
             store.delete_conversation(OWNER, conversation_id),
             store.get_conversation(OWNER, conversation_id),
             store.update_conversation(OWNER, conversation_id, ConversationUpdate(title="t")),
-            store.export_conversation(OWNER, conversation_id),
         ]
         for call in calls:
             with pytest.raises(InvalidError) as refused:
