@@ -20,6 +20,7 @@ from servers.faults import ContentFreeFormatter
 
 if TYPE_CHECKING:
     from servers.conversations.file_engine import FileEngine
+    from servers.conversations.file_expiry import Expiry
     from servers.conversations.file_sealing import Sealing
     from servers.hosted import HostedServer
 
@@ -139,7 +140,7 @@ async def open_files(config: Config) -> AsyncGenerator["FileEngine"]:
         raise SetupError(f"there are no conversations yet: {directory} is not there")
     async with AsyncExitStack() as stack:
         with _setup_errors():
-            opening = open_file_engine(directory, any_format=True)
+            opening = open_file_engine(directory, expiry=to_expiry(config), any_format=True)
             engine = await stack.enter_async_context(opening)
         yield engine
 
@@ -150,6 +151,13 @@ def to_sealing(config: Config) -> "Sealing | None":
 
     after = config.conversations.seal_after_megabytes
     return Sealing(after << 20, config.conversations.compression_level) if after else None
+
+
+def to_expiry(config: Config) -> "Expiry":
+    """When the configuration wants conversations that are left alone to expire."""
+    from servers.conversations.file_expiry import Expiry
+
+    return Expiry(config.conversations.expire_idle_days)
 
 
 @asynccontextmanager
@@ -167,6 +175,7 @@ async def _open_conversations(config: Config, callers: Callers) -> AsyncGenerato
                 directory,
                 durability=config.conversations.durability,
                 sealing=to_sealing(config),
+                expiry=to_expiry(config),
             )
             store = await stack.enter_async_context(opening)
             opened = await to_thread.run_sync(directory.stat)

@@ -179,6 +179,8 @@ class ConversationsConfig(Frozen):
     """
     compression_level: int = Field(default=3, ge=1, le=19)
     """Of zstd."""
+    expire_idle_days: float | None = Field(default=None, gt=0, le=36_500)
+    """A conversation that nothing was written to for so long is removed; null: never."""
 
 
 class AccessConfig(Frozen):

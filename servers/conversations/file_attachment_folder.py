@@ -15,7 +15,7 @@ import os
 import secrets
 import stat
 import zlib
-from collections.abc import Callable, Generator
+from collections.abc import Callable, Collection, Generator
 from contextlib import ExitStack, contextmanager, suppress
 
 from pydantic import BaseModel, ConfigDict, ValidationError
@@ -31,6 +31,8 @@ _BYTES, _COMPLETE, _INCOMPLETE, _NEW = ".bin", ".json", ".part", ".new"
 _FOLDER = os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC | os.O_NOFOLLOW
 _FILE = os.O_NOFOLLOW | os.O_CLOEXEC | os.O_NONBLOCK
 _MAX_FACTS_BYTES = 16 * 1024
+_BLOCK_BYTES = 512 * 1024
+"""What a checksum is made of: reading a part reads little more than that part."""
 _REMOVED_AT_ONCE = 200
 """Files, while a deletion is waited for. A folder with more is left to the sweeper."""
 
@@ -52,8 +54,8 @@ class AttachmentFacts(BaseModel):
     total_size: int | None
     created_at: str
     size: int = 0
-    crc: int = 0
-    """CRC-32 of the bytes."""
+    crcs: tuple[int, ...] = ()
+    """CRC-32 of each block of the bytes."""
 
     @property
     def is_complete(self) -> bool:
@@ -62,8 +64,33 @@ class AttachmentFacts(BaseModel):
 
     def grown(self, data: bytes) -> "AttachmentFacts":
         """The facts when `data` is there too."""
-        crc = zlib.crc32(data, self.crc)
-        return self.model_copy(update={"size": self.size + len(data), "crc": crc})
+        crcs, size, rest = list(self.crcs), self.size, memoryview(data)
+        while rest:
+            part = rest[: _BLOCK_BYTES - size % _BLOCK_BYTES]
+            before = crcs.pop() if size % _BLOCK_BYTES else 0
+            crcs.append(zlib.crc32(part, before))
+            size, rest = size + len(part), rest[len(part) :]
+        return self.model_copy(update={"size": size, "crcs": tuple(crcs)})
+
+    def encode(self) -> bytes:
+        """As its file holds it."""
+        data = self.model_dump_json().encode()
+        return b"%b\n%08x\n" % (data, zlib.crc32(data))
+
+    @classmethod
+    def parse(cls, text: bytes) -> "AttachmentFacts":
+        """What `encode` gave.
+
+        Raises:
+            DamagedError: It is not as it was written.
+        """
+        data, _, check = text.partition(b"\n")
+        if check != b"%08x\n" % zlib.crc32(data):
+            raise DamagedError
+        try:
+            return cls.model_validate_json(data)
+        except ValidationError:
+            raise DamagedError from None
 
 
 class AttachmentFolder:
@@ -89,32 +116,34 @@ class AttachmentFolder:
             text = next((text for text in texts if text is not None), None)
             if text is None:
                 return None
-            try:
-                facts = AttachmentFacts.model_validate_json(text)
-            except ValidationError:
-                raise DamagedError from None
+            facts = AttachmentFacts.parse(text)
             status = _status_of(folder_fd, name + _BYTES)
             if facts.attachment_id != attachment_id or not status or status.st_size < facts.size:
                 raise DamagedError
             return facts
 
     def read(self, facts: AttachmentFacts, offset: int, length: int) -> bytes:
-        """At most `length` bytes from `offset` on; who begins at 0 has all of them checked.
+        """At most `length` bytes from `offset` on, checked.
 
         Raises:
             DamagedError: They are not as they were written.
             OSError: They can't be read.
         """
+        end = min(offset + length, facts.size)
+        first = offset // _BLOCK_BYTES
+        blocks: list[bytes] = []
         with self._opened() as folder_fd:
             if folder_fd is None:
                 raise DamagedError
             with _opened_file(folder_fd, _name_of(facts.attachment_id) + _BYTES) as fd:
-                if offset:
-                    return _read_range(fd, offset, min(length, facts.size - offset))
-                data = _read_range(fd, 0, facts.size)
-        if (len(data), zlib.crc32(data)) != (facts.size, facts.crc):
-            raise DamagedError
-        return data[:length]
+                for number in range(first, -(-end // _BLOCK_BYTES)):
+                    start = number * _BLOCK_BYTES
+                    block = _read_range(fd, start, min(_BLOCK_BYTES, facts.size - start))
+                    if zlib.crc32(block) != facts.crcs[number]:
+                        raise DamagedError
+                    blocks.append(block)
+        start = first * _BLOCK_BYTES
+        return b"".join(blocks)[offset - start : end - start]
 
     def write(self, known: AttachmentFacts, data: bytes) -> AttachmentFacts:
         """Add `data` to the bytes that are known, of which a new attachment has none.
@@ -130,7 +159,7 @@ class AttachmentFolder:
                 raise FileNotFoundError(errno.ENOENT, "removed under the running program")
             with _opened_file(folder_fd, name + _BYTES, os.O_RDWR | os.O_CREAT) as fd:
                 write_whole(fd, known.size, data, self._sync)
-            self._write_new(folder_fd, name + _NEW, facts.model_dump_json().encode())
+            self._write_new(folder_fd, name + _NEW, facts.encode())
             os.rename(name + _NEW, name + target, src_dir_fd=folder_fd, dst_dir_fd=folder_fd)
             _unlink(folder_fd, name + other)
             os.fsync(folder_fd)
@@ -169,6 +198,25 @@ class AttachmentFolder:
         except OSError as error:
             _log.warning("a conversation's attachments are removed later: %s", error)
 
+    def find_abandoned(self, before_ns: int) -> list[str]:
+        """The names of files that are of no use: of uploads that were not gone on with since."""
+        with self._opened() as folder_fd:
+            names = set(_names_in(folder_fd))
+            left = [name for name in names if not _is_needed(name, names)]
+            found = {name: _status_of(folder_fd, name) for name in left}
+            return [
+                name for name, status in found.items() if status and status.st_mtime_ns < before_ns
+            ]
+
+    def remove_abandoned(self, before_ns: int) -> int:
+        """Remove such files; how many."""
+        names = self.find_abandoned(before_ns)
+        with self._opened() as folder_fd:
+            for name in names if folder_fd is not None else ():
+                assert folder_fd is not None
+                _unlink(folder_fd, name)
+        return len(names)
+
     @property
     def _name(self) -> str:
         return self._key + FOLDER_SUFFIX
@@ -201,27 +249,39 @@ class AttachmentFolder:
             raise
 
 
-def remove_folder(parent_fd: int, name: str, max_files: int) -> int:
-    """Remove a folder if it has no more files than that, else so many of them; how many went.
+def remove_folder(parent_fd: int, name: str, max_files: int) -> bool:
+    """Remove a folder with its files, or so many of them if it has more; whether it is gone.
 
     Raises:
         OSError: It holds what is no file, or something can't be removed.
     """
-    folder_fd = os.open(name, _FOLDER, dir_fd=parent_fd)
+    try:
+        folder_fd = os.open(name, _FOLDER, dir_fd=parent_fd)
+    except NotADirectoryError:  # somebody put a link or file there
+        _unlink(parent_fd, name)
+        return True
+    except FileNotFoundError:
+        return True
     try:
         names = _names_in(folder_fd)
         for each in names[:max_files]:
             _unlink(folder_fd, each)
     finally:
         os.close(folder_fd)
-    if len(names) <= max_files:
-        os.rmdir(name, dir_fd=parent_fd)
-    return min(len(names), max_files)
+    if len(names) > max_files:
+        return False
+    os.rmdir(name, dir_fd=parent_fd)
+    return True
 
 
 def _name_of(attachment_id: str) -> str:
     digest = hashlib.sha256(attachment_id.encode()).digest()
     return base64.b32encode(digest)[:32].decode().lower()
+
+
+def _is_needed(name: str, names: Collection[str]) -> bool:
+    """Whether a file, among all of its folder, is part of a complete attachment."""
+    return name.endswith((_COMPLETE, _BYTES)) and _stem(name) + _COMPLETE in names
 
 
 def _stem(name: str) -> str:

@@ -158,7 +158,6 @@ def _check_overlap(opened: ConversationFile, known: AttachmentFacts, chunk: Chun
     if overlap:
         stored = opened.attachments.read(known, chunk.offset, overlap)
         if stored != chunk.data[:overlap]:
-            opened.attachments.read(known, 0, 0)  # so that damage is not taken for other content
             raise ConflictError(
                 f"other bytes of this attachment are stored at {chunk.offset}: give new content "
                 "another attachment_id",

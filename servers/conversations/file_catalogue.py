@@ -12,6 +12,7 @@ from servers.conversations.contract import Conversation
 from servers.conversations.contract_results import Delivery
 from servers.conversations.file_conversation import ConversationFile
 from servers.conversations.file_directory import SHARD_CHARACTERS, StoreDirectory, key_of
+from servers.conversations.file_expiry import NEVER, Expiry
 from servers.conversations.file_history import Place
 from servers.conversations.file_index import (
     FileIndex,
@@ -30,6 +31,7 @@ from servers.conversations.file_index_rows import (
     find_totals,
     put_entry,
     select_deliveries,
+    select_gone,
     select_newest,
 )
 from servers.conversations.file_lag import LagSigns
@@ -48,10 +50,13 @@ _ALL_STRIPES = range(STRIPES)
 class Catalogue:
     """The index of one store's directory."""
 
-    def __init__(self, directory: StoreDirectory, index: FileIndex, signs: LagSigns) -> None:
+    def __init__(
+        self, directory: StoreDirectory, index: FileIndex, signs: LagSigns, expiry: Expiry = NEVER
+    ) -> None:
         self._directory = directory
         self._index = index
         self._signs = signs
+        self._expiry = expiry
         self._seen: Sequence[int] = ()
         self._unusable_until = 0.0
 
@@ -128,12 +133,17 @@ class Catalogue:
         after: tuple[str, str] | None,
         offset: int,
         limit: int,
-        now: str,
     ) -> list[Conversation]:
         """See `file_index_rows.select_newest`."""
         return self._select(
             lambda connection: select_newest(
-                connection, owner, tag=tag, after=after, offset=offset, limit=limit, now=now
+                connection,
+                owner,
+                tag=tag,
+                after=after,
+                offset=offset,
+                limit=limit,
+                horizon=self._expiry.look(),
             )
         )
 
@@ -144,12 +154,16 @@ class Catalogue:
         owner: str | None,
         after: tuple[str, str, int] | None,
         limit: int,
-        now: str,
     ) -> list[tuple[Delivery, tuple[str, str, int]]]:
         """See `file_index_rows.select_deliveries`."""
         return self._select(
             lambda connection: select_deliveries(
-                connection, state, owner=owner, after=after, limit=limit, now=now
+                connection,
+                state,
+                owner=owner,
+                after=after,
+                limit=limit,
+                horizon=self._expiry.look(),
             )
         )
 
@@ -160,6 +174,16 @@ class Catalogue:
     def find_totals(self) -> tuple[int, int, int, int, int]:
         """Owners, conversations, messages, bytes of messages, deleted conversations."""
         return self._select(find_totals)
+
+    def find_gone(self, shard: str, keys: Sequence[str]) -> list[tuple[str, str]]:
+        """See `file_index_rows.select_gone`; as far as the index has come, which may lag.
+
+        Raises:
+            UnavailableError: The index cannot be used.
+        """
+        return self._index.run(
+            lambda connection: select_gone(connection, shard, keys, self._expiry.look())
+        )
 
     def _look_up(
         self, opened: ConversationFile, query: Callable[[sqlite3.Connection], _T]

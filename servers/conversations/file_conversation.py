@@ -4,13 +4,13 @@ import logging
 import os
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from datetime import UTC, datetime
 from itertools import chain
 from typing import Any
 
-from servers.conversations.contract import Message, to_timestamp
+from servers.conversations.contract import Message
 from servers.conversations.file_attachment_folder import AttachmentFolder
 from servers.conversations.file_directory import StoreDirectory, key_of
+from servers.conversations.file_expiry import NEVER, Expiry
 from servers.conversations.file_forward import Found, Start, read_forward
 from servers.conversations.file_history import UNSEALED, History, Place
 from servers.conversations.file_pages import (
@@ -97,6 +97,7 @@ class ConversationFile:
         conversation_id: str,
         sync: Callable[[int], None],
         sealing: Sealing | None = None,
+        expiry: Expiry = NEVER,
     ) -> None:
         self.key = key_of(owner, conversation_id)
         self.now = ""
@@ -107,6 +108,9 @@ class ConversationFile:
         self._place = Place(directory, self.key)
         self._sync = sync
         self._sealing = sealing
+        self._expiry = expiry
+        self._horizon = expiry.look()
+        self._mtime_ns = 0
         self.attachments = AttachmentFolder(directory, self.key, sync)
         self._owner = owner
         self._fd: int | None = None
@@ -119,10 +123,12 @@ class ConversationFile:
             OSError: It is there but cannot be opened.
             UnavailableError: It is another conversation's.
         """
-        self.now = to_timestamp(datetime.now(UTC))
+        self._horizon = self._expiry.look()
+        self.now = self._horizon.now
         self._fd = self._directory.open_file(self.key)
         if self._fd is not None:
-            size = os.fstat(self._fd).st_size
+            status = os.fstat(self._fd)
+            size, self._mtime_ns = status.st_size, status.st_mtime_ns
             mend_last_break(self._fd, size)
             self.state = read_state(self._fd, size, known, self._place)
         facts = self.state and self.state.facts
@@ -144,8 +150,12 @@ class ConversationFile:
         """Whether there is such a conversation for the caller."""
         if self.state is None or self.state.deleted:
             return False
-        expires_at = self.facts.expires_at
-        return expires_at is None or expires_at > self.now
+        return not self._horizon.has_passed(self.facts.expires_at, self._mtime_ns)
+
+    @property
+    def has_expired(self) -> bool:
+        """Whether it would be there, were it not for the time."""
+        return self.state is not None and not self.state.deleted and not self.exists
 
     @property
     def version(self) -> int:
@@ -382,6 +392,7 @@ class ConversationFile:
         assert self._fd is not None
         assert self.state is not None
         mark = mark_of(self.state, os.fstat(self._fd))
+        self._mtime_ns = mark.mtime_ns
         return Entry(mark, not self.state.deleted, self.progress, self.facts, projection)
 
     def _check_place(self, offset: int, field: str) -> None:

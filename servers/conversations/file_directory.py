@@ -123,7 +123,11 @@ class StoreDirectory:
     def suffixes_of(self, key: str) -> list[str]:
         """What the names of a conversation's files have after its key."""
         with self.open_shard(key) as shard_fd, os.scandir(shard_fd) as entries:
-            return [entry.name[len(key) :] for entry in entries if entry.name.startswith(key)]
+            return [
+                entry.name[len(key) :]
+                for entry in entries
+                if entry.name.startswith(key) and not entry.is_dir(follow_symlinks=False)
+            ]
 
     def open_lock(self, name: str) -> int:
         """A descriptor of a lock file, which is made if it or its folder is missing."""

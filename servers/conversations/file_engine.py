@@ -13,6 +13,7 @@ from servers.conversations.file_catalogue import Catalogue
 from servers.conversations.file_conversation import ConversationFile
 from servers.conversations.file_directory import INDEX_NAME, StoreDirectory, open_directory
 from servers.conversations.file_durability import open_sync
+from servers.conversations.file_expiry import NEVER, Expiry
 from servers.conversations.file_failures import explain
 from servers.conversations.file_index import FileIndex
 from servers.conversations.file_lag import LagSigns
@@ -38,13 +39,15 @@ class FileEngine:
         threads: JobThreads,
         sync: Callable[[int], None],
         sealing: Sealing | None = None,
+        expiry: Expiry = NEVER,
     ) -> None:
         self.directory = directory
-        self.catalogue = Catalogue(directory, index, signs)
+        self.catalogue = Catalogue(directory, index, signs, expiry)
         self.locks = locks
         self._signs = signs
         self._sync = sync
         self._sealing = sealing
+        self._expiry = expiry
         self._cache = StateCache()
         # Whoever waits for a conversation waits here, and not in a thread that others need.
         self._lanes = [anyio.Lock(fast_acquire=True) for _ in range(STRIPES)]
@@ -61,6 +64,17 @@ class FileEngine:
     ) -> _T:
         """The same for a job that writes: nobody else reads or writes meanwhile."""
         return await self._with_file(owner, conversation_id, job, write=True)
+
+    async def under_lock(self, key: str, job: Callable[[], _T]) -> _T:
+        """Do what needs a conversation's files, whatever is in them, while nobody uses them."""
+        stripe = stripe_of(key)
+
+        def locked() -> _T:
+            with self.locks.hold(name_of(stripe)):
+                return job()
+
+        async with self._lanes[stripe]:
+            return await self.in_thread(locked)
 
     async def in_thread(self, job: Callable[[], _T]) -> _T:
         """Do what needs no conversation's lock."""
@@ -79,7 +93,9 @@ class FileEngine:
     ) -> _T:
         check_owner_name(owner)
         check_id(conversation_id)
-        opened = ConversationFile(self.directory, owner, conversation_id, self._sync, self._sealing)
+        opened = ConversationFile(
+            self.directory, owner, conversation_id, self._sync, self._sealing, self._expiry
+        )
         stripe = stripe_of(opened.key)
 
         def locked() -> _T:
@@ -116,6 +132,7 @@ async def open_file_engine(
     *,
     durability: Literal["always", "interval"] = "always",
     sealing: Sealing | None = None,
+    expiry: Expiry = NEVER,
     any_format: bool = False,
 ) -> AsyncGenerator[FileEngine]:
     """Open `directory`, which is made if it is missing (its parent is not).
@@ -134,7 +151,7 @@ async def open_file_engine(
         index = stack.enter_context(closing(FileIndex(opened.root / INDEX_NAME, locks)))
         signs = stack.enter_context(closing(LagSigns(opened)))
         async with open_sync(durability) as sync:
-            yield FileEngine(opened, locks, index, signs, threads, sync, sealing)
+            yield FileEngine(opened, locks, index, signs, threads, sync, sealing, expiry)
     finally:
         with anyio.CancelScope(shield=True):
             await anyio.to_thread.run_sync(threads.close)

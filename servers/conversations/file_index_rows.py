@@ -8,10 +8,12 @@ and made anew from the file.
 import json
 import sqlite3
 from collections.abc import Sequence
+from dataclasses import asdict
 from typing import Any
 
 from servers.conversations.contract import Conversation, encode_json
 from servers.conversations.contract_results import Delivery
+from servers.conversations.file_expiry import Horizon
 from servers.conversations.file_projection import (
     Entry,
     Figures,
@@ -183,18 +185,19 @@ def select_newest(
     after: tuple[str, str] | None,
     offset: int,
     limit: int,
-    now: str,
+    horizon: Horizon,
 ) -> list[Conversation]:
     """Conversations in the order of a listing, from `offset` or `after` (last_updated, id) on."""
     rows = connection.execute(
         """SELECT facts, version, count, last_updated FROM conversations c
-        WHERE owner = :owner AND alive AND (expires_at IS NULL OR expires_at > :now)
+        WHERE owner = :owner AND alive
+            AND (expires_at IS NULL OR expires_at > :now) AND mtime_ns >= :idle_since_ns
             AND last_updated <= :at AND (last_updated < :at OR conversation_id > :id)
             AND (:tag IS NULL OR EXISTS (SELECT 1 FROM tags WHERE key = c.key AND tag = :tag))
         ORDER BY last_updated DESC, conversation_id LIMIT :limit OFFSET :offset""",
         {
             "owner": owner,
-            "now": now,
+            **asdict(horizon),
             "at": after[0] if after else _AFTER_ALL_TIMES,
             "id": after[1] if after else "",
             "tag": tag,
@@ -215,7 +218,7 @@ def select_deliveries(
     owner: str | None,
     after: tuple[str, str, int] | None,
     limit: int,
-    now: str,
+    horizon: Horizon,
 ) -> list[tuple[Delivery, tuple[str, str, int]]]:
     """Deliveries, oldest first, each with its place (stored_at, key, seq), from `after` on."""
     stored_at, key, seq = after or ("", "", 0)
@@ -224,13 +227,13 @@ def select_deliveries(
         """SELECT c.owner, c.conversation_id, a.message_id, a.body, a.stored_at, a.key, a.seq
         FROM annotations a CROSS JOIN conversations c ON c.key = a.key
         WHERE a.state = :state AND (:owner IS NULL OR a.owner = :owner)
-            AND c.alive AND (c.expires_at IS NULL OR c.expires_at > :now)
+            AND alive AND (expires_at IS NULL OR expires_at > :now) AND mtime_ns >= :idle_since_ns
             AND (a.stored_at, a.key, a.seq) > (:stored_at, :key, :seq)
         ORDER BY a.stored_at, a.key, a.seq LIMIT :limit""",
         {
             "state": state,
             "owner": owner,
-            "now": now,
+            **asdict(horizon),
             "stored_at": stored_at,
             "key": key,
             "seq": seq,
@@ -250,6 +253,20 @@ def select_deliveries(
         )
         for of, conversation_id, message_id, body, stored_at, key, seq in rows
     ]
+
+
+def select_gone(
+    connection: sqlite3.Connection, prefix: str, keys: Sequence[str], horizon: Horizon
+) -> list[tuple[str, str]]:
+    """Owner and id of those with this prefix that have expired, or are deleted and in `keys`."""
+    rows = connection.execute(
+        """SELECT owner, conversation_id FROM conversations
+        WHERE key >= :prefix AND key < :prefix || '~' AND CASE WHEN alive
+            THEN expires_at <= :now OR mtime_ns < :idle_since_ns
+            ELSE key IN (SELECT value FROM json_each(:keys)) END""",
+        {"prefix": prefix, "keys": json.dumps(keys), **asdict(horizon)},
+    )
+    return rows.fetchall()
 
 
 def to_conversation(facts: Facts, version: int, count: int, last_updated: str) -> Conversation:

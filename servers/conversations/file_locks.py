@@ -41,6 +41,22 @@ def is_free(directory: StoreDirectory, stripe: int) -> bool:
     return True
 
 
+@contextmanager
+def tried(directory: StoreDirectory, name: str) -> Generator[int | None]:
+    """Hold the lock `name` if nobody does: the descriptor of its file, None if somebody does."""
+    fd = directory.open_lock(name)
+    try:
+        fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        os.close(fd)
+        yield None
+        return
+    try:
+        yield fd
+    finally:
+        os.close(fd)
+
+
 class LockStripes:
     """The lock files of a store, opened when first needed.
 

@@ -1,10 +1,9 @@
 """The verbs that read: one conversation on its opened file, and listings from the catalogue."""
 
 from collections.abc import Sequence
-from datetime import UTC, datetime
 from typing import TypeVar, cast
 
-from servers.conversations.contract import MAX_PAGE_BYTES, Conversation, encode_json, to_timestamp
+from servers.conversations.contract import MAX_PAGE_BYTES, Conversation, encode_json
 from servers.conversations.contract_results import (
     ConversationStats,
     ConversationWithStats,
@@ -84,9 +83,7 @@ def list_newest(
     after = None
     if cursor is not None:
         after = cast("tuple[str, str]", tuple(read_cursor(cursor, "cursor", scope, (str, str))))
-    found = catalogue.select_newest(
-        owner, tag=tag, after=after, offset=offset, limit=limit + 1, now=_now()
-    )
+    found = catalogue.select_newest(owner, tag=tag, after=after, offset=offset, limit=limit + 1)
     fitting = _fit(found, limit)
     last = fitting[-1] if len(fitting) < len(found) else None
     return ListResult(
@@ -104,9 +101,7 @@ def list_deliveries(
     if cursor is not None:
         place = read_cursor(cursor, "cursor", scope, (str, str, int))
         after = cast("tuple[str, str, int]", tuple(place))
-    found = catalogue.select_deliveries(
-        state, owner=owner, after=after, limit=limit + 1, now=_now()
-    )
+    found = catalogue.select_deliveries(state, owner=owner, after=after, limit=limit + 1)
     fitting = _fit([delivery for delivery, _ in found], limit)
     more = len(fitting) < len(found)
     return DeliveriesResult(
@@ -124,10 +119,6 @@ def _read_place(opened: ConversationFile, scope: Sequence[str], before: str) -> 
             field="before",
         )
     return PageEnd(offset, seq)
-
-
-def _now() -> str:
-    return to_timestamp(datetime.now(UTC))
 
 
 def _fit(items: Sequence[_Item], limit: int) -> list[_Item]:

@@ -1,7 +1,7 @@
 """The embedded back end: conversations in append-only files, shared by processes."""
 
 from collections.abc import AsyncGenerator, Mapping, Sequence
-from contextlib import asynccontextmanager
+from contextlib import AsyncExitStack, asynccontextmanager
 from pathlib import Path
 from typing import Any, Literal
 
@@ -43,10 +43,13 @@ from servers.conversations.contract_results import (
 )
 from servers.conversations.file_attachments import Chunk
 from servers.conversations.file_engine import FileEngine, open_file_engine
+from servers.conversations.file_expiry import NEVER, Expiry
 from servers.conversations.file_sealing import Sealing
+from servers.conversations.file_sweeper import Sweeping, swept_now_and_then
 from servers.conversations.store import AttachmentPart, ConversationUpdate, InvalidError
 
 _SEALING = Sealing()
+_SWEEPING = Sweeping()
 
 
 class FileConversationStore:
@@ -244,13 +247,21 @@ async def open_file_store(
     *,
     durability: Literal["always", "interval"] = "always",
     sealing: Sealing | None = _SEALING,
+    expiry: Expiry = NEVER,
+    sweeping: Sweeping | None = _SWEEPING,
 ) -> AsyncGenerator[FileConversationStore]:
     """Open the store in `directory`, which is made if it is missing (its parent is not).
 
-    `sealing`: how older messages are compressed, None for not at all.
+    `sealing`: how older messages are compressed, None for not at all. `expiry`: when conversations
+    that are left alone expire. `sweeping`: when what has expired is removed, None for never.
 
     Raises:
         UnavailableError: The directory can't be used; the text says what to do.
     """
-    async with open_file_engine(directory, durability=durability, sealing=sealing) as engine:
+    async with AsyncExitStack() as stack:
+        engine = await stack.enter_async_context(
+            open_file_engine(directory, durability=durability, sealing=sealing, expiry=expiry)
+        )
+        if sweeping is not None:
+            await stack.enter_async_context(swept_now_and_then(engine, sweeping))
         yield FileConversationStore(engine)

@@ -1,5 +1,7 @@
 """What the tests of damage need to know of where the embedded store keeps things."""
 
+import os
+import time
 from pathlib import Path
 
 from servers.conversations.file_directory import key_of
@@ -20,3 +22,13 @@ def segments_of(directory: Path, conversation_id: str = ID, owner: str = OWNER) 
     active = file_of(directory, conversation_id, owner)
     found = active.parent.glob(f"{active.stem}.*.jsonl.zst")
     return sorted(found, key=lambda path: int(path.name.split(".")[2]))
+
+
+def attachments_of(directory: Path, conversation_id: str = ID, owner: str = OWNER) -> Path:
+    return file_of(directory, conversation_id, owner).with_suffix(".att")
+
+
+def make_old(path: Path, days: float = 2) -> None:
+    """As if it had been written to last so long ago."""
+    then = time.time() - days * 86_400
+    os.utime(path, (then, then), follow_symlinks=False)

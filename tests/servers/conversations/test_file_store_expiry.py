@@ -1,0 +1,138 @@
+"""The embedded store's conversations that expire because nothing was written to them for long."""
+
+import time
+from pathlib import Path
+
+import pytest
+from mcp import Client
+
+from agentic.config.models import Config, ConversationsConfig
+from servers.access.principal import create_operator
+from servers.conversations.contract_documents import ConversationDocument
+from servers.conversations.file_expiry import Expiry
+from servers.conversations.file_store import open_file_store
+from servers.conversations.store import (
+    ConversationStore,
+    ConversationUpdate,
+    InvalidError,
+    NotFoundError,
+    StaleCursorError,
+)
+from servers.host import open_server
+from tests.servers.connections import call
+from tests.servers.conversations.contract_of_attachments import is_absent, put
+from tests.servers.conversations.messages import ID, OWNER, list_ids, load_ids, user, users
+from tests.servers.conversations.stored_files import file_of, make_old
+
+DAY = 86_400
+WEEK = Expiry(idle_days=7)
+
+
+async def fill(store: ConversationStore) -> str | None:
+    await store.append_messages(
+        OWNER, ID, [user("a", annotations={"delivery": "pending"}), user("b")]
+    )
+    await store.update_conversation(OWNER, ID, ConversationUpdate(title="t", tags=["x"]))
+    await put(store, b"attached")
+    await store.append_messages(OWNER, "young", users(1))
+    return (await store.load_conversation(OWNER, ID, limit=1)).next_cursor
+
+
+async def test_what_was_left_alone_for_long_is_not_there_for_any_verb(tmp_path: Path) -> None:
+    directory = tmp_path / "store"
+    async with open_file_store(directory) as store:
+        cursor = await fill(store)
+    make_old(file_of(directory), days=7.1)
+    async with open_file_store(directory, expiry=WEEK) as store:
+        loaded = await store.load_conversation(OWNER, ID)
+        assert (loaded.messages, loaded.version) == ([], 0)
+        assert await store.read_version(OWNER, ID) == 0
+        assert await list_ids(store) == ["young"]
+        assert await list_ids(store, tag="x") == []
+        assert (await store.list_deliveries("pending")).deliveries == []
+        assert not (await store.delete_conversation(OWNER, ID)).deleted
+        assert await is_absent(store)
+        for call in (
+            store.get_conversation(OWNER, ID),
+            store.update_conversation(OWNER, ID, ConversationUpdate(title="u")),
+            store.annotate_message(OWNER, ID, "a", {"x": 1}),
+        ):
+            with pytest.raises(NotFoundError):
+                await call
+        with pytest.raises(StaleCursorError):
+            await store.load_conversation(OWNER, ID, limit=1, before=cursor)
+        with pytest.raises(InvalidError, match="0 bytes"):
+            await put(store, b"more", offset=8)
+    async with open_file_store(directory) as store:
+        assert await load_ids(store) == ["a", "b"]
+
+
+async def test_it_begins_anew_with_a_version_never_used_and_without_what_it_had(
+    tmp_path: Path,
+) -> None:
+    directory = tmp_path / "store"
+    async with open_file_store(directory) as store:
+        await fill(store)
+        version = (await store.get_conversation(OWNER, ID)).version
+    make_old(file_of(directory), days=8)
+    async with open_file_store(directory, expiry=WEEK) as store:
+        appended = await store.append_messages(OWNER, ID, [user("c")], expected_version=0)
+        assert appended.version > version
+        found = await store.get_conversation(OWNER, ID)
+        assert (found.title, found.message_count, found.stats.attachments) == (None, 1, 0)
+        assert await load_ids(store) == ["c"]
+        assert await is_absent(store)
+        assert await list_ids(store) == [ID, "young"]
+
+
+@pytest.mark.parametrize("how", ["annotate", "update", "append"])
+async def test_whatever_is_written_begins_the_time_anew(tmp_path: Path, how: str) -> None:
+    directory = tmp_path / "store"
+    async with open_file_store(directory) as store:
+        await fill(store)
+    make_old(file_of(directory), days=6)
+    async with open_file_store(directory, expiry=WEEK) as store:
+        match how:
+            case "annotate":
+                await store.annotate_message(OWNER, ID, "a", {"x": 1})
+            case "update":
+                await store.update_conversation(OWNER, ID, ConversationUpdate(title="u"))
+            case _:
+                await store.append_messages(OWNER, ID, [user("c")])
+        assert set(await list_ids(store)) == {ID, "young"}
+    written = file_of(directory).stat().st_mtime
+    assert time.time() - written < DAY
+
+
+async def test_an_old_conversation_that_is_imported_is_there(tmp_path: Path) -> None:
+    async with open_file_store(tmp_path / "store", expiry=WEEK) as store:
+        document = ConversationDocument.model_validate(
+            {
+                "format": "agentic-conversation/1",
+                "conversation": {
+                    "conversation_id": ID,
+                    "last_updated": "2019-01-01T00:00:00Z",
+                },
+                "messages": [
+                    {"message_id": "a", "role": "user", "content": "x"},
+                ],
+            }
+        )
+        await store.import_conversation(OWNER, document)
+        assert await load_ids(store) == ["a"]
+        assert await list_ids(store) == [ID]
+
+
+async def test_the_configuration_says_after_how_many_days(tmp_path: Path) -> None:
+    directory = tmp_path / "store"
+    async with open_file_store(directory) as store:
+        await store.append_messages(OWNER, ID, users(1))
+    make_old(file_of(directory), days=2)
+    for days, count in ((None, 1), (2.5, 1), (1.5, 0)):
+        settings = ConversationsConfig(directory=directory, expire_idle_days=days)
+        config = Config(conversations=settings)
+        async with (
+            open_server("conversations", config, create_operator(OWNER)) as hosted,
+            Client(hosted.server) as client,
+        ):
+            assert len((await call(client, "list_conversations"))["conversations"]) == count
