@@ -13,6 +13,7 @@ from mcp.client import Client
 from mcp.client.stdio import StdioServerParameters
 from mcp.client.streamable_http import streamable_http_client
 
+from tests.agentic.cli.imports.exports import chatgpt_conversation, chatgpt_message, write_zip
 from tests.agentic.cli.real_command import RealCommand, without_the_embedded_model
 from tests.fakes.bot_api import open_bot_api
 from tests.fakes.tool_endpoint import answer_json, serve_tool_endpoint
@@ -31,6 +32,7 @@ EXERCISED = {
     "tools list",
     "tools call tools__web_search query=mcp",
     "doctor",
+    "conversations import export.zip",
     "connect claude-desktop --write",
     "token create laptop",
     "serve all --http 127.0.0.1:8000",
@@ -63,6 +65,13 @@ async def test_one_command_talks(command: RealCommand) -> None:
     ended = await command.run("chat", stdin=b"hello\n")
     assert ended.exit_code == 0
     assert "Good morning." in ended.output
+
+
+async def test_an_account_export_is_brought_in(command: RealCommand) -> None:
+    chat = chatgpt_conversation(chatgpt_message("hello"))
+    write_zip(command.home / "export.zip", {"conversations.json": [chat]})
+    ended = await command.run("conversations", "import", "export.zip")
+    assert ended.output == "Imported: 1 message in 1 of 1 conversation.\n"
 
 
 @without_the_embedded_model

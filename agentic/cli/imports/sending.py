@@ -60,7 +60,8 @@ class Sender:
             self._refuse(found, error)
         else:
             self._refused_in_a_row = 0
-        self._tally.changed += self._tally.appended > appended_before
+        finally:
+            self._tally.changed += self._tally.appended > appended_before
 
     async def _send_missing(self, found: Found) -> None:
         missing = await self._find_missing(found)

@@ -23,8 +23,8 @@ from tests.agentic.cli.imports.store_server import Answer, StoreServer
 from tests.assistant import open_assistant
 
 
-async def send(server: StoreServer, path: Path) -> Tally:
-    tally = Tally()
+async def send(server: StoreServer, path: Path, tally: Tally | None = None) -> Tally:
+    tally = tally or Tally()
     sender = Sender(RemoteConversationStore(server), tally)
     with anyio.fail_after(30):
         for found in read_conversations(Source(path), "auto", tally):
@@ -74,8 +74,10 @@ async def test_an_import_goes_on_where_it_was_stopped(tmp_path: Path) -> None:
     server.judge = lambda document: (
         UnknownToolError("conversations", "stop") if len(server.pages) == 2 else None
     )
+    stopped = Tally()
     with pytest.raises(UnknownToolError):
-        await send(server, path)
+        await send(server, path, stopped)
+    assert (stopped.changed, stopped.appended) == (1, 1_000)
     server.pages.clear()
     server.judge = lambda document: None
     tally = await send(server, path)
