@@ -178,6 +178,24 @@ class AttachmentFolder:
             found = [_status_of(folder_fd, stem + _BYTES) for stem in complete]
             return len(complete), sum(status.st_size for status in found if status)
 
+    def find_damaged(self) -> list[str]:
+        """The names, without their ends, of attachments that are not as they were written."""
+        with self._opened() as folder_fd:
+            stems = sorted({_stem(name) for name in _names_in(folder_fd)})
+            return [
+                stem for stem in stems if folder_fd is not None and _is_damaged(folder_fd, stem)
+            ]
+
+    def move_aside(self, stems: Collection[str], folder: str) -> None:
+        """Move the files of attachments by those names to `damaged/<folder>`."""
+        with self._opened() as folder_fd, self._directory.open_aside(folder) as aside_fd:
+            for name in _names_in(folder_fd):
+                if _stem(name) in stems:
+                    os.rename(
+                        name, f"{self._key}.{name}", src_dir_fd=folder_fd, dst_dir_fd=aside_fd
+                    )
+            os.fsync(aside_fd)
+
     def set_aside(self) -> str | None:
         """Make it the folder of no conversation; its new name, None if there was none."""
         trash = f"{self._key}.{secrets.token_hex(8)}{TRASH_SUFFIX}"
@@ -277,6 +295,24 @@ def remove_folder(parent_fd: int, name: str, max_files: int) -> bool:
 def _name_of(attachment_id: str) -> str:
     digest = hashlib.sha256(attachment_id.encode()).digest()
     return base64.b32encode(digest)[:32].decode().lower()
+
+
+def _is_damaged(folder_fd: int, stem: str) -> bool:
+    texts = (_read_whole(folder_fd, stem + suffix) for suffix in (_COMPLETE, _INCOMPLETE))
+    text = next((text for text in texts if text is not None), None)
+    if text is None:
+        return False  # bytes of a write that was never acknowledged
+    try:
+        facts = AttachmentFacts.parse(text)
+        with _opened_file(folder_fd, stem + _BYTES) as fd:
+            starts = range(0, facts.size, _BLOCK_BYTES)
+            blocks = (
+                _read_range(fd, start, min(_BLOCK_BYTES, facts.size - start)) for start in starts
+            )
+            crcs = [zlib.crc32(block) for block in blocks]
+    except (DamagedError, FileNotFoundError):
+        return True
+    return _name_of(facts.attachment_id) != stem or crcs != list(facts.crcs)
 
 
 def _is_needed(name: str, names: Collection[str]) -> bool:

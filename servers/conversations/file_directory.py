@@ -141,7 +141,7 @@ class StoreDirectory:
 
     def keep_aside(self, key: str, suffixes: Iterable[str], folder: str) -> None:
         """Give files of a conversation a second name in `damaged/<folder>`, before it is mended."""
-        with self._open_aside(folder) as aside_fd, self.open_shard(key) as shard_fd:
+        with self.open_aside(folder) as aside_fd, self.open_shard(key) as shard_fd:
             for suffix in suffixes:
                 with naming(path_of(key, suffix)), suppress(FileNotFoundError, FileExistsError):
                     name = key + suffix
@@ -154,7 +154,7 @@ class StoreDirectory:
 
     def repair_format(self, folder: str) -> None:
         """Put a good FORMAT in the place of a damaged one, which goes to `damaged/<folder>`."""
-        with self._open_aside(folder) as aside_fd, suppress(FileNotFoundError):
+        with self.open_aside(folder) as aside_fd, suppress(FileNotFoundError):
             os.link(FORMAT_FILE, FORMAT_FILE, src_dir_fd=self._root_fd, dst_dir_fd=aside_fd)
         repair_format(self._root_fd)
 
@@ -208,7 +208,8 @@ class StoreDirectory:
             os.close(fd)
 
     @contextmanager
-    def _open_aside(self, folder: str) -> Generator[int]:
+    def open_aside(self, folder: str) -> Generator[int]:
+        """The folder `damaged/<folder>`, made if it is missing."""
         with ExitStack() as opened, naming(f"{_ASIDE}/{folder}"):
             aside_fd = _open_subdirectory(_ASIDE, self._root_fd, opened)
             yield _open_subdirectory(folder, aside_fd, opened)

@@ -1,12 +1,14 @@
 """Where a conversation's bytes lie: as its active file says, or found out where that is damaged."""
 
+import os
 from typing import Any
 
 from pydantic import BaseModel, ConfigDict, ValidationError
 
-from servers.conversations.file_history import UNSEALED, Layout, Place
+from servers.conversations.file_history import UNSEALED, History, Layout, Place
 from servers.conversations.file_records import Facts, Record, parse_line
 from servers.conversations.file_sealed import SealedSegment, parse_suffix, suffix_of
+from servers.conversations.file_segment import read_line
 
 
 class _Sealed(BaseModel):
@@ -60,6 +62,25 @@ def find_layout(place: Place, first_seq: int) -> Layout:
         sealed.append(offset)
         base = offset + last.start + last.size
     return Layout(generation, tuple(sealed), base) if sealed else UNSEALED
+
+
+def find_leftovers(place: Place) -> list[str]:
+    """The segments that nothing needs: their writer was killed before it removed or named them.
+
+    For use under the lock. Where the active file does not tell, there are none.
+    """
+    found = [suffix for suffix in place.directory.suffixes_of(place.key) if parse_suffix(suffix)]
+    fd = place.directory.open_file(place.key) if found else None
+    if fd is None:
+        return []
+    with os.fdopen(fd, "rb"):
+        line = read_line(History(fd), 0)
+    first = parse_line(0, line) if line is not None else None
+    if first is None:
+        return []
+    layout = parse_layout(first)
+    needed = {suffix_of(layout.generation, offset) for offset in layout.sealed}
+    return [suffix for suffix in found if suffix not in needed]
 
 
 def _last_seq(segment: SealedSegment) -> int:

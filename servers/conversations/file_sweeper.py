@@ -22,6 +22,8 @@ from servers.conversations.file_attachment_folder import (
 )
 from servers.conversations.file_conversation import ConversationFile
 from servers.conversations.file_engine import FileEngine
+from servers.conversations.file_history import Place
+from servers.conversations.file_layout import find_leftovers
 from servers.conversations.file_locks import tried
 from servers.conversations.store import ConversationError
 from servers.faults import report_fault
@@ -58,6 +60,8 @@ class Swept:
     """Files of uploads that were not gone on with."""
     unfinished: int = 0
     """Files that were to replace others."""
+    segments: int = 0
+    """Sealed ones that nothing needs any more."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,6 +71,7 @@ class _Shard:
     gone: list[tuple[str, str]]
     """Owners and ids of conversations that have expired, or were deleted and have attachments."""
     with_attachments: list[str]
+    sealed: list[str]
     unfinished: list[str]
     trash: list[str]
 
@@ -118,6 +123,9 @@ class Sweeper:
         for key in shard.with_attachments:
             with _tolerating(name):
                 swept.uploads += await self._remove_abandoned(key)
+        for key in shard.sealed:
+            with _tolerating(name):
+                swept.segments += await remove_leftovers(self._engine, key)
         for unfinished in shard.unfinished:
             with _tolerating(name):
                 await self._remove_unfinished(unfinished)
@@ -138,6 +146,7 @@ class Sweeper:
         return _Shard(
             gone=self._engine.catalogue.find_gone(name, folders),
             with_attachments=folders,
+            sealed=sorted({each.partition(".")[0] for each in found if each.endswith(".zst")}),
             unfinished=[
                 each
                 for each, status in found.items()
@@ -169,6 +178,17 @@ class Sweeper:
 
         while not await self._engine.in_thread(remove):
             pass
+
+
+async def remove_leftovers(engine: FileEngine, key: str) -> int:
+    """Remove the sealed segments of a conversation that nothing needs; how many."""
+
+    def remove() -> int:
+        names = find_leftovers(Place(engine.directory, key))
+        engine.directory.remove_files(key, names)
+        return len(names)
+
+    return await engine.under_lock(key, remove)
 
 
 @asynccontextmanager

@@ -11,6 +11,7 @@ from servers.conversations.file_locks import name_of, stripe_of
 from servers.conversations.file_rewriting import rewrite
 from servers.conversations.file_sealed import parse_suffix
 from servers.conversations.file_sealing import Sealing
+from servers.conversations.file_sweeper import remove_leftovers
 from servers.conversations.file_verify import (
     ACTIVE,
     Examination,
@@ -117,6 +118,10 @@ async def _repair(engine: FileEngine, found: Examination, folder: str) -> tuple[
 
     def mend(opened: ConversationFile) -> int:
         opened.require()
+        if found.damaged_attachments:
+            opened.attachments.move_aside(found.damaged_attachments, folder)
+            if len(found.damaged_attachments) == found.count_damage():
+                return opened.progress.message_count
         keep([s for s in engine.directory.suffixes_of(key) if s == ACTIVE or parse_suffix(s)])
         rewrite(opened)
         return opened.progress.message_count
@@ -134,6 +139,7 @@ async def _repair(engine: FileEngine, found: Examination, folder: str) -> tuple[
 async def _compact(engine: FileEngine, found: Examination, sealing: Sealing | None) -> str:
     facts = found.facts
     assert facts is not None
+    await remove_leftovers(engine, found.key)
 
     def work(opened: ConversationFile) -> str:
         if opened.state is None or not opened.exists:

@@ -5,6 +5,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field, replace
 from itertools import pairwise
 
+from servers.conversations.file_attachment_folder import FOLDER_SUFFIX, AttachmentFolder
 from servers.conversations.file_directory import StoreDirectory, key_of, path_of
 from servers.conversations.file_history import History, Place
 from servers.conversations.file_layout import find_layout, parse_layout
@@ -37,6 +38,7 @@ class Examination:
 
     key: str
     findings: list[Finding] = field(default_factory=list[Finding])
+    damaged_attachments: list[str] = field(default_factory=list[str])
     facts: Facts | None = None
     records: int = 0
     messages: int = 0
@@ -46,7 +48,11 @@ class Examination:
     @property
     def is_damaged(self) -> bool:
         """Whether anything is lost or wrong."""
-        return any(finding.is_damage for finding in self.findings)
+        return self.count_damage() > 0
+
+    def count_damage(self) -> int:
+        """How many findings are of damage."""
+        return sum(finding.is_damage for finding in self.findings)
 
 
 def examine(directory: StoreDirectory, locks: LockStripes, key: str) -> Examination | None:
@@ -90,6 +96,7 @@ class _Examiner:
         for start, end in pairwise((*layout.sealed, layout.base)):
             self._read_sealed(suffix_of(layout.generation, start), end - start)
         self._read_active(history)
+        self._look_at_attachments()
         self._look_for_leftovers({suffix_of(layout.generation, start) for start in layout.sealed})
         facts = self._found.facts
         if facts is None and self._size:
@@ -156,6 +163,12 @@ class _Examiner:
         self._found.records += 1
         self._found.messages += record.kind == "message"
         self._found.facts = parse_facts(record) or self._found.facts
+
+    def _look_at_attachments(self) -> None:
+        folder = AttachmentFolder(self._place.directory, self._place.key, os.fdatasync)
+        self._found.damaged_attachments = folder.find_damaged()
+        for stem in self._found.damaged_attachments:
+            self._report(f"{FOLDER_SUFFIX}/{stem}", None, "this attachment is damaged")
 
     def _look_for_leftovers(self, known: set[str]) -> None:
         for suffix in self._place.directory.suffixes_of(self._place.key):

@@ -212,3 +212,42 @@ async def test_the_totals_are_those_of_the_files(tmp_path: Path) -> None:
     assert (totals.owners, totals.conversations, totals.messages, totals.deleted) == (1, 2, 60, 1)
     sealed = [path.stat().st_size for path in (tmp_path / "store").rglob("*.zst")]
     assert (totals.sealed_bytes, totals.sealed_files) == (sum(sealed), len(sealed))
+
+
+async def test_a_damaged_attachment_is_named_and_moved_aside(tmp_path: Path) -> None:
+    ids = await fill(tmp_path / "store", None)
+    async with open_file_store(tmp_path / "store") as store:
+        for name in ("a", "b"):
+            await store.put_attachment(
+                OWNER, ID, b"bytes of " + name.encode(), name=name, mime_type="text/plain",
+                attachment_id=name,
+            )  # fmt: skip
+        version = await store.read_version(OWNER, ID)
+    damaged = sorted((tmp_path / "store").rglob("*.att/*.bin"))[0]
+    flip(damaged, 3)
+    async with open_file_engine(tmp_path / "store") as engine:
+        (finding,) = await find(engine)
+        assert finding.file.endswith(f".att/{damaged.stem}")
+        assert [step.done for step in await gather(repair(engine)) if step.done]
+        assert await find(engine) == []
+    assert len(list((tmp_path / "store/damaged").rglob(f"*{damaged.stem}*"))) == 2
+    async with open_file_store(tmp_path / "store") as store:
+        assert (await load_ids(store), await store.read_version(OWNER, ID)) == (ids, version)
+        assert (await store.get_conversation(OWNER, ID)).stats.attachments == 1
+
+
+async def test_segments_that_nothing_needs_are_removed_by_compacting(tmp_path: Path) -> None:
+    ids = await fill(tmp_path / "store")
+    first = segments_of(tmp_path / "store")[0]
+    stale = (
+        first.with_name(first.name.replace(".1.0.", ".1.77.")),
+        first.with_name(first.name.replace(".1.0.", ".99.0.")),
+    )
+    for path in stale:
+        shutil.copy(first, path)
+    async with open_file_engine(tmp_path / "store") as engine:
+        assert [finding.is_damage for finding in await find(engine)] == [False, False]
+        await gather(compact(engine, None))
+        assert await find(engine) == []
+    async with open_file_store(tmp_path / "store") as store:
+        assert await load_ids(store) == ids
