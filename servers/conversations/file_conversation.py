@@ -53,6 +53,7 @@ from servers.conversations.file_state import (
     read_record,
     read_state,
 )
+from servers.conversations.file_whole_history import read_history
 from servers.conversations.store import ConflictError, InvalidError, NotFoundError, UnavailableError
 
 _log = logging.getLogger(__name__)
@@ -253,12 +254,11 @@ class ConversationFile:
             return Page()
         if before is not None:
             self._check_place(before.offset, "before")
+        history, state = self.history(), self.state
+        if limit is None:
+            return read_history(history, state, before, annotated_later)
         return read_page(
-            self.history(),
-            self.state,
-            limit=limit,
-            before=before,
-            annotated_later=annotated_later,
+            history, state, limit=limit, before=before, annotated_later=annotated_later
         )
 
     def read_forward(self, start: Start | None) -> Iterator[Found]:

@@ -5,7 +5,6 @@ lags (its writer was killed in between, or the index was deleted or put back fro
 and made anew from the file.
 """
 
-import json
 import sqlite3
 from collections.abc import Sequence
 from dataclasses import asdict
@@ -21,7 +20,7 @@ from servers.conversations.file_projection import (
     Projection,
     delivery_state,
 )
-from servers.conversations.file_records import Facts
+from servers.conversations.file_records import Facts, parse_json
 
 SCHEMA_VERSION = 2
 _AFTER_ALL_TIMES = "~"
@@ -155,7 +154,7 @@ def find_annotations(
         ORDER BY seq DESC LIMIT ?""",
         (key, from_seq, before_seq, _ALL if limit is None else limit),
     )
-    return {message_id: json.loads(body) for message_id, body in rows}
+    return {message_id: parse_json(body) for message_id, body in rows}
 
 
 def _put_tags(connection: sqlite3.Connection, key: str, tags: Sequence[str]) -> None:
@@ -206,8 +205,10 @@ def select_newest(
         },
     )
     return [
-        to_conversation(Facts.model_construct(**json.loads(facts)), *progress)
-        for facts, *progress in rows
+        Conversation(
+            **parse_json(facts), version=version, message_count=count, last_updated=last_updated
+        )
+        for facts, version, count, last_updated in rows
     ]
 
 
@@ -247,7 +248,7 @@ def select_deliveries(
                 conversation_id=conversation_id,
                 message_id=message_id,
                 state=state,
-                annotations=json.loads(body),
+                annotations=parse_json(body),
             ),
             (stored_at, key, seq),
         )
@@ -264,7 +265,7 @@ def select_gone(
         WHERE key >= :prefix AND key < :prefix || '~' AND CASE WHEN alive
             THEN expires_at <= :now OR mtime_ns < :idle_since_ns
             ELSE key IN (SELECT value FROM json_each(:keys)) END""",
-        {"prefix": prefix, "keys": json.dumps(keys), **asdict(horizon)},
+        {"prefix": prefix, "keys": encode_json(keys).decode(), **asdict(horizon)},
     )
     return rows.fetchall()
 

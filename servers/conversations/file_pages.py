@@ -1,14 +1,17 @@
 """Reading messages out of a conversation's file, the newest first."""
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
+from itertools import islice
 from typing import Any
 
 from servers.conversations.contract import MAX_PAGE_BYTES, Message, encode_json
 from servers.conversations.file_history import History
-from servers.conversations.file_records import Record, parse_line, to_message
+from servers.conversations.file_records import Record, parse_line, parse_lines, to_message
 from servers.conversations.file_segment import lines_backward, lines_forward
 from servers.conversations.file_state import ConversationState
+
+_LINES_AT_ONCE = 256
 
 Annotations = Mapping[str, Mapping[str, Any]]
 """All annotations of a message by its id."""
@@ -93,14 +96,21 @@ def read_page(
     """
     end = before or PageEnd(state.end, state.progress.seq + 1)
     reader = _PageReader(limit, end.seq, annotated_later or {})
-    for offset, line in lines_backward(history, end.offset):
-        record = parse_line(offset, line)
-        if record is not None and not reader.take(record):
+    for record in _records_backward(history, end.offset, limit or _LINES_AT_ONCE):
+        if not reader.take(record):
             break
     else:
         reader.page.damaged += max(0, reader.expected - state.generation)
     reader.page.messages.reverse()
     return reader.page
+
+
+def _records_backward(history: History, end: int, at_once: int) -> Iterator[Record]:
+    lines = lines_backward(history, end)
+    while chunk := list(islice(lines, min(at_once, _LINES_AT_ONCE))):
+        for record in parse_lines(chunk):
+            if record is not None:
+                yield record
 
 
 def find_message(history: History, state: ConversationState, message_id: str) -> Record | None:

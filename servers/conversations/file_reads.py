@@ -3,6 +3,8 @@
 from collections.abc import Sequence
 from typing import TypeVar, cast
 
+from pydantic_core import PydanticSerializationError
+
 from servers.conversations.contract import MAX_PAGE_BYTES, Conversation, encode_json
 from servers.conversations.contract_results import (
     ConversationStats,
@@ -126,8 +128,15 @@ def _fit(items: Sequence[_Item], limit: int) -> list[_Item]:
     room = MAX_PAGE_BYTES
     fitting: list[_Item] = []
     for item in items[:limit]:
-        room -= len(encode_json(item.model_dump()))
+        room -= _size(item)
         if room < 0 and fitting:
             break
         fitting.append(item)
     return fitting
+
+
+def _size(item: Conversation | Delivery) -> int:
+    try:
+        return len(item.model_dump_json().encode())  # a quarter of the time, but not 255 levels
+    except PydanticSerializationError:
+        return len(encode_json(item.model_dump()))

@@ -3,6 +3,7 @@
 import json
 import zlib
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import suppress
 from typing import Any, Literal, NamedTuple
 
 from pydantic import BaseModel, ConfigDict, Field
@@ -15,10 +16,13 @@ Kind = Literal["header", "continuation", "metadata", "message", "annotation", "t
 earlier lines were sealed. Readers pass over kinds they don't know."""
 
 _START_OF_RECORD = b'{"seq":'
+_MESSAGE_KIND = b',"kind":"message",'
+_MESSAGE_KIND_WITHIN = 64
 _BODY = b',"body":'
 _CHECKSUM = b',"crc":"'
-_FIELDS = frozenset(Message.model_fields)
-_BLANK = Message.model_construct(set(), role="assistant", content="")
+_ABSENT: Mapping[str, Any] = dict.fromkeys(Message.model_fields)
+_SET_FIELDS = set(_ABSENT)
+_set = object.__setattr__
 _SUFFIX_BYTES = len(_CHECKSUM) + 8 + len(b'"}')
 
 
@@ -164,37 +168,92 @@ def _encode_line(draft: Draft, left: int, progress: Progress) -> bytes:
 
 def parse_line(offset: int, line: bytes) -> Record | None:
     """The record of a line (without its line break), or None if the line is damaged."""
+    return parse_lines([(offset, line)])[0]
+
+
+def parse_lines(lines: Sequence[tuple[int, bytes]]) -> list[Record | None]:
+    """The same for many lines, in half the time."""
+    whole = [line if is_whole(line) else b"null" for _, line in lines]
+    return [
+        fields and _to_record(offset, line, fields)
+        for (offset, line), fields in zip(lines, _parse_json(whole), strict=True)
+    ]
+
+
+def is_whole(line: bytes) -> bool:
+    """Whether a line is as it was written."""
     checked = line[:-_SUFFIX_BYTES]
-    if line[len(checked) :] != b'%b%08x"}' % (_CHECKSUM, zlib.crc32(checked)):
-        return None
-    try:
-        fields = _parse_json(line)
-        progress = Progress(
-            fields["seq"],
-            fields["version"],
-            fields["count"],
-            fields["facts_at"],
-            fields["updated"],
-        )
-        body_bytes = len(checked) - checked.index(_BODY) - len(_BODY)
-        return Record(offset, fields["kind"], fields["left"], progress, fields["body"], body_bytes)
-    except (ValueError, KeyError, TypeError, RecursionError):
-        return None
+    return line[len(checked) :] == b'%b%08x"}' % (_CHECKSUM, zlib.crc32(checked))
 
 
-def _parse_json(line: bytes) -> dict[str, Any]:
+def seq_of(line: bytes) -> int:
+    """The number of a whole line's record."""
+    return int(line[len(_START_OF_RECORD) : line.index(b",")])
+
+
+def is_message(line: bytes) -> bool:
+    """Whether a whole line's record is a message."""
+    return line.find(_MESSAGE_KIND, 0, _MESSAGE_KIND_WITHIN) > 0
+
+
+def body_of(line: bytes) -> bytes:
+    """The body of a whole line's record, as JSON."""
+    return line[line.index(_BODY) + len(_BODY) : -_SUFFIX_BYTES]
+
+
+def _parse_json(lines: Sequence[bytes]) -> list[Any]:
+    # One call for all lines takes half the time; pydantic's parser knows 200 levels only.
+    with suppress(ValueError):
+        parsed = from_json(b"[%b]" % b",".join(lines), cache_strings="keys")
+        if len(parsed) == len(lines):
+            return parsed
+    return [_parse_alone(line) for line in lines]
+
+
+def _parse_alone(line: bytes) -> Any:  # noqa: ANN401 - JSON
     try:
-        return from_json(line)  # three times as fast, but it knows 200 levels only
-    except ValueError:
         return json.loads(line)
+    except (ValueError, RecursionError):
+        return None
+
+
+def parse_json(data: bytes) -> Any:  # noqa: ANN401 - JSON
+    """What `encode_json` made of it, however deep: the fast parser knows 200 levels only.
+
+    Raises:
+        ValueError: It is no JSON.
+    """
+    try:
+        return from_json(data)
+    except ValueError:
+        return json.loads(data)
+
+
+def _to_record(offset: int, line: bytes, fields: Mapping[str, Any]) -> Record | None:
+    try:
+        progress = Progress(
+            fields["seq"], fields["version"], fields["count"], fields["facts_at"], fields["updated"]
+        )
+        body_bytes = len(line) - _SUFFIX_BYTES - line.index(_BODY) - len(_BODY)
+        return Record(offset, fields["kind"], fields["left"], progress, fields["body"], body_bytes)
+    except (ValueError, KeyError, TypeError):
+        return None
 
 
 def to_message(body: Mapping[str, Any], annotations: Mapping[str, Any] | None = None) -> Message:
     """A stored message, checked when it was stored; with these annotations if they are given."""
-    fields = {name: value for name, value in body.items() if name in _FIELDS}
+    fields = {**_ABSENT, **body}
+    if len(fields) > len(_ABSENT):  # a newer program stored it
+        fields = {name: fields[name] for name in _ABSENT}
     if annotations is not None:
         fields["annotations"] = annotations or None
-    return _BLANK.model_copy(update=fields)  # half the time of `model_construct`
+    # What `model_construct` does, in a fifth of its time: long histories are made of this.
+    message = Message.__new__(Message)
+    _set(message, "__dict__", fields)
+    _set(message, "__pydantic_fields_set__", _SET_FIELDS)
+    _set(message, "__pydantic_extra__", None)
+    _set(message, "__pydantic_private__", None)
+    return message
 
 
 def count_lost(line: bytes) -> int:

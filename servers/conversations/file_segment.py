@@ -33,14 +33,20 @@ def read_range(history: History, start: int, end: int) -> bytes:
 
 def lines_forward(history: History, start: int, end: int) -> Iterator[tuple[int, bytes]]:
     """Offset and bytes of each complete line; `start` is the beginning of one."""
+    for lines in blocks_forward(history, start, end):
+        for line in lines:
+            yield start, line
+            start += len(line) + 1
+
+
+def blocks_forward(history: History, start: int, end: int) -> Iterator[list[bytes]]:
+    """The same lines in lists of about a megabyte, without their offsets."""
     rest = b""
     while start < end and (block := read_range(history, start, min(start + _MAX_BLOCK_BYTES, end))):
-        offset = start - len(rest)
         start += len(block)
-        *lines, rest = (rest + block).split(b"\n")
-        for line in lines:
-            yield offset, line
-            offset += len(line) + 1
+        *lines, rest = (rest + block if rest else block).split(b"\n")
+        if lines:
+            yield lines
 
 
 def lines_backward(history: History, end: int, start: int = 0) -> Iterator[tuple[int, bytes]]:
