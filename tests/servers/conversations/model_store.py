@@ -5,7 +5,6 @@ It is slow and keeps nothing; what it answers is what the contract says, and not
 
 import secrets
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from typing import Any, TypeVar, cast
 
@@ -30,6 +29,8 @@ from servers.conversations.contract import (
     parse_timestamp,
     to_timestamp,
 )
+from servers.conversations.contract_attachments import MAX_ATTACHMENT_BYTES
+from servers.conversations.contract_documents import ConversationDocument, ExportFormat
 from servers.conversations.contract_results import (
     AnnotateResult,
     AppendResult,
@@ -38,83 +39,31 @@ from servers.conversations.contract_results import (
     DeleteResult,
     DeliveriesResult,
     Delivery,
+    ExportResult,
+    ImportResult,
     ListResult,
     LoadResult,
+    PutAttachmentResult,
     SaveResult,
 )
+from servers.conversations.contract_uris import AttachmentUri
 from servers.conversations.cursors import make_cursor, read_cursor
+from servers.conversations.file_attachments import Chunk
 from servers.conversations.store import (
-    ConflictError,
+    AttachmentPart,
     ConversationUpdate,
     InvalidError,
     NotFoundError,
     StaleCursorError,
     TooLargeError,
 )
+from tests.servers.conversations.model_attachments import put_chunk
+from tests.servers.conversations.model_conversation import Held
+from tests.servers.conversations.model_documents import choose_new, export_page, take_facts
 
 _T = TypeVar("_T")
 _Item = TypeVar("_Item", Conversation, Delivery)
 _TICK = timedelta(microseconds=1)
-_NO_FACTS: Mapping[str, Any] = {"title": None, "tags": [], "metadata": {}, "expires_at": None}
-
-
-@dataclass
-class Held:
-    """What is held under one owner and id; it stays when the conversation goes."""
-
-    owner: str
-    conversation_id: str
-    version: int = 0
-    """The greatest ever."""
-    generation: int = 0
-    exists: bool = False
-    created_at: str = ""
-    last_updated: str = ""
-    facts: dict[str, Any] = field(default_factory=dict[str, Any])
-    messages: list[Message] = field(default_factory=list[Message])
-    stored_at: dict[str, int] = field(default_factory=dict[str, int])
-    """When each message was stored, by a count of all that ever were."""
-    sizes: dict[str, int] = field(default_factory=dict[str, int])
-    """Of each message as it was stored: what is annotated later does not count."""
-
-    @property
-    def lives(self) -> bool:
-        """Whether it is there for a caller."""
-        expires_at = self.facts.get("expires_at")
-        return self.exists and (expires_at is None or expires_at > to_timestamp(datetime.now(UTC)))
-
-    @property
-    def current_version(self) -> int:
-        return self.version if self.lives else 0
-
-    def begin(self) -> None:
-        """Become a new conversation, if it isn't one."""
-        if not self.lives:
-            self.exists, self.created_at, self.facts = True, "", dict(_NO_FACTS)
-            self.messages, self.stored_at, self.sizes = [], {}, {}
-            self.generation += 1
-
-    def by_id(self) -> dict[str, Message]:
-        """The messages that a caller sees."""
-        return {str(m.message_id): m for m in self.messages} if self.lives else {}
-
-    def check_version(self, expected: int | None) -> None:
-        if expected is not None and expected != self.current_version:
-            raise self.conflict("not the expected version")
-
-    def conflict(self, text: str) -> ConflictError:
-        return ConflictError(text, current_version=self.current_version)
-
-    def to_conversation(self) -> Conversation:
-        return Conversation(
-            conversation_id=self.conversation_id,
-            owner=self.owner,
-            created_at=self.created_at,
-            last_updated=self.last_updated,
-            message_count=len(self.messages),
-            version=self.version,
-            **self.facts,
-        )
 
 
 class ModelStore:
@@ -290,6 +239,7 @@ class ModelStore:
         held = self._require(owner, conversation_id)
         messages = held.messages
         roles = [message.role for message in messages]
+        whole = [each for each in held.attachments.values() if each.is_complete]
         stats = ConversationStats(
             messages_by_role={role: roles.count(role) for role in set(roles)},
             bytes=sum(held.sizes[str(message.message_id)] for message in messages),
@@ -297,6 +247,8 @@ class ModelStore:
             last_message_at=messages[-1].created_at if messages else None,
             input_tokens=sum(_tokens(message, "input_tokens") for message in messages),
             output_tokens=sum(_tokens(message, "output_tokens") for message in messages),
+            attachments=len(whole),
+            attachment_bytes=sum(len(attachment.data) for attachment in whole),
         )
         return ConversationWithStats(**held.to_conversation().model_dump(), stats=stats)
 
@@ -335,6 +287,84 @@ class ModelStore:
             next_cursor=make_cursor(scope, (page[-1][0],)) if len(page) < len(later) else None,
         )
 
+    async def export_conversation(
+        self,
+        owner: str,
+        conversation_id: str,
+        *,
+        format: ExportFormat = "json",
+        cursor: str | None = None,
+    ) -> ExportResult:
+        held = self._require(owner, conversation_id)
+        return export_page(held, format, cursor)
+
+    async def import_conversation(
+        self, owner: str, document: ConversationDocument, *, conversation_id: str | None = None
+    ) -> ImportResult:
+        if conversation_id is None:
+            conversation_id = document.conversation.conversation_id
+        if conversation_id is None:
+            raise InvalidError("where to?", field="document.conversation.conversation_id")
+        held = self._find(owner, conversation_id)
+        now = self._tick()
+        new, result = choose_new(held, document, conversation_id)
+        last_updated = min(document.conversation.last_updated or now, now)
+        if not held.lives:
+            held.begin()
+            take_facts(held, document.conversation, now)
+            self._store(held, [self._complete(message) for message in new], last_updated)
+        elif new:
+            last_updated = max(held.last_updated, last_updated)
+            self._store(held, [self._complete(message) for message in new], last_updated)
+        return result
+
+    async def put_attachment(
+        self,
+        owner: str,
+        conversation_id: str,
+        data: bytes,
+        *,
+        name: str,
+        mime_type: str,
+        attachment_id: str | None = None,
+        offset: int = 0,
+        total_size: int | None = None,
+    ) -> PutAttachmentResult:
+        held = self._find(owner, conversation_id)
+        chunk = Chunk(data, name, mime_type, attachment_id, offset, total_size).checked()
+        attachment_id = attachment_id or secrets.token_hex(16)
+        attachment = put_chunk(held, attachment_id, chunk)
+        if not held.lives:
+            held.begin()
+            self._store(held, [])
+        held.attachments[attachment_id] = attachment
+        return PutAttachmentResult(
+            attachment_id=attachment_id,
+            uri=AttachmentUri(conversation_id, attachment_id).render(),
+            size=len(attachment.data),
+            complete=attachment.is_complete,
+        )
+
+    async def read_attachment(
+        self,
+        owner: str,
+        conversation_id: str,
+        attachment_id: str,
+        *,
+        offset: int = 0,
+        length: int | None = None,
+    ) -> AttachmentPart:
+        held = self._find(owner, conversation_id)
+        if length is not None:
+            check_range("length", length, 1, MAX_ATTACHMENT_BYTES)
+        attachment = held.attachments.get(attachment_id) if held.lives else None
+        if attachment is None or not attachment.is_complete:
+            raise NotFoundError("there is no such attachment", field="attachment_id")
+        size = len(attachment.data)
+        check_range("offset", offset, 0, size)
+        data = attachment.data[offset:][:length]
+        return AttachmentPart(attachment.name, attachment.mime_type, size, offset, data)
+
     def _find(self, owner: str, conversation_id: str) -> Held:
         check_owner_name(owner)
         check_id(conversation_id)
@@ -356,9 +386,14 @@ class ModelStore:
         _check("messages", message.check_size)
         return message.model_copy(update=made)
 
-    def _store(self, held: Held, messages: Sequence[Message]) -> None:
+    def _tick(self) -> str:
         self._now = max(datetime.now(UTC), self._now + _TICK)
-        held.last_updated = to_timestamp(self._now)
+        return to_timestamp(self._now)
+
+    def _store(
+        self, held: Held, messages: Sequence[Message], last_updated: str | None = None
+    ) -> None:
+        held.last_updated = last_updated or self._tick()
         held.created_at = held.created_at or held.last_updated
         held.version += len(messages) + 1
         for message in messages:

@@ -18,8 +18,10 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
 
 from servers.conversations.contract import Message
+from servers.conversations.file_sealing import Sealing
 from servers.conversations.file_store import FileConversationStore, open_file_store
-from servers.conversations.store import ConversationError, ConversationUpdate
+from servers.conversations.store import AttachmentPart, ConversationError, ConversationUpdate
+from tests.servers.conversations.documents import document
 from tests.servers.conversations.messages import in_seconds
 from tests.servers.conversations.model_store import ModelStore
 from tests.servers.conversations.stored_files import file_of, index_files
@@ -32,7 +34,7 @@ IDS = ["a/b", "a_b", "A/B", "../a", "\u00e9", "e\u0301"]
 KEYS = list(product(OWNERS, IDS))
 OWN_TIMES = ("created_at", "last_updated")
 """Of conversations: each store has its own clock. The order they give is compared."""
-SIZES = [1, 50, 3_000, 150_000]
+SIZES = [1, 50, 3_000, 140_000]
 TORN = b'{"seq":99,"kind":"message","left":0,"version"'
 
 keys = st.sampled_from(KEYS)
@@ -53,6 +55,9 @@ message_lists = st.lists(
 )
 expectations = st.sampled_from(["none", "none", "current", "current", "stale", "zero"])
 limits = st.none() | st.sampled_from([1, 2, 7])
+durabilities: st.SearchStrategy[Literal["always", "interval"]]
+durabilities = st.sampled_from(["interval", "interval", "always"])
+sealings = st.none() | st.sampled_from([Sealing(after_bytes=1_000), Sealing(after_bytes=200_000)])
 deliveries = st.sampled_from([None, "pending", "sent", {"state": "sent"}])
 changes = st.fixed_dictionaries(
     {}, optional={"delivery": deliveries, "x": st.sampled_from([None, 1, "z" * 2_000])}
@@ -64,6 +69,18 @@ updates = st.fixed_dictionaries(
         "tags": st.lists(st.sampled_from(["s", "S", "t"]), max_size=3),
         "metadata": st.dictionaries(st.sampled_from("kl"), st.sampled_from([None, 1, [None]])),
         "expires_at": st.sampled_from([None, "past", "future"]),
+    },
+)
+
+
+attachment_ids = st.sampled_from(["a", "A", "../a"])
+document_facts = st.fixed_dictionaries(
+    {},
+    optional={
+        "title": st.sampled_from([None, "theirs"]),
+        "tags": st.lists(st.sampled_from(["s", "S"]), max_size=2),
+        "last_updated": st.sampled_from(["2020-01-01T00:00:00Z", "2999-01-01T00:00:00Z"]),
+        "expires_at": st.sampled_from([None, "2000-01-01T00:00:00Z", "2999-01-01T00:00:00Z"]),
     },
 )
 
@@ -100,23 +117,22 @@ class StoreMachine(RuleBasedStateMachine):
         self._opened.close()
         self._stack.close()
 
-    @initialize(durability=st.sampled_from(["interval", "interval", "always"]))
-    def open(self, durability: Literal["always", "interval"]) -> None:
+    @initialize(durability=durabilities, sealing=sealings)
+    def open(self, durability: Literal["always", "interval"], sealing: Sealing | None) -> None:
         """Open the store twice."""
         self._stores = [
             self._opened.enter_context(
                 self._portal.wrap_async_context_manager(
-                    open_file_store(self._directory, durability=durability)
+                    open_file_store(self._directory, durability=durability, sealing=sealing)
                 )
             )
             for _ in range(2)
         ]
 
-    @rule(
-        durability=st.sampled_from(["interval", "always"]),
-        harm=st.sampled_from(["", "index", "tail"]),
-    )
-    def reopen(self, durability: Literal["always", "interval"], harm: str) -> None:
+    @rule(durability=durabilities, sealing=sealings, harm=st.sampled_from(["", "index", "tail"]))
+    def reopen(
+        self, durability: Literal["always", "interval"], sealing: Sealing | None, harm: str
+    ) -> None:
         """Close, harm what is no loss, open."""
         self._opened.close()
         if harm == "index":
@@ -126,7 +142,7 @@ class StoreMachine(RuleBasedStateMachine):
             for path in self._files():
                 with path.open("ab") as file:
                     file.write(TORN)
-        self.open(durability)
+        self.open(durability, sealing)
 
     @rule(harm=st.sampled_from(["index", "lag"]))
     def remove_what_can_be_made_anew(self, harm: str) -> None:
@@ -165,6 +181,53 @@ class StoreMachine(RuleBasedStateMachine):
     def delete(self, key: Key) -> None:
         """Delete what may be there."""
         self.both("delete_conversation", *key)
+
+    @rule(key=keys, messages=message_lists, facts=document_facts)
+    def import_document(
+        self, key: Key, messages: Sequence[Message], facts: Mapping[str, Any]
+    ) -> None:
+        """Import a page, which may make the conversation, add to it or be stored already."""
+        given = document(messages, owner="mallory", **facts)
+        self.both("import_conversation", key[0], given, conversation_id=key[1], key=key)
+
+    @rule(key=keys)
+    def export(self, key: Key) -> None:
+        """Export all pages."""
+        cursors: tuple[str | None, str | None] = (None, None)
+        for _ in range(100):
+            ours, theirs = self.both("export_conversation", *key, differing={"cursor": cursors})
+            if isinstance(theirs, ConversationError) or theirs.next_cursor is None:
+                return
+            cursors = (ours.next_cursor, theirs.next_cursor)
+        raise AssertionError("the pages have no end")
+
+    @rule(
+        key=keys,
+        attachment_id=attachment_ids,
+        place=st.sampled_from([0, 0, 2, 3]),
+        data=st.sampled_from([b"", b"abc", b"abcdef", b"xyz"]),
+        total_size=st.sampled_from([None, 6]),
+    )
+    def put_attachment(
+        self, key: Key, attachment_id: str, place: int, data: bytes, total_size: int | None
+    ) -> None:
+        """Put a chunk, which may overlap what is there, be other than that, or leave a gap."""
+        chunk = data[place:]
+        self.both(
+            "put_attachment",
+            *key,
+            chunk,
+            name="n",
+            mime_type="text/plain",
+            attachment_id=attachment_id,
+            offset=place,
+            total_size=total_size,
+        )
+
+    @rule(key=keys, attachment_id=attachment_ids, offset=st.integers(0, 7))
+    def read_attachment(self, key: Key, attachment_id: str, offset: int) -> None:
+        """Read what may be there, from somewhere on."""
+        self.both("read_attachment", *key, attachment_id, offset=offset)
 
     @rule(key=keys, limit=limits)
     def load(self, key: Key, limit: int | None) -> None:
@@ -238,18 +301,20 @@ class StoreMachine(RuleBasedStateMachine):
         verb: str,
         *positional: Any,
         differing: Mapping[str, tuple[Any, Any]] | None = None,
+        key: tuple[Any, ...] | None = None,
         **arguments: Any,
     ) -> tuple[Any, Any]:
-        """Call the store and the model and compare what they answer."""
+        """Call the store and the model and compare what they answer, of `key` if they say so."""
         self._turn += 1
-        self._used |= {key for key in KEYS if key == positional[:2]}
+        key = key or tuple(positional[:2])
+        self._used |= {used for used in KEYS if used == key}
         pairs = (differing or {}).items()
         store = self._stores[self._turn % 2]
         ours = self.call(store, verb, *positional, **arguments, **{n: a for n, (a, _) in pairs})
         theirs = self.call(
             self._model, verb, *positional, **arguments, **{n: b for n, (_, b) in pairs}
         )
-        self.compare(ours, theirs, tuple(positional[:2]))
+        self.compare(ours, theirs, key)
         return ours, theirs
 
     def call(self, store: object, verb: str, *positional: Any, **arguments: Any) -> Any:
@@ -271,7 +336,14 @@ class StoreMachine(RuleBasedStateMachine):
             self.compare_versions(key, ours.current_version, theirs.current_version)
             return
         assert not isinstance(ours, ConversationError), repr(ours)
+        if isinstance(theirs, AttachmentPart):
+            assert ours == theirs
+            return
         mine, other = ours.model_dump(), theirs.model_dump()
+        if "document" in mine:
+            mine, other = mine["document"], other["document"]
+            assert mine["messages"] == other["messages"]
+            mine, other = mine["conversation"], other["conversation"]
         if "next_cursor" in mine:
             assert bool(mine.pop("next_cursor")) == bool(other.pop("next_cursor"))
         if "conversations" in mine:

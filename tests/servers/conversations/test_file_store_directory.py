@@ -8,7 +8,9 @@ from pathlib import Path
 import anyio
 import pytest
 
+from servers.conversations.file_engine import open_file_engine
 from servers.conversations.file_store import open_file_store
+from servers.conversations.file_upkeep import repair
 from servers.conversations.store import UnavailableError
 from tests.servers.conversations.messages import ID, OWNER, load_ids, user, users
 from tests.servers.conversations.stored_files import file_of
@@ -106,11 +108,12 @@ async def test_a_damaged_format_refuses_the_start_and_its_way_out_works(
     async with open_file_store(directory) as store:
         await store.append_messages(OWNER, ID, users(3))
     (directory / "FORMAT").write_text(text, encoding="latin-1")
-    with pytest.raises(UnavailableError, match="FORMAT is damaged") as refused:
+    with pytest.raises(UnavailableError, match=r"FORMAT is damaged.* conversations repair"):
         async with open_file_store(directory):
             pass
-    advised = str(refused.value).partition("put this line in it: ")[2]
-    (directory / "FORMAT").write_text(advised + "\n")
+    async with open_file_engine(directory, any_format=True) as engine:
+        async for _ in repair(engine):
+            pass
     async with open_file_store(directory) as store:
         assert await load_ids(store) == ["m0", "m1", "m2"]
 
