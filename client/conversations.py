@@ -7,6 +7,7 @@ from mcp_types import CallToolResult
 from pydantic import BaseModel, ValidationError
 
 from servers.conversations.contract import Conversation, Message
+from servers.conversations.contract_attachments import encode_chunk
 from servers.conversations.contract_documents import ExportFormat
 from servers.conversations.contract_results import (
     AnnotateResult,
@@ -20,6 +21,7 @@ from servers.conversations.contract_results import (
     ImportResult,
     ListResult,
     LoadResult,
+    PutAttachmentResult,
     SaveResult,
 )
 
@@ -162,6 +164,29 @@ class RemoteConversationStore:
         arguments: dict[str, Any] = {"document": document}
         arguments |= {} if conversation_id is None else {"conversation_id": conversation_id}
         return await self._call("import_conversation", arguments, ImportResult)
+
+    async def put_attachment(
+        self,
+        conversation_id: str,
+        data: bytes,
+        *,
+        name: str,
+        mime_type: str,
+        attachment_id: str | None = None,
+        offset: int = 0,
+        total_size: int | None = None,
+    ) -> PutAttachmentResult:
+        """Store a chunk of an attachment, of at most 2 MiB; the same again changes nothing."""
+        arguments: dict[str, Any] = {
+            "conversation_id": conversation_id,
+            "name": name,
+            "mime_type": mime_type,
+            "data": encode_chunk(data),
+            "offset": offset,
+        }
+        arguments |= {} if attachment_id is None else {"attachment_id": attachment_id}
+        arguments |= {} if total_size is None else {"total_size": total_size}
+        return await self._call("put_attachment", arguments, PutAttachmentResult)
 
     async def list_deliveries(self, state: str, *, cursor: str | None = None) -> DeliveriesResult:
         """Messages by delivery state; a delegate with `owner` None gets those of all owners."""

@@ -16,6 +16,7 @@ from agentic.config.trust import needs_trust
 
 if TYPE_CHECKING:
     from agentic.cli.model_choice import ChosenModel
+    from client.attachments import RemoteAttachments
     from client.conversations import RemoteConversationStore
     from client.coordinator.coordinator import Coordinator
     from client.hub.hub import Hub
@@ -130,11 +131,26 @@ async def open_store(config: Config) -> "AsyncGenerator[RemoteConversationStore]
     """
     from client.conversations import RemoteConversationStore
 
+    async with _open_conversations(config) as hub:
+        yield RemoteConversationStore(hub)
+
+
+@asynccontextmanager
+async def open_attachments(config: Config) -> "AsyncGenerator[RemoteAttachments]":
+    """The attachments of the operator's conversations; else as `open_store`."""
+    from client.attachments import RemoteAttachments
+
+    async with _open_conversations(config) as hub:
+        yield RemoteAttachments(hub)
+
+
+@asynccontextmanager
+async def _open_conversations(config: Config) -> "AsyncGenerator[Hub]":
     await _check_store(config)
     servers = {name: server for name, server in config.servers.items() if name == "conversations"}
     async with open_servers(config.model_copy(update={"servers": servers})) as hub:
         await require(hub, "conversations")
-        yield RemoteConversationStore(hub)
+        yield hub
 
 
 @asynccontextmanager

@@ -84,6 +84,45 @@ def import_file(
     raise typer.Exit(work(context.obj, file, wanted, dry_run=dry_run, as_json=as_json))
 
 
+@conversations_app.command("attach")
+def attach_file(
+    context: typer.Context,
+    conversation_id: IdArgument,
+    file: Annotated[Path, typer.Argument(metavar="FILE", help="At most 20 MiB.")],
+    name: Annotated[str | None, typer.Option(help="What to call it; else the file's name.")] = None,
+    mime_type: Annotated[
+        str | None, typer.Option("--type", help="Its MIME type; else by the file's name.")
+    ] = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Store a file with a conversation, new or old, and print the URI that names it."""
+    from agentic.cli.attachments import attach_file as work
+
+    raise typer.Exit(
+        work(context.obj, conversation_id, file, name=name, mime_type=mime_type, as_json=as_json)
+    )
+
+
+@conversations_app.command("attachment")
+def fetch_attachment(
+    context: typer.Context,
+    named: Annotated[
+        str, typer.Argument(metavar="URI|ID", help="The attachment's URI, or the conversation.")
+    ],
+    attachment_id: Annotated[
+        str | None, typer.Argument(metavar="[ATTACHMENT]", help="Its id, after a conversation's.")
+    ] = None,
+    output: Annotated[
+        Path | None, typer.Option("--output", "-o", help="A file; else stdout.")
+    ] = None,
+    force: Annotated[bool, typer.Option("--force", help="Overwrite the file.")] = False,
+) -> None:
+    """Fetch a file that is stored with a conversation."""
+    from agentic.cli.attachments import fetch_attachment as work
+
+    raise typer.Exit(work(context.obj, named, attachment_id, output, force=force))
+
+
 @conversations_app.command("verify")
 def verify(context: typer.Context, as_json: JsonOption = False) -> None:
     """Read everything that is stored and name what is damaged."""

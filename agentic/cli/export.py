@@ -8,8 +8,9 @@ from typing import Any, TextIO, cast
 from agentic.cli.compose import open_store
 from agentic.cli.conversation_document import write_document
 from agentic.cli.conversation_ids import check_id
-from agentic.cli.failures import CommandError, UsageError
+from agentic.cli.failures import CommandError
 from agentic.cli.invocation import Invocation, note
+from agentic.cli.output_files import check_output
 from agentic.cli.stored_history import load_facts
 from agentic.cli.terminal_text import clean
 from agentic.config.children import SECTIONS_OF_TALKERS
@@ -34,7 +35,7 @@ def export_conversation(
     async def work(config: Config) -> None:
         check_id(conversation_id)
         if output is not None:
-            _check_output(output, force=force)
+            check_output(output, force=force)
         async with open_store(config) as store:
             await load_facts(store, conversation_id)
             pages = _read(store, conversation_id, format)
@@ -43,7 +44,7 @@ def export_conversation(
             else:
                 with replaced_whole(output) as file:
                     await _write(file, pages, format, str)
-                    _check_output(output, force=force)  # it may have come in the meantime
+                    check_output(output, force=force)  # it may have come in the meantime
 
     return invocation.run(work, sections=SECTIONS_OF_TALKERS)
 
@@ -96,12 +97,3 @@ async def _write_json(output: TextIO, pages: AsyncIterator[dict[str, Any]]) -> N
     await write_document(output, head, messages())
     if written < count:
         note(f"Left out: {count - written} damaged messages.")
-
-
-def _check_output(path: Path, *, force: bool) -> None:
-    if path.is_dir():
-        raise UsageError(f"{path} is a folder: name a file in it.")
-    if not path.parent.is_dir():
-        raise UsageError(f"There is no folder {path.parent}.")
-    if path.exists() and not force:
-        raise UsageError(f"{path} is there already: --force overwrites it.")

@@ -1,7 +1,8 @@
-"""A tool's call over a live connection, and what can become of it."""
+"""A request over a live connection (a tool's call, a resource read), and what can become of it."""
 
+from collections.abc import Awaitable, Callable
 from contextlib import suppress
-from typing import Any
+from typing import Any, TypeVar
 
 import anyio
 from mcp import MCPError
@@ -12,6 +13,9 @@ from mcp_types import (
     CallToolRequestParams,
     CallToolResult,
     InputRequiredResult,
+    ReadResourceRequest,
+    ReadResourceRequestParams,
+    ReadResourceResult,
     RequestParamsMeta,
 )
 from pydantic import TypeAdapter
@@ -35,6 +39,10 @@ _FIRST_ROUND_SECONDS = 0.05
 _MAX_ROUND_SECONDS = 1.0
 _MESSAGE_CHARACTERS = 500
 _RESULT = TypeAdapter[CallToolResult | InputRequiredResult](CallToolResult | InputRequiredResult)
+_CONTENTS = TypeAdapter[ReadResourceResult | InputRequiredResult](
+    ReadResourceResult | InputRequiredResult
+)
+_ResultT = TypeVar("_ResultT", CallToolResult, ReadResourceResult)
 
 # What the SDK says when a connection ended under a request.
 _SDK_ENDINGS = ("Connection closed", "SSE stream ended")
@@ -51,7 +59,7 @@ async def call(
     meta: RequestParamsMeta | None,
     limit_seconds: float,
 ) -> CallToolResult:
-    """Call once; a request that never reached the server may be sent a second time.
+    """Call a tool once.
 
     Results are not checked against the tool's output schema. Their readers are models, which take
     any, and our own contracts, which check for themselves; and one regular expression in a foreign
@@ -61,37 +69,70 @@ async def call(
         HubError: As `Hub.call_tool`.
     """
     params = CallToolRequestParams(name=tool, arguments=arguments, _meta=meta)
+
+    async def send(live: Live) -> CallToolResult | InputRequiredResult:
+        if tool not in live.tools:
+            name = connection.server.name
+            raise UnknownToolError(
+                name, f"server {name} has no tool {clean(tool, 80)!r}, or mcp.yml leaves it out"
+            )
+        return await _request(live, params)
+
+    return await _send(connection, tool, send, limit_seconds)
+
+
+async def read(
+    connection: Connection, uri: str, meta: RequestParamsMeta | None, limit_seconds: float
+) -> ReadResourceResult:
+    """Read a resource.
+
+    Raises:
+        HubError: As `Hub.read_resource`.
+    """
+    request = ReadResourceRequest(params=ReadResourceRequestParams(uri=uri, _meta=meta))
+
+    async def send(live: Live) -> ReadResourceResult | InputRequiredResult:
+        return await live.client.session.send_request(request, _CONTENTS)
+
+    return await _send(connection, "resources/read", send, limit_seconds)
+
+
+async def _send(
+    connection: Connection,
+    what: str,
+    send: Callable[[Live], Awaitable[_ResultT | InputRequiredResult]],
+    limit_seconds: float,
+) -> _ResultT:
+    """Send once; a request that never reached the server may be sent a second time."""
     deadline = anyio.current_time() + limit_seconds
     with suppress(_NotSentError):
-        return await _try(connection, params, deadline, limit_seconds)
-    return await _try(connection, params, deadline, limit_seconds)
+        return await _try(connection, what, send, deadline, limit_seconds)
+    return await _try(connection, what, send, deadline, limit_seconds)
 
 
 async def _try(
     connection: Connection,
-    params: CallToolRequestParams,
+    what: str,
+    send: Callable[[Live], Awaitable[_ResultT | InputRequiredResult]],
     deadline: float,
     limit_seconds: float,
-) -> CallToolResult:
-    server, tool = connection.server, params.name
+) -> _ResultT:
+    server = connection.server
     live = await connection.wait_live(
         deadline, patience_seconds=_PATIENCE_SECONDS if server.ours else 0.0
     )
-    if tool not in live.tools:
-        raise UnknownToolError(
-            server.name,
-            f"server {server.name} has no tool {clean(tool, 80)!r}, or mcp.yml leaves it out",
-        )
     try:
         with anyio.fail_after(deadline - anyio.current_time()):
-            result = await _request(live, params)
+            result = await send(live)
+    except HubError:
+        raise
     except MCPError as error:
-        raise _to_hub_error(connection, live, tool, error) from None
+        raise _to_hub_error(connection, live, what, error) from None
     except TimeoutError:
         live.link.doubt()
         raise CallTimedOutError(
             server.name,
-            f"{tool} of server {server.name} gave no answer within {limit_seconds:g} s; "
+            f"{what} of server {server.name} gave no answer within {limit_seconds:g} s; "
             "whether it took effect is unknown",
             outcome_unknown=True,
         ) from None
@@ -99,12 +140,12 @@ async def _try(
         # boundary: what a server that breaks the protocol makes the SDK raise can't be listed.
         text = clean(connection.scrub(str(error)), _MESSAGE_CHARACTERS)
         raise ServerFaultError(
-            server.name, f"server {server.name} answered {tool} against the protocol: {text}"
+            server.name, f"server {server.name} answered {what} against the protocol: {text}"
         ) from error
     if isinstance(result, InputRequiredResult):
         raise ServerFaultError(
             server.name,
-            f"{tool} of server {server.name} asks back before it answers, which is not supported",
+            f"{what} of server {server.name} asks back before it answers, which is not supported",
         )
     return result
 
@@ -123,7 +164,7 @@ async def _request(
         delay = min(2 * delay, _MAX_ROUND_SECONDS)
 
 
-def _to_hub_error(connection: Connection, live: Live, tool: str, error: MCPError) -> HubError:
+def _to_hub_error(connection: Connection, live: Live, what: str, error: MCPError) -> HubError:
     name, link = connection.server.name, live.link
     text = clean(connection.scrub(error.message), _MESSAGE_CHARACTERS)
     if error.data == NOT_SENT:
@@ -135,11 +176,12 @@ def _to_hub_error(connection: Connection, live: Live, tool: str, error: MCPError
         link.doubt()
         return ServerUnavailableError(
             name,
-            f"server {name} went away during {tool} ({connection.scrub(link.reason) or text}); "
+            f"server {name} went away during {what} ({connection.scrub(link.reason) or text}); "
             "whether it took effect is unknown",
             outcome_unknown=True,
         )
     if error.code == HEADER_MISMATCH:
         # It knows the tool by another schema than the one that was listed.
         link.doubt()
-    return ServerFaultError(name, f"server {name} answered {tool} with an error: {text}")
+    message = f"server {name} answered {what} with an error: {text}"
+    return ServerFaultError(name, message, code=error.code)

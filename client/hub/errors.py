@@ -36,4 +36,8 @@ class InvalidArgumentsError(HubError):
 
 
 class ServerFaultError(HubError):
-    """The server broke the protocol or answered with a protocol error."""
+    """The server broke the protocol or answered with a protocol error, which then has a `code`."""
+
+    def __init__(self, server: str, message: str, *, code: int | None = None) -> None:
+        super().__init__(server, message)
+        self.code = code

@@ -6,10 +6,10 @@ from contextlib import asynccontextmanager
 from typing import Any, cast
 
 import anyio
-from mcp_types import CallToolResult, RequestParamsMeta
+from mcp_types import CallToolResult, ReadResourceResult, RequestParamsMeta
 
 from client.hub.arguments import check_arguments
-from client.hub.calls import call
+from client.hub.calls import call, read
 from client.hub.connection import Connection
 from client.hub.errors import InvalidArgumentsError, ServerUnavailableError, UnknownToolError
 from client.hub.names import create_server_prefix
@@ -20,7 +20,10 @@ _CLOSE_SECONDS = 3.0
 
 
 class Hub:
-    """Calls tools on whichever servers are up. Usable from any task while `open_hub` is open."""
+    """Calls tools and reads resources of the servers that are up.
+
+    Usable from any task while `open_hub` is open.
+    """
 
     def __init__(self, connections: Sequence[Connection]) -> None:
         self._connections = {connection.server.name: connection for connection in connections}
@@ -54,15 +57,28 @@ class Hub:
             InvalidArgumentsError: The arguments or the owner can't be sent.
             ServerFaultError: The answer is a JSON-RPC error, or none that the protocol knows.
         """
-        connection = self._connections.get(server)
-        if connection is None:
-            raise UnknownToolError(server, f"there is no server {server!r} in mcp.yml")
+        connection = self._find(server)
         checked = check_arguments(server, arguments)
         meta = _create_meta(connection.server, owner)
-        limit_seconds = (
-            connection.server.timeout_seconds if timeout_seconds is None else timeout_seconds
-        )
-        return await call(connection, tool, checked, meta, limit_seconds)
+        return await call(connection, tool, checked, meta, _limit(connection, timeout_seconds))
+
+    async def read_resource(
+        self,
+        server: str,
+        uri: str,
+        *,
+        owner: str | None = None,
+        timeout_seconds: float | None = None,
+    ) -> ReadResourceResult:
+        """Read a server's resource. `owner` and the limit are as in `call_tool`.
+
+        Raises:
+            HubError: As `call_tool`; what is not there is a `ServerFaultError` with its code.
+        """
+        connection = self._find(server)
+        check_arguments(server, {"uri": uri})
+        meta = _create_meta(connection.server, owner)
+        return await read(connection, uri, meta, _limit(connection, timeout_seconds))
 
     async def wait_ready(self, *names: str, timeout_seconds: float) -> None:
         """Wait until these servers, or all, are ready.
@@ -81,6 +97,12 @@ class Hub:
         with anyio.move_on_after(timeout_seconds):
             for connection in self._connections.values():
                 await connection.settled.wait()
+
+    def _find(self, server: str) -> Connection:
+        connection = self._connections.get(server)
+        if connection is None:
+            raise UnknownToolError(server, f"there is no server {server!r} in mcp.yml")
+        return connection
 
 
 @asynccontextmanager
@@ -110,6 +132,10 @@ async def open_hub(servers: Sequence[HubServer]) -> AsyncGenerator[Hub]:
             owners.cancel_scope.deadline = anyio.current_time() + _CLOSE_SECONDS
     if failure:
         raise failure
+
+
+def _limit(connection: Connection, timeout_seconds: float | None) -> float:
+    return connection.server.timeout_seconds if timeout_seconds is None else timeout_seconds
 
 
 def _create_meta(server: HubServer, owner: str | None) -> RequestParamsMeta | None:
