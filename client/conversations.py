@@ -146,6 +146,27 @@ class RemoteConversationStore:
             "update_conversation", {"conversation_id": conversation_id, **changes}, Conversation
         )
 
+    async def fork_conversation(
+        self,
+        conversation_id: str,
+        *,
+        up_to_message_id: str | None = None,
+        new_conversation_id: str | None = None,
+    ) -> Conversation:
+        """Copy a conversation, or its beginning up to a message, into a new one."""
+        optional = {
+            "up_to_message_id": up_to_message_id,
+            "new_conversation_id": new_conversation_id,
+        }
+        given = {name: value for name, value in optional.items() if value is not None}
+        arguments = {"conversation_id": conversation_id, **given}
+        return await self._call("fork_conversation", arguments, Conversation)
+
+    async def merge_conversations(self, source_ids: Sequence[str], into: str) -> Conversation:
+        """Bring the messages of several conversations into one, which is new or one of them."""
+        arguments = {"source_ids": list(source_ids), "into": into}
+        return await self._call("merge_conversations", arguments, Conversation)
+
     async def export_conversation(
         self, conversation_id: str, *, format: ExportFormat = "json", cursor: str | None = None
     ) -> ExportResult:

@@ -163,6 +163,42 @@ def stats(context: typer.Context, as_json: JsonOption = False) -> None:
     raise typer.Exit(work(context.obj, as_json=as_json))
 
 
+@conversations_app.command("fork")
+def fork_conversation(
+    context: typer.Context,
+    conversation_id: IdArgument,
+    up_to: Annotated[
+        str | None,
+        typer.Option(metavar="MESSAGE_ID", help="The last message of the fork; else all."),
+    ] = None,
+    to: Annotated[
+        str | None, typer.Option(metavar="NEW_ID", help="The fork's id; else one is made.")
+    ] = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Copy a conversation, or its beginning, into a new one."""
+    from agentic.cli.copies import fork_conversation as work
+
+    raise typer.Exit(work(context.obj, conversation_id, up_to=up_to, to=to, as_json=as_json))
+
+
+@conversations_app.command("merge")
+def merge_conversations(
+    context: typer.Context,
+    source_ids: Annotated[
+        list[str], typer.Argument(metavar="SOURCE...", help="The conversations.")
+    ],
+    into: Annotated[
+        str, typer.Option(metavar="ID", help="A new conversation, or one of the sources.")
+    ],
+    as_json: JsonOption = False,
+) -> None:
+    """Bring the messages of several conversations into one, by their time."""
+    from agentic.cli.copies import merge_conversations as work
+
+    raise typer.Exit(work(context.obj, source_ids, into, as_json=as_json))
+
+
 @conversations_app.command("delete")
 def delete_conversation(
     context: typer.Context,

@@ -10,6 +10,7 @@ from servers.conversations.contract import (
     MAX_FACTS_CHANGES_BYTES,
     MAX_LIST_LIMIT,
     MAX_LOAD_LIMIT,
+    MAX_MERGE_SOURCES,
     MAX_MESSAGE_ID_CHARACTERS,
     MAX_OFFSET,
     Message,
@@ -161,6 +162,30 @@ class DeliveriesArguments(ToolArguments):
         description='The delivery state, such as "pending", as the annotation "delivery" has it.',
     )
     cursor: Cursor | None = Field(default=None, description="The next_cursor of the page before.")
+
+
+class ForkArguments(ConversationArguments):
+    """What to fork, and how far."""
+
+    up_to_message_id: MessageId | SkipJsonSchema[None] = Field(
+        default=None, description="The last message of the fork; if absent, all are in it."
+    )
+    new_conversation_id: ConversationId | SkipJsonSchema[None] = Field(
+        default=None, description="The fork's id, which must be free; if absent, one is made."
+    )
+
+
+class MergeArguments(ToolArguments):
+    """What to merge, and into which."""
+
+    source_ids: list[ConversationId] = Field(
+        min_length=1,
+        max_length=MAX_MERGE_SOURCES,
+        description="Ids of conversations, 1 to 100, with 50,000 messages in all at most.",
+    )
+    into: ConversationId = Field(
+        description="The id of the merged conversation: a new one, or one of source_ids."
+    )
 
 
 class ExportArguments(ConversationArguments):

@@ -28,6 +28,9 @@ MAX_TAG_CHARACTERS = 64
 MAX_OFFSET = 1_000_000_000
 MAX_LOAD_LIMIT = 500
 MAX_LIST_LIMIT = 1_000
+MAX_MERGE_SOURCES = 100
+MAX_MERGE_MESSAGES = 50_000
+"""In all sources together: a merge sorts them."""
 REPEAT_WINDOW_MESSAGES = 4_096
 """A repeated append is recognised at least among this many latest messages."""
 RESOURCE_SCHEME = "conversation://"

@@ -187,14 +187,14 @@ class ConversationFile:
             created_at=created_at or self.now,
         )
 
-    def require(self) -> None:
-        """Check that the conversation exists.
+    def require(self, field: str = "conversation_id") -> None:
+        """Check that the conversation, which `field` names, exists.
 
         Raises:
             NotFoundError: It doesn't.
         """
         if not self.exists:
-            raise NotFoundError("there is no such conversation", field="conversation_id")
+            raise NotFoundError("there is no such conversation", field=field)
 
     def check_version(self, expected: int | None) -> None:
         """Check a caller's expectation.

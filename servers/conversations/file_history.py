@@ -54,6 +54,10 @@ class History:
         self._strict = strict
         self._segment: tuple[int, SealedSegment] | None = None
 
+    def again(self) -> "History":
+        """Another reader of the same, for who reads in two places by turns."""
+        return History(self.fd, self.layout, self._place, strict=self._strict)
+
     def pread(self, count: int, offset: int) -> bytes:
         """At most `count` bytes from `offset` on: fewer at a boundary, none at the end.
 

@@ -1,4 +1,4 @@
-"""Where each message of a conversation lies, by a hash of its id: some two dozen bytes for each."""
+"""Where records of a conversation lie, by a hash of what they are about."""
 
 import re
 from array import array
@@ -19,8 +19,8 @@ _KIND = b'"kind":"message"'
 _KIND_WITHIN = 64
 
 
-class IdOffsets:
-    """A hash table in two arrays: a dictionary would take eight times the memory."""
+class OffsetTable:
+    """A hash table in two arrays, some two dozen bytes an entry: a tenth of a dictionary's."""
 
     def __init__(self) -> None:
         self._tags = array("I", bytes(4 * _FIRST_SLOTS))
@@ -32,21 +32,31 @@ class IdOffsets:
         """In bytes of memory."""
         return len(self._tags) * (self._tags.itemsize + self._places.itemsize)
 
-    def add(self, message_id: str, offset: int) -> None:
-        """Note a message."""
+    def add(self, key: str | int, offset: int) -> None:
+        """Note a record about `key`, beside others about it."""
         if 3 * self._count >= 2 * len(self._tags):
             self._grow()
-        self._put(hash(message_id) & _TAG, offset + 1)
+        self._put(hash(key) & _TAG, offset + 1)
         self._count += 1
 
-    def candidates(self, message_id: str) -> Iterator[int]:
-        """Offsets of messages that may have this id, the one written last not always first."""
-        tag = hash(message_id) & _TAG
+    def replace(self, number: int, offset: int) -> None:
+        """Note a record about a number below 2 to the 32nd, in the place of another about it."""
+        for slot in self._find(number):
+            self._places[slot] = offset + 1
+            return
+        self.add(number, offset)
+
+    def candidates(self, key: str | int) -> Iterator[int]:
+        """Offsets of records that may be about `key`, the one noted last not always first."""
+        return (self._places[slot] - 1 for slot in self._find(key))
+
+    def _find(self, key: str | int) -> Iterator[int]:
+        tag = hash(key) & _TAG
         mask = len(self._tags) - 1
         slot = tag & mask
-        while place := self._places[slot]:
+        while self._places[slot]:
             if self._tags[slot] == tag:
-                yield place - 1
+                yield slot
             slot = (slot + 1) & mask
 
     def _put(self, tag: int, place: int) -> None:

@@ -11,7 +11,7 @@ from pydantic import ValidationError
 
 from servers.conversations.contract import REPEAT_WINDOW_MESSAGES, to_timestamp
 from servers.conversations.file_history import UNSEALED, History, Layout, Place
-from servers.conversations.file_ids import IdOffsets, find_ids
+from servers.conversations.file_ids import OffsetTable, find_ids
 from servers.conversations.file_layout import find_layout, parse_layout
 from servers.conversations.file_records import (
     NOTHING,
@@ -51,7 +51,7 @@ class ConversationState:
     deleted: bool = False
     recent: dict[str, int] | None = None
     """Offsets of the latest messages by id; loaded when something is to be written."""
-    all_ids: IdOffsets | None = None
+    all_ids: OffsetTable | None = None
     """Of all messages; loaded when ids of any age are looked for again and again: by imports."""
 
     def note(self, record: Record) -> None:
@@ -132,10 +132,10 @@ def load_recent(history: History, state: ConversationState) -> dict[str, int]:
     return state.recent
 
 
-def load_all_ids(history: History, state: ConversationState) -> IdOffsets:
+def load_all_ids(history: History, state: ConversationState) -> OffsetTable:
     """Where all messages lie, read from the file when not yet known."""
     if state.all_ids is None:
-        state.all_ids = IdOffsets()
+        state.all_ids = OffsetTable()
         for message_id, offset in find_ids(lines_forward(history, 0, state.end)):
             state.all_ids.add(message_id, offset)
     return state.all_ids

@@ -9,7 +9,9 @@ from servers.conversations import (
     file_attachments,
     file_changes,
     file_exports,
+    file_forks,
     file_imports,
+    file_merges,
     file_reads,
 )
 from servers.conversations.checks import (
@@ -163,6 +165,25 @@ class FileConversationStore:
         return await self._engine.change(
             owner, conversation_id, lambda opened: file_changes.update(opened, update)
         )
+
+    async def fork_conversation(
+        self,
+        owner: str,
+        conversation_id: str,
+        *,
+        up_to_message_id: str | None = None,
+        new_conversation_id: str | None = None,
+    ) -> Conversation:
+        """See `ConversationStore`."""
+        return await file_forks.fork(
+            self._engine, owner, conversation_id, up_to_message_id, new_conversation_id
+        )
+
+    async def merge_conversations(
+        self, owner: str, source_ids: Sequence[str], into: str
+    ) -> Conversation:
+        """See `ConversationStore`."""
+        return await file_merges.merge(self._engine, owner, source_ids, into)
 
     async def export_conversation(
         self,

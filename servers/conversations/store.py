@@ -257,6 +257,51 @@ class ConversationStore(Protocol):
         """
         ...
 
+    async def fork_conversation(
+        self,
+        owner: str,
+        conversation_id: str,
+        *,
+        up_to_message_id: str | None = None,
+        new_conversation_id: str | None = None,
+    ) -> Conversation:
+        """Make a new conversation of the messages up to one, which is included, or of all.
+
+        The new id must be free, as those of deleted and expired conversations are; absent, one is
+        made. Messages keep ids, times and turns. Title, tags and metadata are copied, and
+        `metadata.forked_from` is `{conversation_id, message_id}`, without the latter if all was
+        forked. Annotations are copied, but for `delivery`: nothing is delivered or answered once
+        more. Attachments stay with the source, and damaged records are left out. A fork is there
+        whole or not at all.
+
+        Raises:
+            NotFoundError: No such conversation, or no such message in it.
+            ConflictError: The new id is not free.
+            TooLargeError: With `forked_from` the metadata have more than 16 KiB.
+        """
+        ...
+
+    async def merge_conversations(
+        self, owner: str, source_ids: Sequence[str], into: str
+    ) -> Conversation:
+        """Bring the messages of 1 to 100 conversations into one, which is new or one of them.
+
+        By `created_at`, then in the order of `source_ids`, then in that of each conversation. A
+        repeat (same id, same content) is dropped. The same id with other content is kept as
+        `<id>~2`, or `~3` and so on where that is taken, its end cut if it gets too long; a
+        `turn_id` that names it in the same source follows. So merging again adds nothing.
+
+        The sources stay as they are, but for `into`, which keeps its facts; a new one gets title,
+        tags and metadata of the first source. Annotations are copied, but for `delivery`, which
+        only the target's own messages keep. The merge is there whole or not at all.
+
+        Raises:
+            NotFoundError: No such conversation; `field` names which, such as `source_ids[1]`.
+            ConflictError: `into` exists and is none of the sources.
+            TooLargeError: More than 50,000 messages in all.
+        """
+        ...
+
     async def export_conversation(
         self,
         owner: str,

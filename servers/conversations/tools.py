@@ -31,6 +31,7 @@ from servers.conversations.contract_results import (
 from servers.conversations.store import ConversationStore
 from servers.conversations.tool_hints import READS, writes
 from servers.conversations.tools_attachments import create_attachment_tools
+from servers.conversations.tools_copies import create_copy_tools
 from servers.conversations.tools_exchange import create_exchange_tools
 from servers.typed_tools import Caller, TypedTool
 
@@ -40,6 +41,7 @@ def create_tools(store: ConversationStore) -> list[TypedTool[Any, Any]]:
     return [
         *_message_tools(store),
         *_conversation_tools(store),
+        *create_copy_tools(store),
         *create_exchange_tools(store),
         *create_attachment_tools(store),
     ]

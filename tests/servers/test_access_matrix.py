@@ -42,6 +42,8 @@ TOOL_SCOPES = {
     "update_conversation": WRITE,
     "delete_conversation": WRITE,
     "import_conversation": WRITE,
+    "fork_conversation": WRITE,
+    "merge_conversations": WRITE,
     "put_attachment": WRITE,
     "list_deliveries": DELEGATE,
 }
@@ -90,6 +92,8 @@ NAMED = {
     "message_id": MESSAGE,
     "state": "pending",
     "document": DOCUMENT,
+    "source_ids": [CONVERSATION],
+    "into": CONVERSATION,
     "mime_type": "text/plain",
     "data": "YQ==",
 }

@@ -67,6 +67,14 @@ async def test_a_conversation_is_listed_shown_exported_and_deleted(command: Real
     assert "\n    how\n    are you?\n" in readable.output
     assert "\x1b" not in readable.output
 
+    forked = await command.run("conversations", "fork", name, "--to", "a fork")
+    assert (forked.exit_code, forked.output) == (0, "'a fork'\n")
+    merged = await command.run("conversations", "merge", name, "a fork", "--into", "m", "--json")
+    assert json.loads(merged.output)["message_count"] == 2
+    unknown = await command.run("conversations", "merge", name, "nobody", "--into", "n")
+    assert (unknown.exit_code, unknown.output) == (1, "")
+    assert "There is no conversation nobody" in unknown.notes
+
     asked_first = await command.run("conversations", "delete", name)
     assert asked_first.exit_code == 2
     deleted = await command.run("conversations", "delete", name, "--yes")

@@ -14,7 +14,9 @@ def user(message_id: str | None = None, content: str = "hello", **fields: Any) -
     return Message(message_id=message_id, role="user", content=content, **fields)
 
 
-def assistant(message_id: str | None = None, content: str = "hi", **fields: Any) -> Message:
+def assistant(
+    message_id: str | None = None, content: str | list[dict[str, Any]] = "hi", **fields: Any
+) -> Message:
     return Message(message_id=message_id, role="assistant", content=content, **fields)
 
 

@@ -6,6 +6,7 @@ A rule that is not in it does not exist. A back end's test file derives from
 
 from tests.servers.conversations.contract_of_attachments import ContractOfAttachments
 from tests.servers.conversations.contract_of_changes import ContractOfChanges
+from tests.servers.conversations.contract_of_copies import ContractOfCopies
 from tests.servers.conversations.contract_of_exchange import ContractOfExchange
 from tests.servers.conversations.contract_of_identity import ContractOfIdentity
 from tests.servers.conversations.contract_of_listings import ContractOfListings
@@ -19,6 +20,7 @@ class ConversationStoreContract(
     ContractOfPages,
     ContractOfChanges,
     ContractOfListings,
+    ContractOfCopies,
     ContractOfExchange,
     ContractOfAttachments,
 ):

@@ -32,6 +32,8 @@ RESULTS = {
     "get_conversation": ConversationWithStats,
     "update_conversation": Conversation,
     "list_deliveries": DeliveriesResult,
+    "fork_conversation": Conversation,
+    "merge_conversations": Conversation,
     "export_conversation": ExportResult,
     "import_conversation": ImportResult,
     "put_attachment": PutAttachmentResult,

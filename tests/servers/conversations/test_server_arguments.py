@@ -16,6 +16,7 @@ ID_TOOLS: dict[str, dict[str, Any]] = {
     "get_conversation": {},
     "update_conversation": {"title": "t"},
     "export_conversation": {},
+    "fork_conversation": {},
 }
 SHARED: dict[str, Any] = {"conversation_id": "c"}
 
@@ -90,6 +91,8 @@ async def test_a_missing_argument_is_invalid_and_named(in_memory: Connections, t
         [
             ("load_conversation", "limit", [0, -1, 501, 2**63, "5", 5.5, True, None, [5]]),
             ("load_conversation", "before", ["", "not a cursor", "\0", 5]),
+            ("fork_conversation", "up_to_message_id", ["", "m" * 257, "a\nb", 5]),
+            ("fork_conversation", "new_conversation_id", ["", "x" * 1_025, "\0", 5]),
             ("export_conversation", "format", ["html", "", None, 5]),
             ("export_conversation", "cursor", ["", "\0", 5]),
             ("append_messages", "expected_version", [-1, "0", False, 1.5]),
@@ -277,3 +280,41 @@ async def test_an_unknown_tool_is_a_protocol_error(in_memory: Connections) -> No
         with pytest.raises(MCPError) as raised:
             await client.call_tool("no_such_tool", {})
         assert raised.value.code == -32602
+
+
+@pytest.mark.parametrize(
+    ("given", "field"),
+    [
+        ({}, "source_ids"),
+        ({"source_ids": "c"}, "source_ids"),
+        ({"source_ids": []}, "source_ids"),
+        ({"source_ids": ["c"] * 101}, "source_ids"),
+        ({"source_ids": ["c", ""]}, "source_ids[1]"),
+        ({"source_ids": ["c", 5]}, "source_ids[1]"),
+        ({"source_ids": ["c"], "into": ""}, "into"),
+        ({"source_ids": ["c"], "into": None}, "into"),
+        ({"source_ids": ["c"], "colour": 1}, "colour"),
+    ],
+)
+async def test_what_is_merged_is_checked(
+    in_memory: Connections, given: dict[str, Any], field: str
+) -> None:
+    async with in_memory.connect() as client:
+        error = await fail(client, "merge_conversations", **{"into": "new", **given})
+        assert (error["code"], error["field"]) == ("invalid", field)
+
+
+async def test_a_fork_or_merge_onto_what_is_there_is_a_conflict(in_memory: Connections) -> None:
+    async with in_memory.connect() as client:
+        for conversation_id in ("c", "d"):
+            await call(
+                client, "append_messages", conversation_id=conversation_id, **message(content="x")
+            )
+        error = await fail(client, "fork_conversation", **SHARED, new_conversation_id="d")
+        assert (error["code"], error["field"]) == ("conflict", "new_conversation_id")
+        error = await fail(client, "merge_conversations", source_ids=["c"], into="d")
+        assert (error["code"], error["field"]) == ("conflict", "into")
+        error = await fail(client, "merge_conversations", source_ids=["c", "e"], into="f")
+        assert (error["code"], error["field"]) == ("not_found", "source_ids[1]")
+        error = await fail(client, "fork_conversation", **SHARED, up_to_message_id="no")
+        assert (error["code"], error["field"]) == ("not_found", "up_to_message_id")

@@ -32,6 +32,8 @@ CALLS: dict[str, dict[str, Any]] = {
     "list_conversations": {},
     "get_conversation": {"conversation_id": "c"},
     "update_conversation": {"conversation_id": "c", "title": "t"},
+    "fork_conversation": {"conversation_id": "c", "new_conversation_id": "d"},
+    "merge_conversations": {"source_ids": ["c"], "into": "c"},
     "export_conversation": {"conversation_id": "c"},
     "import_conversation": {
         "document": {
@@ -53,6 +55,8 @@ WRITING = {
     *CREATING,
     "annotate_message",
     "delete_conversation",
+    "fork_conversation",
+    "merge_conversations",
     "update_conversation",
 }
 

@@ -1,0 +1,154 @@
+"""The verb that merges conversations: it reads snapshots while it writes the target's new file."""
+
+import hashlib
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any
+
+from servers.conversations.checks import check_id
+from servers.conversations.contract import (
+    MAX_MERGE_MESSAGES,
+    MAX_MERGE_SOURCES,
+    Conversation,
+)
+from servers.conversations.file_conversation import ConversationFile, Snapshot
+from servers.conversations.file_copies import Source, copy_message, repeat_if_changed
+from servers.conversations.file_engine import FileEngine
+from servers.conversations.file_index_rows import to_conversation
+from servers.conversations.file_records import Draft, Facts, to_message
+from servers.conversations.merge_plan import Item, Kept, plan_merge
+from servers.conversations.store import ConflictError, InvalidError, TooLargeError
+
+_DIGEST_BYTES = 16
+
+
+async def merge(
+    engine: FileEngine, owner: str, source_ids: Sequence[str], into: str
+) -> Conversation:
+    """Never holds two locks: the sources may be written to while they are read."""
+    for number, source_id in enumerate(source_ids):
+        check_id(source_id, f"source_ids[{number}]")
+    check_id(into, "into")
+    fields = {source_id: f"source_ids[{n}]" for n, source_id in reversed([*enumerate(source_ids)])}
+    wanted = list(dict.fromkeys(source_ids))
+    if not 1 <= len(wanted) <= MAX_MERGE_SOURCES:
+        raise InvalidError(
+            f"1 to {MAX_MERGE_SOURCES} conversations are merged, not {len(wanted)}",
+            field="source_ids",
+        )
+
+    async def attempt() -> Conversation:
+        snapshots: dict[str, Snapshot] = {}
+        try:
+            for source_id in wanted:
+                if source_id != into:
+                    snapshots[source_id] = await engine.read(
+                        owner, source_id, lambda opened, of=source_id: _take(opened, fields[of])
+                    )
+            return await engine.change(
+                owner, into, lambda opened: _merge(opened, wanted, snapshots, fields.get(into))
+            )
+        finally:
+            for snapshot in snapshots.values():
+                snapshot.close()
+
+    return await repeat_if_changed(attempt)
+
+
+def _take(opened: ConversationFile, field: str) -> Snapshot:
+    opened.require(field)
+    return opened.snapshot()
+
+
+def _merge(
+    opened: ConversationFile,
+    source_ids: Sequence[str],
+    snapshots: Mapping[str, Snapshot],
+    field: str | None,
+) -> Conversation:
+    """`field`: by which the target is one of the sources, if it is."""
+    if field is None:
+        if opened.exists:
+            raise ConflictError(
+                "there is a conversation with this id, which is not among the sources: name it "
+                "there as well, or give an id that is free",
+                field="into",
+                current_version=opened.version,
+            )
+        return _write(opened, [Source(snapshots[source_id]) for source_id in source_ids], None)
+    own = _take(opened, field)  # under its lock: what is appended from now on comes after
+    try:
+        sources = [
+            Source(snapshots[source_id])
+            if source_id in snapshots
+            else Source(own, keeps_delivery=True)
+            for source_id in source_ids
+        ]
+        return _write(opened, sources, source_ids.index(opened.conversation_id))
+    finally:
+        own.close()
+
+
+def _write(opened: ConversationFile, sources: Sequence[Source], target: int | None) -> Conversation:
+    total = sum(source.snapshot.progress.message_count for source in sources)
+    if total > MAX_MERGE_MESSAGES:
+        raise TooLargeError(
+            f"at most {MAX_MERGE_MESSAGES} messages are merged, these have {total}: merge fewer "
+            f"conversations",
+            field="source_ids",
+        )
+    items = [item for number, source in enumerate(sources) for item in _items(number, source)]
+    kept = plan_merge(items, target)
+    if target is None or not _is_there(kept, items, target):
+        facts = opened.facts
+        if target is None:
+            facts = _first_facts(opened.bare_facts(), sources[0].snapshot.facts)
+        opened.begin("header", facts, _drafts(kept, sources))
+    progress = opened.progress
+    return to_conversation(opened.facts, progress.version, progress.message_count, progress.updated)
+
+
+def _items(number: int, source: Source) -> Iterator[Item]:
+    for record, _ in source.messages():
+        body = record.body
+        content = to_message(body).model_copy(update={"turn_id": None}).content_key()
+        yield Item(
+            created_at=body["created_at"],
+            source=number,
+            offset=record.offset,
+            message_id=body["message_id"],
+            turn_id=body.get("turn_id"),
+            digest=hashlib.blake2b(content.encode(), digest_size=_DIGEST_BYTES).digest(),
+        )
+
+
+def _is_there(kept: Sequence[Kept], items: Sequence[Item], target: int) -> bool:
+    """Whether the target is already what the merge would make of it."""
+    own = [item for item in items if item.source == target]
+    return len(own) == len(kept) and all(
+        each.annotated_by.source == target
+        and (item.message_id, item.turn_id) == (each.message_id, each.turn_id)
+        and (item.created_at, item.digest) == (each.item.created_at, each.item.digest)
+        for item, each in zip(own, kept, strict=True)
+    )
+
+
+def _first_facts(bare: Facts, first: Facts) -> Facts:
+    return bare.model_copy(
+        update={"title": first.title, "tags": first.tags, "metadata": first.metadata}
+    )
+
+
+def _drafts(kept: Sequence[Kept], sources: Sequence[Source]) -> Iterator[Draft]:
+    for each in kept:
+        item = each.item
+        stored = sources[item.source].read(item.offset)
+        annotated = stored
+        if each.annotated_by is not item:  # the same message in the target
+            annotated = sources[each.annotated_by.source].read(each.annotated_by.offset)
+        changes: dict[str, Any] = {}
+        if each.message_id != item.message_id:
+            changes["message_id"] = each.message_id
+        if each.turn_id != item.turn_id:
+            changes["turn_id"] = each.turn_id
+        annotations = sources[each.annotated_by.source].annotations_of(annotated.record)
+        yield copy_message(stored, annotations, changes)
