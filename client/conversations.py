@@ -6,7 +6,7 @@ from typing import Any, Protocol, TypeVar
 from mcp_types import CallToolResult
 from pydantic import BaseModel, ValidationError
 
-from servers.conversations.contract import Conversation, Message
+from servers.conversations.contract import Conversation, Message, Role
 from servers.conversations.contract_attachments import encode_chunk
 from servers.conversations.contract_documents import ExportFormat
 from servers.conversations.contract_results import (
@@ -23,6 +23,7 @@ from servers.conversations.contract_results import (
     LoadResult,
     PutAttachmentResult,
     SaveResult,
+    SearchResult,
 )
 
 ResultT = TypeVar("ResultT", bound=BaseModel)
@@ -208,6 +209,22 @@ class RemoteConversationStore:
         arguments |= {} if attachment_id is None else {"attachment_id": attachment_id}
         arguments |= {} if total_size is None else {"total_size": total_size}
         return await self._call("put_attachment", arguments, PutAttachmentResult)
+
+    async def search_conversations(
+        self,
+        query: str,
+        *,
+        limit: int = 20,
+        conversation_id: str | None = None,
+        role: Role | None = None,
+        since: str | None = None,
+    ) -> SearchResult:
+        """Messages and titles in which all words occur, the best first."""
+        given = {"conversation_id": conversation_id, "role": role, "since": since}
+        arguments = {name: value for name, value in given.items() if value is not None}
+        return await self._call(
+            "search_conversations", {"query": query, "limit": limit, **arguments}, SearchResult
+        )
 
     async def list_deliveries(self, state: str, *, cursor: str | None = None) -> DeliveriesResult:
         """Messages by delivery state; a delegate with `owner` None gets those of all owners."""

@@ -4,7 +4,6 @@ import sys
 from collections.abc import AsyncIterator, Mapping
 from typing import Any
 
-from rich.console import Console
 from rich.text import Text
 
 from agentic.cli.compose import open_store
@@ -12,6 +11,7 @@ from agentic.cli.conversation_document import write_document
 from agentic.cli.conversation_ids import check_id, render_id
 from agentic.cli.input_lines import confirm
 from agentic.cli.invocation import Invocation, note
+from agentic.cli.piped_console import PipedConsole
 from agentic.cli.plain_view import render_call
 from agentic.cli.stored_history import StoredHistory, load_facts
 from agentic.cli.stored_times import render_time
@@ -114,16 +114,8 @@ def _render_conversation(conversation: Conversation) -> str:
     return f"{render_time(conversation.last_updated)}  {count}  {_name(conversation)}"
 
 
-class _PipedConsole(Console):
-    """Whoever stops reading ends the command in the usual way, and not from within a print."""
-
-    def on_broken_pipe(self) -> None:
-        """Say it by an error, where rich would leave the program."""
-        raise BrokenPipeError
-
-
 async def _show(conversation: Conversation, history: StoredHistory) -> None:
-    console = _PipedConsole(highlight=False, soft_wrap=True)
+    console = PipedConsole()
     console.print(Text(_render_conversation(conversation), style="bold"))
     async for message in history.read():
         console.print()

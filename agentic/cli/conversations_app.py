@@ -39,6 +39,42 @@ def show_conversation(
     )
 
 
+@conversations_app.command("search")
+def search_conversations(
+    context: typer.Context,
+    words: Annotated[
+        list[str],
+        typer.Argument(metavar="WORDS", help="All must occur; '\"a phrase\"', a beginning*."),
+    ],
+    conversation_id: Annotated[
+        str | None, typer.Option("--conversation", "-c", metavar="ID", help="Only in this one.")
+    ] = None,
+    role: Annotated[
+        Literal["user", "assistant", "tool", "system"] | None,
+        typer.Option(help="Only what this role said."),
+    ] = None,
+    since: Annotated[
+        str | None, typer.Option(metavar="TIME", help="Only from this day or time on.")
+    ] = None,
+    limit: Annotated[int, typer.Option(min=1, max=100, help="At most so many.")] = 20,
+    as_json: JsonOption = False,
+) -> None:
+    """Find what was said, the best first."""
+    from agentic.cli.search import search_conversations as work
+
+    raise typer.Exit(
+        work(
+            context.obj,
+            words,
+            conversation_id=conversation_id,
+            role=role,
+            since=since,
+            limit=limit,
+            as_json=as_json,
+        )
+    )
+
+
 @conversations_app.command("export")
 def export_conversation(
     context: typer.Context,

@@ -28,7 +28,7 @@ _OUR_SERVERS: Mapping[str, dict[str, Tree]] = {
     "conversations": {
         "command": "agentic",
         "args": ["serve", "conversations"],
-        "offer_to_model": False,
+        "offer_to_model": ["search_conversations"],
     },
     "tools": {"command": "agentic", "args": ["serve", "tools"]},
 }
@@ -51,8 +51,8 @@ def load_config(
     `Config.warnings`.
 
     Our own servers are there in any case: an entry under `servers:` by the name of one changes it
-    (`conversations: {timeout: 5}`), and `enabled: false` leaves it out. The tools of
-    `conversations` are offered to the model only where the entry says so, since some delete.
+    (`conversations: {timeout: 5}`), and `enabled: false` leaves it out. Of the tools of
+    `conversations` only search is offered to the model unless the entry says more: some delete.
 
     A credential whose variable is not set (a tool's `token` or header, a server's header or
     variable, the bot's token) is left out, and its tool or server says so in `missing_variables`.

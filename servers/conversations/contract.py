@@ -31,6 +31,10 @@ MAX_LIST_LIMIT = 1_000
 MAX_MERGE_SOURCES = 100
 MAX_MERGE_MESSAGES = 50_000
 """In all sources together: a merge sorts them."""
+MAX_SEARCH_LIMIT = 100
+MAX_QUERY_CHARACTERS = 1_000
+MAX_QUERY_WORDS = 64
+"""A Chinese, Japanese, Korean or Thai character counts as one."""
 REPEAT_WINDOW_MESSAGES = 4_096
 """A repeated append is recognised at least among this many latest messages."""
 RESOURCE_SCHEME = "conversation://"

@@ -12,15 +12,18 @@ from servers.conversations.contract import Conversation
 from servers.conversations.contract_results import Delivery
 from servers.conversations.file_conversation import ConversationFile
 from servers.conversations.file_directory import SHARD_CHARACTERS, StoreDirectory, key_of
-from servers.conversations.file_expiry import NEVER, Expiry
+from servers.conversations.file_expiry import NEVER, Expiry, Horizon
 from servers.conversations.file_history import Place
 from servers.conversations.file_index import (
     FileIndex,
+    IndexLayout,
     check_integrity,
     forget_traces,
     transaction,
 )
 from servers.conversations.file_index_rows import (
+    SCHEMA,
+    SCHEMA_VERSION,
     advance_entry,
     drop_entry,
     find_annotations,
@@ -45,6 +48,9 @@ _T = TypeVar("_T")
 
 _PAUSE_SECONDS = 1.0
 _ALL_STRIPES = range(STRIPES)
+CATALOGUE_LAYOUT = IndexLayout(
+    "index of the conversation store", SCHEMA_VERSION, SCHEMA, survives_power_loss=False
+)
 
 
 class Catalogue:
@@ -185,6 +191,23 @@ class Catalogue:
             lambda connection: select_gone(connection, shard, keys, self._expiry.look())
         )
 
+    def horizon(self) -> Horizon:
+        """What lies beyond it has expired."""
+        return self._expiry.look()
+
+    def consult(self, work: Callable[[sqlite3.Connection], _T]) -> _T:
+        """Do `work` on rows that are in step with the files.
+
+        Raises:
+            UnavailableError: The index cannot be used.
+        """
+
+        def work_on_checked(connection: sqlite3.Connection) -> _T:
+            self._check(connection)
+            return work(connection)
+
+        return self._index.run(work_on_checked)
+
     def _look_up(
         self, opened: ConversationFile, query: Callable[[sqlite3.Connection], _T]
     ) -> _T | None:
@@ -212,16 +235,12 @@ class Catalogue:
         return entry.projection if entry else Projection()
 
     def _select(self, query: Callable[[sqlite3.Connection], _T]) -> _T:
-        def work(connection: sqlite3.Connection) -> _T:
-            self._check(connection)
-            return query(connection)
-
         def work_in_memory(connection: sqlite3.Connection) -> _T:
             self._check_files(connection, _ALL_STRIPES)
             return query(connection)
 
         try:
-            return self._index.run(work)
+            return self.consult(query)
         except (UnavailableError, OSError) as error:
             _log.warning("conversations are listed from memory: %s", error)
             return self._index.run_in_memory(work_in_memory)

@@ -42,6 +42,7 @@ from servers.conversations.file_records import (
 from servers.conversations.file_sealed import suffix_of
 from servers.conversations.file_sealing import Sealing, is_due, seal_active
 from servers.conversations.file_segment import (
+    lines_forward,
     mend_last_break,
     read_range,
     write_whole,
@@ -275,6 +276,20 @@ class ConversationFile:
             self._check_place(start.offset, "cursor")
         end = Start(self.state.end, self.progress.seq + 1)
         return read_forward(self.history(), start, end)
+
+    def lines_from(self, start: int, max_bytes: int) -> list[tuple[int, bytes]]:
+        """Offset and bytes of the lines from `start`, which is between lines: about so many."""
+        lines: list[tuple[int, bytes]] = []
+        if self._fd is not None and self.state is not None:
+            for offset, line in lines_forward(self.history(), start, self.state.end):
+                lines.append((offset, line))
+                if offset + len(line) >= start + max_bytes:
+                    break
+        return lines
+
+    def read_at(self, offset: int) -> Record | None:
+        """The record that begins at an offset of this generation; None if it is damaged."""
+        return None if self._fd is None else read_record(self.history(), offset)
 
     def read_all(self) -> list[Message]:
         """The whole history."""

@@ -8,6 +8,7 @@ locks/<nn>              locks between processes
 damaged/<time>/         what a repair found and kept
 lag                     where the index may lag behind the files
 index.sqlite3           a cache that may be deleted
+search.sqlite3          another one, of words
 """
 
 import base64
@@ -32,6 +33,7 @@ from servers.conversations.file_format import (
 from servers.conversations.store import UnavailableError
 
 INDEX_NAME = "index.sqlite3"
+SEARCH_NAME = "search.sqlite3"
 
 _LOCKS = "locks"
 _ASIDE = "damaged"

@@ -9,7 +9,7 @@ import anyio
 import anyio.to_thread
 
 from servers.conversations.checks import check_id, check_owner_name
-from servers.conversations.file_catalogue import Catalogue
+from servers.conversations.file_catalogue import CATALOGUE_LAYOUT, Catalogue
 from servers.conversations.file_conversation import ConversationFile
 from servers.conversations.file_directory import INDEX_NAME, StoreDirectory, open_directory
 from servers.conversations.file_durability import open_sync
@@ -148,7 +148,9 @@ async def open_file_engine(
             lambda: stack.enter_context(open_directory(directory, any_format=any_format))
         )
         locks = stack.enter_context(closing(LockStripes(opened)))
-        index = stack.enter_context(closing(FileIndex(opened.root / INDEX_NAME, locks)))
+        index = stack.enter_context(
+            closing(FileIndex(opened.root / INDEX_NAME, locks, CATALOGUE_LAYOUT))
+        )
         signs = stack.enter_context(closing(LagSigns(opened)))
         async with open_sync(durability) as sync:
             yield FileEngine(opened, locks, index, signs, threads, sync, sealing, expiry)

@@ -7,10 +7,10 @@ import stat
 import threading
 from collections.abc import Callable, Generator
 from contextlib import AbstractContextManager, contextmanager, suppress
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TypeVar
 
-from servers.conversations.file_index_rows import SCHEMA, SCHEMA_VERSION
 from servers.conversations.file_locks import LockStripes
 from servers.conversations.store import UnavailableError
 
@@ -20,6 +20,8 @@ _T = TypeVar("_T")
 # Appends wait for it one after another. What is not written to the index now is taken over later.
 _BUSY_TIMEOUT_SECONDS = 0.1
 _LOCK_TIMEOUT_SECONDS = 0.5
+_CACHED_STATEMENTS = 512
+"""Each part of the search index has some of its own."""
 _DAMAGE = {
     "SQLITE_CORRUPT",
     "SQLITE_NOTADB",
@@ -32,12 +34,25 @@ _DAMAGE = {
 }
 
 
+@dataclass(frozen=True, slots=True)
+class IndexLayout:
+    """What is in an index."""
+
+    what: str
+    """What it is called in what people read, after "the"."""
+    version: int
+    schema: str
+    survives_power_loss: bool
+    """At the cost of a sync now and then; else it must be checked before it is used."""
+
+
 class FileIndex:
     """The SQLite file, opened when first needed and again when it was replaced or is damaged."""
 
-    def __init__(self, path: Path, locks: LockStripes) -> None:
+    def __init__(self, path: Path, locks: LockStripes, layout: IndexLayout) -> None:
         self._path = path
         self._locks = locks
+        self._layout = layout
         self._connection: sqlite3.Connection | None = None
         self._in_memory: sqlite3.Connection | None = None
         self._inode = 0
@@ -67,16 +82,15 @@ class FileIndex:
                     name = getattr(error, "sqlite_errorname", "SQLITE_CORRUPT")
                     if name.startswith("SQLITE_BUSY"):
                         raise UnavailableError(
-                            "another process writes to the index of the conversation store: "
-                            "try again",
+                            f"another process writes to the {self._layout.what}: try again",
                             retry_after_seconds=1.0,
                         ) from error
                     if attempt == "again" or not _is_damage(name):
                         raise UnavailableError(
-                            f"the index of the conversation store cannot be used ({error}); free "
-                            f"space or mend access, or delete {self._path.name}: it is rebuilt"
+                            f"the {self._layout.what} cannot be used ({error}); free space or "
+                            f"mend access, or delete {self._path.name}: it is rebuilt"
                         ) from error
-                    _log.warning("the conversation index is damaged (%s): it is rebuilt", error)
+                    _log.warning("the %s is damaged (%s): it is rebuilt", self._layout.what, error)
                     self._discard()
         raise AssertionError("unreachable")
 
@@ -87,11 +101,11 @@ class FileIndex:
                 self._in_memory = sqlite3.connect(
                     ":memory:", isolation_level=None, check_same_thread=False
                 )
-                _put_schema(self._in_memory)
+                self._put_schema(self._in_memory)
             return work(self._in_memory)
 
     def _exclusive(self) -> AbstractContextManager[None]:
-        return self._locks.hold("index", timeout_seconds=_LOCK_TIMEOUT_SECONDS)
+        return self._locks.hold(self._path.stem, timeout_seconds=_LOCK_TIMEOUT_SECONDS)
 
     def _connect(self) -> sqlite3.Connection:
         try:
@@ -101,22 +115,40 @@ class FileIndex:
             pass
         with self._exclusive():
             self._disconnect()
-            self._prepare_files()
-            connection = sqlite3.connect(
-                self._path,
-                timeout=_BUSY_TIMEOUT_SECONDS,
-                isolation_level=None,
-                check_same_thread=False,
-            )
+            connection = self._open_file()
+            if connection.execute("PRAGMA user_version").fetchone()[0] not in (
+                0,
+                self._layout.version,
+            ):  # another version of this program wrote it
+                connection.close()
+                self._remove_files()
+                connection = self._open_file()
             self._connection = connection
             self._inode = self._path.stat().st_ino
-            # After a power loss the index may be damaged; it is checked, and it is only a cache.
             connection.execute("PRAGMA journal_mode = WAL")
-            connection.execute("PRAGMA synchronous = OFF")
+            # Where a power loss may damage it, it is checked.
+            synchronous = "NORMAL" if self._layout.survives_power_loss else "OFF"
+            connection.execute(f"PRAGMA synchronous = {synchronous}")
             connection.execute("PRAGMA secure_delete = ON")
-            if connection.execute("PRAGMA user_version").fetchone()[0] != SCHEMA_VERSION:
-                _put_schema(connection)
+            if connection.execute("PRAGMA user_version").fetchone()[0] == 0:
+                self._put_schema(connection)
         return connection
+
+    def _open_file(self) -> sqlite3.Connection:
+        self._prepare_files()
+        return sqlite3.connect(
+            self._path,
+            timeout=_BUSY_TIMEOUT_SECONDS,
+            isolation_level=None,
+            check_same_thread=False,
+            cached_statements=_CACHED_STATEMENTS,
+        )
+
+    def _put_schema(self, connection: sqlite3.Connection) -> None:
+        with transaction(connection):
+            for statement in self._layout.schema.split(";"):
+                connection.execute(statement)
+            connection.execute(f"PRAGMA user_version = {self._layout.version}")
 
     def _disconnect(self) -> None:
         if self._connection is not None:
@@ -135,8 +167,11 @@ class FileIndex:
                 if self._connection and self._inode != self._path.stat().st_ino:
                     return  # another process was faster
             self._disconnect()
-            for path in self._files():
-                path.unlink(missing_ok=True)
+            self._remove_files()
+
+    def _remove_files(self) -> None:
+        for path in self._files():
+            path.unlink(missing_ok=True)
 
     def _files(self) -> list[Path]:
         return [self._path.with_name(self._path.name + end) for end in ("", "-wal", "-shm")]
@@ -147,17 +182,9 @@ class FileIndex:
                 if not stat.S_ISREG(path.lstat().st_mode):
                     path.unlink()  # SQLite would follow a link
         if not self._path.exists():
-            for path in self._files():
-                path.unlink(missing_ok=True)
+            self._remove_files()
             flags = os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
             os.close(os.open(self._path, flags, 0o600))
-
-
-def _put_schema(connection: sqlite3.Connection) -> None:
-    with transaction(connection):
-        for statement in SCHEMA.split(";"):
-            connection.execute(statement)
-        connection.execute(f"PRAGMA user_version = {SCHEMA_VERSION}")
 
 
 def _is_damage(errorname: str) -> bool:
@@ -175,6 +202,17 @@ def transaction(connection: sqlite3.Connection) -> Generator[None]:
             connection.rollback()
         raise
     connection.commit()
+
+
+@contextmanager
+def snapshot(connection: sqlite3.Connection) -> Generator[None]:
+    """All queries of the block see the index as it is at the first."""
+    connection.execute("BEGIN")
+    try:
+        yield
+    finally:
+        with suppress(sqlite3.Error):
+            connection.rollback()
 
 
 def forget_traces(connection: sqlite3.Connection) -> None:

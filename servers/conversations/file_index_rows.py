@@ -22,7 +22,7 @@ from servers.conversations.file_projection import (
 )
 from servers.conversations.file_records import Facts, parse_json
 
-SCHEMA_VERSION = 2
+SCHEMA_VERSION = 3
 _AFTER_ALL_TIMES = "~"
 _ALL = -1
 SCHEMA = """
@@ -33,8 +33,12 @@ CREATE TABLE conversations (
     version INTEGER NOT NULL, count INTEGER NOT NULL,
     last_updated TEXT NOT NULL, expires_at TEXT, facts BLOB NOT NULL,
     user INTEGER, assistant INTEGER, tool INTEGER, system INTEGER, bytes INTEGER,
-    first_at TEXT, last_at TEXT, input_tokens INTEGER, output_tokens INTEGER
+    first_at TEXT, last_at TEXT, input_tokens INTEGER, output_tokens INTEGER,
+    searched INTEGER NOT NULL DEFAULT 0
 );
+CREATE INDEX unsearched ON conversations (owner) WHERE searched < end;
+CREATE TABLE search (mark TEXT NOT NULL);
+INSERT INTO search VALUES ('');
 CREATE INDEX newest ON conversations (owner, last_updated DESC, conversation_id) WHERE alive;
 CREATE TABLE tags (key TEXT, tag TEXT, PRIMARY KEY (key, tag)) WITHOUT ROWID;
 CREATE TABLE annotations (
@@ -45,7 +49,7 @@ CREATE INDEX annotated ON annotations (key, seq);
 CREATE INDEX deliveries ON annotations (state, stored_at, key, seq) WHERE state IS NOT NULL;
 """
 _INSERT = """
-INSERT INTO conversations VALUES (?,?,?,?, ?,?,?,?, ?,?,?, ?,?, ?,?,?,?,?, ?,?,?,?)
+INSERT INTO conversations VALUES (?,?,?,?, ?,?,?,?, ?,?,?, ?,?, ?,?,?,?,?, ?,?,?,?, 0)
 """
 _ADVANCE = """
 UPDATE conversations SET end = ?, mtime_ns = ?, base = ?, version = ?, count = ?, last_updated = ?,

@@ -27,6 +27,7 @@ from servers.conversations.contract import (
     MAX_OFFSET,
     Conversation,
     Message,
+    Role,
 )
 from servers.conversations.contract_attachments import MAX_ATTACHMENT_BYTES, check_attachment_id
 from servers.conversations.contract_documents import ConversationDocument, ExportFormat
@@ -42,12 +43,15 @@ from servers.conversations.contract_results import (
     LoadResult,
     PutAttachmentResult,
     SaveResult,
+    SearchResult,
 )
 from servers.conversations.file_attachments import Chunk
 from servers.conversations.file_engine import FileEngine, open_file_engine
 from servers.conversations.file_expiry import NEVER, Expiry
 from servers.conversations.file_sealing import Sealing
+from servers.conversations.file_search import FileSearch, open_file_search
 from servers.conversations.file_sweeper import Sweeping, swept_now_and_then
+from servers.conversations.search_query import parse_search
 from servers.conversations.store import AttachmentPart, ConversationUpdate, InvalidError
 
 _SEALING = Sealing()
@@ -57,8 +61,9 @@ _SWEEPING = Sweeping()
 class FileConversationStore:
     """A `ConversationStore` in a directory. Made by `open_file_store`."""
 
-    def __init__(self, engine: FileEngine) -> None:
+    def __init__(self, engine: FileEngine, search: FileSearch) -> None:
         self._engine = engine
+        self._search = search
 
     async def load_conversation(
         self,
@@ -210,6 +215,28 @@ class FileConversationStore:
             lambda opened: file_imports.import_page(opened, document),
         )
 
+    async def search_conversations(
+        self,
+        owner: str,
+        query: str,
+        *,
+        limit: int = 20,
+        conversation_id: str | None = None,
+        role: Role | None = None,
+        since: str | None = None,
+    ) -> SearchResult:
+        """See `ConversationStore`."""
+        return await self._search.search(
+            parse_search(
+                owner,
+                query,
+                limit=limit,
+                conversation_id=conversation_id,
+                role=role,
+                since=since,
+            )
+        )
+
     async def list_deliveries(
         self, state: str, *, owner: str | None = None, limit: int = 100, cursor: str | None = None
     ) -> DeliveriesResult:
@@ -283,6 +310,7 @@ async def open_file_store(
         engine = await stack.enter_async_context(
             open_file_engine(directory, durability=durability, sealing=sealing, expiry=expiry)
         )
+        search = await stack.enter_async_context(open_file_search(engine))
         if sweeping is not None:
             await stack.enter_async_context(swept_now_and_then(engine, sweeping))
-        yield FileConversationStore(engine)
+        yield FileConversationStore(engine, search)

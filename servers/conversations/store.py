@@ -16,7 +16,7 @@ from typing import Any, ClassVar, Protocol
 
 from pydantic import BaseModel, ConfigDict
 
-from servers.conversations.contract import Conversation, Message
+from servers.conversations.contract import Conversation, Message, Role
 from servers.conversations.contract_documents import ConversationDocument, ExportFormat
 from servers.conversations.contract_results import (
     AnnotateResult,
@@ -31,6 +31,7 @@ from servers.conversations.contract_results import (
     LoadResult,
     PutAttachmentResult,
     SaveResult,
+    SearchResult,
 )
 
 
@@ -344,6 +345,35 @@ class ConversationStore(Protocol):
 
         Raises:
             InvalidError: Neither `conversation_id` nor the document says where to.
+        """
+        ...
+
+    async def search_conversations(
+        self,
+        owner: str,
+        query: str,
+        *,
+        limit: int = 20,
+        conversation_id: str | None = None,
+        role: Role | None = None,
+        since: str | None = None,
+    ) -> SearchResult:
+        """Messages and titles in which all words of the query occur; the best first, 1 to 100.
+
+        `"…"` is a phrase, `word*` a beginning; anything else is a word, and no string is wrong
+        syntax. Case and diacritics don't matter. Chinese, Japanese, Korean and Thai are found by
+        any part of what stands there. What is searched is the text of content, tool results
+        included, and titles; not thoughts, arguments of calls, or data.
+
+        Of one conversation, of one role (then no titles), from `since` on by `created_at`, an RFC
+        3339 time. A greater score is better: more occurrences, a shorter text, a newer one. Only
+        the newest some hundred matches are weighed where there are more. `truncated` says that
+        there is more, or that what was stored lately could not all be searched yet; the next call
+        goes on. What was deleted is never found.
+
+        Raises:
+            InvalidError: The query holds no word, more than 1,000 characters or 64 words.
+            UnsupportedError: This back end has no search.
         """
         ...
 

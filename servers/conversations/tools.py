@@ -33,6 +33,7 @@ from servers.conversations.tool_hints import READS, writes
 from servers.conversations.tools_attachments import create_attachment_tools
 from servers.conversations.tools_copies import create_copy_tools
 from servers.conversations.tools_exchange import create_exchange_tools
+from servers.conversations.tools_search import create_search_tools
 from servers.typed_tools import Caller, TypedTool
 
 
@@ -44,6 +45,7 @@ def create_tools(store: ConversationStore) -> list[TypedTool[Any, Any]]:
         *create_copy_tools(store),
         *create_exchange_tools(store),
         *create_attachment_tools(store),
+        *create_search_tools(store),
     ]
 
 

@@ -12,7 +12,7 @@ from typing import Any
 from servers.conversations.contract import Conversation, Message, encode_json
 
 _MAX_INLINE_CHARACTERS = 1_024
-_NOT_SHOWN = re.compile(
+NOT_SHOWN = re.compile(
     "[\x00-\x08\x0b-\x1f\x7f-\x9f\u061c\u200e\u200f\u2028-\u202e\u2066-\u2069\ufeff]"
 )
 """Controls but tab and line feed, further line separators, and what shows text in another order."""
@@ -92,7 +92,7 @@ def _render_block(block: Mapping[str, Any]) -> str:
 
 
 def _indent(text: str) -> str:
-    shown = _NOT_SHOWN.sub("\ufffd", text.replace("\r\n", "\n"))
+    shown = NOT_SHOWN.sub("\ufffd", text.replace("\r\n", "\n"))
     return "\n".join(f"    {line}" for line in shown.split("\n"))
 
 
@@ -100,5 +100,5 @@ def _inline(text: str) -> str:
     """A name in a line of ours, as Markdown's code span: nothing in it means anything."""
     if len(text) > _MAX_INLINE_CHARACTERS:
         text = f"{text[:_MAX_INLINE_CHARACTERS]}…"
-    shown = _NOT_SHOWN.sub("\ufffd", text).replace("\n", "\ufffd").replace("`", "'")
+    shown = NOT_SHOWN.sub("\ufffd", text).replace("\n", "\ufffd").replace("`", "'")
     return f"`{shown}`"

@@ -12,6 +12,7 @@ from tests.servers.conversations.contract_of_identity import ContractOfIdentity
 from tests.servers.conversations.contract_of_listings import ContractOfListings
 from tests.servers.conversations.contract_of_messages import ContractOfMessages
 from tests.servers.conversations.contract_of_pages import ContractOfPages
+from tests.servers.conversations.contract_of_search import ContractOfSearch
 
 
 class ConversationStoreContract(
@@ -23,5 +24,6 @@ class ConversationStoreContract(
     ContractOfCopies,
     ContractOfExchange,
     ContractOfAttachments,
+    ContractOfSearch,
 ):
     """All parts; each asks for the fixture `store`, opened and empty."""

@@ -30,6 +30,7 @@ CALLS: dict[str, dict[str, Any]] = {
     "annotate_message": {"conversation_id": "c", "message_id": "m", "annotations": {}},
     "delete_conversation": {"conversation_id": "c"},
     "list_conversations": {},
+    "search_conversations": {"query": "hello"},
     "get_conversation": {"conversation_id": "c"},
     "update_conversation": {"conversation_id": "c", "title": "t"},
     "fork_conversation": {"conversation_id": "c", "new_conversation_id": "d"},

@@ -1,0 +1,243 @@
+"""The embedded store's search: what the index finds, checked against the conversations' files."""
+
+import logging
+import sqlite3
+import time
+from collections import defaultdict
+from collections.abc import AsyncGenerator, Sequence
+from contextlib import ExitStack, asynccontextmanager, closing
+from dataclasses import dataclass
+from operator import itemgetter
+
+from servers.conversations.contract import Role
+from servers.conversations.contract_results import SearchHit, SearchResult
+from servers.conversations.file_conversation import ConversationFile
+from servers.conversations.file_directory import SEARCH_NAME, key_of
+from servers.conversations.file_engine import FileEngine
+from servers.conversations.file_index import FileIndex, IndexLayout, snapshot
+from servers.conversations.file_locks import LockStripes
+from servers.conversations.file_records import to_message
+from servers.conversations.file_search_marks import Located, locate
+from servers.conversations.file_search_rows import (
+    SEARCH_SCHEMA,
+    SEARCH_SCHEMA_VERSION,
+    Candidate,
+    find_candidates,
+    find_conversation,
+    find_parts,
+    to_expression,
+)
+from servers.conversations.file_search_upkeep import SearchUpkeep, to_milliseconds
+from servers.conversations.search_matches import match, score
+from servers.conversations.search_query import Search, Term
+from servers.conversations.store import UnavailableError
+
+_log = logging.getLogger(__name__)
+
+SEARCH_LAYOUT = IndexLayout(
+    "search index of the conversation store",
+    SEARCH_SCHEMA_VERSION,
+    SEARCH_SCHEMA,
+    survives_power_loss=True,
+)
+_CATCH_UP_SECONDS = 2.0
+_FIND_SECONDS = 1.0
+_MAX_CANDIDATES = 500
+_MAX_READ_WORDS = 400_000
+_MILLISECONDS_A_DAY = 86_400_000
+_BEFORE_ALL_TIMES = -(2**63)
+
+
+@dataclass(slots=True)
+class _Found:
+    """Documents that match, of conversations that exist."""
+
+    documents: list[tuple[Candidate, Located]]
+    is_all: bool
+
+
+@dataclass(frozen=True, slots=True)
+class _Text:
+    """A document that was read."""
+
+    candidate: Candidate
+    conversation_id: str
+    message_id: str | None
+    role: Role | None
+    created_at: str
+    text: str
+
+
+class FileSearch:
+    """Search in one store. Made by `open_file_search`."""
+
+    def __init__(self, engine: FileEngine, index: FileIndex, upkeep: SearchUpkeep) -> None:
+        self._engine = engine
+        self._index = index
+        self._upkeep = upkeep
+
+    async def catch_up(self, seconds: float) -> bool:
+        """See `SearchUpkeep.catch_up`: for whoever does in the background what searches would."""
+        return await self._upkeep.catch_up(seconds)
+
+    async def search(self, wanted: Search) -> SearchResult:
+        """What is found, the best first."""
+        is_current = await self._catch_up(wanted.owner)
+        found = await self._engine.in_thread(
+            lambda: self._index.run(lambda connection: self._find(connection, wanted))
+        )
+        now = int(time.time() * 1000)
+        once = [1] * len(wanted.terms)
+        found.documents.sort(
+            key=lambda found: score(once, found[0].words, _age(found[0], now)), reverse=True
+        )
+        chosen = _choose(found.documents, wanted.limit)
+        texts = await self._read(chosen)
+        hits = await self._engine.in_thread(lambda: _to_hits(texts, wanted.terms, now))
+        is_all = found.is_all and len(chosen) == len(found.documents)
+        return SearchResult(
+            hits=hits[: wanted.limit],
+            truncated=not (is_current and is_all) or len(hits) > wanted.limit,
+        )
+
+    async def _catch_up(self, owner: str) -> bool:
+        try:
+            return await self._upkeep.catch_up(_CATCH_UP_SECONDS, owner)
+        except UnavailableError as error:
+            _log.warning("search may miss what is new: %s", error)
+            return False
+
+    def _find(self, connection: sqlite3.Connection, wanted: Search) -> _Found:
+        deadline = time.monotonic() + _FIND_SECONDS
+        found = _Found([], True)
+        with snapshot(connection):
+            conversation = None
+            if wanted.conversation_id is not None:
+                key = key_of(wanted.owner, wanted.conversation_id)
+                conversation = find_conversation(connection, key)
+                if conversation is None:
+                    return found
+            expression = to_expression(wanted.owner, wanted.terms, conversation, wanted.role)
+            since = to_milliseconds(wanted.since) if wanted.since else _BEFORE_ALL_TIMES
+            for part in find_parts(connection, wanted.owner, since):
+                if len(found.documents) >= _MAX_CANDIDATES or time.monotonic() > deadline:
+                    found.is_all = False
+                    break
+                candidates = find_candidates(
+                    connection, part, expression, since=since, limit=_MAX_CANDIDATES
+                )
+                found.is_all = found.is_all and len(candidates) < _MAX_CANDIDATES
+                found.documents += self._keep_valid(candidates, wanted.owner)
+        return found
+
+    def _keep_valid(
+        self, candidates: Sequence[Candidate], owner: str
+    ) -> list[tuple[Candidate, Located]]:
+        """Those of conversations that exist, and not of an earlier generation."""
+        if not candidates:
+            return []
+        keys = list({candidate.key for candidate in candidates})
+        catalogue = self._engine.catalogue
+        horizon = catalogue.horizon()
+        located = catalogue.consult(lambda connection: locate(connection, keys, horizon))
+        return [
+            (candidate, place)
+            for candidate in candidates
+            if (place := located.get(candidate.key))
+            and (place.owner, place.generation) == (owner, candidate.generation)
+        ]
+
+    async def _read(self, documents: Sequence[tuple[Candidate, Located]]) -> list[_Text]:
+        """What they say, where they are still there."""
+        by_place: dict[Located, list[Candidate]] = defaultdict(list)
+        for candidate, place in documents:
+            by_place[place].append(candidate)
+        return [
+            text
+            for place, candidates in by_place.items()
+            for text in await self._read_conversation(place, candidates)
+        ]
+
+    async def _read_conversation(
+        self, place: Located, candidates: Sequence[Candidate]
+    ) -> list[_Text]:
+        def job(opened: ConversationFile) -> list[_Text]:
+            if not opened.exists or opened.generation != place.generation:
+                return []
+            return [
+                text
+                for candidate in candidates
+                if (text := _read_text(opened, candidate)) is not None
+            ]
+
+        try:
+            return await self._engine.read(place.owner, place.conversation_id, job)
+        except UnavailableError as error:
+            _log.warning("a hit can't be shown: %s", error)
+            return []
+
+
+def _choose(
+    documents: Sequence[tuple[Candidate, Located]], limit: int
+) -> Sequence[tuple[Candidate, Located]]:
+    """Those worth reading, of which the best is decided by their texts."""
+    room = _MAX_READ_WORDS
+    for number, (candidate, _) in enumerate(documents[: 2 * limit]):
+        room -= candidate.words
+        if room < 0 and number >= limit:
+            return documents[:number]
+    return documents[: 2 * limit]
+
+
+def _read_text(opened: ConversationFile, candidate: Candidate) -> _Text | None:
+    facts = opened.facts
+    if candidate.offset is None:
+        if facts.title is None:
+            return None
+        return _Text(candidate, opened.conversation_id, None, None, facts.created_at, facts.title)
+    record = opened.read_at(candidate.offset)
+    if record is None or record.kind != "message":
+        return None
+    message = to_message(record.body)
+    return _Text(
+        *(candidate, opened.conversation_id, message.message_id, message.role),
+        *(str(message.created_at), message.text()),
+    )
+
+
+def _to_hits(texts: Sequence[_Text], terms: Sequence[Term], now: int) -> list[SearchHit]:
+    """The best first, the newer one of two equals."""
+    scored: list[tuple[float, int, SearchHit]] = []
+    for text in texts:
+        found = match(text.text, terms)
+        if found is None:  # a title that was changed just now
+            continue
+        points = score(found.frequencies, found.words, _age(text.candidate, now))
+        hit = SearchHit(
+            conversation_id=text.conversation_id,
+            message_id=text.message_id,
+            role=text.role,
+            created_at=text.created_at,
+            snippet=found.snippet,
+            score=round(points, 4),
+        )
+        scored.append((points, text.candidate.at, hit))
+    scored.sort(key=itemgetter(0, 1), reverse=True)
+    return [hit for _, _, hit in scored]
+
+
+def _age(candidate: Candidate, now: int) -> float:
+    return (now - candidate.at) / _MILLISECONDS_A_DAY
+
+
+@asynccontextmanager
+async def open_file_search(engine: FileEngine) -> AsyncGenerator[FileSearch]:
+    """Open the search index of an opened store; a missing one is made when it is needed."""
+    with ExitStack() as stack:
+        locks = [stack.enter_context(closing(LockStripes(engine.directory))) for _ in range(2)]
+        path = engine.directory.root / SEARCH_NAME
+        # Two, so that nobody who searches waits for what is written.
+        reading, writing = (
+            stack.enter_context(closing(FileIndex(path, each, SEARCH_LAYOUT))) for each in locks
+        )
+        yield FileSearch(engine, reading, SearchUpkeep(engine, writing, locks[1]))

@@ -1,0 +1,78 @@
+"""What the catalogue says to search: how far search has read each conversation, and where each is.
+
+The search index itself knows how far it has read; here stands the same beside the ends of files, so
+that what lags is found without looking at the rest. One mark ties both together: where it differs,
+one of them was deleted or put back from a copy, and all conversations are compared anew.
+"""
+
+import json
+import sqlite3
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from servers.conversations.file_expiry import Horizon
+
+
+@dataclass(frozen=True, slots=True)
+class Located:
+    """A conversation as far as search must know it."""
+
+    key: str
+    owner: str
+    conversation_id: str
+    generation: int
+    end: int
+
+
+def is_marked(connection: sqlite3.Connection, marks: Sequence[str | None]) -> bool:
+    """Whether the rows are about the search index that has these marks, now and just before."""
+    return connection.execute("SELECT mark FROM search").fetchone()[0] in marks
+
+
+def forget_searched(connection: sqlite3.Connection, mark: str) -> None:
+    """Have all conversations compared with the search index that has this mark."""
+    connection.execute("UPDATE conversations SET searched = 0 WHERE searched > 0")
+    connection.execute("UPDATE search SET mark = ?", (mark,))
+
+
+def put_searched(
+    connection: sqlite3.Connection, mark: str, read: Sequence[tuple[str, int, int]]
+) -> None:
+    """Note how far conversations (key, generation, end) have been read into the search index."""
+    connection.executemany(
+        "UPDATE conversations SET searched = ?3 WHERE key = ?1 AND generation = ?2", read
+    )
+    connection.execute("UPDATE search SET mark = ?", (mark,))
+
+
+def count_unsearched(connection: sqlite3.Connection) -> int:
+    """How many conversations lag."""
+    sql = "SELECT count(*) FROM conversations WHERE searched < end"
+    return connection.execute(sql).fetchone()[0]
+
+
+def select_unsearched(
+    connection: sqlite3.Connection, owner: str | None, limit: int
+) -> list[Located]:
+    """Conversations that lag, deleted ones among them, the newest first; of one owner or all."""
+    whose = "" if owner is None else "AND owner = ?"
+    rows = connection.execute(
+        f"""SELECT key, owner, conversation_id, generation, end FROM conversations
+        INDEXED BY unsearched WHERE searched < end {whose}
+        ORDER BY last_updated DESC LIMIT ?""",  # noqa: S608 - ours
+        (limit,) if owner is None else (owner, limit),
+    )
+    return [Located(*row) for row in rows]
+
+
+def locate(
+    connection: sqlite3.Connection, keys: Sequence[str], horizon: Horizon
+) -> dict[str, Located]:
+    """Those of the conversations that exist, by key."""
+    rows = connection.execute(
+        """SELECT key, owner, conversation_id, generation, end FROM conversations
+        WHERE key IN (SELECT value FROM json_each(?1)) AND alive
+            AND (expires_at IS NULL OR expires_at > ?2) AND mtime_ns >= ?3""",
+        (json.dumps(keys), horizon.now, horizon.idle_since_ns),
+    )
+    return {row[0]: Located(*row) for row in rows}

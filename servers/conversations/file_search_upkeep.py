@@ -1,0 +1,231 @@
+"""The search index brought up to date: when somebody searches, and in the background.
+
+Appending never waits for it. One process at a time reads what the index lacks, in small steps.
+"""
+
+import logging
+import sqlite3
+import time
+from collections import deque
+from collections.abc import AsyncGenerator, Mapping, Sequence
+from contextlib import ExitStack, asynccontextmanager
+from dataclasses import dataclass
+from datetime import datetime
+from itertools import islice
+
+import anyio
+
+from servers.conversations.file_conversation import ConversationFile
+from servers.conversations.file_engine import FileEngine
+from servers.conversations.file_index import FileIndex, transaction
+from servers.conversations.file_locks import LockStripes
+from servers.conversations.file_records import parse_line, to_message
+from servers.conversations.file_search_marks import (
+    Located,
+    count_unsearched,
+    forget_searched,
+    is_marked,
+    put_searched,
+    select_unsearched,
+)
+from servers.conversations.file_search_rows import (
+    Document,
+    Held,
+    Reading,
+    drop_conversation,
+    find_held,
+    find_marks,
+    put_reading,
+    renew_mark,
+)
+from servers.conversations.store import UnavailableError
+
+_log = logging.getLogger(__name__)
+
+_LOCK = "searching"
+_MIN_WAIT_SECONDS = 0.05
+_MAX_QUEUE = 5_000
+_STEP_CONVERSATIONS = 500
+_STEP_BYTES = 1024 * 1024
+_TELL_SECONDS = 5.0
+
+
+@dataclass(frozen=True, slots=True)
+class _Piece:
+    """Lines of a conversation's file; None where it does not exist any more."""
+
+    located: Located
+    generation: int
+    start: int
+    end: int
+    is_last: bool
+    title: Document | None
+    lines: Sequence[tuple[int, bytes]] | None
+
+    def adds_to(self, held: Held | None) -> bool:
+        """Whether the index does not hold it yet."""
+        if self.lines is None:
+            return held is not None
+        title = self.title and self.title.text
+        return held != Held(self.generation, self.end, title)
+
+
+class SearchUpkeep:
+    """Keeps the search index of one store in step with its conversations."""
+
+    def __init__(self, engine: FileEngine, index: FileIndex, locks: LockStripes) -> None:
+        self._engine = engine
+        self._index = index
+        self._locks = locks
+        self._turn = anyio.Lock()
+        self._told_at = 0.0
+
+    async def catch_up(self, seconds: float, owner: str | None = None) -> bool:
+        """Take in what is not yet in the index, of one owner or all, for about so long.
+
+        Returns whether all of it is in.
+
+        Raises:
+            UnavailableError: The index can't be written now, or another process writes to it.
+        """
+        deadline = time.monotonic() + seconds
+        if await self._engine.in_thread(lambda: self._is_current(owner)):
+            return True
+        handled: set[Located] = set()
+        queue: deque[Located] = deque()
+        while True:
+            async with self._turn, self._alone(deadline):
+                if not queue:
+                    lagging = await self._engine.in_thread(lambda: self._find_lagging(owner))
+                    # What could not be read, or changed meanwhile, waits for the next call.
+                    queue.extend(located for located in lagging if located not in handled)
+                    if not queue:
+                        return not lagging
+                await self._step(queue, handled)
+            if time.monotonic() > deadline:
+                return False
+
+    @asynccontextmanager
+    async def _alone(self, deadline: float) -> AsyncGenerator[None]:
+        wait = max(_MIN_WAIT_SECONDS, deadline - time.monotonic())
+        with ExitStack() as stack:
+            hold = self._locks.hold(_LOCK, timeout_seconds=wait)
+            await self._engine.in_thread(lambda: stack.enter_context(hold))
+            yield
+
+    def _is_current(self, owner: str | None) -> bool:
+        marks = self._index.run(find_marks)
+        is_current = self._engine.catalogue.consult(
+            lambda connection: (
+                is_marked(connection, marks) and not select_unsearched(connection, owner, 1)
+            )
+        )
+        if is_current:
+            self._told_at = time.monotonic()
+        return is_current
+
+    def _find_lagging(self, owner: str | None) -> list[Located]:
+        marks = self._index.run(find_marks)
+
+        def work(connection: sqlite3.Connection) -> list[Located]:
+            if not is_marked(connection, marks):
+                with transaction(connection):
+                    forget_searched(connection, marks[0])
+            return select_unsearched(connection, owner, _MAX_QUEUE)
+
+        return self._engine.catalogue.consult(work)
+
+    async def _step(self, queue: deque[Located], handled: set[Located]) -> None:
+        """Take in some of what waits."""
+        waiting = list(islice(queue, _STEP_CONVERSATIONS))
+        keys = [located.key for located in waiting]
+        held = await self._engine.in_thread(
+            lambda: self._index.run(lambda connection: find_held(connection, keys))
+        )
+        pieces: list[_Piece] = []
+        room = _STEP_BYTES
+        for located in waiting:
+            if room <= 0:
+                break
+            piece = await self._read(located, held.get(located.key), room)
+            if piece is not None:
+                pieces.append(piece)
+                room -= piece.end - piece.start
+            if piece is None or piece.is_last:
+                handled.add(located)
+                queue.popleft()
+        await self._engine.in_thread(lambda: self._take_in(pieces, held))
+
+    async def _read(self, located: Located, held: Held | None, room: int) -> _Piece | None:
+        """What follows what is held of a conversation; None if it can't be read."""
+
+        def job(opened: ConversationFile) -> _Piece:
+            if not opened.exists or opened.state is None:
+                end = opened.state.end if opened.state else located.end
+                return _Piece(located, opened.generation, end, end, True, None, None)
+            goes_on = held is not None and held.generation == opened.generation
+            start = held.end if held and goes_on else 0
+            lines = opened.lines_from(start, room)
+            end = lines[-1][0] + len(lines[-1][1]) + 1 if lines else start
+            is_last = end >= opened.state.end
+            facts = opened.facts
+            title = Document(None, to_milliseconds(facts.created_at), None, facts.title or "")
+            return _Piece(
+                *(located, opened.generation, start, end, is_last),
+                *(title if facts.title else None, lines),
+            )
+
+        try:
+            return await self._engine.read(located.owner, located.conversation_id, job)
+        except UnavailableError as error:
+            _log.warning("a conversation can't be searched: %s", error)
+            return None
+
+    def _take_in(self, pieces: Sequence[_Piece], held: Mapping[str, Held]) -> None:
+        new = [piece for piece in pieces if piece.adds_to(held.get(piece.located.key))]
+        readings = [_to_reading(piece) for piece in new if piece.lines is not None]
+
+        def work(connection: sqlite3.Connection) -> str:
+            if not new:
+                return find_marks(connection)[0]
+            with transaction(connection):
+                for piece in new:
+                    if piece.lines is None:
+                        drop_conversation(connection, piece.located.key)
+                for reading in readings:
+                    put_reading(connection, reading)
+                return renew_mark(connection)
+
+        mark = self._index.run(work)
+        read = [(piece.located.key, piece.generation, piece.end) for piece in pieces]
+
+        def note(connection: sqlite3.Connection) -> int:
+            with transaction(connection):
+                put_searched(connection, mark, read)
+            return count_unsearched(connection)
+
+        left = self._engine.catalogue.consult(note)
+        if left and time.monotonic() > self._told_at + _TELL_SECONDS:
+            _log.warning("search is brought up to date: %d conversations are left", left)
+            self._told_at = time.monotonic()
+
+
+def _to_reading(piece: _Piece) -> Reading:
+    messages: list[Document] = []
+    for offset, line in piece.lines or ():
+        record = parse_line(offset, line)
+        if record is not None and record.kind == "message":
+            text = to_message(record.body).text()
+            if text and not text.isspace():
+                at = to_milliseconds(record.body["created_at"])
+                messages.append(Document(offset, at, record.body["role"], text))
+    located = piece.located
+    return Reading(
+        *(located.key, located.owner, piece.generation),
+        *(piece.start, piece.end, piece.title, messages),
+    )
+
+
+def to_milliseconds(timestamp: str) -> int:
+    """A stored time as milliseconds since 1970."""
+    return int(datetime.fromisoformat(timestamp).timestamp() * 1000)
