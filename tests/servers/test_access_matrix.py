@@ -35,6 +35,7 @@ TOOL_SCOPES = {
     "load_conversation": READ,
     "list_conversations": READ,
     "get_conversation": READ,
+    "search_conversations": READ,
     "export_conversation": READ,
     "append_messages": WRITE,
     "save_conversation": WRITE,
@@ -52,6 +53,7 @@ SHOWING = {
     "load_conversation",
     "list_conversations",
     "get_conversation",
+    "search_conversations",
     "export_conversation",
     "list_deliveries",
 }
@@ -91,6 +93,7 @@ NAMED = {
     "conversation_id": CONVERSATION,
     "message_id": MESSAGE,
     "state": "pending",
+    "query": "text",
     "document": DOCUMENT,
     "source_ids": [CONVERSATION],
     "into": CONVERSATION,

@@ -19,6 +19,7 @@ from servers.conversations.contract_results import (
     LoadResult,
     PutAttachmentResult,
     SaveResult,
+    SearchResult,
 )
 from tests.servers.connections import Connections, call, fail
 
@@ -37,6 +38,7 @@ RESULTS = {
     "export_conversation": ExportResult,
     "import_conversation": ImportResult,
     "put_attachment": PutAttachmentResult,
+    "search_conversations": SearchResult,
 }
 
 
@@ -123,7 +125,7 @@ async def test_every_tool_says_what_it_takes_gives_and_does(connections: Connect
             assert tool.annotations is not None
             assert tool.annotations.open_world_hint is False
             assert tool.annotations.read_only_hint == name.startswith(
-                ("load", "list", "get", "export")
+                ("load", "list", "get", "export", "search")
             )
             assert tool.input_schema["additionalProperties"] is False
             assert all("description" in each for each in _properties(tool.input_schema))

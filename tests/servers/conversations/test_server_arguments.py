@@ -141,6 +141,26 @@ async def test_a_listing_is_asked_for_within_its_limits(
         assert (error["code"], error["field"]) == ("invalid", "cursor")
 
 
+@pytest.mark.parametrize(
+    ("field", "values"),
+    [
+        ("query", ["", "*", "\0", "\ud800", "x" * 1_001, 5, None]),
+        ("limit", [0, 101, "5"]),
+        ("conversation_id", ["", "\0", 5]),
+        ("role", ["robot", 5]),
+        ("since", ["yesterday", "2026-01-31", 5]),
+    ],
+)
+async def test_a_search_is_asked_for_within_its_limits(
+    in_memory: Connections, field: str, values: list[Any]
+) -> None:
+    async with in_memory.connect() as client:
+        for value in values:
+            arguments: dict[str, Any] = {"query": "word", field: value}
+            error = await fail(client, "search_conversations", **arguments)
+            assert (error["code"], error["field"]) == ("invalid", field), value
+
+
 async def test_an_integer_may_be_written_with_a_point(in_memory: Connections) -> None:
     async with in_memory.connect() as client:
         await call(
