@@ -7,23 +7,17 @@ import shutil
 import stat
 import sys
 from collections.abc import Callable
-from contextlib import ExitStack, closing
 from pathlib import Path
 
 import anyio
 import pytest
 from anyio.streams.text import TextReceiveStream
 
-from servers.conversations.file_directory import INDEX_NAME, open_directory
-from servers.conversations.file_engine import FileEngine
-from servers.conversations.file_index import FileIndex
-from servers.conversations.file_lag import LagSigns
-from servers.conversations.file_locks import LockStripes
-from servers.conversations.file_store import FileConversationStore, open_file_store
-from servers.conversations.file_threads import JobThreads
+from servers.conversations.file_store import open_file_store
 from servers.conversations.store import NotFoundError, UnavailableError
 from tests.servers.conversations.contract_of_attachments import is_absent, put, read
 from tests.servers.conversations.messages import ID, OWNER, list_ids, users
+from tests.servers.conversations.own_sync import open_store_with
 from tests.servers.conversations.stored_files import attachments_of, file_of
 from tests.servers.conversations.uploading_process import (
     CHUNK_BYTES,
@@ -84,13 +78,7 @@ async def test_a_chunk_whose_sync_fails_is_not_there(tmp_path: Path) -> None:
             raise OSError(failures.pop(0), "injected")
         os.fdatasync(fd)
 
-    with ExitStack() as stack:
-        directory = stack.enter_context(open_directory(tmp_path / "store"))
-        locks = stack.enter_context(closing(LockStripes(directory)))
-        index = stack.enter_context(closing(FileIndex(directory.root / INDEX_NAME, locks)))
-        signs = stack.enter_context(closing(LagSigns(directory)))
-        threads = stack.enter_context(closing(JobThreads(1)))
-        store = FileConversationStore(FileEngine(directory, locks, index, signs, threads, sync))
+    async with open_store_with(sync, tmp_path / "store") as store:
         await put(store, b"0123", total_size=8)
         for advice in ("disk reported an error", "free some space"):
             with pytest.raises(UnavailableError, match=advice):

@@ -6,7 +6,7 @@ import os
 import random
 import shutil
 import sys
-from contextlib import AsyncExitStack, closing
+from contextlib import ExitStack, closing
 from pathlib import Path
 
 import anyio
@@ -14,17 +14,12 @@ import pytest
 from anyio.abc import Process
 from anyio.streams.text import TextReceiveStream
 
-from servers.conversations.file_catalogue import CATALOGUE_LAYOUT
-from servers.conversations.file_directory import INDEX_NAME, open_directory
-from servers.conversations.file_engine import FileEngine
-from servers.conversations.file_index import FileIndex
-from servers.conversations.file_lag import LagSigns
+from servers.conversations.file_directory import open_directory
 from servers.conversations.file_locks import LockStripes
-from servers.conversations.file_search import open_file_search
-from servers.conversations.file_store import FileConversationStore, open_file_store
-from servers.conversations.file_threads import JobThreads
+from servers.conversations.file_store import open_file_store
 from servers.conversations.store import UnavailableError
 from tests.servers.conversations.messages import ID, OWNER, list_ids, load_ids, user, users
+from tests.servers.conversations.own_sync import open_store_with
 from tests.servers.conversations.writing_process import SHARED
 
 
@@ -167,17 +162,7 @@ async def test_a_failed_sync_is_an_error_that_stores_nothing(tmp_path: Path) -> 
             raise OSError(failures.pop(0), "injected")
         os.fdatasync(fd)
 
-    async with AsyncExitStack() as stack:
-        directory = stack.enter_context(open_directory(tmp_path / "store"))
-        locks = stack.enter_context(closing(LockStripes(directory)))
-        index = stack.enter_context(
-            closing(FileIndex(directory.root / INDEX_NAME, locks, CATALOGUE_LAYOUT))
-        )
-        signs = stack.enter_context(closing(LagSigns(directory)))
-        threads = stack.enter_context(closing(JobThreads(1)))
-        engine = FileEngine(directory, locks, index, signs, threads, sync)
-        search = await stack.enter_async_context(open_file_search(engine))
-        store = FileConversationStore(engine, search)
+    async with open_store_with(sync, tmp_path / "store") as store:
         version = (await store.append_messages(OWNER, ID, [user("a")])).version
         for advice in ("disk reported an error", "free some space"):
             with pytest.raises(UnavailableError, match=advice):
@@ -206,7 +191,7 @@ async def test_a_cancelled_append_is_there_whole_or_not_at_all(tmp_path: Path) -
 async def test_a_stopped_holder_of_a_lock_ends_in_an_error_and_not_in_waiting_for_ever(
     tmp_path: Path,
 ) -> None:
-    async with AsyncExitStack() as stack:
+    with ExitStack() as stack:
         directory = stack.enter_context(open_directory(tmp_path / "store"))
         holder, waiting = (stack.enter_context(closing(LockStripes(directory))) for _ in range(2))
         with (
@@ -220,7 +205,7 @@ async def test_a_stopped_holder_of_a_lock_ends_in_an_error_and_not_in_waiting_fo
 
 
 async def test_a_lock_whose_file_was_removed_still_locks(tmp_path: Path) -> None:
-    async with AsyncExitStack() as stack:
+    with ExitStack() as stack:
         directory = stack.enter_context(open_directory(tmp_path / "store"))
         one, two = (stack.enter_context(closing(LockStripes(directory))) for _ in range(2))
         with one.hold("00"):
@@ -240,7 +225,7 @@ async def test_whoever_waits_for_a_stopped_process_is_told_in_less_than_five_sec
     directory = tmp_path / "store"
     async with open_file_store(directory) as store:
         await store.append_messages(OWNER, ID, [user("a")])
-        async with AsyncExitStack() as stack:
+        with ExitStack() as stack:
             for path in (directory / "locks").iterdir():
                 fcntl.flock(stack.enter_context(path.open("rb")), fcntl.LOCK_EX)
             start = anyio.current_time()

@@ -11,6 +11,7 @@ import pytest
 
 from servers.conversations.file_engine import open_file_engine
 from servers.conversations.file_expiry import NEVER, Expiry
+from servers.conversations.file_search import open_file_search
 from servers.conversations.file_store import FileConversationStore, open_file_store
 from servers.conversations.file_sweeper import Sweeper, Sweeping, Swept
 from servers.conversations.store import ConversationUpdate
@@ -25,8 +26,11 @@ AT_ONCE = Sweeping(first_seconds=0, interval_seconds=0)
 async def swept_by_hand(
     directory: Path, expiry: Expiry = NEVER, sweeping: Sweeping = AT_ONCE
 ) -> AsyncGenerator[tuple[FileConversationStore, Sweeper]]:
-    async with open_file_engine(directory, expiry=expiry) as engine:
-        yield FileConversationStore(engine), Sweeper(engine, sweeping)
+    async with (
+        open_file_engine(directory, expiry=expiry) as engine,
+        open_file_search(engine) as search,
+    ):
+        yield FileConversationStore(engine, search), Sweeper(engine, sweeping)
 
 
 async def expire(store: FileConversationStore, conversation_id: str = ID) -> None:
