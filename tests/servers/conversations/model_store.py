@@ -16,6 +16,7 @@ from servers.conversations.contract import (
     MAX_FACTS_CHANGES_BYTES,
     MAX_LIST_LIMIT,
     MAX_LOAD_LIMIT,
+    MAX_MERGE_SOURCES,
     MAX_OFFSET,
     MAX_PAGE_BYTES,
     MAX_TAG_CHARACTERS,
@@ -59,6 +60,7 @@ from servers.conversations.store import (
 )
 from tests.servers.conversations.model_attachments import put_chunk
 from tests.servers.conversations.model_conversation import Held
+from tests.servers.conversations.model_copies import merge_messages, without_delivery
 from tests.servers.conversations.model_documents import choose_new, export_page, take_facts
 
 _T = TypeVar("_T")
@@ -287,6 +289,56 @@ class ModelStore:
             next_cursor=make_cursor(scope, (page[-1][0],)) if len(page) < len(later) else None,
         )
 
+    async def fork_conversation(
+        self,
+        owner: str,
+        conversation_id: str,
+        *,
+        up_to_message_id: str | None = None,
+        new_conversation_id: str | None = None,
+    ) -> Conversation:
+        new_id = secrets.token_hex(16) if new_conversation_id is None else new_conversation_id
+        check_id(new_id, "new_conversation_id")
+        held = self._require(owner, conversation_id)
+        ids = list(held.by_id())
+        origin = {"conversation_id": conversation_id}
+        if up_to_message_id is not None:
+            if up_to_message_id not in ids:
+                raise NotFoundError("no such message", field="up_to_message_id")
+            ids = ids[: ids.index(up_to_message_id) + 1]
+            origin["message_id"] = up_to_message_id
+        target = self._find(owner, new_id)
+        if target.lives:
+            raise target.conflict("not free", "new_conversation_id")
+        metadata = {**held.facts["metadata"], "forked_from": origin}
+        _check("metadata", lambda: check_facts(metadata))
+        facts = {**held.facts, "metadata": metadata, "expires_at": None}
+        copies = [without_delivery(message) for message in held.messages[: len(ids)]]
+        return self._begin_with(target, copies, facts)
+
+    async def merge_conversations(
+        self, owner: str, source_ids: Sequence[str], into: str
+    ) -> Conversation:
+        for number, source_id in enumerate(source_ids):
+            check_id(source_id, f"source_ids[{number}]")
+        check_id(into, "into")
+        wanted = list(dict.fromkeys(source_ids))
+        check_range("source_ids", len(wanted), 1, MAX_MERGE_SOURCES)
+        for source_id in wanted:
+            if not self._find(owner, source_id).lives:
+                field = f"source_ids[{source_ids.index(source_id)}]"
+                raise NotFoundError("there is no such conversation", field=field)
+        target = self._find(owner, into)
+        if target.lives and into not in wanted:
+            raise target.conflict("not free", "into")
+        sources = [self._find(owner, source_id) for source_id in wanted]
+        place = wanted.index(into) if into in wanted else None
+        merged = merge_messages([source.messages for source in sources], place)
+        if place is not None and merged == target.messages:
+            return target.to_conversation()
+        facts = sources[0].facts | {"expires_at": None} if place is None else target.facts
+        return self._begin_with(target, merged, facts)
+
     async def export_conversation(
         self,
         owner: str,
@@ -364,6 +416,16 @@ class ModelStore:
         check_range("offset", offset, 0, size)
         data = attachment.data[offset:][:length]
         return AttachmentPart(attachment.name, attachment.mime_type, size, offset, data)
+
+    def _begin_with(
+        self, held: Held, messages: Sequence[Message], facts: dict[str, Any]
+    ) -> Conversation:
+        held.begin()
+        held.facts = facts
+        held.messages, held.stored_at, held.sizes = [], {}, {}
+        held.generation += 1
+        self._store(held, messages)
+        return held.to_conversation()
 
     def _find(self, owner: str, conversation_id: str) -> Held:
         check_owner_name(owner)
