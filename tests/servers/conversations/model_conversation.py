@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
-from typing import Any
+from typing import Any, NamedTuple
 
 from servers.conversations.contract import Conversation, Message, to_timestamp
 from servers.conversations.store import ConflictError
@@ -25,6 +25,15 @@ class Attachment:
         return self.total_size is None or len(self.data) == self.total_size
 
 
+class Moment(NamedTuple):
+    """When a message was stored, as far as its conversation tells; an import may say: long ago."""
+
+    last_updated: str
+    key: str
+    """The contract leaves open whose comes first of what was stored at one time."""
+    number: int
+
+
 @dataclass
 class Held:
     """What is held under one owner and id; it stays when the conversation goes."""
@@ -39,8 +48,8 @@ class Held:
     last_updated: str = ""
     facts: dict[str, Any] = field(default_factory=dict[str, Any])
     messages: list[Message] = field(default_factory=list[Message])
-    stored_at: dict[str, int] = field(default_factory=dict[str, int])
-    """When each message was stored, by a count of all that ever were."""
+    stored_at: dict[str, Moment] = field(default_factory=dict[str, Moment])
+    """Of each message."""
     sizes: dict[str, int] = field(default_factory=dict[str, int])
     """Of each message as it was stored: what is annotated later does not count."""
     attachments: dict[str, Attachment] = field(default_factory=dict[str, Attachment])

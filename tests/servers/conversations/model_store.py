@@ -50,6 +50,7 @@ from servers.conversations.contract_results import (
 from servers.conversations.contract_uris import AttachmentUri
 from servers.conversations.cursors import make_cursor, read_cursor
 from servers.conversations.file_attachments import Chunk
+from servers.conversations.file_directory import key_of
 from servers.conversations.store import (
     AttachmentPart,
     ConversationUpdate,
@@ -59,7 +60,7 @@ from servers.conversations.store import (
     TooLargeError,
 )
 from tests.servers.conversations.model_attachments import put_chunk
-from tests.servers.conversations.model_conversation import Held
+from tests.servers.conversations.model_conversation import Held, Moment
 from tests.servers.conversations.model_copies import merge_messages, without_delivery
 from tests.servers.conversations.model_documents import choose_new, export_page, take_facts
 
@@ -273,8 +274,10 @@ class ModelStore:
         if owner is not None:
             check_owner_name(owner)
         scope = ("deliveries", state, *([] if owner is None else [owner]))
-        after = 0 if cursor is None else read_cursor(cursor, "cursor", scope, (int,))[0]
-        found: list[tuple[int, Delivery]] = []
+        after: Any = ("", "", 0)
+        if cursor is not None:
+            after = tuple(read_cursor(cursor, "cursor", scope, (str, str, int)))
+        found: list[tuple[Moment, Delivery]] = []
         for held in self._held.values():
             if held.lives and owner in (None, held.owner):
                 found += [
@@ -282,11 +285,11 @@ class ModelStore:
                     for m in held.messages
                     if _delivery_state(m) == state
                 ]
-        later = sorted((place, delivery) for place, delivery in found if place > cast("int", after))
+        later = sorted((place, delivery) for place, delivery in found if place > after)
         page = later[: _count_fitting([delivery for _, delivery in later], limit)]
         return DeliveriesResult(
             deliveries=[delivery for _, delivery in page],
-            next_cursor=make_cursor(scope, (page[-1][0],)) if len(page) < len(later) else None,
+            next_cursor=make_cursor(scope, page[-1][0]) if len(page) < len(later) else None,
         )
 
     async def fork_conversation(
@@ -460,7 +463,9 @@ class ModelStore:
         held.version += len(messages) + 1
         for message in messages:
             self._stored += 1
-            held.stored_at[str(message.message_id)] = self._stored
+            key = key_of(held.owner, held.conversation_id)
+            moment = Moment(held.last_updated, key, self._stored)
+            held.stored_at[str(message.message_id)] = moment
             held.sizes[str(message.message_id)] = len(encode_json(message.to_wire()))
             held.messages.append(message)
 

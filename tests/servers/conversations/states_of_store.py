@@ -47,6 +47,7 @@ message_lists = st.lists(
         content=st.tuples(st.sampled_from("xé🙂"), st.sampled_from(SIZES)).map(
             lambda pair: pair[0] * (pair[1] // len(pair[0].encode()) or 1)
         ),
+        turn_id=st.none() | numbers.map(lambda n: f"m{n % 3}"),
         created_at=st.sampled_from(["2020-01-01T00:00:00Z", "1999-01-01T00:00:00+01:00"]),
         annotations=st.none() | st.just({"delivery": "pending"}),
         metadata=st.none() | st.just({"usage": {"input_tokens": 3, "output_tokens": 2**60}}),
@@ -189,6 +190,27 @@ class StoreMachine(RuleBasedStateMachine):
         """Import a page, which may make the conversation, add to it or be stored already."""
         given = document(messages, owner="mallory", **facts)
         self.both("import_conversation", key[0], given, conversation_id=key[1], key=key)
+
+    @rule(key=keys, number=st.none() | numbers, new_id=st.sampled_from(IDS))
+    def fork(self, key: Key, number: int | None, new_id: str) -> None:
+        """Fork up to a message that may be there, to an id that may be free."""
+        self.both(
+            "fork_conversation",
+            *key,
+            up_to_message_id=None if number is None else f"m{number}",
+            new_conversation_id=new_id,
+            key=(key[0], new_id),
+        )
+
+    @rule(
+        key=keys,
+        sources=st.lists(st.sampled_from(IDS), min_size=1, max_size=3),
+        among_them=st.sampled_from([True, True, False]),
+    )
+    def merge(self, key: Key, sources: Sequence[str], *, among_them: bool) -> None:
+        """Merge what may be there, into one of them, another or a new one."""
+        sources = [*sources, key[1]] if among_them else sources
+        self.both("merge_conversations", key[0], sources, key[1], key=key)
 
     @rule(key=keys)
     def export(self, key: Key) -> None:
