@@ -312,5 +312,5 @@ async def open_file_store(
         )
         search = await stack.enter_async_context(open_file_search(engine))
         if sweeping is not None:
-            await stack.enter_async_context(swept_now_and_then(engine, sweeping))
+            await stack.enter_async_context(swept_now_and_then(engine, sweeping, search.catch_up))
         yield FileConversationStore(engine, search)

@@ -1,4 +1,4 @@
-"""Clean-up in the background: what has expired is removed, and what others left behind.
+"""Upkeep in the background: what has expired is removed, and what others left behind.
 
 One process does it at a time, now and then, in steps that are as short as a verb. What is removed
 was hidden before, so whether and when it is done makes no difference to anybody but the disk.
@@ -8,7 +8,7 @@ import logging
 import os
 import re
 import time
-from collections.abc import AsyncGenerator, Generator
+from collections.abc import AsyncGenerator, Awaitable, Callable, Generator
 from contextlib import ExitStack, asynccontextmanager, contextmanager
 from dataclasses import dataclass
 
@@ -36,6 +36,10 @@ _UNFINISHED_SUFFIX = ".new"
 _ABANDONED_SECONDS = 24 * 3_600
 """After so long nobody goes on with an upload, or with a file that was to replace another."""
 _REMOVED_AT_ONCE = 200
+_CATCH_UP_SECONDS = 60.0
+
+CatchUp = Callable[[float], Awaitable[object]]
+"""Takes what is new into the search index, for about so many seconds."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,9 +83,10 @@ class _Shard:
 class Sweeper:
     """Sweeps one store."""
 
-    def __init__(self, engine: FileEngine, sweeping: Sweeping) -> None:
+    def __init__(self, engine: FileEngine, sweeping: Sweeping, catch_up: CatchUp) -> None:
         self._engine = engine
         self._sweeping = sweeping
+        self._catch_up = catch_up
 
     async def run(self) -> None:
         """Sweep until cancelled."""
@@ -103,6 +108,8 @@ class Sweeper:
             for shard in await self._engine.in_thread(self._engine.directory.shards):
                 with _tolerating(shard):
                     await self._sweep_shard(shard, swept)
+            with _tolerating("what can be searched"):
+                await self._catch_up(_CATCH_UP_SECONDS)
             _log.info("the conversation store was swept: %s", swept)
             return swept
 
@@ -192,11 +199,13 @@ async def remove_leftovers(engine: FileEngine, key: str) -> int:
 
 
 @asynccontextmanager
-async def swept_now_and_then(engine: FileEngine, sweeping: Sweeping) -> AsyncGenerator[None]:
+async def swept_now_and_then(
+    engine: FileEngine, sweeping: Sweeping, catch_up: CatchUp
+) -> AsyncGenerator[None]:
     """Sweep a store in the background."""
     failure: Exception | None = None
     async with anyio.create_task_group() as tasks:
-        tasks.start_soon(Sweeper(engine, sweeping).run)
+        tasks.start_soon(Sweeper(engine, sweeping, catch_up).run)
         try:
             yield
         except Exception as error:  # noqa: BLE001 - raised below, not wrapped in a group
@@ -224,9 +233,9 @@ def _is_due(lock_fd: int, interval_seconds: float) -> bool:
 
 
 @contextmanager
-def _tolerating(shard: str) -> Generator[None]:
+def _tolerating(what: str) -> Generator[None]:
     """One failure is no reason to leave all else: it is tried again the next time."""
     try:
         yield
     except (ConversationError, OSError) as error:
-        _log.warning("the folder %s of conversations could not be swept: %s", shard, error)
+        _log.warning("the conversation store was not swept whole (%s): %s", what, error)

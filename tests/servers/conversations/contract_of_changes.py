@@ -8,9 +8,9 @@ from servers.conversations.store import (
     ConversationUpdate,
     InvalidError,
     NotFoundError,
-    StaleCursorError,
     TooLargeError,
 )
+from tests.servers.conversations.expired import check_gone, fill
 from tests.servers.conversations.messages import (
     ID,
     OWNER,
@@ -191,27 +191,9 @@ class ContractOfChanges:
         assert await list_ids(store) == []
 
     async def test_what_has_expired_is_not_there(self, store: ConversationStore) -> None:
-        await store.append_messages(
-            OWNER, ID, [user("a", annotations={"delivery": "pending"}), user("b")]
-        )
-        page = await store.load_conversation(OWNER, ID, limit=1)
-        await store.update_conversation(
-            OWNER, ID, ConversationUpdate(title="t", tags=["x"], expires_at=in_seconds(-1))
-        )
-        loaded = await store.load_conversation(OWNER, ID)
-        assert (loaded.messages, loaded.version) == ([], 0)
-        assert await list_ids(store) == await list_ids(store, tag="x") == []
-        assert (await store.list_deliveries("pending")).deliveries == []
-        assert not (await store.delete_conversation(OWNER, ID)).deleted
-        for call in (
-            store.get_conversation(OWNER, ID),
-            store.update_conversation(OWNER, ID, ConversationUpdate(expires_at=None)),
-            store.annotate_message(OWNER, ID, "a", {"x": 1}),
-        ):
-            with pytest.raises(NotFoundError):
-                await call
-        with pytest.raises(StaleCursorError):
-            await store.load_conversation(OWNER, ID, limit=1, before=page.next_cursor)
+        cursor = await fill(store)
+        await store.update_conversation(OWNER, ID, ConversationUpdate(expires_at=in_seconds(-1)))
+        await check_gone(store, cursor)
 
     async def test_an_expired_id_begins_anew_with_a_version_never_used(
         self, store: ConversationStore

@@ -12,15 +12,12 @@ from servers.conversations.contract_documents import ConversationDocument
 from servers.conversations.file_expiry import Expiry
 from servers.conversations.file_store import open_file_store
 from servers.conversations.store import (
-    ConversationStore,
     ConversationUpdate,
-    InvalidError,
-    NotFoundError,
-    StaleCursorError,
 )
 from servers.host import open_server
 from tests.servers.connections import call
-from tests.servers.conversations.contract_of_attachments import is_absent, put
+from tests.servers.conversations.contract_of_attachments import is_absent
+from tests.servers.conversations.expired import check_gone, fill
 from tests.servers.conversations.messages import ID, OWNER, list_ids, load_ids, user, users
 from tests.servers.conversations.stored_files import file_of, make_old
 
@@ -28,41 +25,17 @@ DAY = 86_400
 WEEK = Expiry(idle_days=7)
 
 
-async def fill(store: ConversationStore) -> str | None:
-    await store.append_messages(
-        OWNER, ID, [user("a", annotations={"delivery": "pending"}), user("b")]
-    )
-    await store.update_conversation(OWNER, ID, ConversationUpdate(title="t", tags=["x"]))
-    await put(store, b"attached")
-    await store.append_messages(OWNER, "young", users(1))
-    return (await store.load_conversation(OWNER, ID, limit=1)).next_cursor
-
-
 async def test_what_was_left_alone_for_long_is_not_there_for_any_verb(tmp_path: Path) -> None:
     directory = tmp_path / "store"
     async with open_file_store(directory) as store:
         cursor = await fill(store)
+        assert len((await store.search_conversations(OWNER, "findable")).hits) == 1
+        await store.append_messages(OWNER, "young", users(1))
     make_old(file_of(directory), days=7.1)
     async with open_file_store(directory, expiry=WEEK) as store:
-        loaded = await store.load_conversation(OWNER, ID)
-        assert (loaded.messages, loaded.version) == ([], 0)
-        assert await store.read_version(OWNER, ID) == 0
+        await check_gone(store, cursor)
+        assert (await store.search_conversations(OWNER, "findable")).hits == []
         assert await list_ids(store) == ["young"]
-        assert await list_ids(store, tag="x") == []
-        assert (await store.list_deliveries("pending")).deliveries == []
-        assert not (await store.delete_conversation(OWNER, ID)).deleted
-        assert await is_absent(store)
-        for call in (
-            store.get_conversation(OWNER, ID),
-            store.update_conversation(OWNER, ID, ConversationUpdate(title="u")),
-            store.annotate_message(OWNER, ID, "a", {"x": 1}),
-        ):
-            with pytest.raises(NotFoundError):
-                await call
-        with pytest.raises(StaleCursorError):
-            await store.load_conversation(OWNER, ID, limit=1, before=cursor)
-        with pytest.raises(InvalidError, match="0 bytes"):
-            await put(store, b"more", offset=8)
     async with open_file_store(directory) as store:
         assert await load_ids(store) == ["a", "b"]
 
@@ -82,7 +55,7 @@ async def test_it_begins_anew_with_a_version_never_used_and_without_what_it_had(
         assert (found.title, found.message_count, found.stats.attachments) == (None, 1, 0)
         assert await load_ids(store) == ["c"]
         assert await is_absent(store)
-        assert await list_ids(store) == [ID, "young"]
+        assert await list_ids(store) == [ID]
 
 
 @pytest.mark.parametrize("how", ["annotate", "update", "append"])
@@ -90,6 +63,7 @@ async def test_whatever_is_written_begins_the_time_anew(tmp_path: Path, how: str
     directory = tmp_path / "store"
     async with open_file_store(directory) as store:
         await fill(store)
+        await store.append_messages(OWNER, "young", users(1))
     make_old(file_of(directory), days=6)
     async with open_file_store(directory, expiry=WEEK) as store:
         match how:

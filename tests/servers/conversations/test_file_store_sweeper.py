@@ -30,7 +30,7 @@ async def swept_by_hand(
         open_file_engine(directory, expiry=expiry) as engine,
         open_file_search(engine) as search,
     ):
-        yield FileConversationStore(engine, search), Sweeper(engine, sweeping)
+        yield FileConversationStore(engine, search), Sweeper(engine, sweeping, search.catch_up)
 
 
 async def expire(store: FileConversationStore, conversation_id: str = ID) -> None:
@@ -190,6 +190,18 @@ async def test_what_is_in_the_way_keeps_nothing_else_from_being_swept(tmp_path: 
         assert not list((directory / "v1").glob("*/*.trash"))
         for number in range(5):
             assert b"m0" not in file_of(directory, f"c{number}").read_bytes()
+
+
+async def test_what_is_new_can_be_searched_after_a_sweep_at_once(tmp_path: Path) -> None:
+    directory = tmp_path / "store"
+    async with swept_by_hand(directory) as (store, sweeper):
+        await store.append_messages(OWNER, ID, users(3))
+        assert not (directory / "search.sqlite3").exists()
+        assert await sweeper.sweep() == Swept()
+        indexed = (directory / "search.sqlite3").stat().st_mtime_ns
+        found = await store.search_conversations(OWNER, "1:xxx")
+        assert [hit.message_id for hit in found.hits] == ["m1"]
+        assert (directory / "search.sqlite3").stat().st_mtime_ns == indexed
 
 
 async def test_only_one_sweeps_at_a_time_and_once_in_an_interval(tmp_path: Path) -> None:
