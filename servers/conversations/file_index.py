@@ -78,7 +78,8 @@ class FileIndex:
             for attempt in ("once", "again"):
                 try:
                     return work(self._connect())
-                except sqlite3.Error as error:
+                # ValueError: text that is no UTF-8, and whatever a row should not hold.
+                except (sqlite3.Error, ValueError) as error:
                     name = getattr(error, "sqlite_errorname", "SQLITE_CORRUPT")
                     if name.startswith("SQLITE_BUSY"):
                         raise UnavailableError(

@@ -6,7 +6,8 @@ and made anew from the file.
 """
 
 import sqlite3
-from collections.abc import Sequence
+import zlib
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from typing import Any
 
@@ -22,7 +23,8 @@ from servers.conversations.file_projection import (
 )
 from servers.conversations.file_records import Facts, parse_json
 
-SCHEMA_VERSION = 3
+SCHEMA_VERSION = 4
+_CHECKSUM_BYTES = 8
 _AFTER_ALL_TIMES = "~"
 _ALL = -1
 SCHEMA = """
@@ -68,7 +70,7 @@ def put_entry(connection: sqlite3.Connection, key: str, entry: Entry) -> None:
         *(key, facts.owner, facts.conversation_id, entry.alive),
         *(mark.generation, mark.end, mark.mtime_ns, mark.base),
         *(progress.version, progress.message_count, progress.updated),
-        *(facts.expires_at, encode_json(facts.model_dump())),
+        *(facts.expires_at, _seal(key, facts.model_dump())),
         *entry.projection.figures.as_row(),
     )
     connection.execute(_INSERT, row)
@@ -99,7 +101,7 @@ def advance_entry(
     if added.facts is not None:
         connection.execute(
             "UPDATE conversations SET facts = ?, expires_at = ? WHERE key = ?",
-            (encode_json(added.facts.model_dump()), added.facts.expires_at, key),
+            (_seal(key, added.facts.model_dump()), added.facts.expires_at, key),
         )
         _put_tags(connection, key, added.facts.tags)
     _put_annotations(connection, key, entry.facts.owner, added)
@@ -158,7 +160,7 @@ def find_annotations(
         ORDER BY seq DESC LIMIT ?""",
         (key, from_seq, before_seq, _ALL if limit is None else limit),
     )
-    return {message_id: parse_json(body) for message_id, body in rows}
+    return {message_id: _unseal(key + message_id, body) for message_id, body in rows}
 
 
 def _put_tags(connection: sqlite3.Connection, key: str, tags: Sequence[str]) -> None:
@@ -173,9 +175,10 @@ def _put_annotations(
         connection.executemany(
             "INSERT OR REPLACE INTO annotations VALUES (?, ?, ?, ?, ?, ?, ?)",
             [
-                (key, a.message_id, a.message_seq, a.stored_at, owner, state, encode_json(body))
+                (key, a.message_id, a.message_seq, a.stored_at, owner, state, body)
                 for a in projection.annotations.values()
-                for body, state in [(a.annotations, delivery_state(a.annotations))]
+                for body in [_seal(key + a.message_id, a.annotations)]
+                for state in [delivery_state(a.annotations)]
             ],
         )
 
@@ -192,7 +195,7 @@ def select_newest(
 ) -> list[Conversation]:
     """Conversations in the order of a listing, from `offset` or `after` (last_updated, id) on."""
     rows = connection.execute(
-        """SELECT facts, version, count, last_updated FROM conversations c
+        """SELECT key, facts, version, count, last_updated FROM conversations c
         WHERE owner = :owner AND alive
             AND (expires_at IS NULL OR expires_at > :now) AND mtime_ns >= :idle_since_ns
             AND last_updated <= :at AND (last_updated < :at OR conversation_id > :id)
@@ -210,9 +213,12 @@ def select_newest(
     )
     return [
         Conversation(
-            **parse_json(facts), version=version, message_count=count, last_updated=last_updated
+            **_unseal_facts(key, facts, owner),
+            version=version,
+            message_count=count,
+            last_updated=last_updated,
         )
-        for facts, version, count, last_updated in rows
+        for key, facts, version, count, last_updated in rows
     ]
 
 
@@ -229,7 +235,7 @@ def select_deliveries(
     stored_at, key, seq = after or ("", "", 0)
     rows = connection.execute(
         # CROSS JOIN keeps the order of the tables: the index by state leads.
-        """SELECT c.owner, c.conversation_id, a.message_id, a.body, a.stored_at, a.key, a.seq
+        """SELECT c.facts, a.message_id, a.body, a.stored_at, a.key, a.seq
         FROM annotations a CROSS JOIN conversations c ON c.key = a.key
         WHERE a.state = :state AND (:owner IS NULL OR a.owner = :owner)
             AND alive AND (expires_at IS NULL OR expires_at > :now) AND mtime_ns >= :idle_since_ns
@@ -248,15 +254,16 @@ def select_deliveries(
     return [
         (
             Delivery(
-                owner=of,
-                conversation_id=conversation_id,
+                owner=of["owner"],
+                conversation_id=of["conversation_id"],
                 message_id=message_id,
                 state=state,
-                annotations=parse_json(body),
+                annotations=_unseal(key + message_id, body),
             ),
             (stored_at, key, seq),
         )
-        for of, conversation_id, message_id, body, stored_at, key, seq in rows
+        for facts, message_id, body, stored_at, key, seq in rows
+        for of in [_unseal_facts(key, facts, owner)]
     ]
 
 
@@ -288,3 +295,33 @@ def to_conversation(facts: Facts, version: int, count: int, last_updated: str) -
         version=version,
         expires_at=facts.expires_at,
     )
+
+
+def _seal(belongs_to: str, value: Mapping[str, Any]) -> bytes:
+    """JSON with a checksum: SQLite does not see flipped bits in what its rows hold."""
+    data = encode_json(value)
+    return b"%08x%b" % (_checksum(belongs_to, data), data)
+
+
+def _unseal(belongs_to: str, blob: bytes) -> Any:  # noqa: ANN401 - JSON
+    """The value.
+
+    Raises:
+        ValueError: It is damaged, or another row's.
+    """
+    data = blob[_CHECKSUM_BYTES:]
+    if blob[:_CHECKSUM_BYTES] != b"%08x" % _checksum(belongs_to, data):
+        raise ValueError("a row fails its checksum")
+    return parse_json(data)
+
+
+def _unseal_facts(key: str, blob: bytes, owner: str | None) -> dict[str, Any]:
+    """The facts of a row that was found under this owner, if one was asked for."""
+    facts = _unseal(key, blob)
+    if owner not in (None, facts["owner"]):
+        raise ValueError("a row stands under another owner")
+    return facts
+
+
+def _checksum(belongs_to: str, data: bytes) -> int:
+    return zlib.crc32(data, zlib.crc32(belongs_to.encode()))
