@@ -10,7 +10,7 @@ from servers.conversations.store import (
     InvalidError,
     NotFoundError,
 )
-from tests.servers.conversations.messages import ID, OWNER, load_ids, user
+from tests.servers.conversations.messages import ID, OWNER, list_ids, load_ids, user
 
 IDS = [
     "a/b",
@@ -21,6 +21,13 @@ IDS = [
     ".",
     "/etc/passwd",
     "CON",
+    "con",
+    "NUL",
+    "nul.txt",
+    "COM1:",
+    "a\\b",
+    "~",
+    ".jsonl",
     " ",
     "a ",
     "🙂",
@@ -33,6 +40,21 @@ IDS = [
     "x" * 1_024,
     "x" * 1_023,
     "é" * 512,
+    "..//" * 256,
+]
+OWNERS = [
+    "ada",
+    "Ada",
+    "..",
+    "../ada",
+    "a/b",
+    "a_b",
+    "NUL",
+    "🙂",
+    "é",
+    "e\u0301",
+    "x" * 256,
+    "x" * 255,
 ]
 
 
@@ -91,6 +113,14 @@ class ContractOfIdentity:
         await store.delete_conversation("bob", ID)
         assert await load_ids(store, ID, "ada") == ["a"]
         assert await load_ids(store, ID, "bob") == []
+
+    async def test_every_owner_is_one_of_their_own(self, store: ConversationStore) -> None:
+        for number, owner in enumerate(OWNERS):
+            await store.append_messages(owner, ID, [user(f"m{number}")])
+            await store.append_messages(owner, owner, [user()])
+        for number, owner in enumerate(OWNERS):
+            assert await load_ids(store, ID, owner) == [f"m{number}"]
+            assert set(await list_ids(store, owner)) == {ID, owner}
 
     async def test_owner_and_id_do_not_run_into_each_other(self, store: ConversationStore) -> None:
         pairs = [("a", "bc"), ("ab", "c"), ("Ada", "x"), ("ada", "x"), ("a:b", "c"), ("a", "b:c")]

@@ -1,5 +1,6 @@
 """The embedded store's directory: what it makes, and what it refuses to open."""
 
+import re
 import shutil
 import stat
 import sys
@@ -9,11 +10,13 @@ import anyio
 import pytest
 
 from servers.conversations.file_engine import open_file_engine
+from servers.conversations.file_sealing import Sealing
 from servers.conversations.file_store import open_file_store
 from servers.conversations.file_upkeep import repair
 from servers.conversations.store import UnavailableError
-from tests.servers.conversations.messages import ID, OWNER, load_ids, user, users
-from tests.servers.conversations.stored_files import file_of
+from tests.servers.conversations.contract_of_identity import IDS, OWNERS
+from tests.servers.conversations.messages import ID, OWNER, list_ids, load_ids, user, users
+from tests.servers.conversations.stored_files import file_of, segments_of
 
 
 async def expect_refusal(directory: Path, match: str) -> None:
@@ -33,6 +36,49 @@ async def test_files_and_folders_are_the_users_alone_and_not_named_after_ids(
             expected = 0o700 if path.is_dir() else 0o600
             assert stat.S_IMODE(path.stat().st_mode) == expected, path
             assert "secret" not in path.name
+
+
+async def test_no_id_and_no_owner_leads_out_of_the_directory_or_into_a_name(
+    tmp_path: Path,
+) -> None:
+    ours = re.compile(r"FORMAT|v1|[a-z2-7]{2}|locks|\d\d|index|lag|index\.sqlite3(-wal|-shm)?")
+    names = re.compile(r"[a-z2-7]{32}\.(jsonl|att|\d+\.\d+\.jsonl\.zst)|[a-z2-7]{32,}\.(bin|json)")
+    async with open_file_store(tmp_path / "store", sealing=Sealing(after_bytes=100)) as store:
+        for owner in OWNERS:
+            for name in IDS[:3]:
+                await store.append_messages(owner, name, [user()])
+        for name in IDS:
+            await store.append_messages(OWNER, name, users(3))
+            await store.put_attachment(
+                OWNER, name, b"x", name="../x", mime_type="a/b", attachment_id="../x"
+            )
+        assert len(await list_ids(store, limit=1_000)) == len(IDS)
+    assert [path.name for path in tmp_path.iterdir()] == ["store"]
+    for path in (tmp_path / "store").rglob("*"):
+        assert ours.fullmatch(path.name) or names.fullmatch(path.name), path
+
+
+async def append_and_load(directory: Path) -> None:
+    async with open_file_store(directory) as store:
+        await store.append_messages(OWNER, ID, [user("more")])
+        await store.load_conversation(OWNER, ID)
+
+
+@pytest.mark.parametrize("planted", ["lag", "v1", "segment"])
+async def test_what_is_planted_among_the_files_is_not_followed(
+    tmp_path: Path, planted: str
+) -> None:
+    directory, outside = tmp_path / "store", tmp_path / "outside"
+    async with open_file_store(directory, sealing=Sealing(after_bytes=1_000)) as store:
+        for message in users(10, size=200):
+            await store.append_messages(OWNER, ID, [message])
+    path = segments_of(directory)[0] if planted == "segment" else directory / planted
+    path.rename(outside)
+    content = b"" if planted == "v1" else outside.read_bytes()
+    path.symlink_to(outside)
+    with pytest.raises(UnavailableError, match=r"link"):
+        await append_and_load(directory)
+    assert planted == "v1" or outside.read_bytes() == content
 
 
 async def test_an_empty_directory_becomes_a_store_of_the_user_alone(tmp_path: Path) -> None:

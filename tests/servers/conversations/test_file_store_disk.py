@@ -1,0 +1,112 @@
+"""The embedded store on a disk that is full or read-only, and in a process out of files."""
+
+import os
+import subprocess
+import sys
+from collections.abc import Generator
+from pathlib import Path
+
+import anyio
+import pytest
+
+from servers.conversations.file_engine import open_file_engine
+from servers.conversations.file_sealing import Sealing
+from servers.conversations.file_store import FileConversationStore, open_file_store
+from servers.conversations.file_upkeep import verify
+from servers.conversations.store import UnavailableError
+from tests.servers.conversations.messages import ID, OWNER, list_ids, load_ids, user
+from tests.servers.conversations.writing_process import OWNER as WRITER
+
+_SIZE = "2m"
+
+
+def mount(*arguments: str) -> bool:
+    command = ["mount", *arguments]
+    return subprocess.run(command, capture_output=True, timeout=10, check=False).returncode == 0
+
+
+@pytest.fixture
+def small_disk(tmp_path: Path) -> Generator[Path]:
+    """A file system of two megabytes."""
+    place = tmp_path / "disk"
+    place.mkdir()
+    if os.geteuid() != 0 or not mount("-t", "tmpfs", "-o", f"size={_SIZE}", "tmpfs", str(place)):
+        pytest.skip("only root can mount a small disk, and not in every container")
+    try:
+        yield place
+    finally:
+        subprocess.run(["umount", "-l", str(place)], timeout=10, check=True)
+
+
+async def count_findings(directory: Path) -> int:
+    async with open_file_engine(directory) as engine:
+        return sum([len(step.examination.findings) async for step in verify(engine)])
+
+
+async def fill(store: FileConversationStore, acknowledged: list[str]) -> None:
+    """Append until that fails."""
+    with anyio.fail_after(60):
+        while True:
+            message_id = f"m{len(acknowledged)}"
+            content = os.urandom(10_000).hex()
+            await store.append_messages(OWNER, ID, [user(message_id, content)])
+            acknowledged.append(message_id)
+
+
+@pytest.mark.parametrize("sealing", [None, Sealing(after_bytes=100_000)], ids=["plain", "sealing"])
+async def test_on_a_full_disk_what_was_acknowledged_stays_and_space_makes_it_work_again(
+    small_disk: Path, sealing: Sealing | None
+) -> None:
+    directory, filler = small_disk / "store", small_disk / "filler"
+    filler.write_bytes(bytes(500_000))
+    acknowledged: list[str] = []
+    async with open_file_store(directory, sealing=sealing) as store:
+        with pytest.raises(UnavailableError, match="the disk is full: free some space"):
+            await fill(store, acknowledged)
+        assert len(acknowledged) > 10
+        for name in ("new", ID):
+            with pytest.raises(UnavailableError, match="the disk is full: free some space"):
+                await store.append_messages(OWNER, name, [user(content="x" * 400_000)])
+        assert await load_ids(store) == acknowledged
+        assert await list_ids(store) == [ID]
+    async with open_file_store(directory, sealing=sealing) as store:
+        assert await load_ids(store) == acknowledged
+        assert await list_ids(store) == [ID]
+        filler.unlink()
+        await store.append_messages(OWNER, ID, [user("more", "x" * 100_000)])
+        await store.append_messages(OWNER, "new", [user("a")])
+        assert await load_ids(store) == [*acknowledged, "more"]
+        assert await list_ids(store) == ["new", ID]
+    assert await count_findings(directory) == 0
+
+
+async def test_a_disk_that_is_read_only_is_named_and_harms_nothing(small_disk: Path) -> None:
+    directory = small_disk / "store"
+    async with open_file_store(directory) as store:
+        await store.append_messages(OWNER, ID, [user("a")])
+    assert mount("-o", "remount,ro", str(small_disk))
+    with pytest.raises(UnavailableError, match="read-only: mount it writable"):
+        async with open_file_store(directory):
+            pass
+    assert mount("-o", "remount,rw", str(small_disk))
+    async with open_file_store(directory) as store:
+        await store.append_messages(OWNER, ID, [user("b")])
+        assert await load_ids(store) == ["a", "b"]
+
+
+async def test_a_process_out_of_files_says_so_and_loses_nothing(tmp_path: Path) -> None:
+    directory, count = tmp_path / "store", 60
+    module = "tests.servers.conversations.crowded_process"
+    with anyio.fail_after(60):
+        done = await anyio.run_process([sys.executable, "-m", module, str(directory), str(count)])
+    lines = done.stdout.decode().splitlines()
+    failures = [line for line in lines if line.startswith("failed")]
+    assert len(failures) == 1
+    assert "too many files are open: raise the limit" in failures[0]
+    names = [f"c{number}" for number in range(count)]
+    assert [line for line in lines if line not in failures] == names
+    async with open_file_store(directory) as store:
+        for name in names:
+            assert await load_ids(store, name, WRITER) == [name]
+        assert set(await list_ids(store, WRITER)) == set(names)
+    assert await count_findings(directory) == 0
