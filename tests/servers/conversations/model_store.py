@@ -19,15 +19,11 @@ from servers.conversations.contract import (
     MAX_MERGE_SOURCES,
     MAX_OFFSET,
     MAX_PAGE_BYTES,
-    MAX_TAG_CHARACTERS,
-    MAX_TAGS,
-    MAX_TITLE_CHARACTERS,
     Conversation,
     Message,
-    SizeError,
+    Role,
     check_facts,
     encode_json,
-    parse_timestamp,
     to_timestamp,
 )
 from servers.conversations.contract_attachments import MAX_ATTACHMENT_BYTES
@@ -46,11 +42,13 @@ from servers.conversations.contract_results import (
     LoadResult,
     PutAttachmentResult,
     SaveResult,
+    SearchResult,
 )
 from servers.conversations.contract_uris import AttachmentUri
 from servers.conversations.cursors import make_cursor, read_cursor
 from servers.conversations.file_attachments import Chunk
 from servers.conversations.file_directory import key_of
+from servers.conversations.search_query import parse_search
 from servers.conversations.store import (
     AttachmentPart,
     ConversationUpdate,
@@ -63,6 +61,8 @@ from tests.servers.conversations.model_attachments import put_chunk
 from tests.servers.conversations.model_conversation import Held, Moment
 from tests.servers.conversations.model_copies import merge_messages, without_delivery
 from tests.servers.conversations.model_documents import choose_new, export_page, take_facts
+from tests.servers.conversations.model_facts import check, checked_facts, merge_facts
+from tests.servers.conversations.model_search import search
 
 _T = TypeVar("_T")
 _Item = TypeVar("_Item", Conversation, Delivery)
@@ -182,12 +182,12 @@ class ModelStore:
     ) -> AnnotateResult:
         check_text("message_id", message_id)
         held = self._require(owner, conversation_id)
-        _check("annotations", lambda: check_facts(annotations, MAX_FACTS_CHANGES_BYTES))
+        check("annotations", lambda: check_facts(annotations, MAX_FACTS_CHANGES_BYTES))
         message = held.by_id().get(message_id)
         if message is None:
             raise NotFoundError("no such message", field="message_id")
-        merged = _merge(message.annotations or {}, annotations)
-        _check("annotations", lambda: check_facts(merged, MAX_FACTS_BYTES))
+        merged = merge_facts(message.annotations or {}, annotations)
+        check("annotations", lambda: check_facts(merged, MAX_FACTS_BYTES))
         place = held.messages.index(message)
         held.messages[place] = message.model_copy(update={"annotations": merged or None})
         return AnnotateResult(message_id=message_id, annotations=merged)
@@ -260,7 +260,7 @@ class ModelStore:
     ) -> Conversation:
         held = self._require(owner, conversation_id)
         given = {name: getattr(update, name) for name in update.model_fields_set}
-        facts = {**held.facts, **_checked_facts(held, given)}
+        facts = {**held.facts, **checked_facts(held, given)}
         if facts != held.facts:
             held.facts = facts
             held.version += 1
@@ -314,7 +314,7 @@ class ModelStore:
         if target.lives:
             raise target.conflict("not free", "new_conversation_id")
         metadata = {**held.facts["metadata"], "forked_from": origin}
-        _check("metadata", lambda: check_facts(metadata))
+        check("metadata", lambda: check_facts(metadata))
         facts = {**held.facts, "metadata": metadata, "expires_at": None}
         copies = [without_delivery(message) for message in held.messages[: len(ids)]]
         return self._begin_with(target, copies, facts)
@@ -341,6 +341,21 @@ class ModelStore:
             return target.to_conversation()
         facts = sources[0].facts | {"expires_at": None} if place is None else target.facts
         return self._begin_with(target, merged, facts)
+
+    async def search_conversations(
+        self,
+        owner: str,
+        query: str,
+        *,
+        limit: int = 20,
+        conversation_id: str | None = None,
+        role: Role | None = None,
+        since: str | None = None,
+    ) -> SearchResult:
+        wanted = parse_search(
+            owner, query, limit=limit, conversation_id=conversation_id, role=role, since=since
+        )
+        return search(wanted, self._held.values())
 
     async def export_conversation(
         self,
@@ -448,7 +463,7 @@ class ModelStore:
             made["message_id"] = secrets.token_hex(16)
         if message.created_at is None:
             made["created_at"] = to_timestamp(datetime.now(UTC))
-        _check("messages", message.check_size)
+        check("messages", message.check_size)
         return message.model_copy(update=made)
 
     def _tick(self) -> str:
@@ -494,44 +509,6 @@ def _count_fitting(items: Sequence[Message] | Sequence[_Item], limit: int) -> in
         if room < 0 and number:
             return number
     return min(limit, len(items))
-
-
-def _check(name: str, check: Callable[[], _T]) -> _T:
-    try:
-        return check()
-    except SizeError as error:
-        raise TooLargeError(str(error), field=name) from None
-    except ValueError as error:
-        raise InvalidError(str(error), field=name) from None
-
-
-def _merge(facts: Mapping[str, Any], changes: Mapping[str, Any]) -> dict[str, Any]:
-    merged = {key: value for key, value in facts.items() if key not in changes}
-    return merged | {key: value for key, value in changes.items() if value is not None}
-
-
-def _checked_facts(held: Held, given: Mapping[str, Any]) -> dict[str, Any]:
-    checked: dict[str, Any] = {}
-    for name, value in given.items():
-        if name == "metadata" and value is not None:
-            changes: Mapping[str, Any] = value
-            _check(name, lambda changes=changes: check_facts(changes, MAX_FACTS_CHANGES_BYTES))
-            checked[name] = _merge(held.facts[name], changes)
-            _check(name, lambda: check_facts(checked["metadata"], MAX_FACTS_BYTES))
-        elif name == "tags" and value is not None:
-            tags: list[str] = list(dict.fromkeys(value))
-            _check(name, lambda tags=tags: encode_json(tags))
-            if len(tags) > MAX_TAGS or not all(1 <= len(t) <= MAX_TAG_CHARACTERS for t in tags):
-                raise InvalidError("tags out of range", field=name)
-            checked[name] = tags
-        elif name == "title":
-            _check(name, lambda value=value: encode_json(value))
-            if len(value or "") > MAX_TITLE_CHARACTERS:
-                raise InvalidError("title out of range", field=name)
-            checked[name] = value
-        elif name == "expires_at":
-            checked[name] = value and _check(name, lambda value=value: parse_timestamp(value))
-    return checked
 
 
 def _delivery_state(message: Message) -> object:

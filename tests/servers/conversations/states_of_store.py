@@ -18,6 +18,7 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
 
 from servers.conversations.contract import Message
+from servers.conversations.contract_results import SearchResult
 from servers.conversations.file_sealing import Sealing
 from servers.conversations.file_store import FileConversationStore, open_file_store
 from servers.conversations.store import AttachmentPart, ConversationError, ConversationUpdate
@@ -39,14 +40,15 @@ TORN = b'{"seq":99,"kind":"message","left":0,"version"'
 
 keys = st.sampled_from(KEYS)
 numbers = st.integers(0, 11)
+contents = st.sampled_from(["apple", "Äpple pie", "apple apple pear", "果物 🙂"]) | st.tuples(
+    st.sampled_from("xé🙂"), st.sampled_from(SIZES)
+).map(lambda pair: pair[0] * (pair[1] // len(pair[0].encode()) or 1))
 message_lists = st.lists(
     st.builds(
         Message,
         message_id=numbers.map(lambda n: f"m{n}"),
         role=st.sampled_from(["user", "assistant", "tool", "system"]),
-        content=st.tuples(st.sampled_from("xé🙂"), st.sampled_from(SIZES)).map(
-            lambda pair: pair[0] * (pair[1] // len(pair[0].encode()) or 1)
-        ),
+        content=contents,
         turn_id=st.none() | numbers.map(lambda n: f"m{n % 3}"),
         created_at=st.sampled_from(["2020-01-01T00:00:00Z", "1999-01-01T00:00:00+01:00"]),
         annotations=st.none() | st.just({"delivery": "pending"}),
@@ -66,7 +68,7 @@ changes = st.fixed_dictionaries(
 updates = st.fixed_dictionaries(
     {},
     optional={
-        "title": st.sampled_from([None, "one", "two"]),
+        "title": st.sampled_from([None, "one apple", "two"]),
         "tags": st.lists(st.sampled_from(["s", "S", "t"]), max_size=3),
         "metadata": st.dictionaries(st.sampled_from("kl"), st.sampled_from([None, 1, [None]])),
         "expires_at": st.sampled_from([None, "past", "future"]),
@@ -84,6 +86,14 @@ document_facts = st.fixed_dictionaries(
         "expires_at": st.sampled_from([None, "2000-01-01T00:00:00Z", "2999-01-01T00:00:00Z"]),
     },
 )
+
+
+queries = st.sampled_from(["apple", "APP*", '"apple pear"', "pie apple", "果物", "x", "é*", "two"])
+
+
+def to_hits(found: SearchResult) -> set[tuple[str, str | None, str | None, str]]:
+    """What was found. Scores age meanwhile, and conversations begin at each store's own time."""
+    return {(hit.conversation_id, hit.message_id, hit.role, hit.snippet) for hit in found.hits}
 
 
 class Asked(NamedTuple):
@@ -145,11 +155,11 @@ class StoreMachine(RuleBasedStateMachine):
                     file.write(TORN)
         self.open(durability, sealing)
 
-    @rule(harm=st.sampled_from(["index", "lag"]))
+    @rule(harm=st.sampled_from(["index.sqlite3", "search.sqlite3", "lag"]))
     def remove_what_can_be_made_anew(self, harm: str) -> None:
-        """Remove the index, or the signs beside it, under the running stores."""
-        for path in index_files(self._directory) if harm == "index" else [self._directory / "lag"]:
-            path.unlink(missing_ok=True)
+        """Remove an index, or the signs beside it, under the running stores."""
+        for path in self._directory.glob(f"{harm}*"):
+            path.unlink()
 
     @rule(key=keys, messages=message_lists, expected=expectations)
     def append(self, key: Key, messages: Sequence[Message], expected: str) -> None:
@@ -182,6 +192,24 @@ class StoreMachine(RuleBasedStateMachine):
     def delete(self, key: Key) -> None:
         """Delete what may be there."""
         self.both("delete_conversation", *key)
+
+    @rule(
+        owner=st.sampled_from(OWNERS),
+        query=queries,
+        role=st.none() | st.sampled_from(["user", "tool"]),
+        since=st.none() | st.just("2010-01-01T00:00:00Z"),
+        conversation_id=st.none() | st.sampled_from(IDS),
+    )
+    def search(self, owner: str, query: str, **filters: str | None) -> None:
+        """Search, until all that is stored could be searched."""
+        wanted = {"limit": 100, **filters}
+        theirs = self.call(self._model, "search_conversations", owner, query, **wanted)
+        for store in [*self._stores] * 10:
+            ours = self.call(store, "search_conversations", owner, query, **wanted)
+            if not ours.truncated:
+                assert to_hits(ours) == to_hits(theirs)
+                return
+        raise AssertionError("not all that is stored could be searched")
 
     @rule(key=keys, messages=message_lists, facts=document_facts)
     def import_document(
