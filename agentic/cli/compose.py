@@ -167,15 +167,16 @@ async def open_assistant(
         HostError: Conversations can't be kept where the configuration says.
     """
     from agentic.cli.model_choice import DEFAULT_AGENT
+    from agentic.cli.reading_ahead import reading_ahead
     from client.conversations import RemoteConversationStore
     from client.coordinator.coordinator import Coordinator
     from client.llm.local.model import LocalModel
 
     await _check_store(config)
-    loading = chosen.model.loading if isinstance(chosen.model, LocalModel) else None
+    local = chosen.model if isinstance(chosen.model, LocalModel) else None
     async with (
         open_servers(config, delegate=delegate, signals=signals) as hub,
-        loading.running() if loading else nullcontext(),
+        local.loading.running() if local else nullcontext(),
     ):
         store = RemoteConversationStore(hub)
         agent = config.agents.get(DEFAULT_AGENT)
@@ -186,4 +187,7 @@ async def open_assistant(
             instructions=agent and agent.instructions,
             price=chosen.price,
         )
-        yield Assistant(hub, store, coordinator, chosen.model.name, loading)
+        async with reading_ahead(local, hub, coordinator) if local else nullcontext():
+            yield Assistant(
+                hub, store, coordinator, chosen.model.name, local.loading if local else None
+            )

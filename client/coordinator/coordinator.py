@@ -30,7 +30,7 @@ from client.coordinator.spending import LimitReachedError
 from client.coordinator.tool_calls import ToolBox
 from client.coordinator.turn import Emit, Turn
 from client.hub.errors import HubError
-from client.llm.protocol import LanguageModel, ModelError
+from client.llm.protocol import LanguageModel, ModelError, ModelRequest
 from client.prompt_template import PromptTemplate
 from servers.conversations.contract import Message, check_conversation_id
 
@@ -84,6 +84,12 @@ class Coordinator:
         )
         appended = await self._open_conversation(request).append([message])
         return Accepted(turn_id, repeated=bool(appended.repeated))
+
+    def foresee(self) -> ModelRequest:
+        """What a model will be asked, but for the messages, with the tools that there are now."""
+        tools = [tool.definition for tool in self._hub.tools() if tool.offered]
+        instructions = self._template.render(now=self._now(), has_tools=bool(tools))
+        return ModelRequest(instructions, (), tools)
 
     @asynccontextmanager
     async def stream(self, request: TurnRequest) -> AsyncGenerator[AsyncIterator[TurnEvent]]:

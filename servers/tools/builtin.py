@@ -74,7 +74,9 @@ class CurrentTime:
         # zones are read from files
         told = await anyio.to_thread.run_sync(_tell_time, arguments.get("timezone", _ABSENT))
         # A sentence: small models misread the offset, and all read it faster than the JSON.
-        text = "It is {time} on {weekday}, {date}, in {timezone}.".format(**told)
+        text = (
+            f"It is {told['time'][:5]} on {told['weekday']}, {told['date']}, in {told['timezone']}."
+        )
         return types.CallToolResult(
             content=[types.TextContent(type="text", text=text)], structured_content=told
         )

@@ -1,15 +1,17 @@
-"""A talk with the embedded model, turn by turn: what it says, and how long that takes.
+"""Talks with the embedded model: whether what it says is right, and how long that takes.
 
-Only where its extra is installed and its weights are in the cache. The first turn reads the
-instructions, which the engine then remembers; the limit is for those after it.
+Only where its extra is installed and its weights are in the cache. Turns after the first of a talk
+have a limit; what is wrong is counted and told on stderr, and has none: it is a small model.
 """
 
+import json
 import os
 import sys
 import tempfile
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 import anyio
 
@@ -19,73 +21,99 @@ from agentic.config.load import load_config
 from client.coordinator.events import ToolStarted, TurnFailed, TurnFinished
 from client.coordinator.request import TurnRequest
 from client.llm.local.create import find_local_model
+from tests.bench.local_probes import TALKS, Probe, ProbeTalk
 from tests.bench.table import Row
 
 MAX_SECONDS = 5.0
 _LOAD_SECONDS = 600
 _TURN_SECONDS = 300
-
-TALK: Sequence[tuple[str, Sequence[str], str]] = (
-    # What is said, words of which the answer has one, and the tool that must be called, if any.
-    ("Hello! My name is Ada and I live in Bern.", ("Ada", "Bern", "Hello", "Hi"), ""),
-    ("What time is it in Tokyo?", ("Tokyo",), "tools__current_time"),
-    ("Who am I, and where do I live?", ("Ada",), ""),
-    ("Write two lines of verse about rain.", (), ""),
-    ("And what time is it in Paris and in New York?", ("Paris",), "tools__current_time"),
-    ("What is 12 * 13?", ("156",), ""),
-    ("Who made you?", ("Alibaba", "Qwen", "Agentic"), ""),
-    ("Wie heisse ich?", ("Ada",), ""),
-)
+_TYPING_SECONDS = 20.0
+"""Between the start and the first message: meanwhile the model reads ahead."""
+_FOLDER = Path(__file__).parents[2]
 
 
 def run(*, quick: bool) -> list[Row]:
-    """The seconds of each turn; nothing where there are no weights. `quick`: the first three."""
-    return anyio.run(_run, TALK[:3] if quick else TALK)
+    """Each talk's share of right answers and its slowest turns; nothing without weights."""
+    if not quick:
+        return anyio.run(_run, TALKS)
+    first = TALKS[0]
+    return anyio.run(_run, [ProbeTalk(first.title, first.probes[:3])])
 
 
-async def _run(talk: Sequence[tuple[str, Sequence[str], str]]) -> list[Row]:
+async def _run(talks: Sequence[ProbeTalk]) -> list[Row]:
+    rows: list[Row] = []
     with tempfile.TemporaryDirectory() as directory:
-        file = Path(directory, "mcp.yml")
-        file.write_text(f"data_directory: {directory}\n", encoding="utf-8")
-        config = load_config({**os.environ, "MCP_CONFIG_PATH": str(file)})
-        model = await find_local_model(config)
-        if model is None:
-            print(
-                "local: skipped, no engine or no weights (`agentic models pull`)", file=sys.stderr
-            )
-            return []
-        async with open_assistant(config, ChosenModel(model)) as assistant:
-            await assistant.hub.wait_settled(30)
-            began = time.perf_counter()
-            with anyio.fail_after(_LOAD_SECONDS):
-                await model.loading.wait()
-            rows = [Row("embedded model, loading", time.perf_counter() - began, "s")]
-            for number, turn in enumerate(talk):
-                rows.append(await _take_turn(assistant, number, *turn))
+        for talk in talks:
+            # Each time anew: so what it remembers of an earlier talk comes from the store.
+            rows += await _hold(talk, Path(directory))
     return rows
 
 
+async def _hold(talk: ProbeTalk, directory: Path) -> list[Row]:
+    config = load_config({**os.environ, "MCP_CONFIG_PATH": str(_configure(talk, directory))})
+    model = await find_local_model(config)
+    if model is None:
+        print("local: skipped, no engine or no weights (`agentic models pull`)", file=sys.stderr)
+        return []
+    async with open_assistant(config, ChosenModel(model)) as assistant:
+        await assistant.hub.wait_settled(30)
+        with anyio.fail_after(_LOAD_SECONDS):
+            await model.loading.wait()
+        await anyio.sleep(_TYPING_SECONDS)
+        turns = [await _take_turn(assistant, talk, probe) for probe in talk.probes]
+    seconds = [seconds for seconds, _ in turns]
+    faults = [fault for _, fault in turns if fault is not None]
+    later = sorted(seconds[1:])
+    return [
+        Row(f"{talk.title}: wrong of {len(turns)}", len(faults), ""),
+        Row(f"{talk.title}: first turn", seconds[0], "s"),
+        Row(f"{talk.title}: later turns, median", later[len(later) // 2], "s"),
+        Row(f"{talk.title}: later turns, slowest", later[-1], "s", limit=MAX_SECONDS),
+    ]
+
+
+def _configure(talk: ProbeTalk, directory: Path) -> Path:
+    """A configuration with the servers that the talk needs; JSON is YAML."""
+    servers: dict[str, Any] = {
+        name: {"command": "agentic", "args": ["serve", name]} for name in ("conversations", "tools")
+    }
+    servers["conversations"]["offer_to_model"] = False
+    if talk.has_desk:
+        servers["desk"] = {
+            "command": sys.executable,
+            "args": ["-m", "tests.bench.desk_server"],
+            "cwd": str(_FOLDER),
+        }
+    file = directory / "mcp.yml"
+    wanted = {"data_directory": str(directory), "servers": servers}
+    file.write_text(json.dumps(wanted), encoding="utf-8")
+    return file
+
+
 async def _take_turn(
-    assistant: Assistant, number: int, said: str, words: Sequence[str], tool: str
-) -> Row:
+    assistant: Assistant, talk: ProbeTalk, probe: Probe
+) -> tuple[float, str | None]:
+    """How long it took, and what was wrong."""
     began = time.perf_counter()
-    tools: list[str] = []
-    arguments: list[object] = []
+    calls: list[tuple[str, Mapping[str, Any]]] = []
     answer = ""
     with anyio.fail_after(_TURN_SECONDS):
-        async with assistant.coordinator.stream(TurnRequest("bench", said)) as events:
+        conversation_id = talk.conversation or talk.title
+        async with assistant.coordinator.stream(TurnRequest(conversation_id, probe.said)) as events:
             async for event in events:
                 if isinstance(event, ToolStarted):
-                    tools.append(event.tool)
-                    arguments.append(dict(event.arguments))
+                    calls.append((event.tool.partition("__")[2], event.arguments))
                 elif isinstance(event, TurnFinished):
                     answer = event.content
                 elif isinstance(event, TurnFailed):
                     answer = f"({event.message})"
     seconds = time.perf_counter() - began
-    print(f"> {said}\n{answer} {arguments} ({seconds:.1f} s)", file=sys.stderr, flush=True)
-    is_right = {*tools} == ({tool} if tool else set[str]()) and (
-        not words or any(word in answer for word in words)
+    fault = probe.find_fault(answer, calls)
+    shown = [dict(arguments) for _, arguments in calls]
+    verdict = "right" if fault is None else f"WRONG, {fault}"
+    print(
+        f"> {probe.said}\n{answer} {shown} ({seconds:.1f} s, {verdict})",
+        file=sys.stderr,
+        flush=True,
     )
-    name = f"turn {number + 1}, {'right' if is_right else 'WRONG'}: {said}"
-    return Row(name, seconds, "s", limit=MAX_SECONDS if number else None)
+    return seconds, fault

@@ -3,6 +3,7 @@
 import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from enum import IntEnum
 from functools import partial
 from typing import TYPE_CHECKING, Any, cast
 
@@ -21,6 +22,14 @@ _TITLE = "The embedded model"
 _MAX_ERROR_BYTES = 65_536
 
 
+class Slot(IntEnum):
+    """The engine's memories of what it has read, one for each kind of prompt."""
+
+    CHOOSING = 0
+    ANSWERING = 1
+    PERSON = 2
+
+
 @dataclass(frozen=True, slots=True)
 class Step:
     """What is asked, how long the answer may be, and the choices or the JSON Schema it must obey.
@@ -31,10 +40,15 @@ class Step:
 
     messages: list[dict[str, str]]
     max_tokens: int
-    slot: int
+    slot: Slot
     temperature: float = 0.0
     choices: Sequence[str] = ()
     schema: Mapping[str, Any] | None = None
+
+
+def to_message(role: str, content: str) -> dict[str, str]:
+    """A message of the prompt."""
+    return {"role": role, "content": content}
 
 
 class _RefusedError(Exception):

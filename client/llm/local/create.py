@@ -23,8 +23,8 @@ INSTALL = "run it with the extra `local`: `uv run --extra local agentic chat`"
 
 _CONTEXT_TOKENS = 8_192
 _ANSWER_TOKENS = 1_024
-_CHOOSING_TOKENS = 2_048
-"""Beside the window: the prompt that chooses tools is kept as well."""
+_MORE_PROMPTS_TOKENS = 4_096
+"""Beside the window: the prompts that choose tools and collect about the user are kept as well."""
 _WORKING_BYTES = 700_000_000
 """What an engine takes beside the weights, roughly: the window and its results on the way."""
 
@@ -82,7 +82,7 @@ def _create(
 
     def create_settings(path: Path) -> EngineSettings:
         return EngineSettings(
-            path, context_tokens + _CHOOSING_TOKENS, count_cores(), config.environment
+            path, context_tokens + _MORE_PROMPTS_TOKENS, count_cores(), config.environment
         )
 
     return LocalModel(

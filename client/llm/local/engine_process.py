@@ -37,12 +37,12 @@ def _serve(wanted: dict[str, Any]) -> Any:  # noqa: ANN401 - the library has no 
     params.port = 0
     params.api_keys = [wanted["key"]]
     params.n_ctx = wanted["context_tokens"]
-    # Two prompts are kept, the one that chooses and the one that answers, in one common window.
-    params.n_parallel = 2
+    # Three prompts are kept (that choose, answer, and collect about the user), in one window.
+    params.n_parallel = 3
     params.kv_unified = True
     params.cache_ram_mib = 0
-    # A larger batch is no faster on a few cores and takes a quarter of a gigabyte more.
-    params.n_batch = params.n_ubatch = 256
+    # A larger batch is no faster on a few cores, and an answer can be given up between two only.
+    params.n_batch = params.n_ubatch = 64
     params.cpuparams.n_threads = params.cpuparams_batch.n_threads = wanted["threads"]
     params.n_threads_http = 4
     params.ui = params.endpoint_slots = False

@@ -2,6 +2,7 @@
 
 import json
 import secrets
+from collections import OrderedDict
 from collections.abc import AsyncGenerator, AsyncIterator
 from contextlib import aclosing, asynccontextmanager
 from dataclasses import replace
@@ -12,17 +13,23 @@ from anyio import to_thread
 from pydantic import JsonValue, TypeAdapter, ValidationError
 
 from client.llm.exchange import stream_answer
-from client.llm.history import ResultsPiece, to_pieces
+from client.llm.history import ResultsPiece, UserPiece, to_pieces
+from client.llm.local.answering import ask_to_answer
+from client.llm.local.choosing import (
+    ABOUT_USER,
+    MAX_CALLS,
+    NO_TOOL,
+    REPLY,
+    Choices,
+    ask_to_choose,
+    ask_to_fill_in,
+    find_question,
+    takes_arguments,
+)
 from client.llm.local.completions import Step, prepare_step
 from client.llm.local.engine import Engine
 from client.llm.local.loading import Loading
-from client.llm.local.prompts import (
-    MAX_CALLS,
-    Choices,
-    ask_to_answer,
-    ask_to_choose,
-    ask_to_fill_in,
-)
+from client.llm.local.person import ask_about_person, parse_person, select_said
 from client.llm.protocol import (
     Completion,
     ModelEvent,
@@ -35,6 +42,7 @@ from client.llm.protocol import (
 _ANSWER_TEMPERATURE = 0.0
 """A small model that is left a choice of words mixes up who is who."""
 _PATIENCE_SECONDS = 60.0
+_REMEMBERED = 64
 
 
 _CALLS = TypeAdapter(list[dict[str, JsonValue]])
@@ -63,6 +71,9 @@ class LocalModel:
         self._timeout_seconds = timeout_seconds
         self._temperature = _ANSWER_TEMPERATURE if temperature is None else temperature
         self._turn = anyio.Lock()
+        self._reading_ahead: anyio.CancelScope | None = None
+        self._chosen: OrderedDict[str, str] = OrderedDict()
+        """For the latest messages that needed no tool; histories don't tell."""
 
     @property
     def name(self) -> str:
@@ -87,6 +98,8 @@ class LocalModel:
             ModelError: On entering or while iterating.
         """
         engine = await self._wait()
+        if self._reading_ahead is not None:
+            self._reading_ahead.cancel()
         async with self._turn, aclosing(self._answer(engine, request)) as events:
             yield events
 
@@ -97,25 +110,72 @@ class LocalModel:
             f"The model is not ready yet ({self.loading.state}). Try again in a while."
         )
 
+    async def read_ahead(self, request: ModelRequest) -> None:
+        """Let the engine read what requests like this begin with, unless somebody asks meanwhile.
+
+        Raises:
+            ModelError: It could not.
+        """
+        engine = await self._wait()
+        if self._turn.locked():
+            return
+        with anyio.CancelScope() as self._reading_ahead:
+            async with self._turn:
+                for step in _to_beginnings(request, self._about):
+                    await self._decide(engine, request, step)
+        self._reading_ahead = None
+
     async def _answer(self, engine: Engine, request: ModelRequest) -> AsyncGenerator[ModelEvent]:
         pieces = await to_thread.run_sync(to_pieces, request.messages)
         usage = Usage()
+        note: str | None = None
         if request.tools and not isinstance(pieces[-1], ResultsPiece):
             choices = Choices.of(request.tools)
-            chosen, usage = await self._decide(engine, request, ask_to_choose(choices, pieces))
-            if (name := chosen.strip()) in choices.tools:
-                step = ask_to_fill_in(choices, name, pieces)
-                text, more = await self._decide(engine, request, step)
-                calls = _to_calls(choices.tools[name].name, text)
+            step = ask_to_choose(choices, pieces, self._chosen_before)
+            text, usage = await self._decide(engine, request, step)
+            chosen = text.strip()
+            if chosen in choices.tools:
+                calls, more = await self._fill_in(engine, request, choices, chosen, step)
                 yield Completion("", calls, "tool_use", usage + more, model=self._model)
                 return
-        step = ask_to_answer(request, pieces, self._about, max_tokens=self._max_output_tokens)
+            self._remember(find_question(pieces), chosen)
+            if chosen == ABOUT_USER:
+                said = select_said(pieces, self._is_question)
+                text, more = await self._decide(engine, request, ask_about_person(said))
+                usage += more
+                note = parse_person(text, said).to_note()
+        step = ask_to_answer(
+            request, pieces, self._about, max_tokens=self._max_output_tokens, note=note
+        )
         step = replace(step, temperature=self._temperature)
         async with self._ask(engine, request, step) as events:
             async for event in events:
                 if isinstance(event, Completion):
                     event = replace(event, usage=usage + event.usage, model=self._model)
                 yield event
+
+    async def _fill_in(
+        self, engine: Engine, request: ModelRequest, choices: Choices, chosen: str, asked: Step
+    ) -> tuple[tuple[ToolCall, ...], Usage]:
+        tool = choices.tools[chosen]
+        if not takes_arguments(tool):
+            return (ToolCall(_create_id(), tool.name, {}, "{}"),), Usage()
+        step = ask_to_fill_in(choices, chosen, asked)
+        text, usage = await self._decide(engine, request, step)
+        return _to_calls(tool.name, text), usage
+
+    def _remember(self, question: str, chosen: str) -> None:
+        self._chosen[question] = chosen if chosen in NO_TOOL else REPLY
+        self._chosen.move_to_end(question)
+        if len(self._chosen) > _REMEMBERED:
+            self._chosen.popitem(last=False)
+
+    def _chosen_before(self, question: str) -> str:
+        return self._chosen.get(question, REPLY)
+
+    def _is_question(self, text: str) -> bool:
+        """Known to ask about the user, and nothing else: what is told is no question."""
+        return self._chosen_before(text) == ABOUT_USER and text.rstrip().endswith("?")
 
     async def _decide(self, engine: Engine, request: ModelRequest, step: Step) -> tuple[str, Usage]:
         """The text of a step that nobody watches."""
@@ -145,6 +205,17 @@ class LocalModel:
             # Of an engine that has died, how it died says more than the line that it cut.
             ended = await self.loading.find_end(engine)
             raise ModelUnavailableError(ended) if ended else error from None
+
+
+def _to_beginnings(request: ModelRequest, about_model: str) -> list[Step]:
+    """Prompts that begin as those do that will be asked, the most wanted first."""
+    anything = [UserPiece(["Hi"])]
+    steps = [
+        ask_to_choose(Choices.of(request.tools), anything),
+        ask_to_answer(request, anything, about_model, max_tokens=1),
+        ask_about_person(["Hi"]),
+    ]
+    return [replace(step, max_tokens=1, schema=None, choices=()) for step in steps]
 
 
 def _to_calls(tool: str, text: str) -> tuple[ToolCall, ...]:

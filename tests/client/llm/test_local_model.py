@@ -1,6 +1,7 @@
 """The embedded model's steps: choose, fill in, answer."""
 
 import json
+from dataclasses import replace
 from itertools import pairwise
 from pathlib import Path
 from typing import Any
@@ -36,6 +37,7 @@ SEARCH = ToolDefinition(
     {"type": "object", "properties": {"query": {"type": "string"}}, "required": ["query"]},
 )
 REPLY = {"text": "reply"}
+ABOUT_USER = {"text": "about_user"}
 ONE_STEP = Usage(100, 7, 90)
 
 
@@ -86,7 +88,10 @@ async def test_a_tool_is_chosen_and_filled_in(engine: FakeEngine) -> None:
     (call,) = done.tool_calls
     assert (call.name, call.arguments) == ("tools__current_time", {"timezone": "Asia/Tokyo"})
     choose, fill = engine.bodies
-    assert choose["grammar"] == 'root ::= "reply" | "current_time" | "search"'
+    assert (
+        choose["grammar"]
+        == 'root ::= "reply" | "about_user" | "about_assistant" | "current_time" | "search"'
+    )
     assert choose["temperature"] == fill["temperature"] == 0
     # The second prompt begins with all of the first: the engine reads only what is new.
     assert fill["messages"][: len(choose["messages"])] == choose["messages"]
@@ -94,6 +99,16 @@ async def test_a_tool_is_chosen_and_filled_in(engine: FakeEngine) -> None:
     one = fill["response_format"]["json_schema"]["schema"]["items"]
     assert one["properties"]["timezone"]["maxLength"] <= 1_000
     assert "Europe/Berlin" in fill["messages"][-1]["content"]
+
+
+async def test_a_tool_without_parameters_is_not_filled_in(engine: FakeEngine) -> None:
+    lamp = ToolDefinition("home__lamp", "Switches the lamp", {"type": "object", "properties": {}})
+    engine.write({"text": "lamp"})
+    async with open_local_model(engine) as model:
+        done = await complete(model, ask(user("Light!"), tools=[CLOCK, lamp]))
+    (call,) = done.tool_calls
+    assert (call.name, call.arguments, done.usage) == ("home__lamp", {}, ONE_STEP)
+    assert len(engine.bodies) == 1
 
 
 async def test_one_question_may_need_several_calls_of_a_tool(engine: FakeEngine) -> None:
@@ -205,7 +220,88 @@ async def test_equal_names_of_two_servers_stay_apart(engine: FakeEngine) -> None
         done = await complete(model, ask(user("Find"), tools=[SEARCH, other, mine]))
     assert done.tool_calls[0].name == "mail__search"
     grammar = engine.bodies[0]["grammar"]
-    assert grammar == 'root ::= "reply" | "search" | "mail__search" | "x__reply"'
+    assert grammar.endswith('| "search" | "mail__search" | "x__reply"')
+
+
+async def test_who_the_user_is_is_collected_from_what_they_said(engine: FakeEngine) -> None:
+    facts = ["lives in Ulm", "has a cousin called Lu"]
+    told = {"text": json.dumps({"name": "Zoë", "facts": facts})}
+    engine.write(ABOUT_USER, told, {"text": "You are Zoë."})
+    history = [
+        user("I'm Zoë, from Ulm."), Message(role="assistant", content="Hello!"),
+        user("Time?"), called("tools__current_time"), result("12:00"),
+        Message(role="assistant", content="Noon."), user("Wer bin ich?"),
+    ]  # fmt: skip
+    async with open_local_model(engine) as model:
+        done = await complete(model, ask(*history, tools=[CLOCK]))
+    assert (done.text, done.usage) == ("You are Zoë.", ONE_STEP + ONE_STEP + ONE_STEP)
+    choose, collect, answer = engine.bodies
+    assert len({body["id_slot"] for body in engine.bodies}) == 3
+    assert "about_user" in choose["grammar"]
+    assert collect["messages"][-1]["content"] == "- I'm Zoë, from Ulm."
+    last = answer["messages"][-1]["content"]
+    assert last.startswith("Wer bin ich?\n\n[")
+    assert "name is Zoë. The user lives in Ulm." in last
+
+
+@pytest.mark.parametrize("text", ['{"name": "Lu", "facts": []}', '{"name": "  ", "facts', ""])
+async def test_a_name_that_the_user_never_wrote_is_none(engine: FakeEngine, text: str) -> None:
+    engine.write(ABOUT_USER, {"text": text}, {"text": "You haven't told me."})
+    async with open_local_model(engine) as model:
+        await complete(model, ask(user("Who am I?"), tools=[CLOCK]))
+    assert "you know: nothing yet" in engine.bodies[-1]["messages"][-1]["content"]
+
+
+async def test_no_example_of_an_answer_names_anybody(engine: FakeEngine) -> None:
+    engine.write({"text": "Hello"})
+    async with open_local_model(engine) as model:
+        await complete(model, ask(user("Hi")))
+    examples = " ".join(message["content"] for message in engine.bodies[0]["messages"][1:-1])
+    capitals = {word.strip(".,?!") for word in examples.split() if word[0].isupper()}
+    assert capitals <= {"Agentic", "I", "Who", "And", "You", *ABOUT.split()}
+
+
+async def test_what_was_chosen_is_remembered_for_later_choices(engine: FakeEngine) -> None:
+    told = {"text": '{"name": null, "facts": []}'}
+    engine.write(ABOUT_USER, told, {"text": "I don't know."}, REPLY, {"text": "Well."})
+    async with open_local_model(engine) as model:
+        await complete(model, ask(user("Who am I?"), tools=[CLOCK]))
+        history = [user("Who am I?"), Message(role="assistant", content="?"), user("Oh")]
+        await complete(model, ask(*history, tools=[CLOCK]))
+    asked = [message["content"] for message in engine.bodies[3]["messages"][-3:]]
+    assert asked == ["Who am I?", "about_user", "Oh"]
+
+
+async def test_the_beginnings_are_read_ahead(engine: FakeEngine) -> None:
+    engine.write(*[{"text": "x", "stop": "length"}] * 3, REPLY, {"text": "Hello."})
+    request = ask(user("Hello"), tools=[CLOCK])
+    async with open_local_model(engine) as model:
+        await model.read_ahead(replace(request, messages=()))
+        assert (await complete(model, request)).text == "Hello."
+    *ahead, choose, answer = engine.bodies
+    assert [body["max_tokens"] for body in ahead] == [1, 1, 1]
+    for asked in (choose, answer):
+        (read,) = [body for body in ahead if body["id_slot"] == asked["id_slot"]]
+        assert asked["messages"][:-1] == read["messages"][:-1]
+
+
+async def test_who_asks_does_not_wait_until_all_is_read_ahead(engine: FakeEngine) -> None:
+    engine.write({"text": "x", "then": "hangs"}, {"text": "Hello."})
+    with anyio.fail_after(20):
+        async with open_local_model(engine) as model, anyio.create_task_group() as group:
+            group.start_soon(model.read_ahead, ask(tools=[CLOCK]))
+            await engine.wait_for(lambda line: "body" in line)
+            assert (await complete(model)).text == "Hello."
+    assert len(engine.bodies) == 2
+
+
+async def test_nothing_is_read_ahead_while_somebody_is_answered(engine: FakeEngine) -> None:
+    engine.write({"text": "Once upon", "then": "hangs"})
+    with anyio.fail_after(20):
+        async with open_local_model(engine) as model, model.stream(ask()) as events:
+            await anext(events)
+            await model.read_ahead(ask(tools=[CLOCK]))
+    assert len(engine.bodies) == 1
 
 
 async def test_arguments_that_were_cut_off_are_no_arguments(engine: FakeEngine) -> None:

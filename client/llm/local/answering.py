@@ -1,0 +1,93 @@
+"""The step that answers, from the talk so far and the tools' results in it."""
+
+from collections.abc import Sequence
+from itertools import chain
+
+from client.llm.history import AssistantPiece, Piece, ResultsPiece, UserPiece, to_text
+from client.llm.local.completions import Slot, Step, to_message
+from client.llm.protocol import ModelRequest
+from client.prompt_template import IDENTITY, NOW_BEGINS, TOOLS
+
+_MAX_RESULT_CHARACTERS = 3_000
+_IDENTITY = (
+    "You are Agentic, a personal assistant that runs on the machine of its user.\n\n"
+    "The user is the person who writes to you: “I”, “me” and “my” in a message mean the user, so "
+    "answer with “you” and “your”. You know about the user only what the messages say; what they "
+    "have not told you, you do not know."
+)
+_WHO_ARE_YOU = (
+    "Who are you?",
+    "I am Agentic, your personal assistant. I run on your own machine.",
+)
+_WHO_AM_I = ("Who am I?", "You haven't told me your name yet.")
+"""Examples hold no names: a small model would take them for its user's."""
+_USE_RESULTS = "Use it to answer the user now, just what was asked."
+
+
+def ask_to_answer(
+    request: ModelRequest,
+    pieces: Sequence[Piece],
+    about_model: str,
+    *,
+    max_tokens: int,
+    note: str | None = None,
+) -> Step:
+    """The whole history, the tools' results in it, and no tools. `about_model`: in its words.
+
+    `note`: what to keep in mind for this answer.
+    """
+    messages = [to_message("system", _to_instructions(request))]
+    for asked, answered in (_WHO_ARE_YOU, ("And who made you?", about_model), _WHO_AM_I):
+        messages += [to_message("user", asked), to_message("assistant", answered)]
+    for piece in pieces:
+        _add_piece(messages, piece)
+    if note is not None:
+        _add_to_user(messages, f"[{note}]")
+    return Step(messages, max_tokens, Slot.ANSWERING)
+
+
+def _add_piece(messages: list[dict[str, str]], piece: Piece) -> None:
+    match piece:
+        case UserPiece(parts):
+            messages.append(to_message("user", "\n\n".join(map(to_text, parts))))
+        case AssistantPiece():
+            # A call without words says nothing that its result does not.
+            if piece.texts:
+                messages.append(to_message("assistant", "\n\n".join(piece.texts)))
+        case ResultsPiece():
+            _add_results(messages, piece)
+
+
+def _add_results(messages: list[dict[str, str]], piece: ResultsPiece) -> None:
+    told: dict[bool, list[str]] = {False: [], True: []}
+    for result in piece.results:
+        text = "\n".join(map(to_text, result.parts))[:_MAX_RESULT_CHARACTERS]
+        told[result.is_error].append(text or "(nothing)")
+    answered = ["[A tool answered:]", *told[False]] if told[False] else []
+    failed = ["[The tool failed and said:]", *told[True]] if told[True] else []
+    _add_to_user(messages, "\n".join(chain(answered, failed, [f"[{_USE_RESULTS}]"])))
+
+
+def _add_to_user(messages: list[dict[str, str]], text: str) -> None:
+    """Below the user's own words: not every model's template knows tools, or two users in a row."""
+    if messages[-1]["role"] == "user":
+        messages[-1] = to_message("user", f"{messages[-1]['content']}\n\n{text}")
+    else:
+        messages.append(to_message("user", text))
+
+
+def _to_instructions(request: ModelRequest) -> str:
+    """The instructions, shorter: a small model loses itself in what is not for this step.
+
+    Without the time, where a tool can be asked for it. They stand before everything else: with each
+    change of theirs all of it would be read anew. And a model that is told two times, of two zones,
+    mixes them up.
+    """
+    has_clock = any("time" in tool.name for tool in request.tools)
+    left_out = (IDENTITY, TOOLS)
+    kept = [
+        paragraph
+        for paragraph in request.instructions.split("\n\n")
+        if paragraph not in left_out and not (has_clock and paragraph.startswith(NOW_BEGINS))
+    ]
+    return "\n\n".join([_IDENTITY, *kept])
