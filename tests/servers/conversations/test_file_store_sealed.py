@@ -18,6 +18,7 @@ from tests.servers.conversations.stored_files import file_of, index_files, segme
 SMALL = Sealing(after_bytes=2_000)
 
 
+@pytest.mark.slow
 class TestASealingStore(ConversationStoreContract):
     """The contract, where nearly every other message makes a segment."""
 
