@@ -18,13 +18,14 @@ from servers.conversations.file_index import FileIndex, IndexLayout, snapshot
 from servers.conversations.file_locks import LockStripes
 from servers.conversations.file_records import to_message
 from servers.conversations.file_search_marks import Located, locate
+from servers.conversations.file_search_parts import find_parts
 from servers.conversations.file_search_rows import (
     SEARCH_SCHEMA,
     SEARCH_SCHEMA_VERSION,
     Candidate,
     find_candidates,
     find_conversation,
-    find_parts,
+    owner_mark_of,
     to_expression,
 )
 from servers.conversations.file_search_upkeep import SearchUpkeep, to_milliseconds
@@ -76,9 +77,9 @@ class FileSearch:
         self._index = index
         self._upkeep = upkeep
 
-    async def catch_up(self, seconds: float) -> bool:
-        """See `SearchUpkeep.catch_up`: for whoever does in the background what searches would."""
-        return await self._upkeep.catch_up(seconds)
+    async def catch_up(self, seconds: float) -> None:
+        """See `SearchUpkeep.keep_up`."""
+        await self._upkeep.keep_up(seconds)
 
     async def search(self, wanted: Search) -> SearchResult:
         """What is found, the best first."""
@@ -119,7 +120,7 @@ class FileSearch:
                     return found
             expression = to_expression(wanted.owner, wanted.terms, conversation, wanted.role)
             since = to_milliseconds(wanted.since) if wanted.since else _BEFORE_ALL_TIMES
-            for part in find_parts(connection, wanted.owner, since):
+            for part in find_parts(connection, owner_mark_of(wanted.owner), since):
                 if len(found.documents) >= _MAX_CANDIDATES or time.monotonic() > deadline:
                     found.is_all = False
                     break

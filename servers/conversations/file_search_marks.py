@@ -76,3 +76,9 @@ def locate(
         (json.dumps(keys), horizon.now, horizon.idle_since_ns),
     )
     return {row[0]: Located(*row) for row in rows}
+
+
+def find_known(connection: sqlite3.Connection, keys: Sequence[str]) -> set[str]:
+    """Those of the keys for which there is a conversation, or was one."""
+    sql = "SELECT key FROM conversations WHERE key IN (SELECT value FROM json_each(?))"
+    return {key for (key,) in connection.execute(sql, (json.dumps(keys),))}

@@ -12,10 +12,18 @@ conversation and role; they hold a character that no word has.
 
 import hashlib
 import sqlite3
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import NamedTuple
 
+from servers.conversations.file_search_parts import (
+    MAX_PART_CHARACTERS,
+    close_part,
+    find_open_part,
+    put_reach,
+    put_words,
+    table_of,
+)
 from servers.conversations.search_query import Term
 from servers.conversations.search_text import fold_words
 
@@ -40,11 +48,6 @@ CREATE TABLE reach (
     owner_mark TEXT, part INTEGER, newest INTEGER NOT NULL, PRIMARY KEY (owner_mark, part)
 ) WITHOUT ROWID;
 """
-_PART = """
-CREATE VIRTUAL TABLE {} USING fts5 (words, content='', columnsize=0, tokenize='ascii')
-"""
-_MAX_PART_DOCUMENTS = 16_384
-_MAX_PART_CHARACTERS = 8 * 1024 * 1024
 _RESERVED = "\u00b7"
 """No letter and no digit, and none of ASCII, at which the tokenizer would cut."""
 
@@ -122,7 +125,7 @@ def put_reading(connection: sqlite3.Connection, reading: Reading) -> None:
     """Take in what was read; what is held beyond `start` is dropped."""
     if not reading.start:
         drop_conversation(connection, reading.key)
-    owner_mark = _owner_mark(reading.owner)
+    owner_mark = owner_mark_of(reading.owner)
     connection.execute(
         """INSERT INTO conversations (key, owner_mark, generation, end) VALUES (?1, ?2, ?3, ?4)
         ON CONFLICT (key) DO UPDATE SET end = ?4""",
@@ -170,7 +173,7 @@ def _put_documents(
     documents: Sequence[Document],
 ) -> list[Document]:
     """Put in as many as the open part has room for; the others."""
-    part, size, room = _find_open_part(connection)
+    part, size, room = find_open_part(connection)
     first = connection.execute("SELECT next_document FROM state").fetchone()[0]
     taken = documents[:room]
     words: list[tuple[int, str]] = []
@@ -180,7 +183,7 @@ def _put_documents(
         words.append((number, to_indexed(owner_mark, conversation, document.role, folded)))
         rows.append((number, conversation, document.offset, document.at, len(folded)))
         size += len(words[-1][1])
-        if size >= _MAX_PART_CHARACTERS:
+        if size >= MAX_PART_CHARACTERS:
             break
     next_document = first + len(rows)
     put_words(connection, part, words)
@@ -190,49 +193,9 @@ def _put_documents(
         "UPDATE parts SET last = ?, size = ? WHERE id = ?", (next_document - 1, size, part)
     )
     put_reach(connection, owner_mark, part, max(document.at for document in taken))
-    if len(rows) == room or size >= _MAX_PART_CHARACTERS:
+    if len(rows) == room or size >= MAX_PART_CHARACTERS:
         close_part(connection, part)
     return list(documents[len(rows) :])
-
-
-def _find_open_part(connection: sqlite3.Connection) -> tuple[int, int, int]:
-    """The number of the part that new documents go to, its size, and for how many it has room."""
-    sql = "SELECT id, size, last - first + 1 FROM parts WHERE is_open"
-    row = connection.execute(sql).fetchone()
-    if row:
-        return row[0], row[1], max(1, _MAX_PART_DOCUMENTS - row[2])
-    sql = """INSERT INTO parts (first, last, size, is_open, stale)
-        SELECT next_document, next_document - 1, 0, 1, 0 FROM state RETURNING id"""
-    part = connection.execute(sql).fetchone()[0]
-    connection.execute(_PART.format(_table(part)))
-    return part, 0, _MAX_PART_DOCUMENTS
-
-
-def put_words(connection: sqlite3.Connection, part: int, words: Iterable[tuple[int, str]]) -> None:
-    """Index documents by number."""
-    connection.executemany(f"INSERT INTO {_table(part)} (rowid, words) VALUES (?, ?)", words)  # noqa: S608 - ours
-
-
-def put_reach(connection: sqlite3.Connection, owner_mark: str, part: int, newest: int) -> None:
-    """Note that a part holds documents of an owner."""
-    connection.execute(
-        """INSERT INTO reach VALUES (?, ?, ?)
-        ON CONFLICT (owner_mark, part) DO UPDATE SET newest = max(newest, excluded.newest)""",
-        (owner_mark, part, newest),
-    )
-
-
-def close_part(connection: sqlite3.Connection, part: int) -> None:
-    """No more goes into this part; it is made small and fast."""
-    table = _table(part)
-    connection.execute(f"INSERT INTO {table} ({table}) VALUES ('optimize')")  # noqa: S608 - ours
-    connection.execute("UPDATE parts SET is_open = 0 WHERE id = ?", (part,))
-
-
-def find_parts(connection: sqlite3.Connection, owner: str, since: int) -> list[int]:
-    """The parts that hold an owner's documents from a time on, the newest first."""
-    sql = "SELECT part FROM reach WHERE owner_mark = ? AND newest >= ? ORDER BY newest DESC, part"
-    return [part for (part,) in connection.execute(sql, (_owner_mark(owner), since))]
 
 
 def find_conversation(connection: sqlite3.Connection, key: str) -> int | None:
@@ -245,7 +208,7 @@ def to_expression(
     owner: str, terms: Sequence[Term], conversation: int | None, role: str | None
 ) -> str:
     """What a part is asked: every string in it is quoted, and made of letters and digits."""
-    mark = _owner_mark(owner)
+    mark = owner_mark_of(owner)
     # One character that may be several words (½) is indexed as their sequence, as it is asked.
     asked = [
         '"' + " ".join(mark + word for word in term.words) + ('" *' if term.is_prefix else '"')
@@ -262,7 +225,7 @@ def find_candidates(
     connection: sqlite3.Connection, part: int, expression: str, *, since: int, limit: int
 ) -> list[Candidate]:
     """The newest documents of a part that match."""
-    table = _table(part)
+    table = table_of(part)
     rows = connection.execute(
         # CROSS JOIN keeps the order of the tables: the words lead.
         f"""SELECT c.key, c.generation, d.offset, d.at, d.words
@@ -293,9 +256,6 @@ def _role_word(owner_mark: str, role: str) -> str:
     return f"{owner_mark}{_RESERVED}{role}"
 
 
-def _owner_mark(owner: str) -> str:
+def owner_mark_of(owner: str) -> str:
+    """What stands before an owner's words. Two owners may share one: a hit's row says whose."""
     return hashlib.sha256(owner.encode()).hexdigest()[:8]
-
-
-def _table(part: int) -> str:
-    return f"words_{part}"

@@ -19,7 +19,7 @@ from servers.conversations.file_conversation import ConversationFile
 from servers.conversations.file_engine import FileEngine
 from servers.conversations.file_index import FileIndex, transaction
 from servers.conversations.file_locks import LockStripes
-from servers.conversations.file_records import parse_line, to_message
+from servers.conversations.file_records import parse_lines, to_message
 from servers.conversations.file_search_marks import (
     Located,
     count_unsearched,
@@ -28,6 +28,7 @@ from servers.conversations.file_search_marks import (
     put_searched,
     select_unsearched,
 )
+from servers.conversations.file_search_purge import drop_unknown, purge_part
 from servers.conversations.file_search_rows import (
     Document,
     Held,
@@ -43,11 +44,12 @@ from servers.conversations.store import UnavailableError
 _log = logging.getLogger(__name__)
 
 _LOCK = "searching"
-_MIN_WAIT_SECONDS = 0.05
+_MIN_WAIT_SECONDS = 0.5
 _MAX_QUEUE = 5_000
 _STEP_CONVERSATIONS = 500
 _STEP_BYTES = 1024 * 1024
 _TELL_SECONDS = 5.0
+_PAUSE_SECONDS = 0.05
 
 
 @dataclass(frozen=True, slots=True)
@@ -104,6 +106,23 @@ class SearchUpkeep:
                 await self._step(queue, handled)
             if time.monotonic() > deadline:
                 return False
+            if owner is None:  # nobody waits for it, and others have work for the processor
+                await anyio.sleep(_PAUSE_SECONDS)
+
+    async def keep_up(self, seconds: float) -> None:
+        """In the background, for about so long: take in what lags, then purge what was deleted.
+
+        Raises:
+            UnavailableError: As `catch_up`.
+        """
+        deadline = time.monotonic() + seconds
+        await self.catch_up(seconds)
+        async with self._turn, self._alone(time.monotonic()):
+            await drop_unknown(self._engine, self._index)
+        is_stale = True
+        while is_stale and time.monotonic() < deadline:
+            async with self._turn, self._alone(time.monotonic()):
+                is_stale = await purge_part(self._engine, self._index)
 
     @asynccontextmanager
     async def _alone(self, deadline: float) -> AsyncGenerator[None]:
@@ -212,13 +231,12 @@ class SearchUpkeep:
 
 def _to_reading(piece: _Piece) -> Reading:
     messages: list[Document] = []
-    for offset, line in piece.lines or ():
-        record = parse_line(offset, line)
+    for record in parse_lines(piece.lines or ()):
         if record is not None and record.kind == "message":
             text = to_message(record.body).text()
             if text and not text.isspace():
                 at = to_milliseconds(record.body["created_at"])
-                messages.append(Document(offset, at, record.body["role"], text))
+                messages.append(Document(record.offset, at, record.body["role"], text))
     located = piece.located
     return Reading(
         *(located.key, located.owner, piece.generation),

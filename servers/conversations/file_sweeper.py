@@ -36,10 +36,10 @@ _UNFINISHED_SUFFIX = ".new"
 _ABANDONED_SECONDS = 24 * 3_600
 """After so long nobody goes on with an upload, or with a file that was to replace another."""
 _REMOVED_AT_ONCE = 200
-_CATCH_UP_SECONDS = 60.0
+_CATCH_UP_SECONDS = 600.0
 
 CatchUp = Callable[[float], Awaitable[object]]
-"""Takes what is new into the search index, for about so many seconds."""
+"""Takes what is new into the search index and purges what was deleted, for so many seconds."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,6 +1,6 @@
 """Measures what is promised, each against its floor in the same run.
 
-    uv run python -m tests.bench [--quick] [store|turn|start|http|local …]
+    uv run python -m tests.bench [--quick] [store|search|turn|start|http|local …]
 
 Prints a Markdown table; exits 1 when a target is missed in a full run. `--quick` only shows the
 figures: it is there to prove that the benchmark runs.
@@ -10,12 +10,13 @@ import argparse
 import sys
 from collections.abc import Callable
 
-from tests.bench import http_calls, local, start, store, turn, writers
+from tests.bench import http_calls, local, search, start, store, turn, writers
 from tests.bench.table import Row, render_table
 
 PARTS: dict[str, Callable[..., list[Row]]] = {
     "store": store.run,
     "writers": writers.run,
+    "search": search.run,
     "turn": turn.run,
     "start": start.run,
     "http": http_calls.run,
