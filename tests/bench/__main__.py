@@ -1,26 +1,45 @@
 """Measures what is promised, each against its floor in the same run.
 
-    uv run python -m tests.bench [--quick] [store|search|turn|start|http|local …]
+    uv run python -m tests.bench [--quick] [--write FILE] [store|writers|scale|search|turn|…]
 
-Prints a Markdown table; exits 1 when a target is missed in a full run. `--quick` only shows the
-figures: it is there to prove that the benchmark runs.
+Prints Markdown tables; exits 1 when a target is missed in a full run. `--quick` only shows the
+figures: it is there to prove that the benchmark runs. `--write` makes a document of them.
 """
 
 import argparse
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import NamedTuple
 
-from tests.bench import http_calls, local, search, start, store, turn, writers
+from tests.bench import compare, http_calls, local, scale, search, start, store, turn, writers
+from tests.bench.document import render_document
 from tests.bench.table import Row, render_table
 
-PARTS: dict[str, Callable[..., list[Row]]] = {
-    "store": store.run,
-    "writers": writers.run,
-    "search": search.run,
-    "turn": turn.run,
-    "start": start.run,
-    "http": http_calls.run,
-    "local": local.run,
+
+class Part(NamedTuple):
+    """A table of its own."""
+
+    about: str | None
+    run: Callable[..., list[Row]]
+    render: Callable[[Sequence[Row]], str] = render_table
+
+    @property
+    def title(self) -> str:
+        """What its module says it is."""
+        return (self.about or "").split("\n", 1)[0].rstrip(".")
+
+
+PARTS = {
+    "store": Part(store.__doc__, store.run),
+    "writers": Part(writers.__doc__, writers.run),
+    "scale": Part(scale.__doc__, scale.run),
+    "search": Part(search.__doc__, search.run),
+    "compare": Part(compare.__doc__, compare.run, compare.render),
+    "turn": Part(turn.__doc__, turn.run),
+    "start": Part(start.__doc__, start.run),
+    "http": Part(http_calls.__doc__, http_calls.run),
+    "local": Part(local.__doc__, local.run),
 }
 
 
@@ -29,10 +48,20 @@ def main() -> int:
     parser = argparse.ArgumentParser(prog="python -m tests.bench")
     parser.add_argument("parts", nargs="*", choices=[*PARTS, []], help="default: all")
     parser.add_argument("--quick", action="store_true", help="few rounds, no verdict")
+    parser.add_argument("--write", type=Path, metavar="FILE", help="a document of the figures")
     options = parser.parse_args()
-    rows = [row for part in options.parts or PARTS for row in PARTS[part](quick=options.quick)]
-    print(render_table(rows))
-    missed = [row.name.strip() for row in rows if not row.is_kept]
+    tables: dict[str, str] = {}
+    missed: list[str] = []
+    for name in options.parts or PARTS:
+        part = PARTS[name]
+        rows = part.run(quick=options.quick)
+        missed += [row.name.strip() for row in rows if not row.is_kept]
+        if rows:
+            tables[part.title] = part.render(rows)
+            print(f"{part.title}\n\n{tables[part.title]}\n", flush=True)
+    if options.write is not None:
+        command = f"uv run --group bench python -m tests.bench {' '.join(sys.argv[1:])}"
+        options.write.write_text(render_document(tables, command), encoding="utf-8")
     if missed:
         print(f"missed: {', '.join(missed)}", file=sys.stderr)
     return 1 if missed and not options.quick else 0
