@@ -13,6 +13,7 @@ from agentic.cli.upkeep_view import counting
 from agentic.config.models import Config
 from servers.conversations.file_engine import FileEngine
 from servers.conversations.file_upkeep import Step, compact, find_format_damage, find_totals, repair
+from servers.conversations.file_upkeep import reindex as reindex_files
 from servers.conversations.file_upkeep import verify as verify_files
 from servers.conversations.file_verify import Finding
 from servers.host import open_files, to_sealing
@@ -99,8 +100,7 @@ def reindex(invocation: Invocation) -> int:
 
     async def work(config: Config) -> None:
         async with open_files(config) as engine:
-            await engine.in_thread(engine.catalogue.discard)
-            totals = await find_totals(engine)
+            totals = await reindex_files(engine)
         note(f"Indexed {totals.messages} messages of {totals.conversations} conversations.")
 
     return invocation.run(work, sections=_SECTIONS, log_level=None)

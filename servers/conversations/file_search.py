@@ -77,6 +77,15 @@ class FileSearch:
         self._index = index
         self._upkeep = upkeep
 
+    async def make_anew(self, step_seconds: float) -> None:
+        """Throw the index away and take everything in again; what can't be read is left out."""
+        await self._engine.in_thread(self._index.discard)
+        left: int | None = None
+        while not await self._upkeep.catch_up(step_seconds):
+            before, left = left, await self._engine.in_thread(self._upkeep.count_left)
+            if left == before:
+                return
+
     async def catch_up(self, seconds: float) -> None:
         """See `SearchUpkeep.keep_up`."""
         await self._upkeep.keep_up(seconds)

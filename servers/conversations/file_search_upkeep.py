@@ -82,6 +82,10 @@ class SearchUpkeep:
         self._turn = anyio.Lock()
         self._told_at = 0.0
 
+    def count_left(self) -> int:
+        """How many conversations are not in the index as they are now."""
+        return self._engine.catalogue.consult(count_unsearched)
+
     async def catch_up(self, seconds: float, owner: str | None = None) -> bool:
         """Take in what is not yet in the index, of one owner or all, for about so long.
 

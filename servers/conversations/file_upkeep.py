@@ -11,6 +11,7 @@ from servers.conversations.file_locks import name_of, stripe_of
 from servers.conversations.file_rewriting import rewrite
 from servers.conversations.file_sealed import parse_suffix
 from servers.conversations.file_sealing import Sealing
+from servers.conversations.file_search import open_file_search
 from servers.conversations.file_sweeper import remove_leftovers
 from servers.conversations.file_verify import (
     ACTIVE,
@@ -24,6 +25,8 @@ from servers.conversations.store import NotFoundError, UnavailableError
 _WORTH_SEALING_BYTES = 64 * 1024
 _WASTE_BYTES = 64 * 1024
 """Of what is outdated: below it a conversation is not rewritten."""
+_INDEXING_SECONDS = 10.0
+"""After which it is asked whether there is less left to do."""
 _RECORD_BYTES = 180
 """Of a record without its body."""
 
@@ -174,6 +177,15 @@ class Totals:
     sealed_bytes: int
     sealed_files: int
     index_bytes: int
+
+
+async def reindex(engine: FileEngine) -> Totals:
+    """Throw away what is derived from the files, and make it anew."""
+    await engine.in_thread(engine.catalogue.discard)
+    totals = await find_totals(engine)
+    async with open_file_search(engine) as search:
+        await search.make_anew(_INDEXING_SECONDS)
+    return totals
 
 
 async def find_totals(engine: FileEngine) -> Totals:

@@ -15,6 +15,7 @@ from servers.conversations.file_upkeep import (
     compact,
     find_format_damage,
     find_totals,
+    reindex,
     repair,
     verify,
 )
@@ -251,3 +252,19 @@ async def test_segments_that_nothing_needs_are_removed_by_compacting(tmp_path: P
         assert await find(engine) == []
     async with open_file_store(tmp_path / "store") as store:
         assert await load_ids(store) == ids
+
+
+async def test_reindexing_makes_listings_and_search_anew(tmp_path: Path) -> None:
+    await fill(tmp_path / "store")
+    async with open_file_store(tmp_path / "store") as store:
+        await store.append_messages(OWNER, ID, [user("rare", "a zyzzyva")])
+        assert len((await store.search_conversations(OWNER, "zyzzyva")).hits) == 1
+    index, search = (tmp_path / "store" / f"{name}.sqlite3" for name in ("index", "search"))
+    index.write_bytes(b"no index")
+    search.write_bytes(b"no index")
+    async with open_file_engine(tmp_path / "store") as engine:
+        with anyio.fail_after(20):
+            assert (await reindex(engine)).messages == 61
+    async with open_file_store(tmp_path / "store") as store:
+        assert len((await store.list_conversations(OWNER)).conversations) == 2
+        assert len((await store.search_conversations(OWNER, "zyzzyva")).hits) == 1
