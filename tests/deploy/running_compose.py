@@ -5,6 +5,7 @@ import os
 import shutil
 import signal
 import subprocess
+from ipaddress import ip_network
 from pathlib import Path
 from typing import Any
 
@@ -44,8 +45,10 @@ def build_image() -> None:
 
 def find_gateway() -> str:
     """This machine's address, as containers see it."""
-    form = "{{(index .IPAM.Config 0).Gateway}}"
-    return run("docker", "network", "inspect", "bridge", "--format", form).stdout.strip()
+    form = "{{json (index .IPAM.Config 0)}}"
+    told = json.loads(run("docker", "network", "inspect", "bridge", "--format", form).stdout)
+    # An engine that was just started may not tell it: it takes the first address.
+    return told.get("Gateway") or str(ip_network(told["Subnet"])[1])
 
 
 class Project:
