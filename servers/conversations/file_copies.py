@@ -26,7 +26,7 @@ class SourceChangedError(UnavailableError):
     def __init__(self) -> None:
         super().__init__(
             "a conversation was rewritten or deleted, more than once, while it was copied: try "
-            "again",
+            "again; if that does not help, `agentic conversations verify` tells what is missing",
             retry_after_seconds=1.0,
         )
 
