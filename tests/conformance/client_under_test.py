@@ -5,7 +5,6 @@ over to this process, where all is imported already; dozens of them start at onc
 """
 
 import json
-import socket
 import sys
 from collections.abc import AsyncGenerator, Iterator, Mapping, Sequence
 from contextlib import asynccontextmanager
@@ -20,6 +19,7 @@ from anyio.streams.buffered import BufferedByteReceiveStream
 from client.hub.errors import HubError
 from client.hub.hub import Hub, open_hub
 from client.hub.servers import HttpTarget, HubServer, HubTool, OAuth
+from tests.ports import free_port
 
 _PROGRAM = """\
 import json, os, socket, sys
@@ -63,7 +63,7 @@ async def _run_scenario(url: str, context: Mapping[str, Any], logins: Path) -> l
     oauth = OAuth(
         logins,
         show=_consent,
-        redirect_port=_free_port(),
+        redirect_port=free_port(),
         client_id=context.get("client_id"),
         client_secret=context.get("client_secret"),
         client_metadata_url=_CLIENT_METADATA_URL,
@@ -111,9 +111,3 @@ async def _consent(url: str) -> None:
     """Be the person: agree at once, to everything."""
     async with httpx2.AsyncClient(follow_redirects=True) as browser:
         await browser.get(url)
-
-
-def _free_port() -> int:
-    with socket.socket() as found:
-        found.bind(("127.0.0.1", 0))
-        return found.getsockname()[1]

@@ -9,8 +9,8 @@ from anyio.abc import Process
 from anyio.streams.text import TextReceiveStream
 
 from tests.agentic.cli.real_command import LIMIT_SECONDS, RealCommand
-from tests.client.hub.fakes import free_port
 from tests.fakes.oauth_server import open_oauth_server
+from tests.ports import free_port
 
 PAGE = re.compile(r"http://\S+/as/authorize\S+")
 

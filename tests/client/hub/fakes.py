@@ -1,7 +1,6 @@
 """Shorthands for hub tests: the fake servers as the hub's entries, and what they answer."""
 
 import os
-import socket
 import sys
 from collections.abc import AsyncGenerator, Mapping
 from contextlib import asynccontextmanager, suppress
@@ -33,12 +32,6 @@ def in_memory(name: str = "memory", **fields: Any) -> HubServer:
 
 def http(name: str, port: int, **fields: Any) -> HubServer:
     return HubServer(name, HttpTarget(f"http://127.0.0.1:{port}/mcp"), **fields)
-
-
-def free_port() -> int:
-    with socket.socket() as listener:
-        listener.bind(("127.0.0.1", 0))
-        return int(listener.getsockname()[1])
 
 
 @asynccontextmanager

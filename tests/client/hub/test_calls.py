@@ -7,7 +7,8 @@ import pytest
 
 from client.hub.errors import CallTimedOutError, InvalidArgumentsError, UnknownToolError
 from client.hub.hub import open_hub
-from tests.client.hub.fakes import free_port, http, http_server, in_memory, stdio
+from tests.client.hub.fakes import http, http_server, in_memory, stdio
+from tests.ports import free_port
 
 
 def nested(levels: int) -> dict[str, Any]:

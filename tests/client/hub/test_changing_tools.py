@@ -7,8 +7,9 @@ import pytest
 
 from client.hub.hub import Hub, open_hub
 from client.hub.servers import HubServer, InProcessTarget
-from tests.client.hub.fakes import first_text, free_port, http, http_server, stdio
+from tests.client.hub.fakes import first_text, http, http_server, stdio
 from tests.fakes.mcp_servers.changing import create_changing_server
+from tests.ports import free_port
 
 
 async def wait_tool(hub: Hub, tool: str) -> None:

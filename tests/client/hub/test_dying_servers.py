@@ -18,7 +18,6 @@ from client.hub.servers import HubServer, StdioTarget
 from tests.client.hub.fakes import (
     find_pid,
     first_text,
-    free_port,
     http,
     in_memory,
     is_alive,
@@ -26,6 +25,7 @@ from tests.client.hub.fakes import (
     wait_gone,
     wait_state,
 )
+from tests.ports import free_port
 
 
 async def test_a_server_that_dies_during_a_call_leaves_the_outcome_unknown_and_comes_back() -> None:

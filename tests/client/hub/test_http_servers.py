@@ -17,12 +17,12 @@ from client.hub.hub import Hub, open_hub
 from client.hub.servers import HttpTarget, HubServer
 from tests.client.hub.fakes import (
     first_text,
-    free_port,
     http,
     http_server,
     in_memory,
     wait_state,
 )
+from tests.ports import free_port
 
 ERAS = pytest.mark.parametrize(
     ("era", "version"),

@@ -11,8 +11,9 @@ import pytest
 from client.hub.errors import HubError, ServerUnavailableError
 from client.hub.hub import Hub, open_hub
 from client.hub.servers import HttpTarget, HubServer, OAuth, Show
-from tests.client.hub.fakes import first_text, free_port
+from tests.client.hub.fakes import first_text
 from tests.fakes.oauth_server import OAuthServer, open_oauth_server
+from tests.ports import free_port
 
 
 def guarded(
