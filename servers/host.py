@@ -213,7 +213,7 @@ def _create_tools(config: Config, callers: Callers) -> "HostedServer":
 @contextmanager
 def _setup_errors() -> Generator[None]:
     """A store that can't be opened is for the operator to mend."""
-    from servers.conversations.store import ConversationError
+    from servers.conversations.store_errors import ConversationError
 
     try:
         yield

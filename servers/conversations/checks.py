@@ -5,7 +5,7 @@ from collections.abc import Callable
 from servers.access.contract import check_owner
 from servers.conversations.contract import check_conversation_id, encode_json
 from servers.conversations.contract_documents import ConversationDocument
-from servers.conversations.store import InvalidError
+from servers.conversations.store_errors import InvalidError
 
 
 def check_range(field: str, value: int, low: int, high: int) -> None:

@@ -6,7 +6,7 @@ import json
 from collections.abc import Sequence
 from typing import cast
 
-from servers.conversations.store import InvalidError
+from servers.conversations.store_errors import InvalidError
 
 _MAX_CURSOR_CHARACTERS = 16_384
 _MAX_INTEGER = 2**63

@@ -11,7 +11,7 @@ from servers.access.principal import ForbiddenError
 from servers.conversations.contract import SizeError
 from servers.conversations.contract_documents import NewerFormatError
 from servers.conversations.contract_results import ErrorDetail
-from servers.conversations.store import (
+from servers.conversations.store_errors import (
     ConversationError,
     InvalidError,
     NotFoundError,

@@ -17,8 +17,8 @@ from servers.conversations.contract_results import PutAttachmentResult
 from servers.conversations.contract_uris import AttachmentUri
 from servers.conversations.file_attachment_folder import AttachmentFacts, DamagedError
 from servers.conversations.file_conversation import ConversationFile
-from servers.conversations.store import (
-    AttachmentPart,
+from servers.conversations.store import AttachmentPart
+from servers.conversations.store_errors import (
     ConflictError,
     InvalidError,
     NotFoundError,

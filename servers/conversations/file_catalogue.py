@@ -41,7 +41,7 @@ from servers.conversations.file_lag import LagSigns
 from servers.conversations.file_locks import STRIPES, stripe_of
 from servers.conversations.file_pages import Annotations
 from servers.conversations.file_projection import Entry, Figures, Mark, Projection, project_file
-from servers.conversations.store import UnavailableError
+from servers.conversations.store_errors import UnavailableError
 
 _log = logging.getLogger(__name__)
 _T = TypeVar("_T")

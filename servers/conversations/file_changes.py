@@ -29,9 +29,9 @@ from servers.conversations.contract_results import (
 from servers.conversations.file_conversation import ConversationFile
 from servers.conversations.file_index_rows import to_conversation
 from servers.conversations.file_records import Annotation, Draft, make_draft, to_message
-from servers.conversations.store import (
+from servers.conversations.store import ConversationUpdate
+from servers.conversations.store_errors import (
     ConflictError,
-    ConversationUpdate,
     InvalidError,
     NotFoundError,
     TooLargeError,

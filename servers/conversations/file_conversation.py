@@ -55,7 +55,12 @@ from servers.conversations.file_state import (
     read_state,
 )
 from servers.conversations.file_whole_history import read_history
-from servers.conversations.store import ConflictError, InvalidError, NotFoundError, UnavailableError
+from servers.conversations.store_errors import (
+    ConflictError,
+    InvalidError,
+    NotFoundError,
+    UnavailableError,
+)
 
 _log = logging.getLogger(__name__)
 

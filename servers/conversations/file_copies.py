@@ -9,7 +9,7 @@ from servers.conversations.file_history import History
 from servers.conversations.file_ids import OffsetTable
 from servers.conversations.file_records import Draft, Record, body_of, make_draft, parse_line
 from servers.conversations.file_segment import lines_forward, read_line
-from servers.conversations.store import UnavailableError
+from servers.conversations.store_errors import UnavailableError
 
 DELIVERY = "delivery"
 """The annotation that stays with the original: what is copied is not delivered once more."""

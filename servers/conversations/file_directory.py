@@ -30,7 +30,7 @@ from servers.conversations.file_format import (
     repair_format,
     write_all,
 )
-from servers.conversations.store import UnavailableError
+from servers.conversations.store_errors import UnavailableError
 
 INDEX_NAME = "index.sqlite3"
 SEARCH_NAME = "search.sqlite3"

@@ -21,7 +21,7 @@ from servers.conversations.file_locks import STRIPES, LockStripes, name_of, stri
 from servers.conversations.file_sealing import Sealing
 from servers.conversations.file_state import StateCache
 from servers.conversations.file_threads import JobThreads
-from servers.conversations.store import ConversationError
+from servers.conversations.store_errors import ConversationError
 
 _T = TypeVar("_T")
 _MAX_THREADS = 16

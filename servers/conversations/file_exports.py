@@ -18,7 +18,7 @@ from servers.conversations.file_forward import Found, Start
 from servers.conversations.file_index_rows import to_conversation
 from servers.conversations.file_pages import Annotations
 from servers.conversations.file_records import Record, to_message
-from servers.conversations.store import StaleCursorError
+from servers.conversations.store_errors import StaleCursorError
 from servers.conversations.transcript_text import (
     json_size,
     render_damage,

@@ -5,7 +5,7 @@ import os
 from collections.abc import Generator
 from contextlib import contextmanager
 
-from servers.conversations.store import UnavailableError
+from servers.conversations.store_errors import UnavailableError
 
 _ADVICE = {
     errno.ENOSPC: "the disk is full: free some space and try again",

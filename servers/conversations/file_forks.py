@@ -9,7 +9,7 @@ from servers.conversations.file_conversation import ConversationFile, Snapshot
 from servers.conversations.file_copies import Source, copy_message, repeat_if_changed
 from servers.conversations.file_engine import FileEngine
 from servers.conversations.file_index_rows import to_conversation
-from servers.conversations.store import ConflictError, NotFoundError, TooLargeError
+from servers.conversations.store_errors import ConflictError, NotFoundError, TooLargeError
 
 
 class _Prefix(NamedTuple):

@@ -10,7 +10,7 @@ import os
 from contextlib import suppress
 from pathlib import Path
 
-from servers.conversations.store import UnavailableError
+from servers.conversations.store_errors import UnavailableError
 
 FORMAT_NAME = "agentic-conversations"
 FORMAT_VERSION = 2

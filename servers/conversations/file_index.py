@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import TypeVar
 
 from servers.conversations.file_locks import LockStripes
-from servers.conversations.store import UnavailableError
+from servers.conversations.store_errors import UnavailableError
 
 _log = logging.getLogger(__name__)
 _T = TypeVar("_T")

@@ -8,7 +8,7 @@ from collections.abc import Generator
 from contextlib import contextmanager
 
 from servers.conversations.file_directory import StoreDirectory
-from servers.conversations.store import UnavailableError
+from servers.conversations.store_errors import UnavailableError
 
 STRIPES = 64
 """Part of the format: all processes must agree on it."""

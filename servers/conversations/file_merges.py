@@ -16,7 +16,7 @@ from servers.conversations.file_engine import FileEngine
 from servers.conversations.file_index_rows import to_conversation
 from servers.conversations.file_records import Draft, Facts, to_message
 from servers.conversations.merge_plan import Item, Kept, plan_merge
-from servers.conversations.store import ConflictError, InvalidError, TooLargeError
+from servers.conversations.store_errors import ConflictError, InvalidError, TooLargeError
 
 _DIGEST_BYTES = 16
 

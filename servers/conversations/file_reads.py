@@ -19,7 +19,7 @@ from servers.conversations.file_catalogue import Catalogue
 from servers.conversations.file_conversation import ConversationFile
 from servers.conversations.file_index_rows import to_conversation
 from servers.conversations.file_pages import PageEnd
-from servers.conversations.store import StaleCursorError
+from servers.conversations.store_errors import StaleCursorError
 
 _Item = TypeVar("_Item", Conversation, Delivery)
 

@@ -31,7 +31,7 @@ from servers.conversations.file_search_rows import (
 from servers.conversations.file_search_upkeep import SearchUpkeep, to_milliseconds
 from servers.conversations.search_matches import match, score
 from servers.conversations.search_query import Search, Term
-from servers.conversations.store import UnavailableError
+from servers.conversations.store_errors import UnavailableError
 
 _log = logging.getLogger(__name__)
 

@@ -39,7 +39,7 @@ from servers.conversations.file_search_rows import (
     put_reading,
     renew_mark,
 )
-from servers.conversations.store import UnavailableError
+from servers.conversations.store_errors import UnavailableError
 
 _log = logging.getLogger(__name__)
 

@@ -25,7 +25,7 @@ from servers.conversations.file_engine import FileEngine
 from servers.conversations.file_history import Place
 from servers.conversations.file_layout import find_leftovers
 from servers.conversations.file_locks import tried
-from servers.conversations.store import ConversationError
+from servers.conversations.store_errors import ConversationError
 from servers.faults import report_fault
 
 _log = logging.getLogger(__name__)

@@ -20,7 +20,7 @@ from servers.conversations.file_verify import (
     examine,
     keys_of,
 )
-from servers.conversations.store import NotFoundError, UnavailableError
+from servers.conversations.store_errors import NotFoundError, UnavailableError
 
 _WORTH_SEALING_BYTES = 64 * 1024
 _WASTE_BYTES = 64 * 1024

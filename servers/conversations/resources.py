@@ -29,9 +29,9 @@ from servers.access.principal import Callers
 from servers.conversations.attachment_resources import TEMPLATES, read_attachment
 from servers.conversations.contract import MAX_LIST_LIMIT, RESOURCE_SCHEME, Conversation
 from servers.conversations.contract_uris import parse_attachment_uri, parse_uri, to_uri
-from servers.conversations.errors import told_as_mcp_errors
+from servers.conversations.errors import NotFoundError, told_as_mcp_errors
 from servers.conversations.prompts import PROMPT_NAMES
-from servers.conversations.store import ConversationStore, NotFoundError
+from servers.conversations.store import ConversationStore
 from servers.conversations.transcript import render_transcript
 
 URI_TEMPLATE = f"{RESOURCE_SCHEME}{{conversation_id}}"

@@ -14,7 +14,7 @@ from servers.conversations.contract import (
     parse_timestamp,
 )
 from servers.conversations.search_text import fold_words
-from servers.conversations.store import InvalidError
+from servers.conversations.store_errors import InvalidError
 
 _PART = re.compile(r'"([^"]*)"(\*?)|([^\s"]+)|"')
 

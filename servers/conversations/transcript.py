@@ -2,7 +2,8 @@
 
 from servers.conversations.contract import MAX_LOAD_LIMIT, Message
 from servers.conversations.contract_results import ConversationWithStats
-from servers.conversations.store import ConversationStore, StaleCursorError, UnavailableError
+from servers.conversations.store import ConversationStore
+from servers.conversations.store_errors import StaleCursorError, UnavailableError
 from servers.conversations.transcript_text import (
     json_size,
     render_damage,

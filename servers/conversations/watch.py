@@ -12,7 +12,8 @@ from dataclasses import dataclass
 import anyio
 
 from servers.conversations.resources import RECENT_CONVERSATIONS
-from servers.conversations.store import ConversationError, ConversationStore, InvalidError
+from servers.conversations.store import ConversationStore
+from servers.conversations.store_errors import ConversationError, InvalidError
 from servers.faults import report_fault
 
 POLL_SECONDS = 0.75

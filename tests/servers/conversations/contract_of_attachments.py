@@ -9,10 +9,9 @@ from servers.conversations.contract_attachments import (
     MAX_CHUNK_BYTES,
 )
 from servers.conversations.contract_results import PutAttachmentResult
-from servers.conversations.store import (
+from servers.conversations.store import ConversationStore, ConversationUpdate
+from servers.conversations.store_errors import (
     ConflictError,
-    ConversationStore,
-    ConversationUpdate,
     InvalidError,
     NotFoundError,
     TooLargeError,

@@ -2,10 +2,9 @@
 
 import pytest
 
-from servers.conversations.store import (
+from servers.conversations.store import ConversationStore, ConversationUpdate
+from servers.conversations.store_errors import (
     ConflictError,
-    ConversationStore,
-    ConversationUpdate,
     InvalidError,
     NotFoundError,
     TooLargeError,

@@ -5,10 +5,9 @@ from typing import Any
 import pytest
 
 from servers.conversations.contract import Message
-from servers.conversations.store import (
+from servers.conversations.store import ConversationStore, ConversationUpdate
+from servers.conversations.store_errors import (
     ConflictError,
-    ConversationStore,
-    ConversationUpdate,
     InvalidError,
     NotFoundError,
     TooLargeError,

@@ -4,12 +4,8 @@ import unicodedata
 
 import pytest
 
-from servers.conversations.store import (
-    ConversationStore,
-    ConversationUpdate,
-    InvalidError,
-    NotFoundError,
-)
+from servers.conversations.store import ConversationStore, ConversationUpdate
+from servers.conversations.store_errors import InvalidError, NotFoundError
 from tests.servers.conversations.messages import ID, OWNER, list_ids, load_ids, user
 
 IDS = [

@@ -5,7 +5,8 @@ from typing import Any
 import pytest
 
 from servers.conversations.contract import MAX_PAGE_BYTES, Message, encode_json
-from servers.conversations.store import ConversationStore, ConversationUpdate, InvalidError
+from servers.conversations.store import ConversationStore, ConversationUpdate
+from servers.conversations.store_errors import InvalidError
 from tests.servers.conversations.messages import (
     ID,
     OWNER,

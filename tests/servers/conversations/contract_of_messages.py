@@ -7,10 +7,9 @@ import pytest
 from pydantic import ValidationError
 
 from servers.conversations.contract import MAX_MESSAGE_BYTES, Message, encode_json
-from servers.conversations.store import (
+from servers.conversations.store import ConversationStore, ConversationUpdate
+from servers.conversations.store_errors import (
     ConflictError,
-    ConversationStore,
-    ConversationUpdate,
     InvalidError,
     NotFoundError,
     TooLargeError,

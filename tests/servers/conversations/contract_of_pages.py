@@ -3,7 +3,8 @@
 import pytest
 
 from servers.conversations.contract import MAX_PAGE_BYTES, encode_json
-from servers.conversations.store import ConversationStore, InvalidError, StaleCursorError
+from servers.conversations.store import ConversationStore
+from servers.conversations.store_errors import InvalidError, StaleCursorError
 from tests.servers.conversations.messages import (
     ID,
     OWNER,

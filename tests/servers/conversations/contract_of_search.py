@@ -6,7 +6,8 @@ import pytest
 
 from servers.conversations.contract import Message
 from servers.conversations.contract_results import SearchHit
-from servers.conversations.store import ConversationStore, ConversationUpdate, InvalidError
+from servers.conversations.store import ConversationStore, ConversationUpdate
+from servers.conversations.store_errors import InvalidError
 from tests.servers.conversations.messages import (
     ID,
     OWNER,

@@ -12,7 +12,7 @@ import anyio
 
 from servers.conversations.contract import Message
 from servers.conversations.file_store import open_file_store
-from servers.conversations.store import UnavailableError
+from servers.conversations.store_errors import UnavailableError
 from tests.servers.conversations.writing_process import OWNER
 
 _SPARE_FILES = 30

@@ -2,13 +2,8 @@
 
 import pytest
 
-from servers.conversations.store import (
-    ConversationStore,
-    ConversationUpdate,
-    InvalidError,
-    NotFoundError,
-    StaleCursorError,
-)
+from servers.conversations.store import ConversationStore, ConversationUpdate
+from servers.conversations.store_errors import InvalidError, NotFoundError, StaleCursorError
 from tests.servers.conversations.messages import ID, OWNER, list_ids, user
 
 

@@ -2,7 +2,7 @@
 
 from servers.conversations.contract_attachments import MAX_ATTACHMENTS
 from servers.conversations.file_attachments import Chunk
-from servers.conversations.store import InvalidError
+from servers.conversations.store_errors import InvalidError
 from tests.servers.conversations.model_conversation import Attachment, Held
 
 

@@ -6,7 +6,7 @@ from datetime import UTC, datetime
 from typing import Any, NamedTuple
 
 from servers.conversations.contract import Conversation, Message, to_timestamp
-from servers.conversations.store import ConflictError
+from servers.conversations.store_errors import ConflictError
 
 _NO_FACTS: Mapping[str, Any] = {"title": None, "tags": [], "metadata": {}, "expires_at": None}
 

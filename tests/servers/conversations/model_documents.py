@@ -18,7 +18,7 @@ from servers.conversations.contract_documents import (
 )
 from servers.conversations.contract_results import ExportResult, ImportResult
 from servers.conversations.cursors import make_cursor, read_cursor
-from servers.conversations.store import StaleCursorError
+from servers.conversations.store_errors import StaleCursorError
 from servers.conversations.transcript_text import json_size, render_head, render_message
 from tests.servers.conversations.model_conversation import Held
 

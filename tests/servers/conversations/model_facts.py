@@ -14,7 +14,7 @@ from servers.conversations.contract import (
     encode_json,
     parse_timestamp,
 )
-from servers.conversations.store import InvalidError, TooLargeError
+from servers.conversations.store_errors import InvalidError, TooLargeError
 from tests.servers.conversations.model_conversation import Held
 
 _T = TypeVar("_T")

@@ -49,9 +49,8 @@ from servers.conversations.cursors import make_cursor, read_cursor
 from servers.conversations.file_attachments import Chunk
 from servers.conversations.file_directory import key_of
 from servers.conversations.search_query import parse_search
-from servers.conversations.store import (
-    AttachmentPart,
-    ConversationUpdate,
+from servers.conversations.store import AttachmentPart, ConversationUpdate
+from servers.conversations.store_errors import (
     InvalidError,
     NotFoundError,
     StaleCursorError,

@@ -11,7 +11,7 @@ from pathlib import Path
 import anyio
 
 from servers.conversations.file_store import open_file_store
-from servers.conversations.store import UnavailableError
+from servers.conversations.store_errors import UnavailableError
 
 _PR_CAPBSET_DROP = 24
 _CAP_DAC_OVERRIDE = 1

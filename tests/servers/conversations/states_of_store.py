@@ -21,7 +21,8 @@ from servers.conversations.contract import Message
 from servers.conversations.contract_results import SearchResult
 from servers.conversations.file_sealing import Sealing
 from servers.conversations.file_store import FileConversationStore, open_file_store
-from servers.conversations.store import AttachmentPart, ConversationError, ConversationUpdate
+from servers.conversations.store import AttachmentPart, ConversationUpdate
+from servers.conversations.store_errors import ConversationError
 from tests.servers.conversations.documents import document
 from tests.servers.conversations.messages import in_seconds
 from tests.servers.conversations.model_store import ModelStore

@@ -12,7 +12,7 @@ from servers.conversations.contract import Message
 from servers.conversations.file_records import NOTHING
 from servers.conversations.file_state import ConversationState, StateCache
 from servers.conversations.file_store import FileConversationStore, open_file_store
-from servers.conversations.store import ConflictError
+from servers.conversations.store_errors import ConflictError
 from tests.servers.conversations.messages import ID, OWNER, load_ids, user, users
 from tests.servers.conversations.store_contract import ConversationStoreContract
 from tests.servers.conversations.stored_files import file_of

@@ -14,7 +14,7 @@ import pytest
 from anyio.streams.text import TextReceiveStream
 
 from servers.conversations.file_store import open_file_store
-from servers.conversations.store import NotFoundError, UnavailableError
+from servers.conversations.store_errors import NotFoundError, UnavailableError
 from tests.servers.conversations.contract_of_attachments import is_absent, put, read
 from tests.servers.conversations.messages import ID, OWNER, list_ids, users
 from tests.servers.conversations.own_sync import open_store_with

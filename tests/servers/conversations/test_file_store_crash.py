@@ -17,7 +17,7 @@ from anyio.streams.text import TextReceiveStream
 from servers.conversations.file_directory import open_directory
 from servers.conversations.file_locks import LockStripes
 from servers.conversations.file_store import open_file_store
-from servers.conversations.store import UnavailableError
+from servers.conversations.store_errors import UnavailableError
 from tests.servers.conversations.messages import ID, OWNER, list_ids, load_ids, user, users
 from tests.servers.conversations.own_sync import open_store_with
 from tests.servers.conversations.writing_process import SHARED

@@ -13,7 +13,7 @@ from servers.conversations.file_engine import open_file_engine
 from servers.conversations.file_sealing import Sealing
 from servers.conversations.file_store import open_file_store
 from servers.conversations.file_upkeep import repair
-from servers.conversations.store import UnavailableError
+from servers.conversations.store_errors import UnavailableError
 from tests.servers.conversations.contract_of_identity import IDS, OWNERS
 from tests.servers.conversations.messages import ID, OWNER, list_ids, load_ids, user, users
 from tests.servers.conversations.stored_files import file_of, segments_of

@@ -13,7 +13,7 @@ from servers.conversations.file_engine import open_file_engine
 from servers.conversations.file_sealing import Sealing
 from servers.conversations.file_store import FileConversationStore, open_file_store
 from servers.conversations.file_upkeep import verify
-from servers.conversations.store import UnavailableError
+from servers.conversations.store_errors import UnavailableError
 from tests.servers.conversations.messages import ID, OWNER, list_ids, load_ids, user
 from tests.servers.conversations.writing_process import OWNER as WRITER
 

@@ -18,7 +18,8 @@ from servers.conversations.file_engine import open_file_engine
 from servers.conversations.file_search import FileSearch, open_file_search
 from servers.conversations.file_store import FileConversationStore, open_file_store
 from servers.conversations.search_query import parse_query
-from servers.conversations.store import ConversationUpdate, InvalidError, UnavailableError
+from servers.conversations.store import ConversationUpdate
+from servers.conversations.store_errors import InvalidError, UnavailableError
 from tests.servers.conversations.messages import ID, OWNER, in_seconds, list_ids, user
 from tests.servers.conversations.stored_files import file_of, index_files
 

@@ -20,7 +20,8 @@ from servers.conversations.file_upkeep import (
     verify,
 )
 from servers.conversations.file_verify import Finding
-from servers.conversations.store import ConversationUpdate, UnavailableError
+from servers.conversations.store import ConversationUpdate
+from servers.conversations.store_errors import UnavailableError
 from tests.servers.conversations.messages import ID, OWNER, load_ids, user
 from tests.servers.conversations.stored_files import file_of, segments_of
 

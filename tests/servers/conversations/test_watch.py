@@ -11,12 +11,8 @@ import pytest
 
 from servers.conversations.contract import Message
 from servers.conversations.file_store import open_file_store
-from servers.conversations.store import (
-    ConversationError,
-    ConversationStore,
-    InvalidError,
-    UnavailableError,
-)
+from servers.conversations.store import ConversationStore
+from servers.conversations.store_errors import ConversationError, InvalidError, UnavailableError
 from servers.conversations.watch import (
     MAX_WATCHED,
     MAX_WATCHED_BY_ONE,

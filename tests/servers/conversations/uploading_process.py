@@ -12,7 +12,8 @@ import anyio
 
 from servers.conversations.contract_results import PutAttachmentResult
 from servers.conversations.file_store import open_file_store
-from servers.conversations.store import ConversationStore, UnavailableError
+from servers.conversations.store import ConversationStore
+from servers.conversations.store_errors import UnavailableError
 from tests.servers.conversations.messages import ID, OWNER
 from tests.servers.conversations.writing_process import lift_limit
 

@@ -13,7 +13,7 @@ import anyio
 
 from servers.conversations.contract import Message
 from servers.conversations.file_store import open_file_store
-from servers.conversations.store import UnavailableError
+from servers.conversations.store_errors import UnavailableError
 
 OWNER = "ada"
 SHARED = "shared"
