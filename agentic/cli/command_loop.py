@@ -6,11 +6,15 @@ are being closed, or a turn stored, would kill the process there.
 
 import asyncio
 import signal
+import sys
 from collections.abc import Awaitable, Callable
+from contextlib import suppress
+from typing import Any
 
 import anyio
 
-from agentic.cli.stopping import STOPPING_SIGNALS, stopped_by
+from agentic.cli.piped_output import PipedOutput
+from agentic.cli.stopping import STOPPING_SIGNALS, StoppedError, stopped_by
 
 _ENDING_SIGNALS = (*STOPPING_SIGNALS, signal.SIGHUP)
 
@@ -19,15 +23,22 @@ def run_stoppable(work: Callable[[], Awaitable[int | None]]) -> int | None:
     """Do the work; a signal that nothing in it listens to cancels it.
 
     Raises:
-        StoppedError: One did; in an exception group.
+        StoppedError: One did; maybe in an exception group.
     """
 
     async def work_until_stopped() -> int | None:
         async with stopped_by(*STOPPING_SIGNALS):
-            return await work()
+            try:
+                return await work()
+            finally:
+                with suppress(OSError):  # it is told where the command ends
+                    sys.stdout.flush()  # here, where a signal still ends the wait for a reader
         return None
 
-    return anyio.run(work_until_stopped, backend_options={"loop_factory": _CommandLoop})
+    code = anyio.run(work_until_stopped, backend_options={"loop_factory": _CommandLoop})
+    if isinstance(sys.stdout, PipedOutput) and sys.stdout.dropped_for:
+        raise StoppedError(sys.stdout.dropped_for)  # which the loop had no time to hear of
+    return code
 
 
 class _CommandLoop(asyncio.SelectorEventLoop):
@@ -37,6 +48,11 @@ class _CommandLoop(asyncio.SelectorEventLoop):
         super().__init__()
         if signal.getsignal(signal.SIGHUP) is signal.SIG_DFL:
             self.add_signal_handler(signal.SIGHUP, signal.raise_signal, signal.SIGTERM)
+
+    def add_signal_handler(self, sig: int, callback: Callable[..., object], *args: Any) -> None:  # noqa: ANN401 - the loop's signature
+        """Listen, and hear of it also while a write to standard output blocks this loop."""
+        super().add_signal_handler(sig, callback, *args)
+        signal.signal(sig, _stop_waiting)
 
     def remove_signal_handler(self, sig: int) -> bool:
         """Listen no longer; what comes now changes nothing."""
@@ -53,6 +69,11 @@ class _CommandLoop(asyncio.SelectorEventLoop):
             signal.signal(number, signal.SIG_IGN)
         signal.set_wakeup_fd(-1)
         super().close()
+
+
+def _stop_waiting(number: int, _: object) -> None:
+    if isinstance(sys.stdout, PipedOutput):
+        sys.stdout.stop_waiting(number)
 
 
 def _do_nothing() -> None:

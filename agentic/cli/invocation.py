@@ -5,16 +5,19 @@ import io
 import logging
 import os
 import signal
+import stat
 import sys
 import traceback
 from collections.abc import Awaitable, Callable, Collection, Mapping
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
+from typing import TextIO
 
 from agentic.cli.command_loop import run_stoppable
 from agentic.cli.compose import check_trust, read_config
 from agentic.cli.failures import describe_failure
+from agentic.cli.piped_output import PipedOutput
 from agentic.cli.terminal_text import clean
 from agentic.config.models import Config
 
@@ -109,6 +112,15 @@ def _set_up_streams() -> None:
             setattr(sys, name, Path(os.devnull).open("w"))  # noqa: SIM115 - for good
         elif isinstance(stream, io.TextIOWrapper):
             stream.reconfigure(errors="replace")
+    if _is_pipe(sys.stdout):
+        sys.stdout = PipedOutput(sys.stdout)
+
+
+def _is_pipe(stream: TextIO) -> bool:
+    try:
+        return stat.S_ISFIFO(os.fstat(stream.fileno()).st_mode)
+    except OSError:  # a stream without a descriptor
+        return False
 
 
 def note(text: str) -> None:

@@ -91,6 +91,30 @@ sys.exit(run_stoppable(work))
 
 
 @pytest.mark.slow
+@pytest.mark.parametrize("size", [1_000_000, 66_000])
+async def test_one_signal_ends_what_waits_for_a_reader_that_reads_no_more(size: int) -> None:
+    work = f"""
+from agentic.cli.invocation import Invocation
+
+async def work(config):
+    print("begun", file=sys.stderr, flush=True)
+    sys.stdout.write("x" * {size})
+
+sys.exit(Invocation().run(work))
+"""
+    unread, written = os.pipe()
+    with os.fdopen(unread), os.fdopen(written, "w") as pipe:
+        argv = [sys.executable, "-c", _HEAD + work]
+        async with await anyio.open_process(argv, stdout=pipe) as process:
+            assert process.stderr
+            with anyio.fail_after(LIMIT_SECONDS):
+                await process.stderr.receive()
+                await anyio.sleep(0.2)  # to where it is blocked
+                process.send_signal(signal.SIGINT)
+                assert await process.wait() == 128 + signal.SIGINT
+
+
+@pytest.mark.slow
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGHUP])
 async def test_a_flood_of_signals_does_not_cut_the_end_of_a_server_short(
     tmp_path: Path, number: signal.Signals
