@@ -17,6 +17,7 @@ from servers.conversations.contract_results import PutAttachmentResult
 from servers.conversations.contract_uris import AttachmentUri
 from servers.conversations.file_attachment_folder import AttachmentFacts, DamagedError
 from servers.conversations.file_conversation import ConversationFile
+from servers.conversations.file_reader import ConversationReader
 from servers.conversations.store import AttachmentPart
 from servers.conversations.store_errors import (
     ConflictError,
@@ -114,7 +115,7 @@ def put(opened: ConversationFile, chunk: Chunk) -> PutAttachmentResult:
 
 
 def read(
-    opened: ConversationFile, attachment_id: str, offset: int, length: int | None
+    opened: ConversationReader, attachment_id: str, offset: int, length: int | None
 ) -> AttachmentPart:
     """Bytes of a complete attachment."""
     try:
@@ -132,13 +133,13 @@ def read(
     return AttachmentPart(facts.name, facts.mime_type, facts.size, offset, data)
 
 
-def _find(opened: ConversationFile, attachment_id: str | None) -> AttachmentFacts | None:
+def _find(opened: ConversationReader, attachment_id: str | None) -> AttachmentFacts | None:
     if attachment_id is None or not opened.exists:
         return None
     return opened.attachments.find(attachment_id)
 
 
-def _check_overlap(opened: ConversationFile, known: AttachmentFacts, chunk: Chunk) -> int:
+def _check_overlap(opened: ConversationReader, known: AttachmentFacts, chunk: Chunk) -> int:
     """How many of the chunk's bytes are stored already."""
     for field in ("name", "mime_type", "total_size"):
         if getattr(chunk, field) != getattr(known, field):

@@ -41,6 +41,7 @@ from servers.conversations.file_lag import LagSigns
 from servers.conversations.file_locks import STRIPES, stripe_of
 from servers.conversations.file_pages import Annotations
 from servers.conversations.file_projection import Entry, Figures, Mark, Projection, project_file
+from servers.conversations.file_reader import ConversationReader
 from servers.conversations.store_errors import UnavailableError
 
 _log = logging.getLogger(__name__)
@@ -102,14 +103,14 @@ class Catalogue:
             self._unusable_until = time.monotonic() + _PAUSE_SECONDS
             return False
 
-    def find_figures(self, opened: ConversationFile) -> Figures:
+    def find_figures(self, opened: ConversationReader) -> Figures:
         """Sums over a conversation that exists."""
         found = self._look_up(opened, lambda connection: find_figures(connection, opened.key))
         return found or self._project(opened).figures
 
     def find_annotations(
         self,
-        opened: ConversationFile,
+        opened: ConversationReader,
         *,
         from_seq: int = 0,
         before_seq: int,
@@ -209,7 +210,7 @@ class Catalogue:
         return self._index.run(work_on_checked)
 
     def _look_up(
-        self, opened: ConversationFile, query: Callable[[sqlite3.Connection], _T]
+        self, opened: ConversationReader, query: Callable[[sqlite3.Connection], _T]
     ) -> _T | None:
         """What a conversation's row says; None if it lags or can't be read."""
 
@@ -225,7 +226,7 @@ class Catalogue:
             _log.warning("a conversation is read without the index: %s", error)
             return None
 
-    def _project(self, opened: ConversationFile) -> Projection:
+    def _project(self, opened: ConversationReader) -> Projection:
         """What the row should say, which is put in if that is possible."""
         entry = opened.project()
         # Whoever compares all files cannot know whose a file without facts is.

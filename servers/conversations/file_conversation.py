@@ -1,66 +1,30 @@
-"""One conversation's files, opened under its lock for the length of one verb."""
+"""One conversation's files as a verb changes them: appended to, begun anew, sealed."""
 
 import logging
 import os
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from itertools import chain
-from typing import Any
 
-from servers.conversations.contract import Message
-from servers.conversations.file_attachment_folder import AttachmentFolder
-from servers.conversations.file_directory import StoreDirectory, key_of
-from servers.conversations.file_expiry import NEVER, Expiry
-from servers.conversations.file_forward import Found, Start, read_forward
-from servers.conversations.file_history import UNSEALED, History, Place
-from servers.conversations.file_pages import (
-    Annotations,
-    Page,
-    PageEnd,
-    find_annotations,
-    find_message,
-    read_page,
-)
-from servers.conversations.file_projection import (
-    Entry,
-    Projection,
-    mark_of,
-    project,
-    project_file,
-)
+from servers.conversations.file_directory import StoreDirectory
+from servers.conversations.file_expiry import Expiry
+from servers.conversations.file_history import UNSEALED
+from servers.conversations.file_projection import Entry, Projection, mark_of, project
+from servers.conversations.file_reader import ConversationReader
 from servers.conversations.file_records import (
     NOTHING,
     Draft,
     Facts,
     Generation,
     Kind,
-    Progress,
     Record,
     encode_batch,
     make_draft,
 )
 from servers.conversations.file_sealed import suffix_of
 from servers.conversations.file_sealing import Sealing, is_due, seal_active
-from servers.conversations.file_segment import (
-    lines_forward,
-    mend_last_break,
-    read_range,
-    write_whole,
-)
-from servers.conversations.file_state import (
-    ConversationState,
-    load_all_ids,
-    load_recent,
-    read_record,
-    read_state,
-)
-from servers.conversations.file_whole_history import read_history
-from servers.conversations.store_errors import (
-    ConflictError,
-    InvalidError,
-    NotFoundError,
-    UnavailableError,
-)
+from servers.conversations.file_segment import write_whole
+from servers.conversations.file_state import ConversationState
 
 _log = logging.getLogger(__name__)
 
@@ -73,29 +37,8 @@ class Change:
     entry: Entry
 
 
-@dataclass(frozen=True, slots=True)
-class Snapshot:
-    """A conversation as it was, whatever is appended to it meanwhile. Whoever takes it closes it.
-
-    When it is rewritten or deleted meanwhile, reading may raise `FileNotFoundError`.
-    """
-
-    history: History
-    generation: int
-    end: int
-    progress: Progress
-    facts: Facts
-
-    def close(self) -> None:
-        """Close its file."""
-        os.close(self.history.fd)
-
-
-class ConversationFile:
-    """What the verbs need of one conversation. Made and used by one thread, under the lock.
-
-    A conversation that was deleted or has expired does not exist, though its file does.
-    """
+class ConversationFile(ConversationReader):
+    """What verbs need that write. A conversation is written to under its lock held alone."""
 
     def __init__(
         self,
@@ -103,211 +46,12 @@ class ConversationFile:
         owner: str,
         conversation_id: str,
         sync: Callable[[int], None],
-        sealing: Sealing | None = None,
-        expiry: Expiry = NEVER,
+        sealing: Sealing | None,
+        expiry: Expiry,
     ) -> None:
-        self.key = key_of(owner, conversation_id)
-        self.now = ""
-        self.state: ConversationState | None = None
+        super().__init__(directory, owner, conversation_id, sync, expiry)
         self.change: Change | None = None
-        self.conversation_id = conversation_id
-        self._directory = directory
-        self._place = Place(directory, self.key)
-        self._sync = sync
         self._sealing = sealing
-        self._expiry = expiry
-        self._horizon = expiry.look()
-        self._mtime_ns = 0
-        self.attachments = AttachmentFolder(directory, self.key, sync)
-        self._owner = owner
-        self._fd: int | None = None
-        self._read: History | None = None
-
-    def open(self, known: ConversationState | None) -> None:
-        """Open the file, if there is one, and bring what is `known` of it up to date.
-
-        Raises:
-            OSError: It is there but cannot be opened.
-            UnavailableError: It is another conversation's.
-        """
-        self._horizon = self._expiry.look()
-        self.now = self._horizon.now
-        self._fd = self._directory.open_file(self.key)
-        if self._fd is not None:
-            status = os.fstat(self._fd)
-            size, self._mtime_ns = status.st_size, status.st_mtime_ns
-            mend_last_break(self._fd, size)
-            self.state = read_state(self._fd, size, known, self._place)
-        facts = self.state and self.state.facts
-        pair = (self._owner, self.conversation_id)
-        if facts and (facts.owner, facts.conversation_id) != pair:
-            raise UnavailableError(
-                f"the file {self.key}.jsonl holds another conversation than its name says: "
-                f"move it away or restore it from a back-up"
-            )
-
-    def close(self) -> None:
-        """Close the file."""
-        if self._fd is not None:
-            os.close(self._fd)
-            self._fd = self._read = None
-
-    @property
-    def exists(self) -> bool:
-        """Whether there is such a conversation for the caller."""
-        if self.state is None or self.state.deleted:
-            return False
-        return not self._horizon.has_passed(self.facts.expires_at, self._mtime_ns)
-
-    @property
-    def has_expired(self) -> bool:
-        """Whether it would be there, were it not for the time."""
-        return self.state is not None and not self.state.deleted and not self.exists
-
-    @property
-    def version(self) -> int:
-        """The version, 0 if it doesn't exist."""
-        return self.progress.version if self.exists else 0
-
-    @property
-    def generation(self) -> int:
-        """Of what cursors point into; 0 if there is no file."""
-        return self.state.generation if self.state else 0
-
-    @property
-    def progress(self) -> Progress:
-        """How far the file has come, whether the conversation exists or not."""
-        return self.state.progress if self.state else NOTHING
-
-    @property
-    def facts(self) -> Facts:
-        """Title and the like; defaults where they are lost or were never given."""
-        known = self.state.facts if self.state else None
-        return known or self.bare_facts(self.progress.updated)
-
-    def bare_facts(self, created_at: str = "") -> Facts:
-        """The facts of a conversation that nobody has told anything about."""
-        return Facts(
-            owner=self._owner,
-            conversation_id=self.conversation_id,
-            created_at=created_at or self.now,
-        )
-
-    def require(self, field: str = "conversation_id") -> None:
-        """Check that the conversation, which `field` names, exists.
-
-        Raises:
-            NotFoundError: It doesn't.
-        """
-        if not self.exists:
-            raise NotFoundError("there is no such conversation", field=field)
-
-    def check_version(self, expected: int | None) -> None:
-        """Check a caller's expectation.
-
-        Raises:
-            ConflictError: It is not met.
-        """
-        if expected is not None and expected != self.version:
-            raise ConflictError(
-                f"the conversation has version {self.version}, not {expected}: load it, try again",
-                field="expected_version",
-                current_version=self.version,
-            )
-
-    def find_recent(self, message_id: str) -> Record | None:
-        """A message among the latest 4,096, at least."""
-        if not self.exists or self._fd is None or self.state is None:
-            return None
-        offset = load_recent(self.history(), self.state).get(message_id)
-        return None if offset is None else read_record(self.history(), offset)
-
-    def find(self, message_id: str) -> Record | None:
-        """A message, however old."""
-        found = self.find_recent(message_id)
-        if found is None and self.exists and self._fd is not None and self.state is not None:
-            found = find_message(self.history(), self.state, message_id)
-        return found
-
-    def find_among_all(self, message_id: str) -> Record | None:
-        """The same, for who looks for many: the first call reads all, the others don't."""
-        found = self.find_recent(message_id)
-        state = self.state
-        if found is not None or not self.exists or self._fd is None or state is None:
-            return found
-        if state.recent is not None and len(state.recent) == state.progress.message_count:
-            return None
-        for offset in load_all_ids(self.history(), state).candidates(message_id):
-            record = read_record(self.history(), offset)
-            if record is None or record.body.get("message_id") != message_id:
-                continue
-            if found is None or found.offset < offset:
-                found = record
-        return found
-
-    def read_page(
-        self,
-        limit: int | None,
-        before: PageEnd | None = None,
-        annotated_later: Annotations | None = None,
-    ) -> Page:
-        """The latest messages, or those `before` a place; without a limit all of them.
-
-        Raises:
-            InvalidError: `before` is no place in this file.
-        """
-        if not self.exists or self._fd is None or self.state is None:
-            return Page()
-        if before is not None:
-            self._check_place(before.offset, "before")
-        history, state = self.history(), self.state
-        if limit is None:
-            return read_history(history, state, before, annotated_later)
-        return read_page(
-            history, state, limit=limit, before=before, annotated_later=annotated_later
-        )
-
-    def read_forward(self, start: Start | None) -> Iterator[Found]:
-        """The messages from a place on, or all, and then the end, while the lock is held.
-
-        Raises:
-            InvalidError: `start` is no place in this file.
-        """
-        if self.state is None:
-            return iter(())
-        if start is None:
-            start = Start(0, self.state.generation)
-        else:
-            self._check_place(start.offset, "cursor")
-        end = Start(self.state.end, self.progress.seq + 1)
-        return read_forward(self.history(), start, end)
-
-    def lines_from(self, start: int, max_bytes: int) -> list[tuple[int, bytes]]:
-        """Offset and bytes of the lines from `start`, which is between lines: about so many."""
-        lines: list[tuple[int, bytes]] = []
-        if self._fd is not None and self.state is not None:
-            for offset, line in lines_forward(self.history(), start, self.state.end):
-                lines.append((offset, line))
-                if offset + len(line) >= start + max_bytes:
-                    break
-        return lines
-
-    def read_at(self, offset: int) -> Record | None:
-        """The record that begins at an offset of this generation; None if it is damaged."""
-        return None if self._fd is None else read_record(self.history(), offset)
-
-    def read_all(self) -> list[Message]:
-        """The whole history."""
-        return self.read_page(None).messages
-
-    def project(self) -> Entry | None:
-        """The whole file as the index holds it; None if there is none."""
-        return None if self._fd is None else project_file(self._fd, self._place, self.facts)
-
-    def annotations_of(self, message: Record) -> Mapping[str, Any]:
-        """The annotations of a stored message as they are now."""
-        assert self.state is not None
-        return find_annotations(self.history(), self.state, message)
 
     def append(self, drafts: Sequence[Draft], *, at: str | None = None) -> None:
         """Write records, all or none; a conversation that doesn't exist begins with them.
@@ -385,18 +129,6 @@ class ConversationFile:
         self._fd = fd
         self.change = Change(written.previous_end, self._entry(written.entry.projection))
 
-    def snapshot(self) -> "Snapshot":
-        """What is there now, to be read when the lock is gone.
-
-        Raises:
-            NotFoundError: There is no such conversation.
-        """
-        self.require()
-        assert self._fd is not None
-        assert self.state is not None
-        history = History(os.dup(self._fd), self.state.layout, self._place, strict=True)
-        return Snapshot(history, self.state.generation, self.state.end, self.progress, self.facts)
-
     def _settle(
         self, state: ConversationState, previous_end: int | None, records: Sequence[Record]
     ) -> None:
@@ -414,21 +146,6 @@ class ConversationFile:
         mark = mark_of(self.state, os.fstat(self._fd))
         self._mtime_ns = mark.mtime_ns
         return Entry(mark, not self.state.deleted, self.progress, self.facts, projection)
-
-    def _check_place(self, offset: int, field: str) -> None:
-        """Check that a cursor's offset lies between lines."""
-        assert self.state is not None
-        inside = 0 < offset <= self.state.end
-        if not inside or read_range(self.history(), offset - 1, offset) != b"\n":
-            raise InvalidError(f"{field} is no cursor of this conversation", field=field)
-
-    def history(self) -> History:
-        """Its bytes, sealed ones included; there must be a file with something in it."""
-        if self._read is None:
-            assert self._fd is not None
-            assert self.state is not None
-            self._read = History(self._fd, self.state.layout, self._place)
-        return self._read
 
     def _remove_sealed(self) -> None:
         """Remove the segments of the generation before, which nothing refers to any more."""

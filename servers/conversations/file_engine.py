@@ -18,12 +18,14 @@ from servers.conversations.file_failures import explain
 from servers.conversations.file_index import FileIndex
 from servers.conversations.file_lag import LagSigns
 from servers.conversations.file_locks import STRIPES, LockStripes, name_of, stripe_of
+from servers.conversations.file_reader import ConversationReader
 from servers.conversations.file_sealing import Sealing
 from servers.conversations.file_state import StateCache
 from servers.conversations.file_threads import JobThreads
 from servers.conversations.store_errors import ConversationError
 
 _T = TypeVar("_T")
+_Opened = TypeVar("_Opened", bound=ConversationReader)
 _MAX_THREADS = 16
 
 
@@ -54,16 +56,46 @@ class FileEngine:
         self._threads = threads
 
     async def read(
-        self, owner: str, conversation_id: str, job: Callable[[ConversationFile], _T]
+        self, owner: str, conversation_id: str, job: Callable[[ConversationReader], _T]
     ) -> _T:
         """What `job` says of a conversation's opened file, while nobody writes to it."""
-        return await self._with_file(owner, conversation_id, job, write=False)
+        check_owner_name(owner)
+        check_id(conversation_id)
+        opened = ConversationReader(
+            self.directory, owner, conversation_id, self._sync, self._expiry
+        )
+        stripe = stripe_of(opened.key)
+
+        def locked() -> _T:
+            with self.locks.hold(name_of(stripe), shared=True), closing(opened):
+                return self._do(opened, job)
+
+        async with self._lanes[stripe]:
+            return await self.in_thread(locked)
 
     async def change(
         self, owner: str, conversation_id: str, job: Callable[[ConversationFile], _T]
     ) -> _T:
         """The same for a job that writes: nobody else reads or writes meanwhile."""
-        return await self._with_file(owner, conversation_id, job, write=True)
+        check_owner_name(owner)
+        check_id(conversation_id)
+        opened = ConversationFile(
+            self.directory, owner, conversation_id, self._sync, self._sealing, self._expiry
+        )
+        stripe = stripe_of(opened.key)
+
+        def locked() -> _T:
+            with (
+                self.locks.hold(name_of(stripe)),
+                closing(opened),
+                self._signs.writing(stripe) as sign,
+            ):
+                result = self._do(opened, job)
+                sign.lags = not self.catalogue.note(opened)
+                return result
+
+        async with self._lanes[stripe]:
+            return await self.in_thread(locked)
 
     async def under_lock(self, key: str, job: Callable[[], _T]) -> _T:
         """Do what needs a conversation's files, whatever is in them, while nobody uses them."""
@@ -83,34 +115,7 @@ class FileEngine:
         except OSError as error:
             raise explain(error, "the conversation store could not do this") from error
 
-    async def _with_file(
-        self,
-        owner: str,
-        conversation_id: str,
-        job: Callable[[ConversationFile], _T],
-        *,
-        write: bool,
-    ) -> _T:
-        check_owner_name(owner)
-        check_id(conversation_id)
-        opened = ConversationFile(
-            self.directory, owner, conversation_id, self._sync, self._sealing, self._expiry
-        )
-        stripe = stripe_of(opened.key)
-
-        def locked() -> _T:
-            with self.locks.hold(name_of(stripe), shared=not write), closing(opened):
-                if not write:
-                    return self._do(opened, job)
-                with self._signs.writing(stripe) as sign:
-                    result = self._do(opened, job)
-                    sign.lags = not self.catalogue.note(opened)
-                    return result
-
-        async with self._lanes[stripe]:
-            return await self.in_thread(locked)
-
-    def _do(self, opened: ConversationFile, job: Callable[[ConversationFile], _T]) -> _T:
+    def _do(self, opened: _Opened, job: Callable[[_Opened], _T]) -> _T:
         # Whatever else fails leaves nothing in the cache that the file does not hold.
         opened.open(self._cache.take(opened.key))
         try:
@@ -121,7 +126,7 @@ class FileEngine:
         self._keep(opened)
         return result
 
-    def _keep(self, opened: ConversationFile) -> None:
+    def _keep(self, opened: ConversationReader) -> None:
         if opened.state is not None:
             self._cache.put(opened.key, opened.state)
 

@@ -13,10 +13,10 @@ from servers.conversations.contract_documents import DOCUMENT_FORMAT, ExportForm
 from servers.conversations.contract_results import ExportResult
 from servers.conversations.cursors import make_cursor, read_cursor
 from servers.conversations.file_catalogue import Catalogue
-from servers.conversations.file_conversation import ConversationFile
 from servers.conversations.file_forward import Found, Start
 from servers.conversations.file_index_rows import to_conversation
 from servers.conversations.file_pages import Annotations
+from servers.conversations.file_reader import ConversationReader
 from servers.conversations.file_records import Record, to_message
 from servers.conversations.store_errors import StaleCursorError
 from servers.conversations.transcript_text import (
@@ -43,7 +43,7 @@ class _Position(NamedTuple):
 
 
 def export_page(
-    opened: ConversationFile, catalogue: Catalogue, form: ExportFormat, cursor: str | None
+    opened: ConversationReader, catalogue: Catalogue, form: ExportFormat, cursor: str | None
 ) -> ExportResult:
     """The first page, or the one that a cursor leads to."""
     opened.require()
@@ -62,7 +62,7 @@ def export_page(
     return ExportResult.model_construct(document=document, next_cursor=next_cursor)
 
 
-def _read_position(opened: ConversationFile, scope: tuple[str, ...], cursor: str) -> _Position:
+def _read_position(opened: ConversationReader, scope: tuple[str, ...], cursor: str) -> _Position:
     values = read_cursor(cursor, "cursor", scope, (int, int, int, int))
     generation, offset, seq, written = cast("tuple[int, int, int, int]", tuple(values))
     if opened.generation != generation:
@@ -74,7 +74,7 @@ def _read_position(opened: ConversationFile, scope: tuple[str, ...], cursor: str
 
 
 def _make_json(
-    opened: ConversationFile,
+    opened: ConversationReader,
     catalogue: Catalogue,
     conversation: Conversation,
     position: _Position | None,
@@ -112,7 +112,7 @@ def _take(found: Iterator[Found], room: int) -> tuple[list[_Taken], Start | None
 
 
 def _make_markdown(
-    opened: ConversationFile, conversation: Conversation, position: _Position | None
+    opened: ConversationReader, conversation: Conversation, position: _Position | None
 ) -> tuple[str, _Position | None]:
     head = f"{conversation.message_count} messages, oldest first."
     parts = [] if position else [render_head(conversation, head)]

@@ -5,10 +5,11 @@ from typing import NamedTuple
 
 from servers.conversations.checks import check_id, check_text
 from servers.conversations.contract import Conversation, SizeError, check_facts
-from servers.conversations.file_conversation import ConversationFile, Snapshot
+from servers.conversations.file_conversation import ConversationFile
 from servers.conversations.file_copies import Source, copy_message, repeat_if_changed
 from servers.conversations.file_engine import FileEngine
 from servers.conversations.file_index_rows import to_conversation
+from servers.conversations.file_reader import ConversationReader, Snapshot
 from servers.conversations.store_errors import ConflictError, NotFoundError, TooLargeError
 
 
@@ -45,7 +46,7 @@ async def fork(
     return await repeat_if_changed(attempt)
 
 
-def _take(opened: ConversationFile, message_id: str | None) -> _Prefix:
+def _take(opened: ConversationReader, message_id: str | None) -> _Prefix:
     opened.require()
     until_seq = None
     if message_id is not None:

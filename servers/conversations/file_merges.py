@@ -10,10 +10,11 @@ from servers.conversations.contract import (
     MAX_MERGE_SOURCES,
     Conversation,
 )
-from servers.conversations.file_conversation import ConversationFile, Snapshot
+from servers.conversations.file_conversation import ConversationFile
 from servers.conversations.file_copies import Source, copy_message, repeat_if_changed
 from servers.conversations.file_engine import FileEngine
 from servers.conversations.file_index_rows import to_conversation
+from servers.conversations.file_reader import ConversationReader, Snapshot
 from servers.conversations.file_records import Draft, Facts, to_message
 from servers.conversations.merge_plan import Item, Kept, plan_merge
 from servers.conversations.store_errors import ConflictError, InvalidError, TooLargeError
@@ -54,7 +55,7 @@ async def merge(
     return await repeat_if_changed(attempt)
 
 
-def _take(opened: ConversationFile, field: str) -> Snapshot:
+def _take(opened: ConversationReader, field: str) -> Snapshot:
     opened.require(field)
     return opened.snapshot()
 

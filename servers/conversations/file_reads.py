@@ -16,16 +16,16 @@ from servers.conversations.contract_results import (
 )
 from servers.conversations.cursors import make_cursor, read_cursor
 from servers.conversations.file_catalogue import Catalogue
-from servers.conversations.file_conversation import ConversationFile
 from servers.conversations.file_index_rows import to_conversation
 from servers.conversations.file_pages import PageEnd
+from servers.conversations.file_reader import ConversationReader
 from servers.conversations.store_errors import StaleCursorError
 
 _Item = TypeVar("_Item", Conversation, Delivery)
 
 
 def load(
-    opened: ConversationFile, catalogue: Catalogue, *, limit: int | None, before: str | None
+    opened: ConversationReader, catalogue: Catalogue, *, limit: int | None, before: str | None
 ) -> LoadResult:
     """A page of messages, or all."""
     scope = ("messages", opened.key)
@@ -44,7 +44,7 @@ def load(
     )
 
 
-def get(opened: ConversationFile, catalogue: Catalogue) -> ConversationWithStats:
+def get(opened: ConversationReader, catalogue: Catalogue) -> ConversationWithStats:
     """The conversation's facts and figures."""
     opened.require()
     figures, progress = catalogue.find_figures(opened), opened.progress
@@ -112,7 +112,7 @@ def list_deliveries(
     )
 
 
-def _read_place(opened: ConversationFile, scope: Sequence[str], before: str) -> PageEnd:
+def _read_place(opened: ConversationReader, scope: Sequence[str], before: str) -> PageEnd:
     cursor = read_cursor(before, "before", scope, (int, int, int))
     generation, offset, seq = cast("tuple[int, int, int]", tuple(cursor))
     if not opened.exists or opened.generation != generation:

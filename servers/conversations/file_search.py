@@ -11,11 +11,11 @@ from operator import itemgetter
 
 from servers.conversations.contract import Role
 from servers.conversations.contract_results import SearchHit, SearchResult
-from servers.conversations.file_conversation import ConversationFile
 from servers.conversations.file_directory import SEARCH_NAME, key_of
 from servers.conversations.file_engine import FileEngine
 from servers.conversations.file_index import FileIndex, IndexLayout, snapshot
 from servers.conversations.file_locks import LockStripes
+from servers.conversations.file_reader import ConversationReader
 from servers.conversations.file_records import to_message
 from servers.conversations.file_search_marks import Located, locate
 from servers.conversations.file_search_parts import find_parts
@@ -171,7 +171,7 @@ class FileSearch:
     async def _read_conversation(
         self, place: Located, candidates: Sequence[Candidate]
     ) -> list[_Text]:
-        def job(opened: ConversationFile) -> list[_Text]:
+        def job(opened: ConversationReader) -> list[_Text]:
             if not opened.exists or opened.generation != place.generation:
                 return []
             return [
@@ -199,7 +199,7 @@ def _choose(
     return documents[: 2 * limit]
 
 
-def _read_text(opened: ConversationFile, candidate: Candidate) -> _Text | None:
+def _read_text(opened: ConversationReader, candidate: Candidate) -> _Text | None:
     facts = opened.facts
     if candidate.offset is None:
         if facts.title is None:

@@ -8,9 +8,9 @@ from collections import defaultdict
 from collections.abc import Sequence
 from functools import partial
 
-from servers.conversations.file_conversation import ConversationFile
 from servers.conversations.file_engine import FileEngine
 from servers.conversations.file_index import FileIndex, forget_traces, transaction
+from servers.conversations.file_reader import ConversationReader
 from servers.conversations.file_records import Record, to_message
 from servers.conversations.file_search_marks import Located, find_known, locate
 from servers.conversations.file_search_parts import (
@@ -95,7 +95,7 @@ async def _read_words(
 ) -> list[tuple[HeldDocument, str]]:
     """A conversation's documents, each with what a part takes of it."""
 
-    def job(opened: ConversationFile, some: Sequence[HeldDocument]) -> list[Record | None]:
+    def job(opened: ConversationReader, some: Sequence[HeldDocument]) -> list[Record | None]:
         if not opened.exists:
             return [None for _ in some]
         return [

@@ -15,10 +15,10 @@ from itertools import islice
 
 import anyio
 
-from servers.conversations.file_conversation import ConversationFile
 from servers.conversations.file_engine import FileEngine
 from servers.conversations.file_index import FileIndex, transaction
 from servers.conversations.file_locks import LockStripes
+from servers.conversations.file_reader import ConversationReader
 from servers.conversations.file_records import parse_lines, to_message
 from servers.conversations.file_search_marks import (
     Located,
@@ -182,7 +182,7 @@ class SearchUpkeep:
     async def _read(self, located: Located, held: Held | None, room: int) -> _Piece | None:
         """What follows what is held of a conversation; None if it can't be read."""
 
-        def job(opened: ConversationFile) -> _Piece:
+        def job(opened: ConversationReader) -> _Piece:
             if not opened.exists or opened.state is None:
                 end = opened.state.end if opened.state else located.end
                 return _Piece(located, opened.generation, end, end, True, None, None)

@@ -19,6 +19,7 @@ from servers.conversations.file_records import (
     Progress,
     Record,
     count_lost,
+    is_whole,
     parse_line,
 )
 from servers.conversations.file_segment import (
@@ -56,9 +57,11 @@ class ConversationState:
 
     def note(self, record: Record) -> None:
         """Remember a new message."""
-        if record.kind != "message":
-            return
-        message_id, offset = record.body["message_id"], record.offset
+        if record.kind == "message":
+            self.note_message(record.body["message_id"], record.offset)
+
+    def note_message(self, message_id: str, offset: int) -> None:
+        """The same for one of which only this is known."""
         if self.all_ids is not None:
             self.all_ids.add(message_id, offset)
         if self.recent is not None:
@@ -204,10 +207,9 @@ def _catch_up(history: History, state: ConversationState, size: int) -> None:
         state.facts = _read_facts(history, before.facts_at, tail.end)
     state.progress = before.after_damage(tail.lost)
     if state.recent is not None or state.all_ids is not None:
-        for offset, line in lines_forward(history, start, tail.end):
-            record = parse_line(offset, line)
-            if record is not None:
-                state.note(record)
+        lines = lines_forward(history, start, tail.end)
+        for message_id, offset in find_ids(line for line in lines if is_whole(line[1])):
+            state.note_message(message_id, offset)
 
 
 def find_first_seq(fd: int, size: int) -> int:
