@@ -43,7 +43,8 @@ def attach_file(
     async def work(config: Config) -> None:
         check_id(conversation_id)
         data = _read_file(file)
-        shown = _check("--name", check_attachment_name, name or file.name)
+        whose, wanted = ("The file's name", file.name) if name is None else ("--name", name)
+        shown = _check(whose, check_attachment_name, wanted)
         guessed = mime_type or mimetypes.guess_type(file.name)[0] or _UNKNOWN_TYPE
         kind = _check("--type", parse_mime_type, guessed)
         async with open_attachments(config) as attachments:
@@ -114,6 +115,8 @@ async def _write(file: BinaryIO, parts: AsyncIterator[Part]) -> Part:
 def _read_file(path: Path) -> bytes:
     if path.is_dir():
         raise UsageError(f"{path} is a folder: attach its files.")
+    if not path.exists():
+        raise UsageError(f"There is no file {one_line(str(path), 500)}.")
     with path.open("rb") as file:
         data = file.read(MAX_ATTACHMENT_BYTES + 1)
     if len(data) > MAX_ATTACHMENT_BYTES:

@@ -131,7 +131,10 @@ def attach_file(
     ] = None,
     as_json: JsonOption = False,
 ) -> None:
-    """Store a file with a conversation, new or old, and print the URI that names it."""
+    """Store a file with a conversation, new or old.
+
+    Prints the URI that names it.
+    """
     from agentic.cli.attachments import attach_file as work
 
     raise typer.Exit(
@@ -169,7 +172,7 @@ def verify(context: typer.Context, as_json: JsonOption = False) -> None:
 
 @conversations_app.command("repair")
 def repair(context: typer.Context) -> None:
-    """Keep what is whole of damaged conversations, and what isn't aside."""
+    """Mend what is damaged; what can't be read is kept aside."""
     from agentic.cli.upkeep import repair_store as work
 
     raise typer.Exit(work(context.obj))
@@ -229,7 +232,7 @@ def merge_conversations(
     ],
     as_json: JsonOption = False,
 ) -> None:
-    """Bring the messages of several conversations into one, by their time."""
+    """Bring several conversations into one, by time."""
     from agentic.cli.copies import merge_conversations as work
 
     raise typer.Exit(work(context.obj, source_ids, into, as_json=as_json))

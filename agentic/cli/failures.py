@@ -74,6 +74,8 @@ def _describe_known(error: BaseException) -> Failure | None:
             return Failure(str(error), WRONG_USAGE)
         case HostError():
             return Failure(str(error), WRONG_USAGE if isinstance(error, SetupError) else FAILED)
+        case ConversationCallError(code="invalid"):
+            return Failure(str(error), WRONG_USAGE)
         case ConversationCallError() | HubError() | ModelError() | WeightsError():
             return Failure(str(error), FAILED)
         case BrokenPipeError():

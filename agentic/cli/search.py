@@ -12,6 +12,7 @@ from agentic.cli.conversation_ids import check_id, render_id
 from agentic.cli.failures import UsageError
 from agentic.cli.invocation import Invocation, note
 from agentic.cli.piped_console import PipedConsole
+from agentic.cli.stored_history import load_facts
 from agentic.cli.stored_times import render_time
 from agentic.cli.terminal_text import one_line, to_json
 from agentic.config.children import SECTIONS_OF_TALKERS
@@ -47,12 +48,14 @@ def search_conversations(
                 role=role,
                 since=None if since is None else _to_moment(since),
             )
+            if conversation_id is not None and not found.hits:
+                await load_facts(store, conversation_id)  # is there one, or was it mistyped?
         if as_json:
             sys.stdout.write(to_json(found.model_dump()) + "\n")
             return
         _show(found.hits)
         if found.truncated:
-            note("There may be more: --limit shows more of it, more words make it less.")
+            note("There may be more: ask for more with --limit, or look for more words.")
         elif not found.hits:
             note("Nothing was found.")
 

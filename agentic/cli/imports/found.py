@@ -34,6 +34,11 @@ class Found:
     counted: int | None = None
     """How many messages its document says it has."""
 
+    @property
+    def count(self) -> int | None:
+        """How many messages there are to be stored, where that is known before they are read."""
+        return len(self.messages) if isinstance(self.messages, list) else self.counted
+
 
 @dataclass(slots=True)
 class UniqueIds:

@@ -6,6 +6,7 @@ from typing import Any, TypeVar
 import anyio
 from anyio import to_thread
 
+from agentic.cli.failures import CommandError
 from agentic.cli.imports.found import Found
 from agentic.cli.imports.tally import OTHER_CONTENT, Tally
 from client.conversations import ConversationCallError, RemoteConversationStore
@@ -24,6 +25,8 @@ _MAX_PAGE_BYTES = MAX_BATCH_BYTES - 512 * 1024
 _OF_ONE_CONVERSATION = ("invalid", "too_large", "conflict", "not_found")
 """Refusals after which the next conversation may well be taken."""
 _MAX_REFUSED_IN_A_ROW = 20
+_SENT_UNASKED = 50
+"""Messages: of a conversation with so few, to ask what is missing costs more than to send it."""
 _ATTEMPTS = 4
 _FIRST_PATIENCE_SECONDS = 0.5
 _MAX_PATIENCE_SECONDS = 10.0
@@ -50,7 +53,8 @@ class Sender:
         """Store what is missing of `found`.
 
         Raises:
-            ConversationCallError: The server refuses, and would refuse all others, too.
+            CommandError: The server refused one after the other.
+            ConversationCallError: It would refuse all others, too.
             HubError: It does not answer, even after a while.
         """
         appended_before = self._tally.appended
@@ -79,6 +83,8 @@ class Sender:
 
     async def _find_missing(self, found: Found) -> Iterable[Message] | None:
         """What has to be sent. None if it was imported before, and nothing happened since."""
+        if found.count is not None and found.count <= _SENT_UNASKED:
+            return found.messages
         newest = await self._store.load_conversation(found.conversation_id, limit=1)
         if not newest.messages:
             return found.messages
@@ -118,8 +124,10 @@ class Sender:
 
     def _refuse(self, found: Found, error: ConversationCallError) -> None:
         self._refused_in_a_row += 1
-        if error.code not in _OF_ONE_CONVERSATION or self._refused_in_a_row > _MAX_REFUSED_IN_A_ROW:
+        if error.code not in _OF_ONE_CONVERSATION:
             raise error
+        if self._refused_in_a_row > _MAX_REFUSED_IN_A_ROW:
+            raise CommandError(str(error))
         self._tally.failed += 1
         self._tally.report(f"{found.title}: the server refuses it: {error}")
 

@@ -50,7 +50,8 @@ async def test_what_cannot_be_attached_or_fetched_is_said_and_leaves_no_file(
     (command.home / "large").write_bytes(bytes(20 * 1024 * 1024 + 1))
     (command.home / "small").write_bytes(b"x")
     for arguments, exit_code, words in (
-        (["attach", "c", "nothing"], 1, "nothing: No such file"),
+        (["attach", "c", "nothing"], 2, "There is no file nothing"),
+        (["attach", "c", "small", "--name", ""], 2, "--name has 1 to"),
         (["attach", "c", "."], 2, "is a folder"),
         (["attach", "c", "large"], 1, "20,971,520 bytes"),
         (["attach", "c", "small", "--type", "x"], 2, "--type is a MIME type"),

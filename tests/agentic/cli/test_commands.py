@@ -6,17 +6,26 @@ import signal
 import stat
 import subprocess
 import sys
+from typing import Any
 
 import anyio
 import pytest
 
-from agentic.cli.failures import UsageError
+from agentic.cli.failures import Failure, UsageError, describe_failure
 from agentic.cli.serve import parse_address
+from client.conversations import ConversationCallError
+from servers.conversations.contract_results import ErrorDetail
 from tests.agentic.cli.real_command import LIMIT_SECONDS, RealCommand
 from tests.bot.running_bot import ADA, TOKEN
 from tests.fakes.bot_api import open_bot_api
 
 SCRIPT = '- {when: ., say: "Hello \\e]0;owned\\a you"}'
+
+
+@pytest.mark.parametrize(("code", "exit_code"), [("invalid", 2), ("conflict", 1)])
+def test_what_the_server_calls_invalid_is_wrong_usage(code: Any, exit_code: int) -> None:
+    refused = ConversationCallError(ErrorDetail(code=code, message="no word"))
+    assert describe_failure(refused) == Failure("no word", exit_code)
 
 
 def test_help_imports_nothing_heavy() -> None:

@@ -6,6 +6,7 @@ from typing import Any
 import anyio
 import pytest
 
+from agentic.cli.failures import CommandError
 from agentic.cli.imports.reading import read_conversations
 from agentic.cli.imports.sending import Sender
 from agentic.cli.imports.source import Source
@@ -59,13 +60,13 @@ async def test_large_messages_make_small_pages(tmp_path: Path) -> None:
 
 async def test_a_second_import_sends_nothing(tmp_path: Path) -> None:
     server = StoreServer()
-    path = write_json(tmp_path / "c.json", [*chats("a", "b"), own_document(3)])
+    path = write_json(tmp_path / "c.json", [*chats("a", "b", count=60), own_document(70)])
     await send(server, path)
     server.pages.clear()
     tally = await send(server, path)
     assert server.pages == []
-    assert (tally.conversations, tally.changed, tally.messages) == (3, 0, 7)
-    assert (tally.appended, tally.repeated) == (0, 7)
+    assert (tally.conversations, tally.changed, tally.messages) == (3, 0, 190)
+    assert (tally.appended, tally.repeated) == (0, 190)
 
 
 async def test_an_import_goes_on_where_it_was_stopped(tmp_path: Path) -> None:
@@ -90,10 +91,19 @@ async def test_an_import_goes_on_where_it_was_stopped(tmp_path: Path) -> None:
 
 async def test_what_is_new_in_a_later_export_is_added(tmp_path: Path) -> None:
     server = StoreServer()
-    await send(server, write_json(tmp_path / "c.json", chats("a", count=2)))
-    tally = await send(server, write_json(tmp_path / "c.json", chats("a", count=5)))
-    assert server.pages == [2, 3]
-    assert (tally.appended, tally.repeated, tally.changed) == (3, 2, 1)
+    await send(server, write_json(tmp_path / "c.json", chats("a", count=60)))
+    tally = await send(server, write_json(tmp_path / "c.json", chats("a", count=63)))
+    assert server.pages == [60, 3]
+    assert (tally.appended, tally.repeated, tally.changed) == (3, 60, 1)
+
+
+async def test_few_messages_are_sent_again_and_add_nothing(tmp_path: Path) -> None:
+    server = StoreServer()
+    path = write_json(tmp_path / "c.json", chats("a", count=50))
+    await send(server, path)
+    tally = await send(server, path)
+    assert server.pages == [50, 50]
+    assert (tally.appended, tally.repeated, tally.changed) == (0, 50, 0)
 
 
 async def test_where_others_wrote_since_all_is_sent_and_compared(tmp_path: Path) -> None:
@@ -135,7 +145,7 @@ async def test_a_server_that_refuses_everything_ends_the_import(
 ) -> None:
     server = StoreServer(lambda _document: ErrorDetail(code=code, message="not for you"))
     path = write_json(tmp_path / "c.json", chats(*map(str, range(30))))
-    with pytest.raises(ConversationCallError, match="not for you"):
+    with pytest.raises((CommandError, ConversationCallError), match="not for you"):
         await send(server, path)
     assert len(server.pages) == pages
 
