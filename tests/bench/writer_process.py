@@ -1,9 +1,11 @@
-"""A process that appends when it is told to: `store|sqlite DIRECTORY WRITER`.
+"""A process that appends when it is told to: `store|sqlite|bare DIRECTORY WRITER`.
 
 A line on its input names a conversation and how many messages go there, one an append; its answer
 is the longest wait in seconds. It ends with its input.
 """
 
+import fcntl
+import os
 import sqlite3
 import sys
 import time
@@ -70,9 +72,34 @@ async def open_sqlite(directory: Path) -> AsyncGenerator[Append]:
         yield append
 
 
+@asynccontextmanager
+async def open_bare(directory: Path) -> AsyncGenerator[Append]:
+    """The floor of whoever appends to files: a lock, a write and a sync."""
+    opened: dict[str, int] = {}
+
+    async def append(conversation_id: str, message_id: str) -> None:
+        message = Message(message_id=message_id, role="user", content=TEXT)
+        line = message.model_dump_json(exclude_none=True).encode() + b"\n"
+        fd = opened.get(conversation_id)
+        if fd is None:
+            flags = os.O_WRONLY | os.O_CREAT | os.O_APPEND
+            fd = opened[conversation_id] = os.open(directory / conversation_id, flags, 0o600)
+        fcntl.flock(fd, fcntl.LOCK_EX)
+        os.write(fd, line)
+        os.fdatasync(fd)
+        fcntl.flock(fd, fcntl.LOCK_UN)
+
+    yield append
+    for fd in opened.values():
+        os.close(fd)
+
+
+_OPENERS = {"store": open_store, "sqlite": open_sqlite, "bare": open_bare}
+
+
 async def write(kind: str, directory: Path, writer: str) -> None:
     """Do as told, line by line."""
-    async with (open_store if kind == "store" else open_sqlite)(directory) as append:
+    async with _OPENERS[kind](directory) as append:
         print("ready", flush=True)
         made = 0
         for line in sys.stdin:
