@@ -13,6 +13,7 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 from servers.access.tokens import TokenVerifier
 from servers.faults import report_fault
 from servers.hosted import HostedServer
+from servers.http_answers import Answers
 from servers.http_callers import Authenticate, Farewell, is_local
 from servers.http_guard import MAX_REQUEST_BYTES, Bodies, Guard
 from servers.http_refusals import refuse
@@ -46,7 +47,7 @@ def create_app(
     """All of it, for a listener at `authority`. The servers' session managers run elsewhere."""
     servers = {each.path: _to_app(each, metrics) for each in hosted}
     scopes = {each.path: each.scopes for each in hosted}
-    mcp: ASGIApp = Bodies(_Paths(servers))
+    mcp: ASGIApp = Answers(Bodies(_Paths(servers)))
     figures = _serve_figures(metrics)
     if settings.verifier is not None:
         mcp = Authenticate(mcp, settings.verifier, scopes, settings.calls_per_minute)

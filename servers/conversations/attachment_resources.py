@@ -1,5 +1,8 @@
 """Attachments as MCP resources: whole by their plain URI, or in parts of at most 512 KiB."""
 
+from collections.abc import Awaitable, Callable
+
+import anyio
 from anyio import to_thread
 from mcp_types import BlobResourceContents, ResourceTemplate
 
@@ -13,8 +16,11 @@ from servers.conversations.contract_attachments import (
     encode_chunk,
 )
 from servers.conversations.contract_uris import AttachmentUri
-from servers.conversations.store import ConversationStore
+from servers.conversations.store import AttachmentPart, ConversationStore
+from servers.conversations.store_errors import ConversationError
+from servers.http_answers import held_until_answered
 
+_PATIENCE_SECONDS = 10.0
 _WHOLE = f"{RESOURCE_SCHEME}{{conversation_id}}/attachments/{{attachment_id}}"
 TEMPLATES = (
     ResourceTemplate(
@@ -36,26 +42,61 @@ TEMPLATES = (
 )
 
 
+class WholeReads:
+    """Lets one large attachment be read whole at a time: it takes 100 MB until it is sent."""
+
+    def __init__(self) -> None:
+        self._free = anyio.Semaphore(1)
+
+    async def begin(self, request: object) -> None:
+        """Wait for a turn, which lasts until `request` is answered.
+
+        Raises:
+            ConversationError: None came in time.
+        """
+        held = held_until_answered(request)
+        if held is None:  # stdio: one client, one answer after the other
+            return
+        with anyio.move_on_after(_PATIENCE_SECONDS):
+            await self._free.acquire()
+            held.callback(self._free.release)
+            return
+        raise ConversationError(
+            "another large attachment is being read whole: try again, or read it in parts, "
+            f"with ?offset=0&length={MAX_PART_BYTES} behind its URI and so on",
+            retry_after_seconds=_PATIENCE_SECONDS,
+        )
+
+
 async def read_attachment(
-    store: ConversationStore, owner: str, named: AttachmentUri, uri: str
+    store: ConversationStore,
+    owner: str,
+    named: AttachmentUri,
+    uri: str,
+    begin_whole: Callable[[], Awaitable[None]],
 ) -> BlobResourceContents:
-    """What `uri` names of an attachment.
+    """What `uri` names of an attachment; `begin_whole` is waited for where that is large.
 
     Raises:
         ConversationError: As the store's verb.
     """
     length = named.length
-    if length is None and named.offset is not None:
-        length = MAX_PART_BYTES
     if length is not None:
         check_range("length", length, 1, MAX_PART_BYTES)
-    part = await store.read_attachment(
-        owner,
-        named.conversation_id,
-        named.attachment_id,
-        offset=named.offset or 0,
-        length=length,
-    )
+
+    async def read(length: int | None) -> AttachmentPart:
+        return await store.read_attachment(
+            owner,
+            named.conversation_id,
+            named.attachment_id,
+            offset=named.offset or 0,
+            length=length,
+        )
+
+    part = await read(length or MAX_PART_BYTES)
+    if (length, named.offset) == (None, None) and len(part.data) < part.size:
+        await begin_whole()
+        part = await read(None)
     return BlobResourceContents(
         uri=uri,
         mime_type=part.mime_type,

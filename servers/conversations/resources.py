@@ -2,6 +2,7 @@
 
 import re
 from collections.abc import Mapping
+from functools import partial
 from typing import Any
 
 from mcp.server import ServerRequestContext
@@ -26,7 +27,7 @@ from mcp_types import (
 
 from servers.access.contract import SCOPE_CONVERSATIONS_READ
 from servers.access.principal import Callers
-from servers.conversations.attachment_resources import TEMPLATES, read_attachment
+from servers.conversations.attachment_resources import TEMPLATES, WholeReads, read_attachment
 from servers.conversations.contract import MAX_LIST_LIMIT, RESOURCE_SCHEME, Conversation
 from servers.conversations.contract_uris import parse_attachment_uri, parse_uri, to_uri
 from servers.conversations.errors import NotFoundError, told_as_mcp_errors
@@ -53,6 +54,7 @@ class ConversationResources:
     def __init__(self, store: ConversationStore, callers: Callers) -> None:
         self._store = store
         self._callers = callers
+        self._whole_reads = WholeReads()
 
     def _owner(self, ctx: ServerRequestContext[Any]) -> str:
         principal = self._callers.of(ctx.request)
@@ -93,7 +95,7 @@ class ConversationResources:
         with told_as_mcp_errors("resources/read"):
             owner = self._owner(ctx)
             try:
-                contents = await self._read(owner, params.uri)
+                contents = await self._read(ctx.request, owner, params.uri)
             except NotFoundError:
                 contents = None
             if contents is None:
@@ -101,10 +103,11 @@ class ConversationResources:
             return ReadResourceResult(contents=[contents])
 
     async def _read(
-        self, owner: str, uri: str
+        self, request: object, owner: str, uri: str
     ) -> TextResourceContents | BlobResourceContents | None:
         if (attachment := parse_attachment_uri(uri)) is not None:
-            return await read_attachment(self._store, owner, attachment, uri)
+            begin_whole = partial(self._whole_reads.begin, request)
+            return await read_attachment(self._store, owner, attachment, uri, begin_whole)
         if (conversation_id := parse_uri(uri)) is None:
             return None
         text = await render_transcript(self._store, owner, conversation_id)

@@ -1,0 +1,36 @@
+"""Large answers: sent piece by piece as they are read, and what they hold is held until then."""
+
+from contextlib import ExitStack
+
+from starlette.requests import HTTPConnection
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+_HELD = "agentic.held"
+_PIECE_BYTES = 256 * 1024
+
+
+class Answers:
+    """The application, whose call lasts for as long as the client reads its answer."""
+
+    def __init__(self, app: ASGIApp) -> None:
+        self._app = app
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Pass on; a body goes out in pieces, because only the next one waits for the reader."""
+
+        async def send_in_pieces(message: Message) -> None:
+            body: bytes = message.get("body", b"")
+            last = max(0, len(body) - 1) // _PIECE_BYTES * _PIECE_BYTES
+            for start in range(0, last, _PIECE_BYTES):
+                piece = body[start : start + _PIECE_BYTES]
+                await send({"type": "http.response.body", "body": piece, "more_body": True})
+            await send({**message, "body": body[last:]} if last else message)
+
+        with ExitStack() as held:
+            scope[_HELD] = held
+            await self._app(scope, receive, send_in_pieces)
+
+
+def held_until_answered(request: object) -> ExitStack | None:
+    """What is released when this request is answered to its end; None where nobody tells."""
+    return request.scope.get(_HELD) if isinstance(request, HTTPConnection) else None
