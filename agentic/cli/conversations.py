@@ -4,6 +4,7 @@ import sys
 from collections.abc import AsyncIterator, Mapping
 from typing import Any
 
+from rich import filesize
 from rich.text import Text
 
 from agentic.cli.compose import open_store
@@ -20,6 +21,8 @@ from agentic.config.children import SECTIONS_OF_TALKERS
 from agentic.config.models import Config
 from client.conversations import RemoteConversationStore
 from servers.conversations.contract import MAX_LIST_LIMIT, Conversation, Message
+from servers.conversations.contract_results import ConversationWithStats
+from servers.conversations.contract_uris import AttachmentUri
 
 _MAX_SHOWN_RESULT = 2_000
 _ROLES = {"user": "you", "assistant": "assistant", "tool": "tool", "system": "note"}
@@ -63,6 +66,7 @@ def show_conversation(
                 await write_document(sys.stdout, head, messages)
             else:
                 await _show(conversation, history)
+                _show_attachments(conversation)
             if history.damaged:
                 note(f"Left out: {history.damaged} damaged records.")
 
@@ -123,6 +127,21 @@ async def _show(conversation: Conversation, history: StoredHistory) -> None:
         body = _render_body(message)
         if body:
             console.print(Text(body))
+
+
+def _show_attachments(conversation: ConversationWithStats) -> None:
+    stats, console = conversation.stats, PipedConsole()
+    if not stats.attachments:
+        return
+    latest = stats.latest_attachments
+    shown = "" if len(latest) == stats.attachments else f", the latest {len(latest)}"
+    console.print()
+    plural = "" if stats.attachments == 1 else "s"
+    console.print(Text(f"{stats.attachments} attachment{plural}{shown}", style="bold cyan"))
+    for each in latest:
+        uri = AttachmentUri(conversation.conversation_id, each.attachment_id).render()
+        facts = f"{one_line(each.name)}, {each.mime_type}, {filesize.decimal(each.size)}"
+        console.print(Text(f"{uri}  {facts}"))
 
 
 def _render_head(message: Message) -> str:

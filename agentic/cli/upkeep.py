@@ -19,6 +19,13 @@ from servers.conversations.file_verify import Finding
 from servers.host import open_files, to_sealing
 
 _SECTIONS = ("conversations",)
+_LABELS = {
+    "deleted": "deleted conversations",
+    "active_bytes": "open files",
+    "sealed_bytes": "in sealed files",
+    "index_bytes": "index of listings",
+    "search_bytes": "index of searches",
+}
 
 
 def verify(invocation: Invocation, *, as_json: bool) -> int:
@@ -116,9 +123,9 @@ def stats(invocation: Invocation, *, as_json: bool) -> int:
             sys.stdout.write(to_json(asdict(totals)) + "\n")
             return
         for name, value in asdict(totals).items():
-            label = name.replace("_", " ")
+            label = _LABELS.get(name, name.replace("_", " "))
             shown = filesize.decimal(value) if name.endswith("bytes") else f"{value:,}"
-            sys.stdout.write(f"{label:<16}{shown:>14}\n")
+            sys.stdout.write(f"{label:<21}{shown:>14}\n")
 
     return invocation.run(work, sections=_SECTIONS)
 

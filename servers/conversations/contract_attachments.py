@@ -18,6 +18,8 @@ MAX_PART_BYTES = 512 * 1024
 era take at once over HTTP."""
 MAX_ATTACHMENTS = 1_000
 """Of one conversation."""
+MAX_LISTED_ATTACHMENTS = 100
+"""With the facts of a conversation: the latest ones, lest they outgrow a page."""
 MAX_ATTACHMENT_ID_CHARACTERS = 256
 MAX_NAME_CHARACTERS = 255
 MAX_MIME_TYPE_CHARACTERS = 255

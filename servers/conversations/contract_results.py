@@ -21,6 +21,17 @@ ErrorCode = Literal[
 ]
 
 
+class StoredAttachment(BaseModel):
+    """An attachment that can be read."""
+
+    model_config = ConfigDict(frozen=True)
+
+    attachment_id: str
+    name: str
+    mime_type: str
+    size: int
+
+
 class ConversationStats(BaseModel):
     """Figures of one conversation."""
 
@@ -36,6 +47,11 @@ class ConversationStats(BaseModel):
     output_tokens: int = 0
     attachments: int = Field(default=0, description="How many are complete.")
     attachment_bytes: int = 0
+    latest_attachments: list[StoredAttachment] = Field(
+        default=[],
+        description="At most 100 of them, in the order in which they were begun; each is read as "
+        "conversation://ID/attachments/ATTACHMENT_ID.",
+    )
 
 
 class ConversationWithStats(Conversation):

@@ -178,6 +178,20 @@ class AttachmentFolder:
             found = [_status_of(folder_fd, stem + _BYTES) for stem in complete]
             return len(complete), sum(status.st_size for status in found if status)
 
+    def latest(self, limit: int) -> list[AttachmentFacts]:
+        """So many of the complete ones that were written to last, in the order they were begun."""
+        with self._opened() as folder_fd:
+            names = [name for name in _names_in(folder_fd) if name.endswith(_COMPLETE)]
+            written = {name: _status_of(folder_fd, name) for name in names}
+            names.sort(key=lambda name: status.st_mtime_ns if (status := written[name]) else 0)
+            found: list[AttachmentFacts] = []
+            for name in names[-limit:]:
+                with suppress(DamagedError):  # reading it tells; `verify` names it
+                    text = None if folder_fd is None else _read_whole(folder_fd, name)
+                    if text is not None:
+                        found.append(AttachmentFacts.parse(text))
+        return sorted(found, key=lambda facts: facts.created_at)
+
     def find_damaged(self) -> list[str]:
         """The names, without their ends, of attachments that are not as they were written."""
         with self._opened() as folder_fd:

@@ -112,6 +112,8 @@ class ConversationFile(ConversationReader):
         state.end, state.progress = new.end, new.progress
         self.state = state
         self.change = Change(None, self._entry(projection))
+        if self._sealing and is_due(self._sealing, state, state.layout.base):
+            self.seal(self._sealing)
 
     def seal(self, sealing: Sealing) -> None:
         """Compress what is in the active file. A failure leaves all as it was.

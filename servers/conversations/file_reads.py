@@ -6,6 +6,7 @@ from typing import TypeVar, cast
 from pydantic_core import PydanticSerializationError
 
 from servers.conversations.contract import MAX_PAGE_BYTES, Conversation, encode_json
+from servers.conversations.contract_attachments import MAX_LISTED_ATTACHMENTS
 from servers.conversations.contract_results import (
     ConversationStats,
     ConversationWithStats,
@@ -13,6 +14,7 @@ from servers.conversations.contract_results import (
     Delivery,
     ListResult,
     LoadResult,
+    StoredAttachment,
 )
 from servers.conversations.cursors import make_cursor, read_cursor
 from servers.conversations.file_catalogue import Catalogue
@@ -64,6 +66,15 @@ def get(opened: ConversationReader, catalogue: Catalogue) -> ConversationWithSta
         output_tokens=figures.output_tokens,
         attachments=attachments,
         attachment_bytes=attachment_bytes,
+        latest_attachments=[
+            StoredAttachment(
+                attachment_id=each.attachment_id,
+                name=each.name,
+                mime_type=each.mime_type,
+                size=each.size,
+            )
+            for each in opened.attachments.latest(MAX_LISTED_ATTACHMENTS)
+        ],
     )
     conversation = to_conversation(
         opened.facts, progress.version, progress.message_count, progress.updated

@@ -1,11 +1,13 @@
 """Looking after a store's files, while it may be in use: verify, repair, compact, totals."""
 
+import os
 from collections.abc import AsyncGenerator
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 
+from servers.conversations.file_attachment_folder import FOLDER_SUFFIX, AttachmentFolder
 from servers.conversations.file_conversation import ConversationFile
-from servers.conversations.file_directory import INDEX_NAME
+from servers.conversations.file_directory import INDEX_NAME, SEARCH_NAME
 from servers.conversations.file_engine import FileEngine
 from servers.conversations.file_locks import name_of, stripe_of
 from servers.conversations.file_rewriting import rewrite
@@ -177,6 +179,9 @@ class Totals:
     sealed_bytes: int
     sealed_files: int
     index_bytes: int
+    search_bytes: int
+    attachments: int
+    attachment_bytes: int
 
 
 async def reindex(engine: FileEngine) -> Totals:
@@ -193,14 +198,18 @@ async def find_totals(engine: FileEngine) -> Totals:
 
     def work() -> Totals:
         counts = engine.catalogue.find_totals()
-        active = sealed = files = 0
+        active = sealed = files = attachments = attachment_bytes = 0
         for shard in engine.directory.shards():
             for name, status in engine.directory.all_files_in(shard).items():
                 if name.endswith(ACTIVE):
                     active += status.st_size
                 elif name.endswith(".zst"):
                     sealed, files = sealed + status.st_size, files + 1
-        index = engine.directory.size_of(INDEX_NAME)
-        return Totals(*counts, active, sealed, files, index)
+                elif name.endswith(FOLDER_SUFFIX):
+                    key = name.removesuffix(FOLDER_SUFFIX)
+                    count, size = AttachmentFolder(engine.directory, key, os.fdatasync).measure()
+                    attachments, attachment_bytes = attachments + count, attachment_bytes + size
+        index, search = map(engine.directory.size_of, (INDEX_NAME, SEARCH_NAME))
+        return Totals(*counts, active, sealed, files, index, search, attachments, attachment_bytes)
 
     return await engine.in_thread(work)

@@ -27,6 +27,9 @@ async def test_a_file_is_attached_and_fetched_as_it_was(command: RealCommand) ->
     assert named.exit_code == 2
     assert "--name holds no control characters" in named.notes
 
+    shown = await command.run("conversations", "show", "c/1")
+    assert f"1 attachment\n{uri}  bild ☃.png, image/png, 700.0 kB\n" in shown.output
+
     copy = command.home / "copy"
     fetched = await command.run("conversations", "attachment", uri, "-o", str(copy))
     assert (fetched.exit_code, fetched.output) == (0, "")

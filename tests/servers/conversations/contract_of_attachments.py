@@ -71,6 +71,17 @@ class ContractOfAttachments:
         assert (part.size, part.offset, part.data) == (2_560, 0, data)
         stats = (await store.get_conversation(OWNER, ID)).stats
         assert (stats.attachments, stats.attachment_bytes) == (1, 2_560)
+        await put(store, b"x", "second")
+        await put(store, b"x", "never complete", total_size=2)
+        stats = (await store.get_conversation(OWNER, ID)).stats
+        first, second = stats.latest_attachments
+        assert first.model_dump() == {
+            "attachment_id": "an id/..",
+            "name": "Ünï ☃.png",
+            "mime_type": "image/png",
+            "size": 2_560,
+        }
+        assert second.attachment_id == "second"
 
     async def test_the_store_makes_an_id_for_whoever_gives_none(
         self, store: ConversationStore

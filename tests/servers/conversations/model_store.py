@@ -26,7 +26,7 @@ from servers.conversations.contract import (
     encode_json,
     to_timestamp,
 )
-from servers.conversations.contract_attachments import MAX_ATTACHMENT_BYTES
+from servers.conversations.contract_attachments import MAX_ATTACHMENT_BYTES, MAX_LISTED_ATTACHMENTS
 from servers.conversations.contract_documents import ConversationDocument, ExportFormat
 from servers.conversations.contract_results import (
     AnnotateResult,
@@ -43,6 +43,7 @@ from servers.conversations.contract_results import (
     PutAttachmentResult,
     SaveResult,
     SearchResult,
+    StoredAttachment,
 )
 from servers.conversations.contract_uris import AttachmentUri
 from servers.conversations.cursors import make_cursor, read_cursor
@@ -251,6 +252,16 @@ class ModelStore:
             output_tokens=sum(_tokens(message, "output_tokens") for message in messages),
             attachments=len(whole),
             attachment_bytes=sum(len(attachment.data) for attachment in whole),
+            latest_attachments=[
+                StoredAttachment(
+                    attachment_id=attachment_id,
+                    name=each.name,
+                    mime_type=each.mime_type,
+                    size=len(each.data),
+                )
+                for attachment_id, each in held.attachments.items()
+                if each.is_complete
+            ][-MAX_LISTED_ATTACHMENTS:],
         )
         return ConversationWithStats(**held.to_conversation().model_dump(), stats=stats)
 

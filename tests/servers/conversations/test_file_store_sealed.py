@@ -55,6 +55,18 @@ async def test_what_is_sealed_is_read_searched_and_counted_as_before(tmp_path: P
         assert (await store.load_conversation(OWNER, ID)).messages[0].annotations == {"seen": True}
 
 
+async def test_copies_are_sealed_as_they_are_made(tmp_path: Path) -> None:
+    ids = await fill(tmp_path / "store", sealing=None)
+    assert segments_of(tmp_path / "store") == []
+    async with open_file_store(tmp_path / "store", sealing=SMALL) as store:
+        await store.fork_conversation(OWNER, ID, new_conversation_id="fork")
+        await store.merge_conversations(OWNER, [ID], "merged")
+        for copy in ("fork", "merged"):
+            assert len(segments_of(tmp_path / "store", copy)) > 3
+            page = await store.load_conversation(OWNER, copy, limit=100)
+            assert [message.message_id for message in page.messages] == ids
+
+
 async def test_a_cursor_goes_on_while_messages_are_sealed(tmp_path: Path) -> None:
     async with open_file_store(tmp_path / "store", sealing=SMALL) as store:
         for number in range(8):

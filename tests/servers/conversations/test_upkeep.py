@@ -209,11 +209,15 @@ async def test_the_totals_are_those_of_the_files(tmp_path: Path) -> None:
     async with open_file_store(tmp_path / "store") as store:
         await store.append_messages("eve", ID, [user("a")])
         await store.delete_conversation("eve", ID)
+        await store.put_attachment(OWNER, ID, b"1234", name="a", mime_type="text/plain")
+        await store.search_conversations(OWNER, "m1")
     async with open_file_engine(tmp_path / "store") as engine:
         totals = await find_totals(engine)
     assert (totals.owners, totals.conversations, totals.messages, totals.deleted) == (1, 2, 60, 1)
     sealed = [path.stat().st_size for path in (tmp_path / "store").rglob("*.zst")]
     assert (totals.sealed_bytes, totals.sealed_files) == (sum(sealed), len(sealed))
+    assert (totals.attachments, totals.attachment_bytes) == (1, 4)
+    assert totals.search_bytes == (tmp_path / "store" / "search.sqlite3").stat().st_size > 0
 
 
 async def test_a_damaged_attachment_is_named_and_moved_aside(tmp_path: Path) -> None:
