@@ -13,13 +13,19 @@ import hashlib
 import logging
 import os
 import secrets
-import stat
 import zlib
 from collections.abc import Callable, Collection, Generator
 from contextlib import ExitStack, contextmanager, suppress
 
-from pydantic import BaseModel, ConfigDict, ValidationError
-
+from servers.conversations.file_attachment_facts import BLOCK_BYTES, AttachmentFacts, DamagedError
+from servers.conversations.file_attachment_files import (
+    names_in,
+    opened_file,
+    read_beginning,
+    read_range,
+    status_of,
+    unlink,
+)
 from servers.conversations.file_directory import StoreDirectory, ensure_directory, path_of
 from servers.conversations.file_failures import naming
 from servers.conversations.file_format import write_all
@@ -29,68 +35,11 @@ FOLDER_SUFFIX = ".att"
 TRASH_SUFFIX = ".trash"
 _BYTES, _COMPLETE, _INCOMPLETE, _NEW = ".bin", ".json", ".part", ".new"
 _FOLDER = os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC | os.O_NOFOLLOW
-_FILE = os.O_NOFOLLOW | os.O_CLOEXEC | os.O_NONBLOCK
 _MAX_FACTS_BYTES = 16 * 1024
-_BLOCK_BYTES = 512 * 1024
-"""What a checksum is made of: reading a part reads little more than that part."""
 _REMOVED_AT_ONCE = 200
 """Files, while a deletion is waited for. A folder with more is left to the sweeper."""
 
 _log = logging.getLogger(__name__)
-
-
-class DamagedError(Exception):
-    """An attachment's files are not as they were written."""
-
-
-class AttachmentFacts(BaseModel):
-    """What an attachment is, and how far it has come."""
-
-    model_config = ConfigDict(frozen=True, strict=True)
-
-    attachment_id: str
-    name: str
-    mime_type: str
-    total_size: int | None
-    created_at: str
-    size: int = 0
-    crcs: tuple[int, ...] = ()
-    """CRC-32 of each block of the bytes."""
-
-    @property
-    def is_complete(self) -> bool:
-        """Whether all bytes are there."""
-        return self.total_size is None or self.size == self.total_size
-
-    def grown(self, data: bytes) -> "AttachmentFacts":
-        """The facts when `data` is there too."""
-        crcs, size, rest = list(self.crcs), self.size, memoryview(data)
-        while rest:
-            part = rest[: _BLOCK_BYTES - size % _BLOCK_BYTES]
-            before = crcs.pop() if size % _BLOCK_BYTES else 0
-            crcs.append(zlib.crc32(part, before))
-            size, rest = size + len(part), rest[len(part) :]
-        return self.model_copy(update={"size": size, "crcs": tuple(crcs)})
-
-    def encode(self) -> bytes:
-        """As its file holds it."""
-        data = self.model_dump_json().encode()
-        return b"%b\n%08x\n" % (data, zlib.crc32(data))
-
-    @classmethod
-    def parse(cls, text: bytes) -> "AttachmentFacts":
-        """What `encode` gave.
-
-        Raises:
-            DamagedError: It is not as it was written.
-        """
-        data, _, check = text.partition(b"\n")
-        if check != b"%08x\n" % zlib.crc32(data):
-            raise DamagedError
-        try:
-            return cls.model_validate_json(data)
-        except ValidationError:
-            raise DamagedError from None
 
 
 class AttachmentFolder:
@@ -112,12 +61,11 @@ class AttachmentFolder:
         with self._opened() as folder_fd:
             if folder_fd is None:
                 return None
-            texts = (_read_whole(folder_fd, name + suffix) for suffix in (_COMPLETE, _INCOMPLETE))
-            text = next((text for text in texts if text is not None), None)
+            text = _facts_of(folder_fd, name)
             if text is None:
                 return None
             facts = AttachmentFacts.parse(text)
-            status = _status_of(folder_fd, name + _BYTES)
+            status = status_of(folder_fd, name + _BYTES)
             if facts.attachment_id != attachment_id or not status or status.st_size < facts.size:
                 raise DamagedError
             return facts
@@ -130,19 +78,19 @@ class AttachmentFolder:
             OSError: They can't be read.
         """
         end = min(offset + length, facts.size)
-        first = offset // _BLOCK_BYTES
+        first = offset // BLOCK_BYTES
         blocks: list[bytes] = []
         with self._opened() as folder_fd:
             if folder_fd is None:
                 raise DamagedError
-            with _opened_file(folder_fd, _name_of(facts.attachment_id) + _BYTES) as fd:
-                for number in range(first, -(-end // _BLOCK_BYTES)):
-                    start = number * _BLOCK_BYTES
-                    block = _read_range(fd, start, min(_BLOCK_BYTES, facts.size - start))
+            with opened_file(folder_fd, _name_of(facts.attachment_id) + _BYTES) as fd:
+                for number in range(first, -(-end // BLOCK_BYTES)):
+                    start = number * BLOCK_BYTES
+                    block = read_range(fd, start, min(BLOCK_BYTES, facts.size - start))
                     if zlib.crc32(block) != facts.crcs[number]:
                         raise DamagedError
                     blocks.append(block)
-        start = first * _BLOCK_BYTES
+        start = first * BLOCK_BYTES
         return b"".join(blocks)[offset - start : end - start]
 
     def write(self, known: AttachmentFacts, data: bytes) -> AttachmentFacts:
@@ -157,45 +105,46 @@ class AttachmentFolder:
         with self._opened(create=not known.size) as folder_fd:
             if folder_fd is None:
                 raise FileNotFoundError(errno.ENOENT, "removed under the running program")
-            with _opened_file(folder_fd, name + _BYTES, os.O_RDWR | os.O_CREAT) as fd:
+            with opened_file(folder_fd, name + _BYTES, os.O_RDWR | os.O_CREAT) as fd:
                 write_whole(fd, known.size, data, self._sync)
             self._write_new(folder_fd, name + _NEW, facts.encode())
             os.rename(name + _NEW, name + target, src_dir_fd=folder_fd, dst_dir_fd=folder_fd)
-            _unlink(folder_fd, name + other)
+            unlink(folder_fd, name + other)
             os.fsync(folder_fd)
         return facts
 
     def count(self) -> int:
         """How many attachments there are, incomplete ones too."""
         with self._opened() as folder_fd:
-            return len({_stem(name) for name in _names_in(folder_fd)})
+            return len({_stem(name) for name in names_in(folder_fd)})
 
     def measure(self) -> tuple[int, int]:
         """How many attachments are complete, and how many bytes they have."""
         with self._opened() as folder_fd:
-            names = _names_in(folder_fd)
+            names = names_in(folder_fd)
             complete = [_stem(name) for name in names if name.endswith(_COMPLETE)]
-            found = [_status_of(folder_fd, stem + _BYTES) for stem in complete]
+            found = [status_of(folder_fd, stem + _BYTES) for stem in complete]
             return len(complete), sum(status.st_size for status in found if status)
 
     def latest(self, limit: int) -> list[AttachmentFacts]:
         """So many of the complete ones that were written to last, in the order they were begun."""
         with self._opened() as folder_fd:
-            names = [name for name in _names_in(folder_fd) if name.endswith(_COMPLETE)]
-            written = {name: _status_of(folder_fd, name) for name in names}
+            names = [name for name in names_in(folder_fd) if name.endswith(_COMPLETE)]
+            written = {name: status_of(folder_fd, name) for name in names}
             names.sort(key=lambda name: status.st_mtime_ns if (status := written[name]) else 0)
             found: list[AttachmentFacts] = []
             for name in names[-limit:]:
-                with suppress(DamagedError):  # reading it tells; `verify` names it
-                    text = None if folder_fd is None else _read_whole(folder_fd, name)
-                    if text is not None:
+                assert folder_fd is not None
+                text = read_beginning(folder_fd, name, _MAX_FACTS_BYTES)
+                if text is not None:
+                    with suppress(DamagedError):  # reading it tells; `verify` names it
                         found.append(AttachmentFacts.parse(text))
         return sorted(found, key=lambda facts: facts.created_at)
 
     def find_damaged(self) -> list[str]:
         """The names, without their ends, of attachments that are not as they were written."""
         with self._opened() as folder_fd:
-            stems = sorted({_stem(name) for name in _names_in(folder_fd)})
+            stems = sorted({_stem(name) for name in names_in(folder_fd)})
             return [
                 stem for stem in stems if folder_fd is not None and _is_damaged(folder_fd, stem)
             ]
@@ -203,7 +152,7 @@ class AttachmentFolder:
     def move_aside(self, stems: Collection[str], folder: str) -> None:
         """Move the files of attachments by those names to `damaged/<folder>`."""
         with self._opened() as folder_fd, self._directory.open_aside(folder) as aside_fd:
-            for name in _names_in(folder_fd):
+            for name in names_in(folder_fd):
                 if _stem(name) in stems:
                     os.rename(
                         name, f"{self._key}.{name}", src_dir_fd=folder_fd, dst_dir_fd=aside_fd
@@ -233,9 +182,9 @@ class AttachmentFolder:
     def find_abandoned(self, before_ns: int) -> list[str]:
         """The names of files that are of no use: of uploads that were not gone on with since."""
         with self._opened() as folder_fd:
-            names = set(_names_in(folder_fd))
+            names = set(names_in(folder_fd))
             left = [name for name in names if not _is_needed(name, names)]
-            found = {name: _status_of(folder_fd, name) for name in left}
+            found = {name: status_of(folder_fd, name) for name in left}
             return [
                 name for name, status in found.items() if status and status.st_mtime_ns < before_ns
             ]
@@ -246,7 +195,7 @@ class AttachmentFolder:
         with self._opened() as folder_fd:
             for name in names if folder_fd is not None else ():
                 assert folder_fd is not None
-                _unlink(folder_fd, name)
+                unlink(folder_fd, name)
         return len(names)
 
     @property
@@ -270,14 +219,14 @@ class AttachmentFolder:
             yield folder_fd
 
     def _write_new(self, folder_fd: int, name: str, data: bytes) -> None:
-        _unlink(folder_fd, name)
+        unlink(folder_fd, name)
         try:
-            with _opened_file(folder_fd, name, os.O_WRONLY | os.O_CREAT | os.O_EXCL) as fd:
+            with opened_file(folder_fd, name, os.O_WRONLY | os.O_CREAT | os.O_EXCL) as fd:
                 write_all(fd, data)
                 self._sync(fd)
         except OSError:
             with suppress(OSError):
-                _unlink(folder_fd, name)
+                unlink(folder_fd, name)
             raise
 
 
@@ -290,14 +239,14 @@ def remove_folder(parent_fd: int, name: str, max_files: int) -> bool:
     try:
         folder_fd = os.open(name, _FOLDER, dir_fd=parent_fd)
     except NotADirectoryError:  # somebody put a link or file there
-        _unlink(parent_fd, name)
+        unlink(parent_fd, name)
         return True
     except FileNotFoundError:
         return True
     try:
-        names = _names_in(folder_fd)
+        names = names_in(folder_fd)
         for each in names[:max_files]:
-            _unlink(folder_fd, each)
+            unlink(folder_fd, each)
     finally:
         os.close(folder_fd)
     if len(names) > max_files:
@@ -311,17 +260,24 @@ def _name_of(attachment_id: str) -> str:
     return base64.b32encode(digest)[:32].decode().lower()
 
 
+def _facts_of(folder_fd: int, stem: str) -> bytes | None:
+    texts = (
+        read_beginning(folder_fd, stem + suffix, _MAX_FACTS_BYTES)
+        for suffix in (_COMPLETE, _INCOMPLETE)
+    )
+    return next((text for text in texts if text is not None), None)
+
+
 def _is_damaged(folder_fd: int, stem: str) -> bool:
-    texts = (_read_whole(folder_fd, stem + suffix) for suffix in (_COMPLETE, _INCOMPLETE))
-    text = next((text for text in texts if text is not None), None)
+    text = _facts_of(folder_fd, stem)
     if text is None:
         return False  # bytes of a write that was never acknowledged
     try:
         facts = AttachmentFacts.parse(text)
-        with _opened_file(folder_fd, stem + _BYTES) as fd:
-            starts = range(0, facts.size, _BLOCK_BYTES)
+        with opened_file(folder_fd, stem + _BYTES) as fd:
+            starts = range(0, facts.size, BLOCK_BYTES)
             blocks = (
-                _read_range(fd, start, min(_BLOCK_BYTES, facts.size - start)) for start in starts
+                read_range(fd, start, min(BLOCK_BYTES, facts.size - start)) for start in starts
             )
             crcs = [zlib.crc32(block) for block in blocks]
     except (DamagedError, FileNotFoundError):
@@ -336,49 +292,3 @@ def _is_needed(name: str, names: Collection[str]) -> bool:
 
 def _stem(name: str) -> str:
     return name.partition(".")[0]
-
-
-def _names_in(folder_fd: int | None) -> list[str]:
-    if folder_fd is None:
-        return []
-    with os.scandir(folder_fd) as entries:
-        return [entry.name for entry in entries]
-
-
-def _status_of(folder_fd: int | None, name: str) -> os.stat_result | None:
-    try:
-        return os.stat(name, dir_fd=folder_fd, follow_symlinks=False)
-    except FileNotFoundError:
-        return None
-
-
-def _unlink(folder_fd: int, name: str) -> None:
-    with suppress(FileNotFoundError):
-        os.unlink(name, dir_fd=folder_fd)
-
-
-@contextmanager
-def _opened_file(folder_fd: int, name: str, flags: int = os.O_RDONLY) -> Generator[int]:
-    fd = os.open(name, flags | _FILE, 0o600, dir_fd=folder_fd)
-    try:
-        if not stat.S_ISREG(os.fstat(fd).st_mode):
-            raise OSError(errno.ENXIO, "not a plain file")
-        yield fd
-    finally:
-        os.close(fd)
-
-
-def _read_whole(folder_fd: int, name: str) -> bytes | None:
-    try:
-        with _opened_file(folder_fd, name) as fd:
-            return _read_range(fd, 0, _MAX_FACTS_BYTES)
-    except FileNotFoundError:
-        return None
-
-
-def _read_range(fd: int, offset: int, length: int) -> bytes:
-    parts: list[bytes] = []
-    while length > 0 and (part := os.pread(fd, length, offset)):
-        parts.append(part)
-        offset, length = offset + len(part), length - len(part)
-    return b"".join(parts)

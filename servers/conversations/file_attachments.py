@@ -15,7 +15,7 @@ from servers.conversations.contract_attachments import (
 )
 from servers.conversations.contract_results import PutAttachmentResult
 from servers.conversations.contract_uris import AttachmentUri
-from servers.conversations.file_attachment_folder import AttachmentFacts, DamagedError
+from servers.conversations.file_attachment_facts import AttachmentFacts, DamagedError
 from servers.conversations.file_conversation import ConversationFile
 from servers.conversations.file_reader import ConversationReader
 from servers.conversations.store import AttachmentPart

@@ -186,8 +186,9 @@ def _conversation_tools(store: ConversationStore) -> list[TypedTool[Any, Any]]:
         TypedTool(
             name="get_conversation",
             title="Get a conversation's facts",
-            description="Gives a conversation's title, tags, metadata, times and figures: use it "
-            "when the messages themselves are not needed. An unknown conversation is not_found.",
+            description="Gives a conversation's title, tags, metadata, times, figures and "
+            "attachments: use it when the messages themselves are not needed. An unknown "
+            "conversation is not_found.",
             scope=SCOPE_CONVERSATIONS_READ,
             annotations=READS,
             arguments=ConversationArguments,
