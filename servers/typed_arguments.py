@@ -191,4 +191,4 @@ def _reason(error: ErrorDetails) -> str:
             return str(error.get("ctx", {}).get("error", "is not valid"))
         case _:
             words = _SUBJECT.sub("must", error["msg"]).replace("dictionary", "object")
-            return words.partition(" or instance of ")[0]
+            return words.partition(" or instance of ")[0].replace(" after validation", "")

@@ -227,6 +227,7 @@ async def test_too_many_messages_are_invalid_and_too_many_bytes_too_large(
         small = {"role": "user", "content": "x"}
         error = await fail(client, "append_messages", **SHARED, messages=[small] * 1_001)
         assert (error["code"], error["field"]) == ("invalid", "messages")
+        assert error["message"] == "messages: must have at most 1000 items, not 1001"
         error = await fail(client, "save_conversation", **SHARED, messages=[small] * 1_001)
         assert (error["code"], error["field"]) == ("invalid", "messages")
         large = {"role": "user", "content": "x" * 500_000}
