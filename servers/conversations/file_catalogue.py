@@ -1,23 +1,22 @@
 """The index kept in step with the files: what spans conversations, and figures of one."""
 
 import logging
-import os
 import sqlite3
+import threading
 import time
-from collections.abc import Callable, Container, Sequence
+from collections.abc import Callable, Sequence
 from contextlib import suppress
 from typing import TypeVar
 
 from servers.conversations.contract import Conversation
 from servers.conversations.contract_results import Delivery
+from servers.conversations.file_catalogue_check import CatalogueCheck, mend_folders
 from servers.conversations.file_conversation import ConversationFile
-from servers.conversations.file_directory import SHARD_CHARACTERS, StoreDirectory, key_of
+from servers.conversations.file_directory import StoreDirectory
 from servers.conversations.file_expiry import NEVER, Expiry, Horizon
-from servers.conversations.file_history import Place
 from servers.conversations.file_index import (
     FileIndex,
     IndexLayout,
-    check_integrity,
     forget_traces,
     transaction,
 )
@@ -25,12 +24,9 @@ from servers.conversations.file_index_rows import (
     SCHEMA,
     SCHEMA_VERSION,
     advance_entry,
-    drop_entry,
     find_annotations,
     find_figures,
     find_mark,
-    find_marks,
-    find_prefixes,
     find_totals,
     put_entry,
     select_deliveries,
@@ -38,9 +34,8 @@ from servers.conversations.file_index_rows import (
     select_newest,
 )
 from servers.conversations.file_lag import LagSigns
-from servers.conversations.file_locks import STRIPES, stripe_of
 from servers.conversations.file_pages import Annotations
-from servers.conversations.file_projection import Entry, Figures, Mark, Projection, project_file
+from servers.conversations.file_projection import Entry, Figures, Projection
 from servers.conversations.file_reader import ConversationReader
 from servers.conversations.store_errors import UnavailableError
 
@@ -48,7 +43,8 @@ _log = logging.getLogger(__name__)
 _T = TypeVar("_T")
 
 _PAUSE_SECONDS = 1.0
-_ALL_STRIPES = range(STRIPES)
+_MAX_OPENINGS = 5
+"""So often a listing is begun again because the index was replaced meanwhile."""
 CATALOGUE_LAYOUT = IndexLayout(
     "index of the conversation store", SCHEMA_VERSION, SCHEMA, survives_power_loss=False
 )
@@ -62,9 +58,9 @@ class Catalogue:
     ) -> None:
         self._directory = directory
         self._index = index
-        self._signs = signs
         self._expiry = expiry
-        self._seen: Sequence[int] = ()
+        self._check = CatalogueCheck(directory, index, signs)
+        self._memory_turn = threading.Lock()
         self._unusable_until = 0.0
 
     def note(self, opened: ConversationFile) -> bool:
@@ -197,17 +193,40 @@ class Catalogue:
         return self._expiry.look()
 
     def consult(self, work: Callable[[sqlite3.Connection], _T]) -> _T:
-        """Do `work` on rows that are in step with the files.
+        """Do `work` on rows that are in step with the files; waits until they are.
 
         Raises:
             UnavailableError: The index cannot be used.
         """
+        answer: list[_T] = []
 
-        def work_on_checked(connection: sqlite3.Connection) -> _T:
-            self._check(connection)
-            return work(connection)
+        def work_on_checked(connection: sqlite3.Connection) -> None:
+            if self._check.is_about(self._index.opening):
+                answer.append(work(connection))
 
-        return self._index.run(work_on_checked)
+        for _ in range(_MAX_OPENINGS):
+            self._check.run()
+            self._index.run(work_on_checked)
+            if answer:
+                return answer[0]
+        raise UnavailableError(
+            "the conversation index is damaged again and again: is something wrong with the disk?"
+        )
+
+    @property
+    def is_checked(self) -> bool:
+        """Whether all rows were compared with the files since the index was opened."""
+        return self._check.is_about(self._index.opening)
+
+    def go_on_checking(self, since: float, seconds: float) -> bool:
+        """Do a part of what `consult` would wait for; see `CatalogueCheck.go_on`.
+
+        True also if the index can't be used: whoever asks it finds out.
+        """
+        try:
+            return self._check.go_on(since, seconds)
+        except (UnavailableError, OSError):
+            return True
 
     def _look_up(
         self, opened: ConversationReader, query: Callable[[sqlite3.Connection], _T]
@@ -236,84 +255,13 @@ class Catalogue:
         return entry.projection if entry else Projection()
 
     def _select(self, query: Callable[[sqlite3.Connection], _T]) -> _T:
-        def work_in_memory(connection: sqlite3.Connection) -> _T:
-            self._check_files(connection, _ALL_STRIPES)
-            return query(connection)
-
         try:
             return self.consult(query)
         except (UnavailableError, OSError) as error:
             _log.warning("conversations are listed from memory: %s", error)
-            return self._index.run_in_memory(work_in_memory)
-
-    def _check(self, connection: sqlite3.Connection) -> None:
-        """Compare rows with files: all once, then those that a sign says may lag."""
-        signs = self._signs.read()  # first: what is written from now on need not be seen
-        if not self._index.is_checked:
-            check_integrity(connection)
-            stripes = _ALL_STRIPES
-        else:
-            pairs = enumerate(zip(signs, self._seen, strict=True))
-            stripes = {stripe for stripe, (sign, seen) in pairs if sign != seen}
-        if stripes:
-            self._check_files(connection, stripes)
-        self._seen = signs
-        self._index.is_checked = True
-
-    def _check_files(self, connection: sqlite3.Connection, stripes: Container[int]) -> None:
-        shards = find_prefixes(connection, SHARD_CHARACTERS) | set(self._directory.shards())
-        healed = [self._check_shard(connection, shard, stripes) for shard in shards]
-        if any(healed):
-            forget_traces(connection)
-
-    def _check_shard(
-        self, connection: sqlite3.Connection, shard: str, stripes: Container[int]
-    ) -> bool:
-        """Mend the rows that differ from their files; whether there were any."""
-        differing: dict[str, Mark | None] = {**find_marks(connection, shard)}
-        try:
-            files = self._directory.files_in(shard)
-        except OSError as error:
-            _log.warning("the folder %s of conversations cannot be read: %s", shard, error)
-            files = {}
-        for key, status in files.items():
-            mark = differing.get(key)
-            if mark and (mark.end - mark.base, mark.mtime_ns) == (
-                status.st_size,
-                status.st_mtime_ns,
-            ):
-                del differing[key]
-            elif mark is None:
-                differing[key] = None
-        lagging = [key for key in differing if stripe_of(key) in stripes]
-        if lagging:
-            # Read within the transaction, or what a writer notes meanwhile would be overwritten.
-            with transaction(connection):
-                for key in lagging:
-                    entry = self._read_anew(key)
-                    if entry is None:
-                        drop_entry(connection, key)
-                    else:
-                        put_entry(connection, key, entry)
-        return bool(lagging)
-
-    def _read_anew(self, key: str) -> Entry | None:
-        try:
-            fd = self._directory.open_file(key)
-            if fd is None:
-                return None
-            with os.fdopen(fd, "rb"):
-                entry = project_file(fd, Place(self._directory, key))
-        except OSError as error:
-            _log.warning("the conversation file %s cannot be read: %s", key, error)
-            return None
-        if entry is None:
-            _log.warning("the conversation file %s is damaged: nothing tells whose it is", key)
-        elif key_of(entry.facts.owner, entry.facts.conversation_id) != key:
-            _log.warning("the conversation file %s holds another conversation", key)
-        else:
-            return entry
-        return None
+        with self._memory_turn:
+            mend_folders(self._index.run_in_memory, self._directory)
+            return self._index.run_in_memory(query)
 
 
 def _put_whole(connection: sqlite3.Connection, key: str, entry: Entry | None) -> None:

@@ -51,7 +51,7 @@ _FILE = os.O_NOFOLLOW | os.O_CLOEXEC | os.O_NONBLOCK
 def key_of(owner: str, conversation_id: str) -> str:
     """The name of a conversation's file: safe whatever the ids are, and nothing readable."""
     digest = hashlib.sha256(f"{owner}\0{conversation_id}".encode()).digest()
-    return base64.b32encode(digest)[:32].decode().lower()
+    return base64.b32encode(digest[:20]).decode().lower()
 
 
 def path_of(key: str, suffix: str) -> str:
@@ -89,6 +89,22 @@ class StoreDirectory:
             os.close(fd)
             raise OSError(errno.ENXIO, "not a plain file", path_of(key, suffix))
         return fd
+
+    def read_start(self, shard_fd: int, key: str, count: int) -> bytes | None:
+        """At most `count` bytes of an active file in an opened folder; None if they can't be read.
+
+        For whoever reads many: nothing is checked but that it is no link.
+        """
+        try:
+            fd = os.open(key + _SUFFIX, os.O_RDONLY | _FILE, dir_fd=shard_fd)
+        except OSError:
+            return None
+        try:
+            return os.read(fd, count)
+        except OSError:
+            return None
+        finally:
+            os.close(fd)
 
     def replace_file(self, key: str, parts: Iterable[bytes], suffix: str = _SUFFIX) -> int:
         """Put a file with this content in the place of a conversation's, or change nothing.

@@ -1,5 +1,6 @@
 """How the embedded store runs a verb: in a thread, under its lock, on an opened conversation."""
 
+import time
 from collections.abc import AsyncGenerator, Callable
 from contextlib import ExitStack, asynccontextmanager, closing
 from pathlib import Path
@@ -27,6 +28,7 @@ from servers.conversations.store_errors import ConversationError
 _T = TypeVar("_T")
 _Opened = TypeVar("_Opened", bound=ConversationReader)
 _MAX_THREADS = 16
+_STEP_SECONDS = 0.25
 
 
 class FileEngine:
@@ -53,6 +55,7 @@ class FileEngine:
         self._cache = StateCache()
         # Whoever waits for a conversation waits here, and not in a thread that others need.
         self._lanes = [anyio.Lock(fast_acquire=True) for _ in range(STRIPES)]
+        self._checking = anyio.Lock(fast_acquire=True)
         self._threads = threads
 
     async def read(
@@ -114,6 +117,21 @@ class FileEngine:
             return await self._threads.run(job)
         except OSError as error:
             raise explain(error, "the conversation store could not do this") from error
+
+    async def consult(self, job: Callable[[], _T]) -> _T:
+        """Do what asks the catalogue about many conversations.
+
+        If that is to be made anew it is waited for in steps, which can be given up in between, and
+        in one thread at most.
+        """
+        since = time.monotonic()
+        while not self.catalogue.is_checked:
+            async with self._checking:
+                if await self.in_thread(
+                    lambda: self.catalogue.go_on_checking(since, _STEP_SECONDS)
+                ):
+                    break
+        return await self.in_thread(job)
 
     def _do(self, opened: _Opened, job: Callable[[_Opened], _T]) -> _T:
         # Whatever else fails leaves nothing in the cache that the file does not hold.

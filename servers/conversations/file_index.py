@@ -57,13 +57,15 @@ class FileIndex:
         self._in_memory: sqlite3.Connection | None = None
         self._inode = 0
         self._mutex = threading.Lock()
-        self.is_checked = False
-        """Whether all rows were compared with the files since the index was opened."""
+        self._memory_mutex = threading.Lock()
+        self.opening = 0
+        """Changes when the file is opened anew: what was known of its rows then is not any more."""
 
     def close(self) -> None:
         """Close the file."""
         with self._mutex:
             self._disconnect()
+        with self._memory_mutex:
             if self._in_memory:
                 self._in_memory.close()
 
@@ -97,7 +99,7 @@ class FileIndex:
 
     def run_in_memory(self, work: Callable[[sqlite3.Connection], _T]) -> _T:
         """Do `work` on an index in memory, empty at first: for when the file can't be used."""
-        with self._mutex:
+        with self._memory_mutex:
             if self._in_memory is None:
                 self._in_memory = sqlite3.connect(
                     ":memory:", isolation_level=None, check_same_thread=False
@@ -125,6 +127,7 @@ class FileIndex:
                 self._remove_files()
                 connection = self._open_file()
             self._connection = connection
+            self.opening += 1
             self._inode = self._path.stat().st_ino
             connection.execute("PRAGMA journal_mode = WAL")
             # Where a power loss may damage it, it is checked.
@@ -155,7 +158,6 @@ class FileIndex:
         if self._connection is not None:
             self._connection.close()
         self._connection = None
-        self.is_checked = False
 
     def discard(self) -> None:
         """Throw the file away; the next use begins an empty one."""

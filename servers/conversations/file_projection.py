@@ -11,9 +11,9 @@ from servers.conversations.file_records import (
     Facts,
     Progress,
     Record,
-    parse_line,
+    parse_lines,
 )
-from servers.conversations.file_segment import lines_forward
+from servers.conversations.file_segment import blocks_forward
 from servers.conversations.file_state import ConversationState, parse_facts, read_state
 
 
@@ -122,8 +122,11 @@ def project_file(fd: int, place: Place, bare: Facts | None = None) -> Entry | No
     if state is None or facts is None:
         return None
     history = History(fd, state.layout, place)
-    parsed = (parse_line(offset, line) for offset, line in lines_forward(history, 0, state.end))
-    projection = project(record for record in parsed if record is not None)
+    projection = Projection()
+    for lines in blocks_forward(history, 0, state.end):
+        for record in parse_lines([(0, line) for line in lines]):
+            if record is not None:
+                projection.add(record)
     return Entry(mark_of(state, status), not state.deleted, state.progress, facts, projection)
 
 

@@ -95,7 +95,7 @@ class SearchUpkeep:
             UnavailableError: The index can't be written now, or another process writes to it.
         """
         deadline = time.monotonic() + seconds
-        if await self._engine.in_thread(lambda: self._is_current(owner)):
+        if await self._engine.consult(lambda: self._is_current(owner)):
             return True
         handled: set[Located] = set()
         queue: deque[Located] = deque()

@@ -148,7 +148,7 @@ class FileConversationStore:
             check_text("tag", tag)
         if cursor is not None and offset:
             raise InvalidError("give offset or cursor, not both", field="cursor")
-        return await self._engine.in_thread(
+        return await self._engine.consult(
             lambda: file_reads.list_newest(
                 self._engine.catalogue, owner, limit=limit, offset=offset, cursor=cursor, tag=tag
             )
@@ -246,7 +246,7 @@ class FileConversationStore:
         check_range("limit", limit, 1, MAX_LIST_LIMIT)
         if owner is not None:
             check_owner_name(owner)
-        return await self._engine.in_thread(
+        return await self._engine.consult(
             lambda: file_reads.list_deliveries(
                 self._engine.catalogue, state, owner=owner, limit=limit, cursor=cursor
             )

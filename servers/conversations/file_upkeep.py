@@ -212,4 +212,4 @@ async def find_totals(engine: FileEngine) -> Totals:
         index, search = map(engine.directory.size_of, (INDEX_NAME, SEARCH_NAME))
         return Totals(*counts, active, sealed, files, index, search, attachments, attachment_bytes)
 
-    return await engine.in_thread(work)
+    return await engine.consult(work)
