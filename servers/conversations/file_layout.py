@@ -55,7 +55,7 @@ def find_layout(place: Place, first_seq: int) -> Layout:
     sealed: list[int] = []
     for offset in (offset for of, offset in found if of == generation):
         suffix = suffix_of(generation, offset)
-        segment = SealedSegment.open(place.directory, place.key, suffix, 0)
+        segment = SealedSegment.load(place.directory, place.key, suffix, 0)
         last = segment.frames[-1] if segment.frames else None
         if last is None or offset != base or _last_seq(segment) >= first_seq:
             break

@@ -5,19 +5,21 @@ them at the end in a frame that zstd's own tools skip: `zstdcat` prints the line
 costs its own lines; a damaged table costs nothing, the frames are then looked for one by one.
 """
 
+import errno
 import json
 import os
 import re
 import struct
 import zlib
 from bisect import bisect_right
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Any
 
 import zstandard
 
-from servers.conversations.file_directory import StoreDirectory
+from servers.conversations.file_directory import StoreDirectory, path_of
 
 BLOCK_BYTES = 128 * 1024
 """Of lines in a frame, before compression; the last line may go over it."""
@@ -28,6 +30,8 @@ _SKIPPABLE = struct.Struct("<II")
 _SKIPPABLE_MAGIC = 0x184D2A5E
 _END = struct.Struct("<II8s")
 _END_MAGIC = b"agsealed"
+_END_BYTES = 4 * 1024
+"""Hold the table of a segment of usual size."""
 
 
 def suffix_of(generation: int, base: int) -> str:
@@ -51,6 +55,10 @@ class _Frame:
     compressed: int
 
 
+_Read = Callable[[int, int], bytes]
+"""So many bytes of a file from a place on."""
+
+
 @dataclass(slots=True)
 class SealedSegment:
     """A segment's lines, decompressed block by block; of a missing one nothing is whole."""
@@ -61,13 +69,37 @@ class SealedSegment:
     is_whole: bool = False
     """Whether the frames hold all of it, as far as can be told without decompressing them."""
     has_table: bool = False
-    _data: bytes = b""
+    _read: _Read = lambda _count, _place: b""
     _starts: list[int] = field(default_factory=list[int])
     _block: tuple[int, bytes] = (-1, b"")
 
     @classmethod
     def open(cls, directory: StoreDirectory, key: str, suffix: str, size: int) -> "SealedSegment":
-        """Read the compressed file.
+        """Read the table only; each block is read when it is needed.
+
+        When the file is removed or replaced meanwhile, that raises `FileNotFoundError`.
+
+        Raises:
+            OSError: It is there but can't be read.
+        """
+        fd = directory.open_file(key, suffix)
+        if fd is None:
+            return cls(size)
+        with os.fdopen(fd, "rb"):
+            status = os.fstat(fd)
+            begin = max(0, status.st_size - _END_BYTES)
+            end = os.pread(fd, _END_BYTES, begin)
+            if len(end) < _table_bytes(end) and begin:
+                begin = max(0, status.st_size - _table_bytes(end))
+                end = os.pread(fd, status.st_size - begin, begin)
+            table = _read_table(end)
+            if table is None:
+                return cls.parse(os.pread(fd, status.st_size, 0), size)
+        return cls._of(table, size, partial(_read_part, directory, key, suffix, status.st_ino))
+
+    @classmethod
+    def load(cls, directory: StoreDirectory, key: str, suffix: str, size: int) -> "SealedSegment":
+        """Read the whole file, for who reads all of it and cares for what happens meanwhile.
 
         Raises:
             OSError: It is there but can't be read.
@@ -76,17 +108,24 @@ class SealedSegment:
         if fd is None:
             return cls(size)
         with os.fdopen(fd, "rb") as file:
-            data = file.read()
-        return cls.parse(data, size)
+            return cls.parse(file.read(), size)
 
     @classmethod
     def parse(cls, data: bytes, size: int) -> "SealedSegment":
         """The segment in a file's bytes."""
         table = _read_table(data)
-        frames = list(_find_frames(data)) if table is None else table
+        segment = cls._of(
+            list(_find_frames(data)) if table is None else table,
+            size,
+            lambda count, place: data[place : place + count],
+        )
+        segment.has_table = table is not None
+        return segment
+
+    @classmethod
+    def _of(cls, frames: list[_Frame], size: int, read: _Read) -> "SealedSegment":
         held = frames[-1].start + frames[-1].size if frames else 0
-        starts = [frame.start for frame in frames]
-        return cls(size, frames, held == size, table is not None, data, starts)
+        return cls(size, frames, held == size, True, read, [frame.start for frame in frames])
 
     def pread(self, count: int, offset: int) -> bytes:
         """At most `count` bytes from `offset` on, fewer at the end of a block."""
@@ -102,14 +141,24 @@ class SealedSegment:
     def read_block(self, number: int) -> bytes | None:
         """The lines of a frame, None if it is damaged."""
         frame = self.frames[number]
-        compressed = self._data[frame.place : frame.place + frame.compressed]
         try:
             block = zstandard.ZstdDecompressor().decompress(
-                compressed, max_output_size=_MAX_BLOCK_BYTES
+                self._read(frame.compressed, frame.place), max_output_size=_MAX_BLOCK_BYTES
             )
         except zstandard.ZstdError:
             return None
         return block if len(block) == frame.size else None
+
+
+def _read_part(
+    directory: StoreDirectory, key: str, suffix: str, inode: int, count: int, place: int
+) -> bytes:
+    fd = directory.open_file(key, suffix)
+    if fd is not None:
+        with os.fdopen(fd, "rb"):
+            if os.fstat(fd).st_ino == inode:
+                return os.pread(fd, count, place)
+    raise FileNotFoundError(errno.ENOENT, "a sealed segment is gone", path_of(key, suffix))
 
 
 def _unreadable(count: int) -> bytes:
@@ -127,6 +176,14 @@ def compress(blocks: Iterable[bytes], level: int) -> Iterator[bytes]:
     table = json.dumps({"frames": sizes}, separators=(",", ":")).encode()
     content = table + _END.pack(len(table), zlib.crc32(table), _END_MAGIC)
     yield _SKIPPABLE.pack(_SKIPPABLE_MAGIC, len(content)) + content
+
+
+def _table_bytes(end: bytes) -> int:
+    """How long the table is, with what is after it, by the end of a file."""
+    if len(end) < _END.size:
+        return 0
+    length, _, magic = _END.unpack(end[-_END.size :])
+    return length + _END.size if magic == _END_MAGIC else 0
 
 
 def _read_table(data: bytes) -> list[_Frame] | None:

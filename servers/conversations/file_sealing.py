@@ -76,7 +76,7 @@ def _seal_range(
 ) -> None:
     parts = compress(_blocks(history, start, end), level)
     os.close(place.directory.replace_file(place.key, parts, suffix))
-    segment = SealedSegment.open(place.directory, place.key, suffix, end - start)
+    segment = SealedSegment.load(place.directory, place.key, suffix, end - start)
     if not _is_same(segment, history, start):
         place.directory.remove_files(place.key, [suffix])
         raise OSError(errno.EIO, "what was compressed does not read back", suffix)

@@ -106,7 +106,7 @@ class _Examiner:
         return self._found
 
     def _read_sealed(self, suffix: str, size: int) -> None:
-        segment = SealedSegment.open(self._place.directory, self._place.key, suffix, size)
+        segment = SealedSegment.load(self._place.directory, self._place.key, suffix, size)
         if not segment.frames:
             self._lose(suffix, "is missing, or nothing of it can be read")
         if segment.frames and not segment.has_table:
