@@ -1,8 +1,8 @@
 """How the embedded store runs a verb: in a thread, under its lock, on an opened conversation."""
 
 import time
-from collections.abc import AsyncGenerator, Callable
-from contextlib import ExitStack, asynccontextmanager, closing
+from collections.abc import AsyncGenerator, Callable, Generator
+from contextlib import ExitStack, asynccontextmanager, closing, contextmanager
 from pathlib import Path
 from typing import Literal, TypeVar
 
@@ -99,6 +99,26 @@ class FileEngine:
 
         async with self._lanes[stripe]:
             return await self.in_thread(locked)
+
+    @contextmanager
+    def reading(
+        self, locks: LockStripes, owner: str, conversation_id: str
+    ) -> Generator[ConversationReader]:
+        """An opened file while nobody writes to it, for whoever reads many within one thread.
+
+        `locks`: the caller's own, so that no verb of this process waits in vain.
+
+        Raises:
+            OSError: It can't be read.
+            UnavailableError: Another process has kept it locked, or it is another conversation's.
+        """
+        opened = ConversationReader(
+            self.directory, owner, conversation_id, self._sync, self._expiry
+        )
+        with locks.hold(name_of(stripe_of(opened.key)), shared=True), closing(opened):
+            opened.open(self._cache.take(opened.key))
+            yield opened
+            self._keep(opened)
 
     async def under_lock(self, key: str, job: Callable[[], _T]) -> _T:
         """Do what needs a conversation's files, whatever is in them, while nobody uses them."""

@@ -2,6 +2,7 @@
 
 import logging
 import sqlite3
+import threading
 import time
 from collections import defaultdict
 from collections.abc import AsyncGenerator, Sequence
@@ -72,8 +73,13 @@ class _Text:
 class FileSearch:
     """Search in one store. Made by `open_file_search`."""
 
-    def __init__(self, engine: FileEngine, index: FileIndex, upkeep: SearchUpkeep) -> None:
+    def __init__(
+        self, engine: FileEngine, index: FileIndex, upkeep: SearchUpkeep, locks: LockStripes
+    ) -> None:
+        """`locks`: with which conversations are read, for nothing else."""
         self._engine = engine
+        self._locks = locks
+        self._reading = threading.Lock()
         self._index = index
         self._upkeep = upkeep
 
@@ -162,27 +168,26 @@ class FileSearch:
         by_place: dict[Located, list[Candidate]] = defaultdict(list)
         for candidate, place in documents:
             by_place[place].append(candidate)
-        return [
-            text
-            for place, candidates in by_place.items()
-            for text in await self._read_conversation(place, candidates)
-        ]
-
-    async def _read_conversation(
-        self, place: Located, candidates: Sequence[Candidate]
-    ) -> list[_Text]:
-        def job(opened: ConversationReader) -> list[_Text]:
-            if not opened.exists or opened.generation != place.generation:
-                return []
-            return [
+        # In one go: the way to a thread and back takes longer than to read a conversation's hits.
+        return await self._engine.in_thread(
+            lambda: [
                 text
-                for candidate in candidates
-                if (text := _read_text(opened, candidate)) is not None
+                for place, candidates in by_place.items()
+                for text in self._read_conversation(place, candidates)
             ]
+        )
 
+    def _read_conversation(self, place: Located, candidates: Sequence[Candidate]) -> list[_Text]:
         try:
-            return await self._engine.read(place.owner, place.conversation_id, job)
-        except UnavailableError as error:
+            with (
+                self._reading,
+                self._engine.reading(self._locks, place.owner, place.conversation_id) as opened,
+            ):
+                if not opened.exists or opened.generation != place.generation:
+                    return []
+                texts = (_read_text(opened, candidate) for candidate in candidates)
+                return [text for text in texts if text is not None]
+        except (UnavailableError, OSError) as error:
             _log.warning("a hit can't be shown: %s", error)
             return []
 
@@ -244,10 +249,10 @@ def _age(candidate: Candidate, now: int) -> float:
 async def open_file_search(engine: FileEngine) -> AsyncGenerator[FileSearch]:
     """Open the search index of an opened store; a missing one is made when it is needed."""
     with ExitStack() as stack:
-        locks = [stack.enter_context(closing(LockStripes(engine.directory))) for _ in range(2)]
+        locks = [stack.enter_context(closing(LockStripes(engine.directory))) for _ in range(3)]
         path = engine.directory.root / SEARCH_NAME
         # Two, so that nobody who searches waits for what is written.
         reading, writing = (
-            stack.enter_context(closing(FileIndex(path, each, SEARCH_LAYOUT))) for each in locks
+            stack.enter_context(closing(FileIndex(path, each, SEARCH_LAYOUT))) for each in locks[:2]
         )
-        yield FileSearch(engine, reading, SearchUpkeep(engine, writing, locks[1]))
+        yield FileSearch(engine, reading, SearchUpkeep(engine, writing, locks[1]), locks[2])
