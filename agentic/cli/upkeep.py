@@ -2,6 +2,7 @@
 
 import sys
 from collections.abc import AsyncGenerator, Callable
+from contextlib import closing
 from dataclasses import asdict
 
 from rich import filesize
@@ -16,6 +17,7 @@ from servers.conversations.file_upkeep import Step, compact, find_format_damage,
 from servers.conversations.file_upkeep import reindex as reindex_files
 from servers.conversations.file_upkeep import verify as verify_files
 from servers.conversations.file_verify import Finding
+from servers.conversations.file_verify_derived import DerivedCheck
 from servers.host import open_files, to_sealing
 
 _SECTIONS = ("conversations",)
@@ -38,11 +40,14 @@ def verify(invocation: Invocation, *, as_json: bool) -> int:
             if format_damage is not None:
                 found.append(format_damage)
             conversations = messages = 0
-            async with counting("Reading", verify_files(engine)) as steps:
-                async for step in steps:
-                    found += step.examination.findings
-                    conversations += 1
-                    messages += step.examination.messages
+            with closing(DerivedCheck(engine.directory)) as derived:
+                async with counting("Reading", verify_files(engine)) as steps:
+                    async for step in steps:
+                        found += step.examination.findings
+                        derived.compare(step.examination)
+                        conversations += 1
+                        messages += step.examination.messages
+                found += derived.findings()
         damaged = [finding for finding in found if finding.is_damage]
         counts = {"conversations": conversations, "messages": messages, "damaged": len(damaged)}
         if as_json:

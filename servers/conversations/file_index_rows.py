@@ -8,7 +8,7 @@ and made anew from the file.
 import sqlite3
 import zlib
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict
+from dataclasses import asdict, dataclass
 from typing import Any
 
 from pydantic_core import PydanticSerializationError
@@ -28,6 +28,7 @@ from servers.conversations.file_records import Facts, parse_json
 SCHEMA_VERSION = 4
 _CHECKSUM_BYTES = 8
 _AFTER_ALL_TIMES = "~"
+_AFTER_ALL_SEQS = 2**63 - 1
 _ALL = -1
 SCHEMA = """
 CREATE TABLE conversations (
@@ -134,6 +135,40 @@ def find_marks(connection: sqlite3.Connection, prefix: str) -> dict[str, Mark]:
     )
     rows = connection.execute(sql, (prefix, prefix + "~"))
     return {key: Mark(*mark) for key, *mark in rows}
+
+
+@dataclass(frozen=True, slots=True)
+class HeldOf:
+    """All that is held of a conversation."""
+
+    end: tuple[int, int]
+    """The generation, and the offset in it up to which it was read."""
+    count: int
+    facts: Facts
+    figures: Figures
+    tags: list[str]
+    annotations: dict[str, Any]
+
+
+def find_held_of(connection: sqlite3.Connection, key: str) -> HeldOf | None:
+    """What is held of a conversation, checked.
+
+    Raises:
+        ValueError: A row is damaged.
+    """
+    sql = "SELECT generation, end, count, facts FROM conversations WHERE key = ?"
+    row = connection.execute(sql, (key,)).fetchone()
+    if row is None:
+        return None
+    tags = connection.execute("SELECT tag FROM tags WHERE key = ? ORDER BY tag", (key,))
+    return HeldOf(
+        (row[0], row[1]),
+        row[2],
+        Facts.model_validate(_unseal(key, row[3])),
+        find_figures(connection, key),
+        [tag for (tag,) in tags],
+        find_annotations(connection, key, before_seq=_AFTER_ALL_SEQS, limit=None),
+    )
 
 
 def find_prefixes(connection: sqlite3.Connection, length: int) -> set[str]:
@@ -322,14 +357,15 @@ def _seal_facts(key: str, facts: Facts) -> bytes:
     return _seal(key, data)
 
 
-def _unseal(belongs_to: str, blob: bytes) -> Any:  # noqa: ANN401 - JSON
+def _unseal(belongs_to: str, blob: bytes | str) -> Any:  # noqa: ANN401 - JSON
     """The value.
 
     Raises:
         ValueError: It is damaged, or another row's.
     """
-    data = blob[_CHECKSUM_BYTES:]
-    if blob[:_CHECKSUM_BYTES] != b"%08x" % _checksum(belongs_to, data):
+    # SQLite's own damage may make another type of it.
+    data = blob[_CHECKSUM_BYTES:] if isinstance(blob, bytes) else b""
+    if not data or blob[:_CHECKSUM_BYTES] != b"%08x" % _checksum(belongs_to, data):
         raise ValueError("a row fails its checksum")
     return parse_json(data)
 

@@ -96,6 +96,11 @@ class Candidate(NamedTuple):
     words: int
 
 
+def is_searched(text: str) -> bool:
+    """Whether a message with this text becomes a document."""
+    return bool(text) and not text.isspace()
+
+
 def find_marks(connection: sqlite3.Connection) -> tuple[str, str | None]:
     """What changes with each change of the index, and what it was before."""
     mark, previous = connection.execute("SELECT mark, previous_mark FROM state").fetchone()
@@ -113,6 +118,18 @@ def find_held(connection: sqlite3.Connection, keys: Sequence[str]) -> dict[str, 
     sql = f"""SELECT key, generation, end, title FROM conversations
         WHERE key IN ({",".join("?" * len(keys))})"""  # noqa: S608 - question marks
     return {key: Held(*held) for key, *held in connection.execute(sql, keys)}
+
+
+def count_held_of(
+    connection: sqlite3.Connection, key: str, generation: int, end: int
+) -> int | None:
+    """How many messages of a conversation are held, None if it was not read up to there."""
+    sql = "SELECT id FROM conversations WHERE key = ? AND generation = ? AND end = ?"
+    row = connection.execute(sql, (key, generation, end)).fetchone()
+    if row is None:
+        return None
+    sql = "SELECT count(*) FROM documents WHERE conversation = ? AND offset IS NOT NULL"
+    return connection.execute(sql, row).fetchone()[0]
 
 
 def find_keys(connection: sqlite3.Connection, after: str, limit: int) -> list[str]:

@@ -36,6 +36,7 @@ from servers.conversations.file_search_rows import (
     drop_conversation,
     find_held,
     find_marks,
+    is_searched,
     put_reading,
     renew_mark,
 )
@@ -238,7 +239,7 @@ def _to_reading(piece: _Piece) -> Reading:
     for record in parse_lines(piece.lines or ()):
         if record is not None and record.kind == "message":
             text = to_message(record.body).text()
-            if text and not text.isspace():
+            if is_searched(text):
                 at = to_milliseconds(record.body["created_at"])
                 messages.append(Document(record.offset, at, record.body["role"], text))
     located = piece.located

@@ -10,8 +10,10 @@ from servers.conversations.file_directory import StoreDirectory, key_of, path_of
 from servers.conversations.file_history import History, Place
 from servers.conversations.file_layout import find_layout, parse_layout
 from servers.conversations.file_locks import LockStripes, name_of, stripe_of
-from servers.conversations.file_records import Facts, count_lost, parse_line
+from servers.conversations.file_projection import Projection
+from servers.conversations.file_records import Facts, count_lost, parse_line, to_message
 from servers.conversations.file_sealed import SealedSegment, parse_suffix, suffix_of
+from servers.conversations.file_search_rows import is_searched
 from servers.conversations.file_segment import lines_forward, read_line
 from servers.conversations.file_state import find_first_seq, parse_facts
 
@@ -40,8 +42,14 @@ class Examination:
     findings: list[Finding] = field(default_factory=list[Finding])
     damaged_attachments: list[str] = field(default_factory=list[str])
     facts: Facts | None = None
+    projection: Projection = field(default_factory=Projection)
+    """What the index should hold of it, if nothing is damaged."""
+    generation: int = 0
+    end: int = 0
     records: int = 0
     messages: int = 0
+    texts: int = 0
+    """Messages with text in them."""
     bytes: int = 0
     """On disk."""
 
@@ -95,7 +103,8 @@ class _Examiner:
             layout = find_layout(self._place, find_first_seq(self._fd, self._size))
         for start, end in pairwise((*layout.sealed, layout.base)):
             self._read_sealed(suffix_of(layout.generation, start), end - start)
-        self._read_active(history)
+        self._read_active(history, layout.base)
+        self._found.generation = layout.generation or (first.progress.seq if first else 0)
         self._look_at_attachments()
         self._look_for_leftovers({suffix_of(layout.generation, start) for start in layout.sealed})
         facts = self._found.facts
@@ -130,12 +139,13 @@ class _Examiner:
         self._lost_in = len(self._found.findings) - 1 if self._lost_in is None else self._lost_in
         self._owed = 0
 
-    def _read_active(self, history: History) -> None:
+    def _read_active(self, history: History, base: int) -> None:
         end = number = 0
         for offset, line in lines_forward(history, 0, self._size):
             number += 1
             self._read_line(ACTIVE, number, line)
             end = offset + len(line) + 1
+        self._found.end = base + end
         if end < self._size or self._owed:
             what = "ends in the middle of a write that was never acknowledged"
             self._report(ACTIVE, number + 1, what, is_damage=False)
@@ -161,7 +171,10 @@ class _Examiner:
                 self._found.findings[self._lost_in] = replace(found, what=what)
         self._expected, self._lost, self._owed, self._lost_in = seq + 1, 0, record.left, None
         self._found.records += 1
-        self._found.messages += record.kind == "message"
+        self._found.projection.add(record)
+        if record.kind == "message":
+            self._found.messages += 1
+            self._found.texts += is_searched(to_message(record.body).text())
         self._found.facts = parse_facts(record) or self._found.facts
 
     def _look_at_attachments(self) -> None:

@@ -1,7 +1,9 @@
 """Looking after the files: what is damaged is named, what is whole is kept, nothing is deleted."""
 
 import shutil
+import sqlite3
 from collections.abc import AsyncIterator
+from contextlib import closing
 from pathlib import Path
 
 import anyio
@@ -20,6 +22,7 @@ from servers.conversations.file_upkeep import (
     verify,
 )
 from servers.conversations.file_verify import Finding
+from servers.conversations.file_verify_derived import DerivedCheck
 from servers.conversations.store import ConversationUpdate
 from servers.conversations.store_errors import UnavailableError
 from tests.servers.conversations.messages import ID, OWNER, load_ids, user
@@ -29,7 +32,7 @@ SMALL = Sealing(after_bytes=2_000)
 
 
 async def fill(directory: Path, sealing: Sealing | None = SMALL) -> list[str]:
-    async with open_file_store(directory, sealing=sealing) as store:
+    async with open_file_store(directory, durability="interval", sealing=sealing) as store:
         for name in (ID, "other"):
             for number in range(30):
                 await store.append_messages(OWNER, name, [user(f"m{number}", f"{number} " * 40)])
@@ -53,6 +56,15 @@ def flip(path: Path, place: int) -> None:
     data = bytearray(path.read_bytes())
     data[place] ^= 0x10
     path.write_bytes(data)
+
+
+async def find_derived(directory: Path) -> list[str]:
+    async with open_file_engine(directory) as engine:
+        with closing(DerivedCheck(engine.directory)) as derived:
+            for step in await gather(verify(engine)):
+                derived.compare(step.examination)
+            assert not any(finding.is_damage for finding in derived.findings())
+            return [f"{finding.file} {finding.what}" for finding in derived.findings()]
 
 
 async def test_a_whole_store_has_no_findings_and_is_not_changed(tmp_path: Path) -> None:
@@ -273,3 +285,52 @@ async def test_reindexing_makes_listings_and_search_anew(tmp_path: Path) -> None
     async with open_file_store(tmp_path / "store") as store:
         assert len((await store.list_conversations(OWNER)).conversations) == 2
         assert len((await store.search_conversations(OWNER, "zyzzyva")).hits) == 1
+
+
+WRONG = {
+    "index": [
+        "UPDATE conversations SET user = user + 1",
+        "UPDATE conversations SET facts = x'00' || facts",
+        "DELETE FROM tags",
+        "DELETE FROM annotations",
+    ],
+    "search": ["DELETE FROM documents WHERE id = 40"],
+}
+
+
+@pytest.mark.parametrize(("name", "sql"), [(n, sql) for n, all_ in WRONG.items() for sql in all_])
+async def test_what_a_derived_file_says_wrongly_is_named_until_it_is_made_anew(
+    tmp_path: Path, name: str, sql: str
+) -> None:
+    directory = tmp_path / "store"
+    await fill(directory)
+    async with open_file_store(directory) as store:
+        assert (await store.search_conversations(OWNER, "7")).hits
+        assert await find_derived(directory) == []
+        await store.append_messages(OWNER, "other", [user("later", "not yet searched")])
+        assert await find_derived(directory) == []
+    with closing(sqlite3.connect(directory / f"{name}.sqlite3")) as connection, connection:
+        connection.execute(sql)
+    (found,) = await find_derived(directory)
+    assert found.startswith(f"{name}.sqlite3 is ")
+    assert "conversations reindex" in found
+    async with open_file_engine(directory) as engine:
+        with anyio.fail_after(20):
+            await reindex(engine)
+    assert await find_derived(directory) == []
+
+
+@pytest.mark.parametrize("name", ["index", "search"])
+async def test_a_derived_file_that_is_damaged_is_named(tmp_path: Path, name: str) -> None:
+    directory = tmp_path / "store"
+    await fill(directory)
+    async with open_file_store(directory) as store:
+        assert (await store.search_conversations(OWNER, "7")).hits
+    path = directory / f"{name}.sqlite3"
+    whole = path.read_bytes()
+    for data in (b"no database", whole[:4_096] + b"\xff" * 4_096 + whole[8_192:]):
+        path.write_bytes(data)
+        (found,) = await find_derived(directory)
+        assert found.startswith(f"{path.name} is damaged (")
+    path.unlink()
+    assert await find_derived(directory) == []  # it is made when it is needed
