@@ -10,6 +10,8 @@ from contextlib import ExitStack, asynccontextmanager, closing
 from dataclasses import dataclass
 from operator import itemgetter
 
+import anyio
+
 from servers.conversations.contract import Role
 from servers.conversations.contract_results import SearchHit, SearchResult
 from servers.conversations.file_directory import SEARCH_NAME, key_of
@@ -33,6 +35,7 @@ from servers.conversations.file_search_upkeep import SearchUpkeep, to_millisecon
 from servers.conversations.search_matches import match, score
 from servers.conversations.search_query import Search, Term
 from servers.conversations.store_errors import UnavailableError
+from servers.faults import report_fault
 
 _log = logging.getLogger(__name__)
 
@@ -44,6 +47,7 @@ SEARCH_LAYOUT = IndexLayout(
 )
 _CATCH_UP_SECONDS = 2.0
 _FIND_SECONDS = 1.0
+_FORGET_SECONDS = 10.0
 _MAX_CANDIDATES = 500
 _MAX_READ_WORDS = 400_000
 _MILLISECONDS_A_DAY = 86_400_000
@@ -80,6 +84,7 @@ class FileSearch:
         self._engine = engine
         self._locks = locks
         self._reading = threading.Lock()
+        self._deleted = anyio.Event()
         self._index = index
         self._upkeep = upkeep
 
@@ -95,6 +100,25 @@ class FileSearch:
     async def catch_up(self, seconds: float) -> None:
         """See `SearchUpkeep.keep_up`."""
         await self._upkeep.keep_up(seconds)
+
+    def forget_soon(self) -> None:
+        """Say that something was deleted whose words may be in the index."""
+        self._deleted.set()
+
+    async def forget_what_is_deleted(self, after_seconds: float) -> None:
+        """Get rid of such words, each time so long after it was said, until cancelled.
+
+        What fails, or takes too long, is left to the next `catch_up`.
+        """
+        while True:
+            await self._deleted.wait()
+            await anyio.sleep(after_seconds)
+            self._deleted = anyio.Event()
+            try:
+                if self._engine.directory.size_of(SEARCH_NAME):
+                    await self._upkeep.forget(_FORGET_SECONDS)
+            except Exception as error:  # noqa: BLE001 - boundary: nobody waits for it
+                report_fault(_log, "getting rid of the words of what was deleted", error)
 
     async def search(self, wanted: Search) -> SearchResult:
         """What is found, the best first."""

@@ -124,6 +124,19 @@ class SearchUpkeep:
         await self.catch_up(seconds)
         async with self._turn, self._alone(time.monotonic()):
             await drop_unknown(self._engine, self._index)
+        await self._purge(deadline)
+
+    async def forget(self, seconds: float) -> None:
+        """In the background, for about so long: get rid of the words of what was just deleted.
+
+        Raises:
+            UnavailableError: As `catch_up`.
+        """
+        deadline = time.monotonic() + seconds
+        await self.catch_up(seconds)
+        await self._purge(deadline)
+
+    async def _purge(self, deadline: float) -> None:
         is_stale = True
         while is_stale and time.monotonic() < deadline:
             async with self._turn, self._alone(time.monotonic()):

@@ -110,11 +110,14 @@ class FileConversationStore:
         expected_version: int | None = None,
     ) -> SaveResult:
         """See `ConversationStore`."""
-        return await self._engine.change(
+        saved = await self._engine.change(
             owner,
             conversation_id,
             lambda opened: file_changes.save(opened, messages, expected_version),
         )
+        if expected_version is not None:  # else nothing can have been removed or changed
+            self._search.forget_soon()
+        return saved
 
     async def annotate_message(
         self, owner: str, conversation_id: str, message_id: str, annotations: Mapping[str, Any]
@@ -129,7 +132,10 @@ class FileConversationStore:
 
     async def delete_conversation(self, owner: str, conversation_id: str) -> DeleteResult:
         """See `ConversationStore`."""
-        return await self._engine.change(owner, conversation_id, file_changes.delete)
+        deleted = await self._engine.change(owner, conversation_id, file_changes.delete)
+        if deleted.deleted:
+            self._search.forget_soon()
+        return deleted
 
     async def list_conversations(
         self,
@@ -313,5 +319,7 @@ async def open_file_store(
         )
         search = await stack.enter_async_context(open_file_search(engine))
         if sweeping is not None:
-            await stack.enter_async_context(swept_now_and_then(engine, sweeping, search.catch_up))
+            await stack.enter_async_context(
+                swept_now_and_then(engine, sweeping, search.catch_up, search.forget_what_is_deleted)
+            )
         yield FileConversationStore(engine, search)

@@ -8,9 +8,10 @@ import logging
 import os
 import re
 import time
-from collections.abc import AsyncGenerator, Awaitable, Callable, Generator
+from collections.abc import AsyncGenerator, Awaitable, Callable, Coroutine, Generator
 from contextlib import ExitStack, asynccontextmanager, contextmanager
 from dataclasses import dataclass
+from typing import Any
 
 import anyio
 
@@ -38,6 +39,8 @@ _ABANDONED_SECONDS = 24 * 3_600
 _REMOVED_AT_ONCE = 200
 _CATCH_UP_SECONDS = 600.0
 
+Forget = Callable[[float], Coroutine[Any, Any, None]]
+"""Has the words of what is deleted leave the search index, so many seconds after each deletion."""
 CatchUp = Callable[[float], Awaitable[object]]
 """Takes what is new into the search index and purges what was deleted, for so many seconds."""
 
@@ -50,6 +53,8 @@ class Sweeping:
     """After the store was opened: a process that ends before never begins."""
     interval_seconds: float = 3_600.0
     """From one sweep to the next, whichever process does it."""
+    after_deletion_seconds: float = 5.0
+    """After so long the process that deleted something has its words leave the search index."""
 
 
 @dataclass(slots=True)
@@ -200,12 +205,13 @@ async def remove_leftovers(engine: FileEngine, key: str) -> int:
 
 @asynccontextmanager
 async def swept_now_and_then(
-    engine: FileEngine, sweeping: Sweeping, catch_up: CatchUp
+    engine: FileEngine, sweeping: Sweeping, catch_up: CatchUp, forget: Forget
 ) -> AsyncGenerator[None]:
     """Sweep a store in the background."""
     failure: Exception | None = None
     async with anyio.create_task_group() as tasks:
         tasks.start_soon(Sweeper(engine, sweeping, catch_up).run)
+        tasks.start_soon(forget, sweeping.after_deletion_seconds)
         try:
             yield
         except Exception as error:  # noqa: BLE001 - raised below, not wrapped in a group

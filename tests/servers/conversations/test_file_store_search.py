@@ -17,6 +17,7 @@ from hypothesis import strategies as st
 from servers.conversations.file_engine import open_file_engine
 from servers.conversations.file_search import FileSearch, open_file_search
 from servers.conversations.file_store import FileConversationStore, open_file_store
+from servers.conversations.file_sweeper import Sweeping
 from servers.conversations.search_query import parse_query
 from servers.conversations.store import ConversationUpdate
 from servers.conversations.store_errors import InvalidError, UnavailableError
@@ -205,6 +206,30 @@ async def test_nothing_of_what_was_deleted_is_left_after_the_upkeep(tmp_path: Pa
         assert b"ecretword" not in left
         assert await find(store, "apple") == [*ALL, "kept/a"]
         assert await find(store, "garden") == ["kept/None"]
+
+
+async def test_soon_after_a_deletion_its_words_leave_the_index_by_themselves(
+    tmp_path: Path,
+) -> None:
+    directory = tmp_path / "s"
+
+    async def wait_until_gone(word: bytes) -> None:
+        with anyio.fail_after(5):
+            while word in b"".join(f.read_bytes() for f in search_files(directory)):  # noqa: ASYNC110 - a file
+                await anyio.sleep(0.01)
+
+    sweeping = Sweeping(after_deletion_seconds=0)
+    async with open_file_store(directory, sweeping=sweeping) as store:
+        await fill(store)
+        await store.append_messages(OWNER, ID, [user("a", "secretword")])
+        await store.append_messages(OWNER, "kept", [user("a", "apple"), user("b", "privateword")])
+        assert len(await find(store, "secretword")) == len(await find(store, "privateword")) == 1
+        await store.delete_conversation(OWNER, ID)
+        await wait_until_gone(b"secretword")
+        version = await store.read_version(OWNER, "kept")
+        await store.save_conversation(OWNER, "kept", [user("a", "apple")], expected_version=version)
+        await wait_until_gone(b"privateword")
+        assert await find(store, "apple") == [*ALL, "kept/a"]
 
 
 async def test_an_expired_conversation_loses_its_entries_though_nobody_wrote_to_it(
