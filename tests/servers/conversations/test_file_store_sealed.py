@@ -1,5 +1,7 @@
 """Older messages in compressed segments: the contract holds, and damage costs what it hits."""
 
+import gc
+import os
 import shutil
 import subprocess
 from collections.abc import AsyncGenerator
@@ -8,7 +10,8 @@ from pathlib import Path
 import pytest
 
 from servers.conversations.contract import Message
-from servers.conversations.file_sealed import SealedSegment
+from servers.conversations.file_directory import key_of, open_directory
+from servers.conversations.file_sealed import SealedSegment, compress, suffix_of
 from servers.conversations.file_sealing import Sealing
 from servers.conversations.file_store import FileConversationStore, open_file_store
 from tests.servers.conversations.messages import ID, OWNER, load_ids, user
@@ -214,3 +217,39 @@ async def test_a_large_file_is_sealed_in_several_segments(tmp_path: Path) -> Non
     async with open_file_store(tmp_path / "store", sealing=SMALL) as store:
         loaded = await store.load_conversation(OWNER, ID)
         assert (len(loaded.messages), loaded.damaged) == (101, 0)
+
+
+def test_of_a_large_segment_the_table_is_found_and_only_what_is_there_is_read(
+    tmp_path: Path,
+) -> None:
+    key, suffix = key_of(OWNER, ID), suffix_of(1, 0)
+    blocks = [b"%d says\n" % number for number in range(1_000)]
+    size = sum(map(len, blocks))
+    with open_directory(tmp_path / "store") as directory:
+        os.close(directory.replace_file(key, compress(blocks, 3), suffix))
+        segment = SealedSegment.open(directory, key, suffix, size)
+        assert (len(segment.frames), segment.is_whole, segment.has_table) == (1_000, True, True)
+        assert segment.read_block(999) == segment.pread(100, size - 9) == b"999 says\n"
+        os.close(directory.replace_file(key, compress(blocks[1:], 3), suffix))
+        with pytest.raises(FileNotFoundError):  # another one under the same name
+            segment.read_block(500)
+        assert segment.pread(100, size - 9) == b"999 says\n"  # it was read before
+        directory.remove_files(key, [suffix])
+        with pytest.raises(FileNotFoundError):
+            segment.read_block(500)
+
+
+@pytest.mark.parametrize("is_collected", [True, False])
+async def test_a_long_load_leaves_the_collection_of_garbage_as_it_was(
+    tmp_path: Path, is_collected: bool
+) -> None:
+    async with open_file_store(tmp_path / "s", durability="interval") as store:
+        messages = [user(f"m{number}", "x" * 100_000) for number in range(15)]
+        await store.append_messages(OWNER, ID, messages)
+        if not is_collected:
+            gc.disable()
+        try:
+            assert len(await load_ids(store)) == 15
+            assert gc.isenabled() == is_collected
+        finally:
+            gc.enable()
