@@ -27,8 +27,10 @@ from servers.conversations.file_index_rows import (
     find_annotations,
     find_figures,
     find_mark,
-    find_totals,
     put_entry,
+)
+from servers.conversations.file_index_selects import (
+    find_totals,
     select_deliveries,
     select_gone,
     select_newest,
@@ -137,7 +139,7 @@ class Catalogue:
         offset: int,
         limit: int,
     ) -> list[Conversation]:
-        """See `file_index_rows.select_newest`."""
+        """See `file_index_selects.select_newest`."""
         return self._select(
             lambda connection: select_newest(
                 connection,
@@ -158,7 +160,7 @@ class Catalogue:
         after: tuple[str, str, int] | None,
         limit: int,
     ) -> list[tuple[Delivery, tuple[str, str, int]]]:
-        """See `file_index_rows.select_deliveries`."""
+        """See `file_index_selects.select_deliveries`."""
         return self._select(
             lambda connection: select_deliveries(
                 connection,
@@ -179,7 +181,7 @@ class Catalogue:
         return self._select(find_totals)
 
     def find_gone(self, shard: str, keys: Sequence[str]) -> list[tuple[str, str]]:
-        """See `file_index_rows.select_gone`; as far as the index has come, which may lag.
+        """See `file_index_selects.select_gone`; as far as the index has come, which may lag.
 
         Raises:
             UnavailableError: The index cannot be used.

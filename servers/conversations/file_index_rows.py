@@ -6,16 +6,12 @@ and made anew from the file.
 """
 
 import sqlite3
-import zlib
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from typing import Any
 
-from pydantic_core import PydanticSerializationError
-
 from servers.conversations.contract import Conversation, encode_json
-from servers.conversations.contract_results import Delivery
-from servers.conversations.file_expiry import Horizon
+from servers.conversations.file_index_seals import seal, seal_facts, unseal
 from servers.conversations.file_projection import (
     Entry,
     Figures,
@@ -23,11 +19,9 @@ from servers.conversations.file_projection import (
     Projection,
     delivery_state,
 )
-from servers.conversations.file_records import Facts, parse_json
+from servers.conversations.file_records import Facts
 
 SCHEMA_VERSION = 4
-_CHECKSUM_BYTES = 8
-_AFTER_ALL_TIMES = "~"
 _AFTER_ALL_SEQS = 2**63 - 1
 _ALL = -1
 SCHEMA = """
@@ -86,7 +80,7 @@ def _to_row(key: str, entry: Entry) -> tuple[object, ...]:
         *(key, facts.owner, facts.conversation_id, entry.alive),
         *(mark.generation, mark.end, mark.mtime_ns, mark.base),
         *(progress.version, progress.message_count, progress.updated),
-        *(facts.expires_at, _seal_facts(key, facts)),
+        *(facts.expires_at, seal_facts(key, facts)),
         *entry.projection.figures.as_row(),
     )
 
@@ -114,7 +108,7 @@ def advance_entry(
     if added.facts is not None:
         connection.execute(
             "UPDATE conversations SET facts = ?, expires_at = ? WHERE key = ?",
-            (_seal_facts(key, added.facts), added.facts.expires_at, key),
+            (seal_facts(key, added.facts), added.facts.expires_at, key),
         )
         _put_tags(connection, key, added.facts.tags)
     _put_annotations(connection, key, entry.facts.owner, added)
@@ -164,7 +158,7 @@ def find_held_of(connection: sqlite3.Connection, key: str) -> HeldOf | None:
     return HeldOf(
         (row[0], row[1]),
         row[2],
-        Facts.model_validate(_unseal(key, row[3])),
+        Facts.model_validate(unseal(key, row[3])),
         find_figures(connection, key),
         [tag for (tag,) in tags],
         find_annotations(connection, key, before_seq=_AFTER_ALL_SEQS, limit=None),
@@ -184,15 +178,6 @@ def find_figures(connection: sqlite3.Connection, key: str) -> Figures:
     return Figures(*connection.execute(sql, (key,)).fetchone())
 
 
-def find_totals(connection: sqlite3.Connection) -> tuple[int, int, int, int, int]:
-    """Owners, conversations, messages, bytes of messages, deleted conversations."""
-    return connection.execute(
-        """SELECT count(DISTINCT CASE WHEN alive THEN owner END), coalesce(sum(alive), 0),
-        coalesce(sum(alive * count), 0), coalesce(sum(alive * bytes), 0),
-        count(*) - coalesce(sum(alive), 0) FROM conversations"""
-    ).fetchone()
-
-
 def find_annotations(
     connection: sqlite3.Connection,
     key: str,
@@ -207,7 +192,7 @@ def find_annotations(
         ORDER BY seq DESC LIMIT ?""",
         (key, from_seq, before_seq, _ALL if limit is None else limit),
     )
-    return {message_id: _unseal(key + message_id, body) for message_id, body in rows}
+    return {message_id: unseal(key + message_id, body) for message_id, body in rows}
 
 
 def _put_tags(connection: sqlite3.Connection, key: str, tags: Sequence[str]) -> None:
@@ -224,108 +209,10 @@ def _put_annotations(
             [
                 (key, a.message_id, a.message_seq, a.stored_at, owner, state, body)
                 for a in projection.annotations.values()
-                for body in [_seal(key + a.message_id, encode_json(a.annotations))]
+                for body in [seal(key + a.message_id, encode_json(a.annotations))]
                 for state in [delivery_state(a.annotations)]
             ],
         )
-
-
-def select_newest(
-    connection: sqlite3.Connection,
-    owner: str,
-    *,
-    tag: str | None,
-    after: tuple[str, str] | None,
-    offset: int,
-    limit: int,
-    horizon: Horizon,
-) -> list[Conversation]:
-    """Conversations in the order of a listing, from `offset` or `after` (last_updated, id) on."""
-    rows = connection.execute(
-        """SELECT key, facts, version, count, last_updated FROM conversations c
-        WHERE owner = :owner AND alive
-            AND (expires_at IS NULL OR expires_at > :now) AND mtime_ns >= :idle_since_ns
-            AND last_updated <= :at AND (last_updated < :at OR conversation_id > :id)
-            AND (:tag IS NULL OR EXISTS (SELECT 1 FROM tags WHERE key = c.key AND tag = :tag))
-        ORDER BY last_updated DESC, conversation_id LIMIT :limit OFFSET :offset""",
-        {
-            "owner": owner,
-            **asdict(horizon),
-            "at": after[0] if after else _AFTER_ALL_TIMES,
-            "id": after[1] if after else "",
-            "tag": tag,
-            "limit": limit,
-            "offset": offset,
-        },
-    )
-    return [
-        Conversation(
-            **_unseal_facts(key, facts, owner),
-            version=version,
-            message_count=count,
-            last_updated=last_updated,
-        )
-        for key, facts, version, count, last_updated in rows
-    ]
-
-
-def select_deliveries(
-    connection: sqlite3.Connection,
-    state: str,
-    *,
-    owner: str | None,
-    after: tuple[str, str, int] | None,
-    limit: int,
-    horizon: Horizon,
-) -> list[tuple[Delivery, tuple[str, str, int]]]:
-    """Deliveries, oldest first, each with its place (stored_at, key, seq), from `after` on."""
-    stored_at, key, seq = after or ("", "", 0)
-    rows = connection.execute(
-        # CROSS JOIN keeps the order of the tables: the index by state leads.
-        """SELECT c.facts, a.message_id, a.body, a.stored_at, a.key, a.seq
-        FROM annotations a CROSS JOIN conversations c ON c.key = a.key
-        WHERE a.state = :state AND (:owner IS NULL OR a.owner = :owner)
-            AND alive AND (expires_at IS NULL OR expires_at > :now) AND mtime_ns >= :idle_since_ns
-            AND (a.stored_at, a.key, a.seq) > (:stored_at, :key, :seq)
-        ORDER BY a.stored_at, a.key, a.seq LIMIT :limit""",
-        {
-            "state": state,
-            "owner": owner,
-            **asdict(horizon),
-            "stored_at": stored_at,
-            "key": key,
-            "seq": seq,
-            "limit": limit,
-        },
-    )
-    return [
-        (
-            Delivery(
-                owner=of["owner"],
-                conversation_id=of["conversation_id"],
-                message_id=message_id,
-                state=state,
-                annotations=_unseal(key + message_id, body),
-            ),
-            (stored_at, key, seq),
-        )
-        for facts, message_id, body, stored_at, key, seq in rows
-        for of in [_unseal_facts(key, facts, owner)]
-    ]
-
-
-def select_gone(
-    connection: sqlite3.Connection, prefix: str, keys: Sequence[str], horizon: Horizon
-) -> list[tuple[str, str]]:
-    """Owner and id of those with this prefix that have expired, or are deleted and in `keys`."""
-    rows = connection.execute(
-        """SELECT owner, conversation_id FROM conversations
-        WHERE key >= :prefix AND key < :prefix || '~' AND CASE WHEN alive
-            THEN expires_at <= :now OR mtime_ns < :idle_since_ns
-            ELSE key IN (SELECT value FROM json_each(:keys)) END""",
-        {"prefix": prefix, "keys": encode_json(keys).decode(), **asdict(horizon)},
-    )
-    return rows.fetchall()
 
 
 def to_conversation(facts: Facts, version: int, count: int, last_updated: str) -> Conversation:
@@ -342,41 +229,3 @@ def to_conversation(facts: Facts, version: int, count: int, last_updated: str) -
         version=version,
         expires_at=facts.expires_at,
     )
-
-
-def _seal(belongs_to: str, data: bytes) -> bytes:
-    """JSON with a checksum: SQLite does not see flipped bits in what its rows hold."""
-    return b"%08x%b" % (_checksum(belongs_to, data), data)
-
-
-def _seal_facts(key: str, facts: Facts) -> bytes:
-    try:
-        data = facts.model_dump_json().encode()  # a quarter of the time, but not 255 levels
-    except PydanticSerializationError:
-        data = encode_json(facts.model_dump())
-    return _seal(key, data)
-
-
-def _unseal(belongs_to: str, blob: bytes | str) -> Any:  # noqa: ANN401 - JSON
-    """The value.
-
-    Raises:
-        ValueError: It is damaged, or another row's.
-    """
-    # SQLite's own damage may make another type of it.
-    data = blob[_CHECKSUM_BYTES:] if isinstance(blob, bytes) else b""
-    if not data or blob[:_CHECKSUM_BYTES] != b"%08x" % _checksum(belongs_to, data):
-        raise ValueError("a row fails its checksum")
-    return parse_json(data)
-
-
-def _unseal_facts(key: str, blob: bytes, owner: str | None) -> dict[str, Any]:
-    """The facts of a row that was found under this owner, if one was asked for."""
-    facts = _unseal(key, blob)
-    if owner not in (None, facts["owner"]):
-        raise ValueError("a row stands under another owner")
-    return facts
-
-
-def _checksum(belongs_to: str, data: bytes) -> int:
-    return zlib.crc32(data, zlib.crc32(belongs_to.encode()))

@@ -19,7 +19,7 @@ from servers.conversations.file_catalogue_check import CatalogueCheck, mend_fold
 from servers.conversations.file_directory import INDEX_NAME
 from servers.conversations.file_engine import FileEngine, open_file_engine
 from servers.conversations.file_index import FileIndex
-from servers.conversations.file_index_rows import find_totals
+from servers.conversations.file_index_selects import find_totals
 from servers.conversations.file_lag import LagSigns
 from servers.conversations.file_locks import LockStripes
 from servers.conversations.file_search import open_file_search
