@@ -196,7 +196,7 @@ async def test_appends_are_answered_while_listings_wait_for_a_rebuild(
     tmp_path: Path,
 ) -> None:
     directory = tmp_path / "s"
-    count = 1_500
+    count = 800
     async with open_file_store(directory, durability="interval") as store:
         for number in range(count):
             await store.append_messages(OWNER, f"c{number}", [user()])
