@@ -205,7 +205,7 @@ def _create_tools(config: Config, callers: Callers) -> "HostedServer":
     from servers.hosted import HostedServer
     from servers.tools.server import create_server
 
-    server = create_server(config.tools, callers)
+    server = create_server(config.tools, callers, local_zone=config.environment.get("TZ"))
     # It keeps nothing: when it answers at all, it is ready.
     return HostedServer("tools", server, frozenset({SCOPE_TOOLS_CALL}), checkpoint)
 

@@ -16,11 +16,10 @@ from servers.tools.untrusted_text import excerpt
 _MAX_NAME_CHARACTERS = 64
 _LOCAL_TIME = Path("/etc/localtime")
 _WEEKDAYS = ("Monday", "Tuesday", "Wednesday", "Thursday", "Friday", "Saturday", "Sunday")
-_ABSENT = object()
 
 
 class CurrentTime:
-    """`current_time(timezone)`."""
+    """`current_time(timezone)`. `local_zone` is the machine's own, if it was told; see `TZ`."""
 
     definition = types.Tool(
         name="current_time",
@@ -55,6 +54,9 @@ class CurrentTime:
         ),
     )
 
+    def __init__(self, local_zone: str | None = None) -> None:
+        self._local_zone = (local_zone or "").removeprefix(":")
+
     async def call(
         self,
         arguments: Mapping[str, object],
@@ -72,18 +74,23 @@ class CurrentTime:
                     "invalid", f"{shown} is unknown; known: timezone", field=shown
                 )
         # zones are read from files
-        told = await anyio.to_thread.run_sync(_tell_time, arguments.get("timezone", _ABSENT))
-        # A sentence: small models misread the offset, and all read it faster than the JSON.
-        text = (
-            f"It is {told['time'][:5]} on {told['weekday']}, {told['date']}, in {told['timezone']}."
-        )
+        told = await anyio.to_thread.run_sync(self._tell_time, arguments)
+        zone = told["timezone"]
+        where = _name_place(zone) if "timezone" in arguments else f"here ({zone})"
+        # Sentences: small models misread the offset, and all read them faster than the JSON. The
+        # date is one of its own: a small model says again the whole sentence that holds the answer.
+        text = f"It is {told['time'][:5]} {where}. The date is {told['weekday']}, {told['date']}."
         return types.CallToolResult(
             content=[types.TextContent(type="text", text=text)], structured_content=told
         )
 
+    def _tell_time(self, arguments: Mapping[str, object]) -> dict[str, str]:
+        if "timezone" in arguments:
+            return _tell_time(_check_zone(arguments["timezone"]))
+        return _tell_time(self._local_zone if self._local_zone in _zones() else _find_local_zone())
 
-def _tell_time(timezone: object) -> dict[str, str]:
-    name = _local_zone() if timezone is _ABSENT else _check_zone(timezone)
+
+def _tell_time(name: str) -> dict[str, str]:
     now = datetime.now(zoneinfo.ZoneInfo(name))
     return {
         "timezone": name,
@@ -100,10 +107,15 @@ def _zones() -> frozenset[str]:
     return frozenset(zoneinfo.available_timezones())
 
 
-def _local_zone() -> str:
+def _find_local_zone() -> str:
     """This machine's zone where its name can be known, else UTC."""
     name = str(_LOCAL_TIME.resolve()).partition("zoneinfo/")[2]
     return name if name in _zones() else "UTC"
+
+
+def _name_place(zone: str) -> str:
+    area, _, place = zone.rpartition("/")
+    return f"in {place.replace('_', ' ')}" if area not in ("", "Etc") else f"in {zone}"
 
 
 def _check_zone(timezone: object) -> str:

@@ -45,14 +45,16 @@ class Tool(Protocol):
 
 
 def create_server(
-    tools: Mapping[str, ToolConfig], callers: Callers
+    tools: Mapping[str, ToolConfig], callers: Callers, *, local_zone: str | None = None
 ) -> Server[httpx2.AsyncHTTPTransport]:
     """The server for these declarations. Its lifespan owns the HTTP connections.
+
+    `local_zone`: the time zone of this machine, where the environment says it.
 
     Raises:
         ConfigError: A declaration can't be served under its name, or its URL can't be used.
     """
-    served = _create_tools(tools)
+    served = _create_tools(tools, CurrentTime(local_zone))
     definitions = [tool.definition for tool in served.values()]
 
     @asynccontextmanager
@@ -105,8 +107,8 @@ def create_server(
     )
 
 
-def _create_tools(tools: Mapping[str, ToolConfig]) -> dict[str, Tool]:
-    served: dict[str, Tool] = {CurrentTime.definition.name: CurrentTime()}
+def _create_tools(tools: Mapping[str, ToolConfig], clock: CurrentTime) -> dict[str, Tool]:
+    served: dict[str, Tool] = {clock.definition.name: clock}
     findings: list[str] = []
     for name, config in tools.items():
         where = dotted(("tools", name))

@@ -1,11 +1,15 @@
 """The built-in clock."""
 
+import re
 from datetime import UTC, datetime, timedelta
 from zoneinfo import ZoneInfo
 
 import pytest
+from mcp import Client
 
-from tests.servers.tools.conftest import OpenTools, error_of
+from servers.access.principal import create_operator
+from servers.tools.server import create_server
+from tests.servers.tools.conftest import OpenTools, error_of, text_of
 
 
 @pytest.mark.parametrize(
@@ -48,6 +52,19 @@ async def test_without_a_zone_it_is_the_machine_s_own_or_utc(open_tools: OpenToo
     moment = datetime.fromisoformat(told["iso"])
     assert moment.utcoffset() == datetime.now(ZoneInfo(told["timezone"])).utcoffset()
     assert abs(datetime.now(UTC) - moment) < timedelta(minutes=1)
+
+
+@pytest.mark.parametrize("told", ["Asia/Seoul", ":Asia/Seoul"])
+async def test_the_machines_zone_is_what_the_environment_says(told: str) -> None:
+    server = create_server({}, create_operator("ada"), local_zone=told)
+    async with Client(server) as client:
+        here = await client.call_tool("current_time", {})
+        there = await client.call_tool("current_time", {"timezone": "America/New_York"})
+    assert here.structured_content is not None
+    assert here.structured_content["timezone"] == "Asia/Seoul"
+    date = r"The date is \w+day, \d{4}-\d\d-\d\d"
+    assert re.fullmatch(rf"It is \d\d:\d\d here \(Asia/Seoul\)\. {date}\.", text_of(here))
+    assert re.fullmatch(rf"It is \d\d:\d\d in New York\. {date}\.", text_of(there))
 
 
 @pytest.mark.parametrize(
