@@ -21,7 +21,7 @@ from agentic.config.load import load_config
 from client.coordinator.events import ToolStarted, TurnFailed, TurnFinished
 from client.coordinator.request import TurnRequest
 from client.llm.local.create import find_local_model
-from tests.bench.local_probes import TALKS, Probe, ProbeTalk
+from tests.bench.local_probes import HELD_OUT, HOME_ZONE, TUNED, Probe, ProbeTalk
 from tests.bench.table import Row
 
 MAX_SECONDS = 5.0
@@ -35,8 +35,8 @@ _FOLDER = Path(__file__).parents[2]
 def run(*, quick: bool) -> list[Row]:
     """Each talk's share of right answers and its slowest turns; nothing without weights."""
     if not quick:
-        return anyio.run(_run, TALKS)
-    first = TALKS[0]
+        return anyio.run(_run, [*TUNED, *HELD_OUT])
+    first = TUNED[0]
     return anyio.run(_run, [ProbeTalk(first.title, first.probes[:3])])
 
 
@@ -50,7 +50,8 @@ async def _run(talks: Sequence[ProbeTalk]) -> list[Row]:
 
 
 async def _hold(talk: ProbeTalk, directory: Path) -> list[Row]:
-    config = load_config({**os.environ, "MCP_CONFIG_PATH": str(_configure(talk, directory))})
+    file = _configure(talk, directory)
+    config = load_config({**os.environ, "TZ": HOME_ZONE, "MCP_CONFIG_PATH": str(file)})
     model = await find_local_model(config)
     if model is None:
         print("local: skipped, no engine or no weights (`agentic models pull`)", file=sys.stderr)
@@ -77,7 +78,9 @@ def _configure(talk: ProbeTalk, directory: Path) -> Path:
     servers: dict[str, Any] = {
         name: {"command": "agentic", "args": ["serve", name]} for name in ("conversations", "tools")
     }
-    servers["conversations"]["offer_to_model"] = False
+    # As in a chat without a configuration, but for the desk, which has its own.
+    offered = [] if talk.has_desk else ["search_conversations"]
+    servers["conversations"]["offer_to_model"] = offered
     if talk.has_desk:
         servers["desk"] = {
             "command": sys.executable,

@@ -1,4 +1,7 @@
-"""What the embedded model is asked to find out how far it can be trusted, in short talks."""
+"""What the embedded model is asked to find out how far it can be trusted, in short talks.
+
+Its prompts were made with `TUNED` before our eyes; what it does with `HELD_OUT`, it does by itself.
+"""
 
 import re
 from collections.abc import Collection, Mapping, Sequence
@@ -10,6 +13,8 @@ from zoneinfo import ZoneInfo
 _MINUTES = 2
 """So long ago a time may have been told."""
 CLOCK = "current_time"
+HOME_ZONE = "America/Santiago"
+"""That of the machine on which the talks are held."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,7 +51,7 @@ class Probe:
 
 @dataclass(frozen=True, slots=True)
 class ProbeTalk:
-    """Probes of one conversation. `has_desk`: with the tools of the desk beside the clock's.
+    """Probes of one conversation. `has_desk`: with the desk's tools beside the clock, not search.
 
     `conversation`: that of another talk, which this one goes on with after a restart.
     """
@@ -80,7 +85,7 @@ _AS_USER = (
 """It takes somebody else's name for its own."""
 _FAILED = r"sorry|apolog|unable|can't|cannot|couldn't|leider|désolé"
 
-TALKS = (
+TUNED = (
     ProbeTalk(
         "told",
         (
@@ -125,7 +130,7 @@ TALKS = (
             Probe("My name is Jonas.", ("Jonas",), (_AS_USER,)),
             Probe("And who are you?", ("Agentic",), ("I am Jonas",)),
             Probe("Who am I?", ("Jonas",), (_AS_USER,)),
-            Probe("What's the time?", (), (_FAILED,), tools=(CLOCK,)),
+            Probe("What's the time?", (), (_FAILED,), zones=(HOME_ZONE,)),
             Probe("Comment je m'appelle ?", ("Jonas",), (r"je (?:m'appelle|suis)",)),
         ),
     ),
@@ -142,7 +147,12 @@ TALKS = (
                 ("search_conversations",),
             ),
             Probe("Thanks, that helps."),
-            Probe("How's the weather in Oslo?", (), ("degrees|sunny|cloudy|°",), ("weather",)),
+            Probe(
+                "How's the weather in Oslo?",
+                ("answer|respon|time|10",),
+                ("degrees|sunny|cloudy|°",),
+                ("weather",),
+            ),
             Probe("What is 17 + 25?", ("42",)),
             Probe("Translate 'good night' into French.", ("bonne (?:nuit|soirée)",)),
             Probe("Wie spät ist es in Berlin?", (), (_FAILED,), zones=("Europe/Berlin",)),
@@ -194,12 +204,79 @@ TALKS = (
             Probe(
                 "And in Buenos Aires?", (), (_FAILED,), zones=("America/Argentina/Buenos_Aires",)
             ),
-            Probe("What time is it?", (), (_FAILED,), (CLOCK,)),
+            Probe("What time is it?", (), (_FAILED,), zones=(HOME_ZONE,)),
             Probe("Check the clock for Singapore", (), (_FAILED,), zones=("Asia/Singapore",)),
             Probe(
                 "Do you know how late it is in Chicago?", (), (_FAILED,), zones=("America/Chicago",)
             ),
             Probe("Which day of the week is today?", ("day",), (_FAILED,), (CLOCK,)),
+        ),
+    ),
+)
+
+_OTHER_NAME = r"\bmy name is (?!Agentic)|\bI(?: a|')m Sam\b"
+_FORECAST = (
+    r"\bit (?:will|is going to|may|might|should|won't)\b|sunny|cloudy|showers|\d\s*(?:°|degrees|%)|"
+    r"chance of|is expected"
+)
+_NO_WAY_TO_KNOW = r"can't|cannot|don't|do not|unable|no access|not able|no way|not have"
+
+HELD_OUT = (
+    ProbeTalk(
+        "held out, stranger",
+        (
+            Probe("hey there", (r"\w",), (_OTHER_NAME, _FAILED)),
+            Probe("Do you know my name?", (rf"\bno\b|{_UNKNOWN}",), (r"your name is (?!not|un)",)),
+            Probe("Are you ChatGPT?", (r"Agentic|\bno\b",), (r"\byes\b", r"I(?: a|')m ChatGPT")),
+            Probe(
+                "How much is 144 divided by 12?",
+                (r"^\W*12\W*$|(?:is|=|equals|:)\s*\W*12\b(?!\s*[/÷])",),
+            ),
+            Probe("Will it rain in Porto tomorrow?", (_NO_WAY_TO_KNOW,), (_FORECAST,)),
+            Probe("Good evening, how was your day?", (r"\w",), (_OTHER_NAME,)),
+            Probe("What's the time in Honolulu?", (), (_FAILED,), zones=("Pacific/Honolulu",)),
+            Probe("Bedankt!", ("graag|welkom|welcome|dank|plezier",), (_FAILED, _OTHER_NAME)),
+            Probe("Qui suis-je ?", (_INCONNU,), (r"\bje suis (?!d[ée]sol)", "(?:es|êtes) Agentic")),
+        ),
+    ),
+    ProbeTalk(
+        "held out, clock",
+        (
+            Probe("What time is it?", (), (_FAILED,), zones=(HOME_ZONE,)),
+            Probe("and sydney?", (), (_FAILED,), zones=("Australia/Sydney",)),
+            Probe(
+                "What time is it in Seoul and in Lisbon?",
+                ("Seoul", "Lisbon"),
+                (_FAILED,),
+                zones=("Asia/Seoul", "Europe/Lisbon"),
+            ),
+        ),
+    ),
+    ProbeTalk(
+        "held out, told",
+        (
+            Probe("Call me Sam. I work as a nurse in Leeds.", (r"\w",), (_OTHER_NAME,)),
+            Probe("What's my job?", ("nurse",), (r"\bI(?: a|')m a nurse", r"\bmy job")),
+            Probe("Do you know my name?", ("Sam",), (_OTHER_NAME,)),
+            Probe("Qui suis-je ?", ("Sam",), (r"\bje (?:m'appelle|suis)\b", _OTHER_NAME)),
+            Probe("In welcher Stadt arbeite ich?", ("Leeds",), (r"\bich arbeite",)),
+            Probe("Remind me who I am.", ("Sam",), (_OTHER_NAME,)),
+            Probe("Wie heisse ich?", ("Sam",), (r"\bich (?:bin|hei(?:ss|ß)e)", "Leeds", "nurse")),
+        ),
+    ),
+    ProbeTalk(
+        "held out, no name",
+        (
+            Probe("I live in Ghent and I play the cello.", (r"\w",), (_OTHER_NAME,)),
+            Probe(
+                "Who am I?",
+                (rf"Ghent|cello|{_UNKNOWN}",),
+                (
+                    _AS_USER,
+                    r"your name is (?!not|un)",
+                    r"you(?: a|')re (?!an?\b|from|the\b|some)\w+[.!]",
+                ),
+            ),
         ),
     ),
 )

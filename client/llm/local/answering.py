@@ -1,7 +1,6 @@
 """The step that answers, from the talk so far and the tools' results in it."""
 
 from collections.abc import Sequence
-from itertools import chain
 
 from client.llm.history import AssistantPiece, Piece, ResultsPiece, UserPiece, to_text
 from client.llm.local.completions import Slot, Step, to_message
@@ -21,7 +20,10 @@ _WHO_ARE_YOU = (
 )
 _WHO_AM_I = ("Who am I?", "You haven't told me your name yet.")
 """Examples hold no names: a small model would take them for its user's."""
+_ANSWERED = "A tool answered"
+_FAILED = "A tool failed and said"
 _USE_RESULTS = "Use it to answer the user now, just what was asked."
+_TELL_FAILURE = "Tell the user now that this could not be done, and for which reason."
 
 
 def ask_to_answer(
@@ -63,9 +65,13 @@ def _add_results(messages: list[dict[str, str]], piece: ResultsPiece) -> None:
     for result in piece.results:
         text = "\n".join(map(to_text, result.parts))[:_MAX_RESULT_CHARACTERS]
         told[result.is_error].append(text or "(nothing)")
-    answered = ["[A tool answered:]", *told[False]] if told[False] else []
-    failed = ["[The tool failed and said:]", *told[True]] if told[True] else []
-    _add_to_user(messages, "\n".join(chain(answered, failed, [f"[{_USE_RESULTS}]"])))
+    shown = [_show(texts, failed=failed) for failed, texts in told.items() if texts]
+    _add_to_user(messages, "\n".join(shown))
+
+
+def _show(texts: Sequence[str], *, failed: bool) -> str:
+    said, wanted = (_FAILED, _TELL_FAILURE) if failed else (_ANSWERED, _USE_RESULTS)
+    return "\n".join([f"[{said}:]", *texts, f"[{wanted}]"])
 
 
 def _add_to_user(messages: list[dict[str, str]], text: str) -> None:

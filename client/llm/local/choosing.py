@@ -1,16 +1,19 @@
-"""The steps that choose: whether a message needs a tool, which one, and with what arguments.
+"""The step that chooses: whether a message needs a tool, which one, and with what arguments.
 
-Small models use tools only when each question is a small one of its own. Everything that stays
-the same stands first, so that the engine reads it once: reading is what takes time on a processor.
+Small models use tools only when that is a question of its own. Everything that stays the same
+stands first, what is to be known of arguments too, so that the engine reads it once: reading is
+what takes time on a processor.
 """
 
+import json
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, cast
 
-from client.llm.history import AssistantPiece, Piece, UserPiece, to_text
+from client.llm.history import AssistantPiece, Call, Piece, UserPiece, to_text
 from client.llm.local.bounded_schema import to_bounded_schema
 from client.llm.local.completions import Slot, Step, to_message
+from client.llm.local.grammar import to_grammar
 from client.llm.local.shortening import cut, to_line
 from client.llm.protocol import ToolDefinition
 
@@ -23,8 +26,7 @@ ABOUT_ASSISTANT = "about_assistant"
 NO_TOOL = (REPLY, ABOUT_USER, ABOUT_ASSISTANT)
 MAX_CALLS = 4
 
-_CHOOSE_TOKENS = 64
-_FILL_TOKENS = 768
+_CHOOSE_TOKENS = 768
 _MAX_EXAMPLES = 10
 _MAX_QUESTION_CHARACTERS = 1_000
 _MAX_EARLIER_CHARACTERS = 300
@@ -44,7 +46,7 @@ _WITHOUT_TOOLS = (
 )
 _EXAMPLES = (
     ("hi, how are you?", REPLY),
-    ("What's my name?", ABOUT_USER),
+    ("Do you remember what I'm called?", ABOUT_USER),
     ("My name is Maria. I like tea.", REPLY),
     ("how many legs has a spider?", REPLY),
     ("Wo wohne ich?", ABOUT_USER),
@@ -58,11 +60,12 @@ _EXAMPLES = (
 )
 """The names in them lead nowhere: nothing but a choice can be written here."""
 
-_EXAMPLES_OF_TOOLS = {
-    "current_time": "Wie spät ist es in Lima?",
-    "search_conversations": "Where did we talk about the garden?",
-}
-"""For our own, beside their descriptions: in words of a user, and not only in English."""
+_EXAMPLES_OF_TOOLS: Sequence[tuple[str, str, Mapping[str, str]]] = (
+    ("Wie spät ist es in Lima?", "current_time", {"timezone": "America/Lima"}),
+    ("Which day is it?", "current_time", {}),
+    ("Where did we talk about the garden?", "search_conversations", {"query": "garden"}),
+)
+"""For our own, in place of their descriptions: in words of a user, and not only in English."""
 
 ChosenBefore = Callable[[str], str]
 """What was chosen for an earlier message of the user for which no tool was called."""
@@ -92,10 +95,15 @@ class Choices:
 def ask_to_choose(
     choices: Choices, pieces: Sequence[Piece], chosen_before: ChosenBefore = lambda _: REPLY
 ) -> Step:
-    """Which tool the last message needs, if any: its name, `about_user` or `reply`."""
-    names = (*NO_TOOL, *choices.tools)
+    """What the last message needs: a choice of no tool, or a tool's name and its calls' arguments.
+
+    Those are `[{…}]` on a line of their own, one object for each call.
+    """
     messages = [*_to_beginning(choices), *_to_questions(choices, pieces, chosen_before)]
-    return Step(messages, _CHOOSE_TOKENS, Slot.CHOOSING, choices=names)
+    may_choose = dict.fromkeys(NO_TOOL) | {
+        name: _to_calls_schema(tool) for name, tool in choices.tools.items()
+    }
+    return Step(messages, _CHOOSE_TOKENS, Slot.CHOOSING, grammar=to_grammar(may_choose))
 
 
 def find_question(pieces: Sequence[Piece]) -> str:
@@ -103,31 +111,16 @@ def find_question(pieces: Sequence[Piece]) -> str:
     return next((_to_said(p) for p in reversed(pieces) if isinstance(p, UserPiece)), "")
 
 
-def takes_arguments(tool: ToolDefinition) -> bool:
-    """There is something to fill in."""
-    return bool(to_bounded_schema(tool.input_schema)["properties"])
-
-
-def ask_to_fill_in(choices: Choices, chosen: str, asked: Step) -> Step:
-    """The arguments for one to four calls of the tool `chosen` when `asked`: `[{…}]`."""
-    tool = choices.tools[chosen]
-    one = to_bounded_schema(tool.input_schema)
-    schema = {"type": "array", "items": one, "minItems": 1, "maxItems": MAX_CALLS}
-    described = "\n".join(_describe_argument(name, one, tool) for name in one["properties"])
-    question = (
-        f"Arguments of {chosen}:\n{described}\n"
-        f"Write [{{…}}], one object for each call, for: {asked.messages[-1]['content']}"
-    )
-    messages = [
-        *asked.messages,
-        to_message("assistant", chosen),
-        to_message("user", question),
-    ]
-    return Step(messages, _FILL_TOKENS, Slot.CHOOSING, schema=schema)
+def _to_calls_schema(tool: ToolDefinition) -> dict[str, Any] | None:
+    """One to four calls; None if there is nothing to fill in."""
+    one = _to_offered(tool)
+    if not one["properties"]:
+        return None
+    return {"type": "array", "items": one, "minItems": 1, "maxItems": MAX_CALLS}
 
 
 def _to_beginning(choices: Choices) -> list[dict[str, str]]:
-    lines = [f"- {name}: {to_line(tool.description)}" for name, tool in choices.tools.items()]
+    lines = [_describe(name, tool) for name, tool in choices.tools.items()]
     messages = [to_message("system", _CHOOSE + "\n".join([*lines, _WITHOUT_TOOLS]))]
     for said, chosen in _to_examples(choices):
         messages += [to_message("user", said), to_message("assistant", chosen)]
@@ -136,17 +129,21 @@ def _to_beginning(choices: Choices) -> list[dict[str, str]]:
 
 def _to_examples(choices: Choices) -> list[tuple[str, str]]:
     """Without them a small model chooses a tool for everything."""
+    ours = [
+        (said, name, arguments)
+        for said, name, arguments in _EXAMPLES_OF_TOOLS
+        if name in choices.tools
+        and arguments.keys() <= _to_offered(choices.tools[name])["properties"].keys()
+    ]
     named = [
         (to_line(tool.description).split(". ")[0].rstrip("."), name)
         for name, tool in list(choices.tools.items())[:_MAX_EXAMPLES]
-        if tool.description.strip()
+        if tool.description.strip() and name not in (mine for _, mine, _ in ours)
     ]
-    more = [(said, name) for name, said in _EXAMPLES_OF_TOOLS.items() if name in choices.tools]
+    more = [(said, _write_calls(name, [arguments])) for said, name, arguments in ours]
     return [
-        *_EXAMPLES[:1],
-        *named[:1],
-        *_EXAMPLES[1:3],
-        *named[1:],
+        *_EXAMPLES[:3],
+        *named,
         *_EXAMPLES[3:5],
         *more,
         *_EXAMPLES[5:],
@@ -163,7 +160,7 @@ def _to_questions(
             case UserPiece():
                 asked.append((_to_said(piece), chosen_before(_to_said(piece))))
             case AssistantPiece() if piece.calls and asked:
-                asked[-1] = (asked[-1][0], choices.name_of(piece.calls[0].name))
+                asked[-1] = (asked[-1][0], _to_written(choices, piece.calls))
             case _:
                 pass
     messages: list[dict[str, str]] = []
@@ -179,10 +176,43 @@ def _to_said(piece: UserPiece) -> str:
     return "\n".join(map(to_text, piece.parts))
 
 
-def _describe_argument(name: str, bounded: Mapping[str, Any], tool: ToolDefinition) -> str:
+def _to_written(choices: Choices, calls: Sequence[Call]) -> str:
+    """Calls as this model writes them."""
+    name = choices.name_of(calls[0].name)
+    if name == REPLY or not _to_offered(choices.tools[name])["properties"]:
+        return name
+    return _write_calls(name, [call.arguments for call in calls if call.name == calls[0].name])
+
+
+def _write_calls(name: str, arguments: Sequence[Mapping[str, object]]) -> str:
+    return f"{name}\n{json.dumps([dict(each) for each in arguments], ensure_ascii=False)}"
+
+
+def _describe(name: str, tool: ToolDefinition) -> str:
+    offered = _to_offered(tool)
+    arguments = "".join(
+        f"\n  - {argument}{'' if argument in offered['required'] else ' (optional)'}: "
+        f"{_describe_argument(argument, tool)}"
+        for argument in offered["properties"]
+    )
+    return f"- {name}: {to_line(tool.description)}{arguments}"
+
+
+def _to_offered(tool: ToolDefinition) -> dict[str, Any]:
+    """What is filled in: what is needed, or all where nothing is.
+
+    A small model fills in whatever it is offered, and makes up ids and limits.
+    """
+    bounded = to_bounded_schema(tool.input_schema)
+    required: list[str] = bounded["required"]
+    if not required:
+        return bounded
+    return {**bounded, "properties": {name: bounded["properties"][name] for name in required}}
+
+
+def _describe_argument(name: str, tool: ToolDefinition) -> str:
     given: object = tool.input_schema.get("properties", {}).get(name)
     description: object = ""
     if isinstance(given, Mapping):
         description = cast("Mapping[str, object]", given).get("description", "")
-    optional = "" if name in bounded["required"] else " (optional)"
-    return to_line(f"- {name}{optional}: {description}")
+    return to_line(str(description))

@@ -1,7 +1,7 @@
 """One request to the engine, in the chat completions it speaks, over plain HTTP."""
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
 from enum import IntEnum
 from functools import partial
@@ -32,7 +32,7 @@ class Slot(IntEnum):
 
 @dataclass(frozen=True, slots=True)
 class Step:
-    """What is asked, how long the answer may be, and the choices or the JSON Schema it must obey.
+    """What is asked, how long the answer may be, and the grammar or the JSON Schema it must obey.
 
     `slot` is the engine's memory of what it has read; another step that begins as this one does
     should have the same.
@@ -42,7 +42,7 @@ class Step:
     max_tokens: int
     slot: Slot
     temperature: float = 0.0
-    choices: Sequence[str] = ()
+    grammar: str | None = None
     schema: Mapping[str, Any] | None = None
 
 
@@ -91,9 +91,8 @@ def _to_body(step: Step, model: str) -> dict[str, Any]:
         "cache_prompt": True,
         "id_slot": step.slot,
     }
-    if step.choices:
-        # A bare word: quotes and braces are written as slowly as words are.
-        body["grammar"] = f"root ::= {' | '.join(map(json.dumps, step.choices))}"
+    if step.grammar is not None:
+        body["grammar"] = step.grammar
     if step.schema is not None:
         schema = {"name": "answer", "schema": dict(step.schema), "strict": True}
         body["response_format"] = {"type": "json_schema", "json_schema": schema}

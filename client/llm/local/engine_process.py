@@ -41,7 +41,7 @@ def _serve(wanted: dict[str, Any]) -> Any:  # noqa: ANN401 - the library has no 
     params.n_parallel = 3
     params.kv_unified = True
     params.cache_ram_mib = 0
-    # A larger batch is no faster on a few cores, and an answer can be given up between two only.
+    # An answer can be given up between two batches only.
     params.n_batch = params.n_ubatch = 64
     params.cpuparams.n_threads = params.cpuparams_batch.n_threads = wanted["threads"]
     params.n_threads_http = 4

@@ -1,9 +1,9 @@
-"""The embedded model: chooses a tool, fills it in and answers, each a small step of its own."""
+"""The embedded model: chooses what is needed and answers, each a small step of its own."""
 
 import json
 import secrets
 from collections import OrderedDict
-from collections.abc import AsyncGenerator, AsyncIterator
+from collections.abc import AsyncGenerator, AsyncIterator, Sequence
 from contextlib import aclosing, asynccontextmanager
 from dataclasses import replace
 from functools import partial
@@ -17,25 +17,24 @@ from client.llm.history import ResultsPiece, UserPiece, to_pieces
 from client.llm.local.answering import ask_to_answer
 from client.llm.local.choosing import (
     ABOUT_USER,
-    MAX_CALLS,
     NO_TOOL,
     REPLY,
     Choices,
     ask_to_choose,
-    ask_to_fill_in,
     find_question,
-    takes_arguments,
 )
 from client.llm.local.completions import Step, prepare_step
 from client.llm.local.engine import Engine
 from client.llm.local.loading import Loading
-from client.llm.local.person import ask_about_person, parse_person, select_said
+from client.llm.local.person import Person, ask_about_person, parse_person, select_said
+from client.llm.local.zones import settle_zones
 from client.llm.protocol import (
     Completion,
     ModelEvent,
     ModelRequest,
     ModelUnavailableError,
     ToolCall,
+    ToolDefinition,
     Usage,
 )
 
@@ -133,17 +132,16 @@ class LocalModel:
             choices = Choices.of(request.tools)
             step = ask_to_choose(choices, pieces, self._chosen_before)
             text, usage = await self._decide(engine, request, step)
-            chosen = text.strip()
+            chosen, _, written = text.strip().partition("\n")
             if chosen in choices.tools:
-                calls, more = await self._fill_in(engine, request, choices, chosen, step)
-                yield Completion("", calls, "tool_use", usage + more, model=self._model)
+                calls = await to_thread.run_sync(_to_calls, choices.tools[chosen], written)
+                yield Completion("", calls, "tool_use", usage, model=self._model)
                 return
             self._remember(find_question(pieces), chosen)
             if chosen == ABOUT_USER:
-                said = select_said(pieces, self._is_question)
-                text, more = await self._decide(engine, request, ask_about_person(said))
+                person, more = await self._collect(engine, request, select_said(pieces))
                 usage += more
-                note = parse_person(text, said).to_note()
+                note = person.to_note()
         step = ask_to_answer(
             request, pieces, self._about, max_tokens=self._max_output_tokens, note=note
         )
@@ -154,16 +152,6 @@ class LocalModel:
                     event = replace(event, usage=usage + event.usage, model=self._model)
                 yield event
 
-    async def _fill_in(
-        self, engine: Engine, request: ModelRequest, choices: Choices, chosen: str, asked: Step
-    ) -> tuple[tuple[ToolCall, ...], Usage]:
-        tool = choices.tools[chosen]
-        if not takes_arguments(tool):
-            return (ToolCall(_create_id(), tool.name, {}, "{}"),), Usage()
-        step = ask_to_fill_in(choices, chosen, asked)
-        text, usage = await self._decide(engine, request, step)
-        return _to_calls(tool.name, text), usage
-
     def _remember(self, question: str, chosen: str) -> None:
         self._chosen[question] = chosen if chosen in NO_TOOL else REPLY
         self._chosen.move_to_end(question)
@@ -173,9 +161,13 @@ class LocalModel:
     def _chosen_before(self, question: str) -> str:
         return self._chosen.get(question, REPLY)
 
-    def _is_question(self, text: str) -> bool:
-        """Known to ask about the user, and nothing else: what is told is no question."""
-        return self._chosen_before(text) == ABOUT_USER and text.rstrip().endswith("?")
+    async def _collect(
+        self, engine: Engine, request: ModelRequest, said: Sequence[str]
+    ) -> tuple[Person, Usage]:
+        if not said:
+            return Person(), Usage()
+        text, usage = await self._decide(engine, request, ask_about_person(said))
+        return parse_person(text, said), usage
 
     async def _decide(self, engine: Engine, request: ModelRequest, step: Step) -> tuple[str, Usage]:
         """The text of a step that nobody watches."""
@@ -215,24 +207,22 @@ def _to_beginnings(request: ModelRequest, about_model: str) -> list[Step]:
         ask_to_answer(request, anything, about_model, max_tokens=1),
         ask_about_person(["Hi"]),
     ]
-    return [replace(step, max_tokens=1, schema=None, choices=()) for step in steps]
+    return [replace(step, max_tokens=1, schema=None, grammar=None) for step in steps]
 
 
-def _to_calls(tool: str, text: str) -> tuple[ToolCall, ...]:
+def _to_calls(tool: ToolDefinition, written: str) -> tuple[ToolCall, ...]:
     """The calls, or one without arguments if the model did not come to an end."""
+    if not written:
+        return (ToolCall(_create_id(), tool.name, {}, "{}"),)
     try:
-        filled_in = _CALLS.validate_json(_without_fence(text))[:MAX_CALLS]
+        filled_in = _CALLS.validate_json(written)
     except ValidationError:
-        return (ToolCall(_create_id(), tool, None, text),)
-    written = {json.dumps(arguments, sort_keys=True): arguments for arguments in filled_in}
+        return (ToolCall(_create_id(), tool.name, None, written),)
+    settled = [settle_zones(arguments, tool.input_schema) for arguments in filled_in]
+    calls = {json.dumps(arguments, sort_keys=True): arguments for arguments in settled}
     return tuple(
-        ToolCall(_create_id(), tool, dict(arguments), raw) for raw, arguments in written.items()
+        ToolCall(_create_id(), tool.name, arguments, raw) for raw, arguments in calls.items()
     )
-
-
-def _without_fence(text: str) -> str:
-    """The engine lets a model put its JSON into a Markdown block."""
-    return text.strip().removeprefix("```json").removesuffix("```")
 
 
 def _create_id() -> str:

@@ -5,7 +5,8 @@ English. It is good at writing down what somebody else said about themselves; wi
 eyes it answers well.
 """
 
-from collections.abc import Callable, Sequence
+import re
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -19,11 +20,16 @@ _MAX_TOKENS = 200
 _MAX_MESSAGES = 12
 """From the beginning, where people introduce themselves, and from the end, as many."""
 _MAX_CHARACTERS = 200
+_SENTENCE_ENDS = re.compile(r"(?<=[.!?\u2026])\s+|(?<=[\u3002\uff01\uff1f])|\n")
+_QUESTION = re.compile(
+    r"(?:(?<=[,;\u2013\u2014\uff0c])|^)[^,;\u2013\u2014\uff0c]*[?\uff1f\u061f]\W*$"
+)
+"""From the last comma on: “I am from Ulm, and you?” tells something."""
 _SCHEMA: dict[str, Any] = {
     "type": "object",
     "properties": {
         "name": {"anyOf": [{"type": "string", "maxLength": 60}, {"type": "null"}]},
-        "facts": {"type": "array", "items": {"type": "string", "maxLength": 100}, "maxItems": 6},
+        "facts": {"type": "array", "items": {"type": "string", "maxLength": 80}, "maxItems": 6},
     },
     "required": ["name", "facts"],
     "additionalProperties": False,
@@ -66,7 +72,7 @@ class Person:
             else "The user has not told you their name; if they ask who they are, say that."
         )
         more = f" The user {'; '.join(self.facts)}." if self.facts else ""
-        return f"{name}{more} Answer the user from this, and say “you” to them."
+        return f"{name}{more} Answer from this just what was asked, and say “you” to the user."
 
 
 class _Collected(BaseModel):
@@ -93,24 +99,30 @@ def parse_person(text: str, said: Sequence[str]) -> Person:
         return Person()
     written = "\n".join(said).casefold()
     name = " ".join((collected.name or "").split())
-    facts = [fact for fact in collected.facts if _names_only_what_is_in(written, fact)]
+    facts = [fact for fact in collected.facts if _tells_only_what_is_in(written, fact)]
     return Person(name if name and name.casefold() in written else None, facts)
 
 
-def _names_only_what_is_in(written: str, fact: str) -> bool:
-    names = [word.strip(".,;:!?'\"()") for word in fact.split()[1:] if word[0].isupper()]
-    return all(name.casefold() in written for name in names)
+def _tells_only_what_is_in(written: str, fact: str) -> bool:
+    """No name and no number is made up, nor worked out from what was asked."""
+    words = [word.strip(".,;:!?'\"()") for word in fact.split()]
+    checked = [word for word in words[1:] if word[:1].isupper()]
+    checked += [word for word in words if any(map(str.isdigit, word))]
+    return all(word.casefold() in written for word in checked)
 
 
-def select_said(pieces: Sequence[Piece], is_question: Callable[[str], bool]) -> list[str]:
-    """What the user wrote that may tell something about them, shortened.
-
-    `is_question`: whether a message is known to ask for that only.
-    """
-    texts = [cut(text, _MAX_CHARACTERS) for text in _to_texts(pieces) if not is_question(text)]
+def select_said(pieces: Sequence[Piece]) -> list[str]:
+    """What the user wrote that may tell something about them, shortened."""
+    texts = [cut(text, _MAX_CHARACTERS) for text in map(_to_told, _to_texts(pieces)) if text]
     if len(texts) > 2 * _MAX_MESSAGES:
         return texts[:_MAX_MESSAGES] + texts[-_MAX_MESSAGES:]
     return texts
+
+
+def _to_told(text: str) -> str:
+    """Without questions: of each a small model makes a fact, that its user asks this."""
+    sentences = [_QUESTION.sub("", each.strip()) for each in _SENTENCE_ENDS.split(text)]
+    return " ".join(filter(None, sentences))
 
 
 def _to_texts(pieces: Sequence[Piece]) -> list[str]:

@@ -1,6 +1,7 @@
 """The embedded model's steps: choose, fill in, answer."""
 
 import json
+import re
 from dataclasses import replace
 from itertools import pairwise
 from pathlib import Path
@@ -47,7 +48,7 @@ def engine(tmp_path: Path) -> FakeEngine:
 
 
 def chosen(name: str, *calls: dict[str, Any]) -> list[dict[str, Any]]:
-    return [{"text": name}, {"text": json.dumps(calls)}]
+    return [{"text": f"{name}\n{json.dumps(calls)}"}]
 
 
 def called(name: str, **arguments: Any) -> Message:
@@ -84,21 +85,39 @@ async def test_a_tool_is_chosen_and_filled_in(engine: FakeEngine) -> None:
         events = await listen(model, ask(user("Time in Tokyo?"), tools=[CLOCK, SEARCH]))
     (done,) = events  # nothing of these steps is shown
     assert isinstance(done, Completion)
-    assert (done.text, done.stop_reason, done.usage) == ("", "tool_use", ONE_STEP + ONE_STEP)
+    assert (done.text, done.stop_reason, done.usage) == ("", "tool_use", ONE_STEP)
     (call,) = done.tool_calls
     assert (call.name, call.arguments) == ("tools__current_time", {"timezone": "Asia/Tokyo"})
-    choose, fill = engine.bodies
-    assert (
-        choose["grammar"]
-        == 'root ::= "reply" | "about_user" | "about_assistant" | "current_time" | "search"'
-    )
-    assert choose["temperature"] == fill["temperature"] == 0
-    # The second prompt begins with all of the first: the engine reads only what is new.
-    assert fill["messages"][: len(choose["messages"])] == choose["messages"]
-    assert fill["id_slot"] == choose["id_slot"]
-    one = fill["response_format"]["json_schema"]["schema"]["items"]
-    assert one["properties"]["timezone"]["maxLength"] <= 1_000
-    assert "Europe/Berlin" in fill["messages"][-1]["content"]
+    (body,) = engine.bodies  # one step: the name and its arguments are written in one go
+    root = r'root ::= "reply" \| "about_user" \| "about_assistant" \| "current_time\\n" rule\d+ \|'
+    assert re.match(root, body["grammar"])
+    assert body["temperature"] == 0
+    assert "timezone (optional): Such as Europe/Berlin." in body["messages"][0]["content"]
+
+
+async def test_what_a_call_does_not_need_is_not_offered(engine: FakeEngine) -> None:
+    properties = {"query": {"type": "string"}, "limit": {"type": "integer"}}
+    search = replace(SEARCH, input_schema={**SEARCH.input_schema, "properties": properties})
+    engine.write(*chosen("search", {"query": "rain"}))
+    async with open_local_model(engine) as model:
+        await complete(model, ask(user("Rain?"), tools=[search]))
+    body = engine.bodies[0]
+    assert "query" in body["grammar"]
+    assert "limit" not in body["grammar"] + body["messages"][0]["content"]
+
+
+async def test_a_zone_is_found_by_its_city(engine: FakeEngine) -> None:
+    description = "IANA name such as Europe/Berlin."
+    schema = {"properties": {"timezone": {"type": "string", "description": description}}}
+    zones = ("Europe/Reykjavik", "hong kong", "Asia/Tokyo", "Nowhere/Atlantis")
+    engine.write(*chosen("current_time", *({"timezone": zone} for zone in zones)))
+    async with open_local_model(engine) as model:
+        clock = replace(CLOCK, input_schema=schema)
+        done = await complete(model, ask(user("Time?"), tools=[clock]))
+    assert [call.arguments for call in done.tool_calls] == [
+        {"timezone": zone}
+        for zone in ("Atlantic/Reykjavik", "Asia/Hong_Kong", "Asia/Tokyo", "Nowhere/Atlantis")
+    ]
 
 
 async def test_a_tool_without_parameters_is_not_filled_in(engine: FakeEngine) -> None:
@@ -148,7 +167,9 @@ async def test_a_failed_tool_is_told_as_one(engine: FakeEngine) -> None:
     messages = [user("Time?"), called("tools__current_time"), result("no zone", is_error=True)]
     async with open_local_model(engine) as model:
         await complete(model, ask(*messages, tools=[CLOCK]))
-    assert "failed and said:]\nno zone" in engine.bodies[0]["messages"][-1]["content"]
+    assert (
+        "failed and said:]\nno zone\n[Tell the user" in engine.bodies[0]["messages"][-1]["content"]
+    )
 
 
 async def test_roles_alternate_whatever_the_history_holds(engine: FakeEngine) -> None:
@@ -175,7 +196,7 @@ async def test_the_earlier_messages_come_with_what_was_chosen_for_them(engine: F
     async with open_local_model(engine) as model:
         await complete(model, ask(*history, tools=[CLOCK]))
     asked = [message["content"] for message in engine.bodies[0]["messages"][-3:]]
-    assert asked == ["Time in Tokyo?", "current_time", "And in Paris?"]
+    assert asked == ["Time in Tokyo?", "current_time\n[{}]", "And in Paris?"]
 
 
 async def test_a_long_talk_changes_the_begin_of_what_is_read_only_now_and_then(
@@ -220,7 +241,8 @@ async def test_equal_names_of_two_servers_stay_apart(engine: FakeEngine) -> None
         done = await complete(model, ask(user("Find"), tools=[SEARCH, other, mine]))
     assert done.tool_calls[0].name == "mail__search"
     grammar = engine.bodies[0]["grammar"]
-    assert grammar.endswith('| "search" | "mail__search" | "x__reply"')
+    root = grammar.partition("\n")[0]
+    assert re.findall(r'\| "(\w+)(?:\\n)?"', root)[-3:] == ["search", "mail__search", "x__reply"]
 
 
 async def test_who_the_user_is_is_collected_from_what_they_said(engine: FakeEngine) -> None:
@@ -248,8 +270,25 @@ async def test_who_the_user_is_is_collected_from_what_they_said(engine: FakeEngi
 async def test_a_name_that_the_user_never_wrote_is_none(engine: FakeEngine, text: str) -> None:
     engine.write(ABOUT_USER, {"text": text}, {"text": "You haven't told me."})
     async with open_local_model(engine) as model:
-        await complete(model, ask(user("Who am I?"), tools=[CLOCK]))
+        history = [user("Tea, please."), Message(role="assistant", content="!"), user("Who am I?")]
+        await complete(model, ask(*history, tools=[CLOCK]))
+    assert len(engine.bodies) == 3
     assert "you know: nothing yet" in engine.bodies[-1]["messages"][-1]["content"]
+
+
+async def test_questions_tell_nothing_about_the_user(engine: FakeEngine) -> None:
+    told = {"text": '{"name": "Zoë", "facts": ["counts to 156", "lives in Ulm", "is Lu"]}'}
+    engine.write(ABOUT_USER, told, {"text": "You are Zoë."})
+    said = ["What is 12 * 13?", "I'm Zoë, and you?", "Hm. ¿Y tú? Ulm is my home.", "Who am I?"]
+    history = [
+        message for text in said for message in (user(text), Message(role="assistant", content="!"))
+    ]
+    async with open_local_model(engine) as model:
+        await complete(model, ask(*history[:-1], tools=[CLOCK]))
+    _, collect, answer = engine.bodies
+    assert collect["messages"][-1]["content"] == "- I'm Zoë,\n- Hm. Ulm is my home."
+    # What is made up or worked out is left out: no such number, no such name.
+    assert "name is Zoë. The user lives in Ulm." in answer["messages"][-1]["content"]
 
 
 async def test_no_example_of_an_answer_names_anybody(engine: FakeEngine) -> None:
@@ -262,13 +301,12 @@ async def test_no_example_of_an_answer_names_anybody(engine: FakeEngine) -> None
 
 
 async def test_what_was_chosen_is_remembered_for_later_choices(engine: FakeEngine) -> None:
-    told = {"text": '{"name": null, "facts": []}'}
-    engine.write(ABOUT_USER, told, {"text": "I don't know."}, REPLY, {"text": "Well."})
+    engine.write(ABOUT_USER, {"text": "I don't know."}, REPLY, {"text": "Well."})
     async with open_local_model(engine) as model:
         await complete(model, ask(user("Who am I?"), tools=[CLOCK]))
         history = [user("Who am I?"), Message(role="assistant", content="?"), user("Oh")]
         await complete(model, ask(*history, tools=[CLOCK]))
-    asked = [message["content"] for message in engine.bodies[3]["messages"][-3:]]
+    asked = [message["content"] for message in engine.bodies[2]["messages"][-3:]]
     assert asked == ["Who am I?", "about_user", "Oh"]
 
 
@@ -305,12 +343,12 @@ async def test_nothing_is_read_ahead_while_somebody_is_answered(engine: FakeEngi
 
 
 async def test_arguments_that_were_cut_off_are_no_arguments(engine: FakeEngine) -> None:
-    cut = {"text": '[{"timezone": "Asia/', "stop": "length"}
-    engine.write({"text": "current_time"}, cut)
+    cut = '[{"timezone": "Asia/'
+    engine.write({"text": f"current_time\n{cut}", "stop": "length"})
     async with open_local_model(engine) as model:
         done = await complete(model, ask(user("Time?"), tools=[CLOCK]))
     (call,) = done.tool_calls
-    assert (call.arguments, call.raw) == (None, cut["text"])
+    assert (call.arguments, call.raw) == (None, cut)
 
 
 async def test_a_choice_that_is_none_becomes_an_answer(engine: FakeEngine) -> None:

@@ -23,6 +23,7 @@ pytestmark = [
 ]
 LIMIT_SECONDS = 120
 
+ODD = 'odd "\\\n'
 BOOK = ToolDefinition(
     "shop__book",
     "Books a room",
@@ -41,6 +42,28 @@ BOOK = ToolDefinition(
         },
         "required": ["day", "nights", "kind", "guest", "sure", "tags"],
     },
+)
+PAY = ToolDefinition(
+    "shop__pay",
+    "Pays for a room",
+    {
+        "type": "object",
+        "properties": {
+            "price": {"type": "number"},
+            "number": {"type": "integer", "minimum": 0, "maximum": 999},
+            "from": {"type": "string", "format": "date-time"},
+            ODD: {"const": 'a\\n"b\nÄ'},
+        },
+        "required": ["price", "number", "from", ODD],
+    },
+)
+LIST = ToolDefinition(
+    "shop__list",
+    "Lists rooms",
+    {
+        "type": "object",
+        "properties": {name: {"type": "boolean"} for name in ("free", "large", "quiet")},
+    },
 )  # fmt: skip
 
 
@@ -57,16 +80,17 @@ def create(path: Path, **fields: object) -> LocalModel:
 async def test_steps_are_bound_to_their_schemas_and_answers_are_streamed(weights: Path) -> None:
     model = create(weights, max_output_tokens=40)
     assert model.name == "local/noise"
-    called = 0
-    schema = to_bounded_schema(BOOK.input_schema)
+    tools = (BOOK, PAY, LIST)
+    called: set[str] = set()
+    schemas = {tool.name: to_bounded_schema(tool.input_schema) for tool in tools}
     with anyio.fail_after(LIMIT_SECONDS):
         async with model.loading.running():
-            for number in range(6):
-                done = await complete(model, ask(user(f"Room {number}?"), tools=[BOOK]))
+            for number, tool in enumerate(tools * 4):
+                done = await complete(model, ask(user(f"Room {number}?"), tools=[tool]))
                 assert done.usage.input_tokens > 50
                 for call in done.tool_calls:
-                    jsonschema.validate(call.arguments, schema)
-                    called += 1
+                    jsonschema.validate(call.arguments, schemas[call.name])
+                    called.add(call.name)
             events = await listen(model, ask(user("Say something")))
             last = events[-1]
             assert isinstance(last, Completion)
@@ -76,7 +100,7 @@ async def test_steps_are_bound_to_their_schemas_and_answers_are_streamed(weights
             # What was read before is not read again.
             again = await complete(model, ask(user("Say something")))
             assert again.usage.cached_input_tokens > again.usage.input_tokens // 2
-    assert called > 0
+    assert called == {*schemas}
 
 
 @pytest.mark.parametrize("kind", ["cut", "noise"])
