@@ -106,7 +106,8 @@ class AttachmentFolder:
             if folder_fd is None:
                 raise FileNotFoundError(errno.ENOENT, "removed under the running program")
             with opened_file(folder_fd, name + _BYTES, os.O_RDWR | os.O_CREAT) as fd:
-                write_whole(fd, known.size, data, self._sync)
+                write_whole(fd, known.size, data)
+                self._sync(fd)
             self._write_new(folder_fd, name + _NEW, facts.encode())
             os.rename(name + _NEW, name + target, src_dir_fd=folder_fd, dst_dir_fd=folder_fd)
             unlink(folder_fd, name + other)

@@ -23,7 +23,7 @@ from servers.conversations.file_records import (
 )
 from servers.conversations.file_sealed import suffix_of
 from servers.conversations.file_sealing import Sealing, is_due, seal_active
-from servers.conversations.file_segment import write_whole
+from servers.conversations.file_segment import take_back, write_again, write_whole
 from servers.conversations.file_state import ConversationState
 
 _log = logging.getLogger(__name__)
@@ -56,6 +56,8 @@ class ConversationFile(ConversationReader):
     def append(self, drafts: Sequence[Draft], *, at: str | None = None) -> None:
         """Write records, all or none; a conversation that doesn't exist begins with them.
 
+        They are on disk when `settle` has returned, which needs no lock.
+
         `at`: what `last_updated` shall be, unless it is later already; now if absent.
 
         Raises:
@@ -70,11 +72,37 @@ class ConversationFile(ConversationReader):
         # A clock that was set back must not make the newest conversation an older one.
         at = max(at or self.now, state.progress.updated)
         data, records = encode_batch(state.progress, previous_end, at, drafts)
-        write_whole(self._fd, previous_end - state.layout.base, data, self._sync)
+        write_whole(self._fd, previous_end - state.layout.base, data)
         state.end += len(data)
         self._settle(state, previous_end, records)
         if self._sealing and is_due(self._sealing, state, previous_end):
             self.seal(self._sealing)
+
+    def settle(self) -> None:
+        """Have all on disk that was read or written here: somebody else may just be syncing it.
+
+        Raises:
+            OSError: It may not be. What was written is to be taken back.
+        """
+        state = self.state
+        if self._fd is not None and state is not None and state.settled < state.end:
+            self._sync(self._fd)
+            state.settled = state.end
+
+    def take_back(self) -> None:
+        """Remove what was appended but not settled; what others appended to is written again.
+
+        Else the next sync would pass over it: after a failed one the system takes it for written.
+        """
+        if self._fd is None or self.state is None or self.change is None:
+            return
+        base, start = self.state.layout.base, self.change.previous_end
+        if start is None or start < base:
+            return  # a new file, which was on disk before it had its name
+        if os.fstat(self._fd).st_size == self.state.end - base:
+            take_back(self._fd, start - base)
+        else:
+            write_again(self._fd, start - base)
 
     def begin(
         self, kind: Kind, facts: Facts, drafts: Iterable[Draft] = (), *, at: str | None = None
@@ -110,6 +138,7 @@ class ConversationFile(ConversationReader):
         self._fd = fd
         self._remove_sealed()
         state.end, state.progress = new.end, new.progress
+        state.settled = new.end
         self.state = state
         self.change = Change(None, self._entry(projection))
         if self._sealing and is_due(self._sealing, state, state.layout.base):

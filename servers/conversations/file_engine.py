@@ -2,7 +2,7 @@
 
 import time
 from collections.abc import AsyncGenerator, Callable, Generator
-from contextlib import ExitStack, asynccontextmanager, closing, contextmanager
+from contextlib import ExitStack, asynccontextmanager, closing, contextmanager, suppress
 from pathlib import Path
 from typing import Literal, TypeVar
 
@@ -23,7 +23,7 @@ from servers.conversations.file_reader import ConversationReader
 from servers.conversations.file_sealing import Sealing
 from servers.conversations.file_state import StateCache
 from servers.conversations.file_threads import JobThreads
-from servers.conversations.store_errors import ConversationError
+from servers.conversations.store_errors import ConversationError, UnavailableError
 
 _T = TypeVar("_T")
 _Opened = TypeVar("_Opened", bound=ConversationReader)
@@ -79,7 +79,10 @@ class FileEngine:
     async def change(
         self, owner: str, conversation_id: str, job: Callable[[ConversationFile], _T]
     ) -> _T:
-        """The same for a job that writes: nobody else reads or writes meanwhile."""
+        """The same for a job that writes: nobody else reads or writes meanwhile.
+
+        What it relied on and what it wrote is on disk when this returns.
+        """
         check_owner_name(owner)
         check_id(conversation_id)
         opened = ConversationFile(
@@ -88,13 +91,12 @@ class FileEngine:
         stripe = stripe_of(opened.key)
 
         def locked() -> _T:
-            with (
-                self.locks.hold(name_of(stripe)),
-                closing(opened),
-                self._signs.writing(stripe) as sign,
-            ):
-                result = self._do(opened, job)
-                sign.lags = not self.catalogue.note(opened)
+            with closing(opened):
+                with self.locks.hold(name_of(stripe)), self._signs.writing(stripe) as sign:
+                    result = self._do(opened, job)
+                    sign.lags = not self.catalogue.note(opened)
+                # Other processes go on meanwhile; what several wrote, the disk takes at once.
+                self._settle(opened, stripe)
                 return result
 
         async with self._lanes[stripe]:
@@ -163,6 +165,20 @@ class FileEngine:
             raise
         self._keep(opened)
         return result
+
+    def _settle(self, opened: ConversationFile, stripe: int) -> None:
+        try:
+            opened.settle()
+        except OSError:
+            with (
+                suppress(UnavailableError),
+                self.locks.hold(name_of(stripe)),
+                self._signs.writing(stripe) as sign,
+            ):
+                sign.lags = True
+                self._cache.take(opened.key)
+                opened.take_back()
+            raise
 
     def _keep(self, opened: ConversationReader) -> None:
         if opened.state is not None:

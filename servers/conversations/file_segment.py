@@ -1,7 +1,7 @@
 """A file of lines: read from either end, appended to whole or not at all."""
 
 import os
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import suppress
 from dataclasses import dataclass
 
@@ -121,11 +121,11 @@ def mend_last_break(fd: int, size: int) -> None:
             os.pwrite(fd, b"\n", last)
 
 
-def write_whole(fd: int, offset: int, data: bytes, sync: Callable[[int], None]) -> None:
-    """Write `data` at `offset`, the end of an active file, or leave the file as it was.
+def write_whole(fd: int, offset: int, data: bytes) -> None:
+    """Write `data` at `offset`, the end of a file, or leave the file as it was. Syncing is left.
 
     Raises:
-        OSError: It could not be written or synced.
+        OSError: It could not be written.
     """
     try:
         if os.fstat(fd).st_size > offset:  # what an interrupted write left behind
@@ -133,9 +133,20 @@ def write_whole(fd: int, offset: int, data: bytes, sync: Callable[[int], None]) 
         written = 0
         while written < len(data):
             written += os.pwrite(fd, data[written:] if written else data, offset + written)
-        sync(fd)
     except OSError:
-        with suppress(OSError):
-            os.ftruncate(fd, offset)
-            os.fdatasync(fd)
+        take_back(fd, offset)
         raise
+
+
+def take_back(fd: int, offset: int) -> None:
+    """Remove what was written from `offset` on, if that is possible."""
+    with suppress(OSError):
+        os.ftruncate(fd, offset)
+        os.fdatasync(fd)
+
+
+def write_again(fd: int, offset: int) -> None:
+    """Write what is there from `offset` on once more, if that is possible."""
+    with suppress(OSError):
+        while part := os.pread(fd, _FIRST_BLOCK_BYTES, offset):
+            offset += os.pwrite(fd, part, offset)

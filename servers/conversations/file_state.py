@@ -50,6 +50,8 @@ class ConversationState:
     """None: damaged, and no later copy in the file."""
     layout: Layout = UNSEALED
     deleted: bool = False
+    settled: int = 0
+    """Up to where it is known to be on disk."""
     recent: dict[str, int] | None = None
     """Offsets of the latest messages by id; loaded when something is to be written."""
     all_ids: OffsetTable | None = None

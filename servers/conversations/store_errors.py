@@ -71,6 +71,6 @@ class UnsupportedError(ConversationError):
 
 
 class UnavailableError(ConversationError):
-    """The store cannot work now (disk full, read-only, no access); nothing was changed."""
+    """The store cannot work now (disk full, read-only, no access); to repeat the call is safe."""
 
     code = "unavailable"

@@ -8,15 +8,17 @@ import shutil
 import sys
 from contextlib import ExitStack, closing
 from pathlib import Path
+from threading import Event
 
 import anyio
 import pytest
+from anyio import create_task_group, to_thread
 from anyio.abc import Process
 from anyio.streams.text import TextReceiveStream
 
 from servers.conversations.file_directory import open_directory
 from servers.conversations.file_locks import LockStripes
-from servers.conversations.file_store import open_file_store
+from servers.conversations.file_store import FileConversationStore, open_file_store
 from servers.conversations.store_errors import UnavailableError
 from tests.servers.conversations.messages import ID, OWNER, list_ids, load_ids, user, users
 from tests.servers.conversations.own_sync import open_store_with
@@ -174,6 +176,79 @@ async def test_a_failed_sync_is_an_error_that_stores_nothing(tmp_path: Path) -> 
         assert result.appended == 1
     async with open_file_store(tmp_path / "store") as reopened:
         assert await load_ids(reopened) == ["a", "b"]
+
+
+async def test_others_append_while_the_disk_takes_an_append(tmp_path: Path) -> None:
+    syncing, synced = Event(), Event()
+
+    def sync(fd: int) -> None:
+        syncing.set()
+        assert synced.wait(10)
+        os.fdatasync(fd)
+
+    async with open_file_store(tmp_path / "store") as other:
+        await other.append_messages(OWNER, ID, [user("a")])
+        async with open_store_with(sync, tmp_path / "store") as store, create_task_group() as tasks:
+            tasks.start_soon(store.append_messages, OWNER, ID, [user("b")])
+            with anyio.fail_after(10):
+                await to_thread.run_sync(syncing.wait)
+                await other.append_messages(OWNER, ID, [user("c")])
+            synced.set()
+        assert await load_ids(other) == ["a", "b", "c"]
+        assert await list_ids(other) == [ID]
+
+
+async def test_what_somebody_else_may_just_be_syncing_is_on_disk_when_it_is_repeated(
+    tmp_path: Path,
+) -> None:
+    synced: list[int] = []
+
+    def sync(fd: int) -> None:
+        synced.append(os.fstat(fd).st_size)
+
+    async with (
+        open_file_store(tmp_path / "store") as other,
+        open_store_with(sync, tmp_path / "store") as store,
+    ):
+        await other.append_messages(OWNER, ID, [user("a")])
+        for _ in range(2):  # once is enough
+            assert (await store.append_messages(OWNER, ID, [user("a")])).repeated == 1
+            assert len(synced) == 1
+        await other.append_messages(OWNER, ID, [user("b")])
+        assert (await store.append_messages(OWNER, ID, [user("a")])).repeated == 1
+        assert len(synced) == 2
+
+
+async def test_a_failed_sync_takes_nothing_back_that_others_built_on(tmp_path: Path) -> None:
+    async with open_file_store(tmp_path / "store") as other:
+        await other.append_messages(OWNER, ID, [user("a")])
+        failing, appended = Event(), Event()
+
+        def sync(fd: int) -> None:
+            if not appended.is_set():
+                failing.set()
+                assert appended.wait(10)
+                raise OSError(errno.EIO, "injected")
+            os.fdatasync(fd)
+
+        async def fail(store: FileConversationStore) -> None:
+            with pytest.raises(UnavailableError, match="disk reported an error"):
+                await store.append_messages(OWNER, ID, [user("b")])
+
+        async with open_store_with(sync, tmp_path / "store") as store:
+            async with create_task_group() as tasks:
+                tasks.start_soon(fail, store)
+                with anyio.fail_after(10):
+                    await to_thread.run_sync(failing.wait)
+                    await other.append_messages(OWNER, ID, [user("c")])
+                appended.set()
+            result = await store.append_messages(OWNER, ID, [user("b"), user("d")])
+            assert (result.repeated, result.appended) == (1, 1)
+            loaded = await other.load_conversation(OWNER, ID)
+            assert [m.message_id for m in loaded.messages] == ["a", "b", "c", "d"]
+            assert loaded.damaged == 0
+            [listed] = (await other.list_conversations(OWNER)).conversations
+            assert listed.message_count == 4
 
 
 async def test_a_cancelled_append_is_there_whole_or_not_at_all(tmp_path: Path) -> None:
