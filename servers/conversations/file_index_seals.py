@@ -1,4 +1,4 @@
-"""What rows of the index hold as JSON, under checksums: SQLite does not see flipped bits."""
+"""What rows of the index hold, under checksums and keys: SQLite does not see flipped bits."""
 
 import zlib
 from typing import Any
@@ -6,6 +6,7 @@ from typing import Any
 from pydantic_core import PydanticSerializationError
 
 from servers.conversations.contract import encode_json
+from servers.conversations.file_directory import key_of
 from servers.conversations.file_records import Facts, parse_json
 
 _CHECKSUM_BYTES = 8
@@ -44,6 +45,21 @@ def unseal_facts(key: str, blob: bytes, owner: str | None) -> dict[str, Any]:
     if owner not in (None, facts["owner"]):
         raise ValueError("a row stands under another owner")
     return facts
+
+
+def prove_names(key: str, owner: object, conversation_id: object) -> tuple[str, str]:
+    """Owner and id as a row has them, which its key proves.
+
+    Raises:
+        ValueError: They are another conversation's, or no text.
+    """
+    if (
+        isinstance(owner, str)
+        and isinstance(conversation_id, str)
+        and key_of(owner, conversation_id) == key
+    ):
+        return owner, conversation_id
+    raise ValueError("a row has not the names that it stands for")
 
 
 def _checksum(belongs_to: str, data: bytes) -> int:

@@ -7,7 +7,7 @@ from dataclasses import asdict
 from servers.conversations.contract import Conversation, encode_json
 from servers.conversations.contract_results import Delivery
 from servers.conversations.file_expiry import Horizon
-from servers.conversations.file_index_seals import unseal, unseal_facts
+from servers.conversations.file_index_seals import prove_names, unseal, unseal_facts
 
 _AFTER_ALL_TIMES = "~"
 
@@ -110,10 +110,10 @@ def select_gone(
 ) -> list[tuple[str, str]]:
     """Owner and id of those with this prefix that have expired, or are deleted and in `keys`."""
     rows = connection.execute(
-        """SELECT owner, conversation_id FROM conversations
+        """SELECT key, owner, conversation_id FROM conversations
         WHERE key >= :prefix AND key < :prefix || '~' AND CASE WHEN alive
             THEN expires_at <= :now OR mtime_ns < :idle_since_ns
             ELSE key IN (SELECT value FROM json_each(:keys)) END""",
         {"prefix": prefix, "keys": encode_json(keys).decode(), **asdict(horizon)},
     )
-    return rows.fetchall()
+    return [prove_names(*row) for row in rows]

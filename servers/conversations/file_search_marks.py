@@ -11,6 +11,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from servers.conversations.file_expiry import Horizon
+from servers.conversations.file_index_seals import prove_names
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,7 +63,7 @@ def select_unsearched(
         ORDER BY last_updated DESC LIMIT ?""",  # noqa: S608 - ours
         (limit,) if owner is None else (owner, limit),
     )
-    return [Located(*row) for row in rows]
+    return [_to_located(*row) for row in rows]
 
 
 def locate(
@@ -75,7 +76,16 @@ def locate(
             AND (expires_at IS NULL OR expires_at > ?2) AND mtime_ns >= ?3""",
         (json.dumps(keys), horizon.now, horizon.idle_since_ns),
     )
-    return {row[0]: Located(*row) for row in rows}
+    return {row[0]: _to_located(*row) for row in rows}
+
+
+def _to_located(
+    key: str, owner: object, conversation_id: object, generation: object, end: object
+) -> Located:
+    names = prove_names(key, owner, conversation_id)
+    if not isinstance(generation, int) or not isinstance(end, int):
+        raise ValueError("a row holds no number where one should be")  # noqa: TRY004 - damage
+    return Located(key, *names, generation, end)
 
 
 def find_known(connection: sqlite3.Connection, keys: Sequence[str]) -> set[str]:

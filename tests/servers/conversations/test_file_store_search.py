@@ -145,6 +145,26 @@ async def test_damage_inside_the_search_index_never_harms_another_verb(tmp_path:
             assert await list_ids(store) == ["c2", "c1", "c0"]
 
 
+@pytest.mark.parametrize(
+    "change",
+    [
+        "conversation_id = CAST(conversation_id AS BLOB)",
+        "conversation_id = 'c2', end = 1",
+        "generation = 'x'",
+    ],
+)
+async def test_a_row_of_the_catalogue_that_is_not_as_it_was_written_is_made_anew(
+    tmp_path: Path, change: str
+) -> None:
+    directory = tmp_path / "s"
+    async with open_file_store(directory) as store:
+        await fill(store)
+        assert await find(store, "apple") == ALL
+        with closing(sqlite3.connect(directory / "index.sqlite3")) as connection, connection:
+            connection.execute(f"UPDATE conversations SET {change} WHERE conversation_id = 'c1'")
+        assert await find(store, "apple") == ALL
+
+
 async def test_a_search_index_that_cannot_be_used_is_an_error_with_advice_and_nothing_else_fails(
     tmp_path: Path,
 ) -> None:
