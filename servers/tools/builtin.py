@@ -77,9 +77,8 @@ class CurrentTime:
         told = await anyio.to_thread.run_sync(self._tell_time, arguments)
         zone = told["timezone"]
         where = _name_place(zone) if "timezone" in arguments else f"here ({zone})"
-        # Sentences: small models misread the offset, and all read them faster than the JSON. The
-        # date is one of its own: a small model says again the whole sentence that holds the answer.
-        text = f"It is {told['time'][:5]} {where}. The date is {told['weekday']}, {told['date']}."
+        # One sentence: small models misread the offset, and of several say again one only.
+        text = f"It is {told['time'][:5]} on {told['weekday']}, {told['date']}, {where}."
         return types.CallToolResult(
             content=[types.TextContent(type="text", text=text)], structured_content=told
         )

@@ -4,10 +4,12 @@ from collections.abc import Sequence
 
 from client.llm.history import AssistantPiece, Piece, ResultsPiece, UserPiece, to_text
 from client.llm.local.completions import Slot, Step, to_message
+from client.llm.local.shortening import cut
 from client.llm.protocol import ModelRequest
 from client.prompt_template import IDENTITY, NOW_BEGINS, TOOLS
 
 _MAX_RESULT_CHARACTERS = 3_000
+_MAX_REASON_CHARACTERS = 300
 _IDENTITY = (
     "You are Agentic, a personal assistant that runs on the machine of its user.\n\n"
     "The user is the person who writes to you: “I”, “me” and “my” in a message mean the user, so "
@@ -19,6 +21,7 @@ _WHO_ARE_YOU = (
     "I am Agentic, your personal assistant. I run on your own machine.",
 )
 _WHO_AM_I = ("Who am I?", "You haven't told me your name yet.")
+_TOLD = ("I have two cats.", "It's nice that you have two cats! I will remember that.")
 """Examples hold no names: a small model would take them for its user's."""
 _ANSWERED = "A tool answered"
 _FAILED = "A tool failed and said"
@@ -39,13 +42,26 @@ def ask_to_answer(
     `note`: what to keep in mind for this answer.
     """
     messages = [to_message("system", _to_instructions(request))]
-    for asked, answered in (_WHO_ARE_YOU, ("And who made you?", about_model), _WHO_AM_I):
+    for asked, answered in (_WHO_ARE_YOU, ("And who made you?", about_model), _WHO_AM_I, _TOLD):
         messages += [to_message("user", asked), to_message("assistant", answered)]
     for piece in pieces:
         _add_piece(messages, piece)
     if note is not None:
         _add_to_user(messages, f"[{note}]")
     return Step(messages, max_tokens, Slot.ANSWERING)
+
+
+def find_reasons(pieces: Sequence[Piece], answer: str) -> str:
+    """Why tools failed just now, as far as an answer to it leaves that out."""
+    last = pieces[-1] if pieces else None
+    if not isinstance(last, ResultsPiece):
+        return ""
+    reasons = dict.fromkeys(
+        cut(" ".join(map(to_text, result.parts)), _MAX_REASON_CHARACTERS)
+        for result in last.results
+        if result.is_error
+    )
+    return "\n".join(f"({reason})" for reason in reasons if reason and reason not in answer)
 
 
 def _add_piece(messages: list[dict[str, str]], piece: Piece) -> None:

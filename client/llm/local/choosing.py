@@ -62,6 +62,11 @@ _EXAMPLES = (
 
 _EXAMPLES_OF_TOOLS: Sequence[tuple[str, str, Mapping[str, str]]] = (
     ("Wie spät ist es in Lima?", "current_time", {"timezone": "America/Lima"}),
+    (
+        "My aunt lives in Quito. How late is it there?",
+        "current_time",
+        {"timezone": "America/Guayaquil"},
+    ),
     ("Which day is it?", "current_time", {}),
     ("Where did we talk about the garden?", "search_conversations", {"query": "garden"}),
 )

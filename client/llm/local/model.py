@@ -14,7 +14,7 @@ from pydantic import JsonValue, TypeAdapter, ValidationError
 
 from client.llm.exchange import stream_answer
 from client.llm.history import ResultsPiece, UserPiece, to_pieces
-from client.llm.local.answering import ask_to_answer
+from client.llm.local.answering import ask_to_answer, find_reasons
 from client.llm.local.choosing import (
     ABOUT_USER,
     NO_TOOL,
@@ -33,6 +33,7 @@ from client.llm.protocol import (
     ModelEvent,
     ModelRequest,
     ModelUnavailableError,
+    TextDelta,
     ToolCall,
     ToolDefinition,
     Usage,
@@ -149,6 +150,10 @@ class LocalModel:
         async with self._ask(engine, request, step) as events:
             async for event in events:
                 if isinstance(event, Completion):
+                    # It says that something failed, but not why.
+                    if reasons := find_reasons(pieces, event.text):
+                        yield TextDelta(f"\n\n{reasons}")
+                        event = replace(event, text=f"{event.text}\n\n{reasons}")
                     event = replace(event, usage=usage + event.usage, model=self._model)
                 yield event
 

@@ -162,11 +162,23 @@ async def test_results_are_answered_from_without_another_choice(engine: FakeEngi
     assert "12:00" in last["content"]
 
 
-async def test_a_failed_tool_is_told_as_one(engine: FakeEngine) -> None:
-    engine.write({"text": "It failed."})
+@pytest.mark.parametrize(
+    ("answer", "told"),
+    [
+        ("It failed.", "It failed.\n\n(no zone)"),
+        ("It failed: no zone.", "It failed: no zone."),
+    ],
+)
+async def test_a_failed_tool_is_told_as_one_and_why(
+    engine: FakeEngine, answer: str, told: str
+) -> None:
+    engine.write({"text": answer})
     messages = [user("Time?"), called("tools__current_time"), result("no zone", is_error=True)]
     async with open_local_model(engine) as model:
-        await complete(model, ask(*messages, tools=[CLOCK]))
+        events = await listen(model, ask(*messages, tools=[CLOCK]))
+    assert isinstance(events[-1], Completion)
+    assert events[-1].text == told
+    assert "".join(event.text for event in events if isinstance(event, TextDelta)) == told
     assert (
         "failed and said:]\nno zone\n[Tell the user" in engine.bodies[0]["messages"][-1]["content"]
     )
@@ -297,7 +309,7 @@ async def test_no_example_of_an_answer_names_anybody(engine: FakeEngine) -> None
         await complete(model, ask(user("Hi")))
     examples = " ".join(message["content"] for message in engine.bodies[0]["messages"][1:-1])
     capitals = {word.strip(".,?!") for word in examples.split() if word[0].isupper()}
-    assert capitals <= {"Agentic", "I", "Who", "And", "You", *ABOUT.split()}
+    assert capitals <= {"Agentic", "I", "It's", "Who", "And", "You", *ABOUT.split()}
 
 
 async def test_what_was_chosen_is_remembered_for_later_choices(engine: FakeEngine) -> None:
