@@ -26,7 +26,9 @@ def chat(
         chosen = await choose_model(config, model, may_ask=True)
         screen = _open_screen(config, thoughts=thoughts)
         # Ctrl-C is the talk's own affair: it stops a turn.
-        async with open_assistant(config, chosen, signals=(signal.SIGTERM,)) as assistant:
+        async with open_assistant(
+            config, chosen, conversation_id=checked_id, signals=(signal.SIGTERM,)
+        ) as assistant:
             all_answered = await Talk(assistant, screen, checked_id).run()
         # A script wants to know; a person has seen it.
         return 0 if all_answered or is_terminal() else FAILED

@@ -158,10 +158,13 @@ async def open_assistant(
     config: Config,
     chosen: "ChosenModel",
     *,
+    conversation_id: str | None = None,
     delegate: bool = False,
     signals: Sequence[signal.Signals] = STOPPING_SIGNALS,
 ) -> AsyncGenerator[Assistant]:
     """Hub, store and Coordinator around one model.
+
+    `conversation_id`: where the first message is expected, if that is known.
 
     Raises:
         HostError: Conversations can't be kept where the configuration says.
@@ -187,7 +190,9 @@ async def open_assistant(
             instructions=agent and agent.instructions,
             price=chosen.price,
         )
-        async with reading_ahead(local, hub, coordinator) if local else nullcontext():
+        async with (
+            reading_ahead(local, hub, coordinator, conversation_id) if local else nullcontext()
+        ):
             yield Assistant(
                 hub, store, coordinator, chosen.model.name, local.loading if local else None
             )

@@ -4,7 +4,7 @@ import logging
 import secrets
 import uuid
 from collections import OrderedDict
-from collections.abc import AsyncGenerator, AsyncIterator, Callable, Mapping
+from collections.abc import AsyncGenerator, AsyncIterator, Callable, Mapping, Sequence
 from contextlib import asynccontextmanager
 from datetime import datetime
 from typing import Any
@@ -24,6 +24,7 @@ from client.coordinator.events import (
     TurnFinished,
     TurnStarted,
 )
+from client.coordinator.model_requests import create_requests
 from client.coordinator.record import TurnRecord, TurnTakenError
 from client.coordinator.request import Accepted, TurnRequest
 from client.coordinator.spending import LimitReachedError
@@ -85,11 +86,24 @@ class Coordinator:
         appended = await self._open_conversation(request).append([message])
         return Accepted(turn_id, repeated=bool(appended.repeated))
 
-    def foresee(self) -> ModelRequest:
-        """What a model will be asked, but for the messages, with the tools that there are now."""
-        tools = [tool.definition for tool in self._hub.tools() if tool.offered]
-        instructions = self._template.render(now=self._now(), has_tools=bool(tools))
-        return ModelRequest(instructions, (), tools)
+    async def foresee(self, conversation_id: str | None = None) -> ModelRequest:
+        """What a model will be asked next, but for the message: in this conversation or a new one.
+
+        Raises:
+            HubError, ConversationCallError: The conversation can't be read.
+        """
+        messages: Sequence[Message] = ()
+        if conversation_id is not None:
+            conversation = ConversationManager(conversation_id, RemoteConversationStore(self._hub))
+            messages = await conversation.latest(self._limits.history_messages)
+        requests = create_requests(
+            self._hub,
+            self._model,
+            lambda has_tools: self._template.render(now=self._now(), has_tools=has_tools),
+            messages,
+            current_turn="",
+        )
+        return next(requests)
 
     @asynccontextmanager
     async def stream(self, request: TurnRequest) -> AsyncGenerator[AsyncIterator[TurnEvent]]:

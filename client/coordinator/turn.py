@@ -7,12 +7,11 @@ from typing import Any
 
 from agentic.config.models import LimitsConfig, Price
 from client.coordinator.events import StepFinished, TurnEvent, TurnFinished
-from client.coordinator.history import build_history, estimate_tokens
+from client.coordinator.model_requests import create_requests
 from client.coordinator.record import TurnRecord
 from client.coordinator.request import TurnRequest
 from client.coordinator.spending import LimitReachedError, Spending, usage_json
 from client.coordinator.tool_calls import ToolBox, ToolRunner
-from client.hub.servers import HubTool
 from client.llm.protocol import (
     Completion,
     ContextTooLongError,
@@ -28,8 +27,6 @@ from client.response_parser import Piece, ResponseParser
 from servers.conversations.contract import Message
 
 _SAME_FAILURES = 3
-_WINDOW_SHARES = (1.0, 0.6, 0.3)
-"""We only estimate tokens: when a model says too long, this much of its window is tried."""
 _MAX_THOUGHTS_CHARACTERS = 100_000
 
 Emit = Callable[[TurnEvent], Awaitable[None]]
@@ -117,25 +114,21 @@ class Turn:
 
     async def _ask(self) -> Completion:
         """One step's answer; a history too long for the model is sent again, cut shorter."""
-        tools = {tool.definition.name: tool for tool in self._hub.tools() if tool.offered}
-        instructions = self._instructions(bool(tools))
-        fixed = estimate_tokens(instructions) + _estimate_tools(tools.values())
-        room = self._model.context_tokens - self._model.max_output_tokens - fixed
-        for share in _WINDOW_SHARES:
-            history = build_history(
-                self._record.messages,
-                current_turn=self._record.turn_id,
-                budget_tokens=int(room * share),
-                with_tools=bool(tools),
-                model=self._model.name,
-            )
-            definitions = [tool.definition for tool in tools.values()]
+        requests = create_requests(
+            self._hub,
+            self._model,
+            self._instructions,
+            self._record.messages,
+            current_turn=self._record.turn_id,
+        )
+        too_long: ContextTooLongError | None = None
+        for request in requests:
             try:
-                return await self._stream(ModelRequest(instructions, history, definitions))
-            except ContextTooLongError:
-                if share == _WINDOW_SHARES[-1]:
-                    raise
-        raise AssertionError("unreachable")
+                return await self._stream(request)
+            except ContextTooLongError as error:
+                too_long = error
+        assert too_long is not None
+        raise too_long
 
     async def _stream(self, request: ModelRequest) -> Completion:
         self._said = self._thoughts = ""
@@ -274,8 +267,3 @@ class Turn:
             **({"tool_calls": self._told[-50:]} if self._told else {}),
             **more,
         }
-
-
-def _estimate_tools(tools: Iterable[HubTool]) -> int:
-    definitions = [tool.definition for tool in tools]
-    return sum(20 + estimate_tokens([d.name, d.description, d.input_schema]) for d in definitions)

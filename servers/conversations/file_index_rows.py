@@ -21,32 +21,50 @@ from servers.conversations.file_projection import (
 )
 from servers.conversations.file_records import Facts
 
-SCHEMA_VERSION = 4
+SCHEMA_VERSION = 5
 _AFTER_ALL_SEQS = 2**63 - 1
 _ALL = -1
-SCHEMA = """
+
+
+def _are(kind: str, columns: str) -> str:
+    """A check of what columns hold: a flipped bit may make another type of a value."""
+    return " AND ".join(f"typeof({column}) IN ({kind})" for column in columns.split())
+
+
+_TEXT, _TEXT_OR_NULL, _INTEGER, _BLOB = "'text'", "'text', 'null'", "'integer'", "'blob'"
+SCHEMA = f"""
 CREATE TABLE conversations (
-    key TEXT PRIMARY KEY, owner TEXT NOT NULL, conversation_id TEXT NOT NULL,
-    alive INTEGER NOT NULL, generation INTEGER NOT NULL, end INTEGER NOT NULL,
-    mtime_ns INTEGER NOT NULL, base INTEGER NOT NULL,
-    version INTEGER NOT NULL, count INTEGER NOT NULL,
-    last_updated TEXT NOT NULL, expires_at TEXT, facts BLOB NOT NULL,
+    key TEXT PRIMARY KEY, owner TEXT, conversation_id TEXT,
+    alive INTEGER, generation INTEGER, end INTEGER, mtime_ns INTEGER, base INTEGER,
+    version INTEGER, count INTEGER,
+    last_updated TEXT, expires_at TEXT, facts BLOB,
     user INTEGER, assistant INTEGER, tool INTEGER, system INTEGER, bytes INTEGER,
     first_at TEXT, last_at TEXT, input_tokens INTEGER, output_tokens INTEGER,
-    searched INTEGER NOT NULL DEFAULT 0
+    searched INTEGER DEFAULT 0,
+    CHECK ({_are(_TEXT, "key owner conversation_id last_updated")}),
+    CHECK ({_are(_TEXT_OR_NULL, "expires_at first_at last_at")}),
+    CHECK ({_are(_INTEGER, "alive generation end mtime_ns base version count searched")}),
+    CHECK ({_are(_INTEGER, "user assistant tool system bytes input_tokens output_tokens")}),
+    CHECK ({_are(_BLOB, "facts")})
 );
 CREATE INDEX unsearched ON conversations (owner) WHERE searched < end;
 CREATE TABLE search (mark TEXT NOT NULL);
 INSERT INTO search VALUES ('');
 CREATE INDEX newest ON conversations (owner, last_updated DESC, conversation_id) WHERE alive;
-CREATE TABLE tags (key TEXT, tag TEXT, PRIMARY KEY (key, tag)) WITHOUT ROWID;
+CREATE TABLE tags (
+    key TEXT, tag TEXT, PRIMARY KEY (key, tag), CHECK ({_are(_TEXT, "key tag")})
+) WITHOUT ROWID;
 CREATE TABLE annotations (
     key TEXT, message_id TEXT, seq INTEGER, stored_at TEXT, owner TEXT, state TEXT, body BLOB,
-    PRIMARY KEY (key, message_id)
+    PRIMARY KEY (key, message_id),
+    CHECK ({_are(_TEXT, "key message_id stored_at owner")}),
+    CHECK ({_are(_TEXT_OR_NULL, "state")}),
+    CHECK ({_are(_INTEGER, "seq")}),
+    CHECK ({_are(_BLOB, "body")})
 );
 CREATE INDEX annotated ON annotations (key, seq);
 CREATE INDEX deliveries ON annotations (state, stored_at, key, seq) WHERE state IS NOT NULL;
-"""
+"""  # noqa: S608 - ours
 _INSERT = """
 INSERT INTO conversations VALUES (?,?,?,?, ?,?,?,?, ?,?,?, ?,?, ?,?,?,?,?, ?,?,?,?, 0)
 """

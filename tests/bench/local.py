@@ -56,7 +56,9 @@ async def _hold(talk: ProbeTalk, directory: Path) -> list[Row]:
     if model is None:
         print("local: skipped, no engine or no weights (`agentic models pull`)", file=sys.stderr)
         return []
-    async with open_assistant(config, ChosenModel(model)) as assistant:
+    async with open_assistant(
+        config, ChosenModel(model), conversation_id=_to_conversation(talk)
+    ) as assistant:
         await assistant.hub.wait_settled(30)
         with anyio.fail_after(_LOAD_SECONDS):
             await model.loading.wait()
@@ -93,6 +95,10 @@ def _configure(talk: ProbeTalk, directory: Path) -> Path:
     return file
 
 
+def _to_conversation(talk: ProbeTalk) -> str:
+    return talk.conversation or talk.title
+
+
 async def _take_turn(
     assistant: Assistant, talk: ProbeTalk, probe: Probe
 ) -> tuple[float, str | None]:
@@ -101,8 +107,8 @@ async def _take_turn(
     calls: list[tuple[str, Mapping[str, Any]]] = []
     answer = ""
     with anyio.fail_after(_TURN_SECONDS):
-        conversation_id = talk.conversation or talk.title
-        async with assistant.coordinator.stream(TurnRequest(conversation_id, probe.said)) as events:
+        request = TurnRequest(_to_conversation(talk), probe.said)
+        async with assistant.coordinator.stream(request) as events:
             async for event in events:
                 if isinstance(event, ToolStarted):
                     calls.append((event.tool.partition("__")[2], event.arguments))

@@ -13,7 +13,7 @@ from anyio import to_thread
 from pydantic import JsonValue, TypeAdapter, ValidationError
 
 from client.llm.exchange import stream_answer
-from client.llm.history import ResultsPiece, UserPiece, to_pieces
+from client.llm.history import ResultsPiece, to_pieces
 from client.llm.local.answering import ask_to_answer, find_reasons
 from client.llm.local.choosing import (
     ABOUT_USER,
@@ -38,6 +38,7 @@ from client.llm.protocol import (
     ToolDefinition,
     Usage,
 )
+from servers.conversations.contract import Message
 
 _ANSWER_TEMPERATURE = 0.0
 """A small model that is left a choice of words mixes up who is who."""
@@ -121,7 +122,7 @@ class LocalModel:
             return
         with anyio.CancelScope() as self._reading_ahead:
             async with self._turn:
-                for step in _to_beginnings(request, self._about):
+                for step in await to_thread.run_sync(_to_beginnings, request, self._about):
                     await self._decide(engine, request, step)
         self._reading_ahead = None
 
@@ -206,11 +207,11 @@ class LocalModel:
 
 def _to_beginnings(request: ModelRequest, about_model: str) -> list[Step]:
     """Prompts that begin as those do that will be asked, the most wanted first."""
-    anything = [UserPiece(["Hi"])]
+    pieces = to_pieces([*request.messages, Message(role="user", content="Hi")])
     steps = [
-        ask_to_choose(Choices.of(request.tools), anything),
-        ask_to_answer(request, anything, about_model, max_tokens=1),
-        ask_about_person(["Hi"]),
+        ask_to_choose(Choices.of(request.tools), pieces),
+        ask_to_answer(request, pieces, about_model, max_tokens=1),
+        ask_about_person(select_said(pieces)),
     ]
     return [replace(step, max_tokens=1, schema=None, grammar=None) for step in steps]
 

@@ -15,7 +15,7 @@ async def test_it_reads_when_it_is_loaded_and_a_failure_is_no_harm(tmp_path: Pat
     engine.write({"text": "x", "stop": "length"}, {"status": 400, "error": "no room"})
     with anyio.fail_after(20):
         async with open_hub([]) as hub, open_local_model(engine) as model:
-            async with reading_ahead(model, hub, Coordinator(hub, model)):
+            async with reading_ahead(model, hub, Coordinator(hub, model), None):
                 await engine.wait_for(lambda line: line.get("body", {}).get("id_slot") == 1)
             assert model.loading.is_ready
     assert all(body["max_tokens"] == 1 for body in engine.bodies)

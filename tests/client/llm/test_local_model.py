@@ -322,11 +322,13 @@ async def test_what_was_chosen_is_remembered_for_later_choices(engine: FakeEngin
     assert asked == ["Who am I?", "about_user", "Oh"]
 
 
-async def test_the_beginnings_are_read_ahead(engine: FakeEngine) -> None:
+@pytest.mark.parametrize("is_new", [True, False])
+async def test_the_beginnings_are_read_ahead(engine: FakeEngine, is_new: bool) -> None:
     engine.write(*[{"text": "x", "stop": "length"}] * 3, REPLY, {"text": "Hello."})
-    request = ask(user("Hello"), tools=[CLOCK])
+    earlier = () if is_new else (user("I'm Zoë."), Message(role="assistant", content="Hi, Zoë!"))
+    request = ask(*earlier, user("Hello"), tools=[CLOCK])
     async with open_local_model(engine) as model:
-        await model.read_ahead(replace(request, messages=()))
+        await model.read_ahead(replace(request, messages=earlier))
         assert (await complete(model, request)).text == "Hello."
     *ahead, choose, answer = engine.bodies
     assert [body["max_tokens"] for body in ahead] == [1, 1, 1]

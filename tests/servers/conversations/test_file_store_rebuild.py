@@ -16,7 +16,7 @@ from anyio import from_thread, to_thread
 
 from servers.conversations.file_catalogue import CATALOGUE_LAYOUT
 from servers.conversations.file_catalogue_check import CatalogueCheck, mend_folder
-from servers.conversations.file_directory import INDEX_NAME
+from servers.conversations.file_directory import INDEX_NAME, key_of
 from servers.conversations.file_engine import FileEngine, open_file_engine
 from servers.conversations.file_index import FileIndex
 from servers.conversations.file_index_selects import find_totals
@@ -241,3 +241,22 @@ async def test_a_process_killed_while_it_rebuilds_leaves_an_index_that_goes_on(
     async with open_file_store(directory, durability="interval") as store:
         with anyio.fail_after(20):
             assert len(await list_ids(store, limit=1_000)) == 500
+
+
+async def test_an_index_whose_parts_contradict_each_other_is_made_anew(tmp_path: Path) -> None:
+    directory = tmp_path / "s"
+    names = ["c0", "c1", "c2"]
+    async with open_file_store(directory) as store:
+        for name in names:
+            await store.append_messages(OWNER, name, [user("m", f"apple {name}")])
+        assert await list_ids(store) == names[::-1]
+    path = directory / INDEX_NAME
+    with closing(sqlite3.connect(path)) as connection:
+        connection.execute("PRAGMA journal_mode = DELETE")
+    data, key = path.read_bytes(), key_of(OWNER, "c2").encode()
+    assert data.count(key + b"\x03") == 1
+    path.write_bytes(data.replace(key + b"\x03", key + b"\x02"))  # a key that leads to another row
+    async with open_file_store(directory) as store:
+        found = await store.search_conversations(OWNER, "apple")
+        assert sorted(hit.conversation_id for hit in found.hits) == names
+        assert await list_ids(store) == names[::-1]

@@ -1,0 +1,42 @@
+"""What a model is asked: instructions, tools, and as much of a conversation as fits."""
+
+from collections.abc import Callable, Iterator, Sequence
+
+from client.coordinator.history import build_history, estimate_tokens
+from client.coordinator.tool_calls import ToolBox
+from client.llm.protocol import LanguageModel, ModelRequest, ToolDefinition
+from servers.conversations.contract import Message
+
+_WINDOW_SHARES = (1.0, 0.6, 0.3)
+"""We only estimate tokens: when a model says too long, this much of its window is tried."""
+
+
+def create_requests(
+    hub: ToolBox,
+    model: LanguageModel,
+    instructions: Callable[[bool], str],
+    messages: Sequence[Message],
+    *,
+    current_turn: str,
+) -> Iterator[ModelRequest]:
+    """With the tools that there are now; each request has less history than the one before.
+
+    `instructions` is told whether there are tools.
+    """
+    tools = [tool.definition for tool in hub.tools() if tool.offered]
+    told = instructions(bool(tools))
+    fixed = estimate_tokens(told) + sum(map(_estimate_tool, tools))
+    room = model.context_tokens - model.max_output_tokens - fixed
+    for share in _WINDOW_SHARES:
+        history = build_history(
+            messages,
+            current_turn=current_turn,
+            budget_tokens=int(room * share),
+            with_tools=bool(tools),
+            model=model.name,
+        )
+        yield ModelRequest(told, history, tools)
+
+
+def _estimate_tool(tool: ToolDefinition) -> int:
+    return 20 + estimate_tokens([tool.name, tool.description, tool.input_schema])
