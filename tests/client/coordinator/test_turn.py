@@ -1,3 +1,4 @@
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -68,6 +69,23 @@ async def test_the_next_request_holds_what_was_said_before(tmp_path: Path) -> No
         await run_turn(coordinator, ask("Who am I?"))
     texts = [(message.role, message.text()) for message in model.requests[1].messages]
     assert texts == [("user", "I am Ada."), ("assistant", "Noted."), ("user", "Who am I?")]
+
+
+async def test_what_a_model_will_be_asked_next_can_be_known_before(tmp_path: Path) -> None:
+    model = ScriptedModel([calls(("read_clock", {})), said("11."), said("Ada."), said("Bob.")])
+    now = datetime(2026, 11, 28, 12, tzinfo=UTC)
+    async with open_assistant(tmp_path, {"read_clock": lambda a: "11:00"}) as a:
+        coordinator = Coordinator(a.hub, model, now=lambda: now)
+        await run_turn(coordinator, ask("Time?"))
+        again = Coordinator(a.hub, model, now=lambda: now)
+        known, new = await again.foresee("c"), await again.foresee()
+        await run_turn(again, ask("Who am I?"))
+        await run_turn(again, ask("And I?", conversation_id="d"))
+    for foreseen, asked in zip((known, new), model.requests[2:], strict=True):
+        *before, message = asked.messages
+        assert (message.role, list(foreseen.messages)) == ("user", before)
+        assert (foreseen.instructions, foreseen.tools) == (asked.instructions, asked.tools)
+    assert len(known.messages) == 4
 
 
 async def test_a_tool_is_called_and_its_result_read(tmp_path: Path) -> None:
