@@ -21,7 +21,6 @@ _WHO_ARE_YOU = (
     "I am Agentic, your personal assistant. I run on your own machine.",
 )
 _WHO_AM_I = ("Who am I?", "You haven't told me your name yet.")
-_TOLD = ("I have two cats.", "It's nice that you have two cats! I will remember that.")
 """Examples hold no names: a small model would take them for its user's."""
 _ANSWERED = "A tool answered"
 _FAILED = "A tool failed and said"
@@ -42,7 +41,7 @@ def ask_to_answer(
     `note`: what to keep in mind for this answer.
     """
     messages = [to_message("system", _to_instructions(request))]
-    for asked, answered in (_WHO_ARE_YOU, ("And who made you?", about_model), _WHO_AM_I, _TOLD):
+    for asked, answered in (_WHO_ARE_YOU, ("And who made you?", about_model), _WHO_AM_I):
         messages += [to_message("user", asked), to_message("assistant", answered)]
     for piece in pieces:
         _add_piece(messages, piece)
