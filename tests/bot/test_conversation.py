@@ -157,6 +157,7 @@ async def test_two_chats_are_answered_at_the_same_time(api: FakeBotApi, bench: B
     assert await bench.messages("telegram:43", "ada") == []
 
 
+@pytest.mark.slow
 async def test_typing_is_shown_again_while_a_turn_runs(api: FakeBotApi, bench: Bench) -> None:
     held = Held(Completion(text="at last"))
     with anyio.fail_after(20):

@@ -47,6 +47,7 @@ async def test_a_file_is_attached_and_fetched_as_it_was(command: RealCommand) ->
     assert forced.exit_code == 0
 
 
+@pytest.mark.slow
 async def test_what_cannot_be_attached_or_fetched_is_said_and_leaves_no_file(
     command: RealCommand,
 ) -> None:

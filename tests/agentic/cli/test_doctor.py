@@ -16,6 +16,7 @@ from tests.fakes.streaming_http import HttpReply, HttpRequest, open_http_server
 TOKEN = "42:sekretAAAAAAAAAAAAAAAAAAAAAAAAAAAAA"
 
 
+@pytest.mark.slow
 async def test_a_new_machine_is_well_and_nothing_stays_behind(command: RealCommand) -> None:
     command.configure(TOUR)
     ended, found = await examine(command, *PATIENCE)

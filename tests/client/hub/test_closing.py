@@ -56,6 +56,7 @@ async def test_a_closed_hub_says_so() -> None:
         assert [status.state for status in hub.status()] == ["closed"]
 
 
+@pytest.mark.slow
 async def test_a_cancelled_hub_leaves_no_process_however_stubborn() -> None:
     pids: list[int] = []
     with anyio.fail_after(20):
@@ -71,6 +72,7 @@ async def test_a_cancelled_hub_leaves_no_process_however_stubborn() -> None:
             await wait_gone(pid)
 
 
+@pytest.mark.slow
 async def test_closing_does_not_wait_for_a_server_that_hangs_at_its_start() -> None:
     with anyio.fail_after(15):
         began = time.monotonic()

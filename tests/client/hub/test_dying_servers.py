@@ -154,6 +154,7 @@ async def test_a_server_that_starts_late_delays_nobody_and_its_callers_wait(
     assert answers == ["here at last"]
 
 
+@pytest.mark.slow
 async def test_a_call_to_a_server_that_hangs_at_its_start_ends_within_its_limit() -> None:
     with anyio.fail_after(15):
         async with open_hub([stdio("deaf", "hangs", "at_start"), in_memory()]) as hub:
@@ -189,6 +190,7 @@ async def test_waiting_for_all_names_the_one_that_is_missing_and_why() -> None:
                 await hub.wait_ready("nowhere", timeout_seconds=0.5)
 
 
+@pytest.mark.slow
 async def test_waiting_until_settled_ends_when_the_first_attempts_have() -> None:
     servers = [in_memory(), stdio("broken", "dies_at_start"), stdio("deaf", "hangs", "at_start")]
     with anyio.fail_after(15):

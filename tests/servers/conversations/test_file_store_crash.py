@@ -294,6 +294,7 @@ async def test_a_lock_whose_file_was_removed_still_locks(tmp_path: Path) -> None
             pass
 
 
+@pytest.mark.slow
 async def test_whoever_waits_for_a_stopped_process_is_told_in_less_than_five_seconds(
     tmp_path: Path,
 ) -> None:

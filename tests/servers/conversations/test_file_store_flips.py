@@ -109,7 +109,7 @@ async def count_findings(directory: Path) -> int:
 @pytest.mark.parametrize(
     "step",
     [
-        2_003,
+        6_007,
         pytest.param(331, marks=pytest.mark.slow),
         pytest.param(1, marks=pytest.mark.long),
     ],

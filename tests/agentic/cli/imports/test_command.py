@@ -22,6 +22,7 @@ CHAT = chatgpt_conversation(
 IMPORT = ("conversations", "import")
 
 
+@pytest.mark.slow
 async def test_a_dry_run_says_what_is_in_the_file_and_stores_nothing(command: RealCommand) -> None:
     hidden = chatgpt_conversation(chatgpt_message("", "system"), title="No \x1b[31mwords")
     path = write_zip(command.home / "e.zip", {"conversations.json": [CHAT, hidden]})
