@@ -90,19 +90,18 @@ class ConversationFile(ConversationReader):
             state.settled = state.end
 
     def take_back(self) -> None:
-        """Remove what was appended but not settled; what others appended to is written again.
+        """Remove what was appended but not settled, unless somebody appended after it.
 
-        Else the next sync would pass over it: after a failed one the system takes it for written.
+        What stays is written again: after a failed sync the system takes it for written, and the
+        next one would pass over it.
         """
-        if self._fd is None or self.state is None or self.change is None:
+        if self._fd is None or self.state is None:
             return
-        base, start = self.state.layout.base, self.change.previous_end
-        if start is None or start < base:
-            return  # a new file, which was on disk before it had its name
-        if os.fstat(self._fd).st_size == self.state.end - base:
+        base, start = self.state.layout.base, self.change and self.change.previous_end
+        is_last = os.fstat(self._fd).st_size == self.state.end - base
+        if is_last and start is not None and start >= base:
             take_back(self._fd, start - base)
-        else:
-            write_again(self._fd, start - base)
+        write_again(self._fd, max(self.state.settled - base, 0))
 
     def begin(
         self, kind: Kind, facts: Facts, drafts: Iterable[Draft] = (), *, at: str | None = None

@@ -22,6 +22,7 @@ from servers.conversations.file_store import FileConversationStore, open_file_st
 from servers.conversations.store_errors import UnavailableError
 from tests.servers.conversations.messages import ID, OWNER, list_ids, load_ids, user, users
 from tests.servers.conversations.own_sync import open_store_with
+from tests.servers.conversations.stored_files import file_of
 from tests.servers.conversations.writing_process import SHARED
 
 
@@ -249,6 +250,30 @@ async def test_a_failed_sync_takes_nothing_back_that_others_built_on(tmp_path: P
             assert loaded.damaged == 0
             [listed] = (await other.list_conversations(OWNER)).conversations
             assert listed.message_count == 4
+
+
+async def test_a_repeat_whose_sync_fails_is_an_error_and_is_synced_the_next_time(
+    tmp_path: Path,
+) -> None:
+    failures, synced = [errno.EIO], 0
+
+    def sync(fd: int) -> None:
+        nonlocal synced
+        if failures:
+            raise OSError(failures.pop(), "injected")
+        synced += 1
+
+    async with (
+        open_file_store(tmp_path / "store") as other,
+        open_store_with(sync, tmp_path / "store") as store,
+    ):
+        await other.append_messages(OWNER, ID, [user("a")])
+        before = file_of(tmp_path / "store").read_bytes()
+        with pytest.raises(UnavailableError, match="disk reported an error"):
+            await store.append_messages(OWNER, ID, [user("a")])
+        assert (await store.append_messages(OWNER, ID, [user("a")])).repeated == 1
+        assert synced == 1
+        assert file_of(tmp_path / "store").read_bytes() == before
 
 
 async def test_a_cancelled_append_is_there_whole_or_not_at_all(tmp_path: Path) -> None:
