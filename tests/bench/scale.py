@@ -3,7 +3,7 @@
 import os
 import tempfile
 import time
-from collections.abc import Awaitable, Callable, Generator
+from collections.abc import Generator
 from contextlib import AbstractAsyncContextManager, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -14,6 +14,7 @@ import anyio
 from servers.conversations.contract import Message
 from servers.conversations.file_store import FileConversationStore, open_file_store
 from tests.bench.table import Row
+from tests.bench.timing import time_calls
 
 MAX_LOAD_MS = 350
 MAX_LAST_50_MS = 1.0
@@ -67,13 +68,15 @@ async def _measure_history(count: int) -> list[Row]:
                 batch = [Message(role="user", content=_TEXT) for _ in range(_BATCH)]
                 await store.append_messages(_OWNER, "long", batch)
             await _index(store)
-            whole = await _time(lambda: store.load_conversation(_OWNER, "long"), 5)
-            last = await _time(lambda: store.load_conversation(_OWNER, "long", limit=50), _ROUNDS)
+            whole = await time_calls(lambda: store.load_conversation(_OWNER, "long"), 5)
+            last = await time_calls(
+                lambda: store.load_conversation(_OWNER, "long", limit=50), _ROUNDS
+            )
         times: list[float] = []
         for _ in range(_OPENINGS):
             async with _open(directory) as store:
                 load = store.load_conversation
-                times.append(await _time(lambda load=load: load(_OWNER, "long", limit=50), 1))
+                times.append(await time_calls(lambda load=load: load(_OWNER, "long", limit=50), 1))
     return [
         Row(f"load {count:,} messages of {len(_TEXT)} characters", whole, "ms", limit=MAX_LOAD_MS),
         Row(f"last 50 of {count:,}", last, "ms", limit=MAX_LAST_50_MS),
@@ -88,7 +91,7 @@ async def _measure_listing(count: int) -> list[Row]:
                 message = Message(role="user", content="hello")
                 await store.append_messages(_OWNER, f"c{number}", [message])
             await _index(store)  # else that goes on meanwhile
-            newest = await _time(lambda: store.list_conversations(_OWNER, limit=50), _ROUNDS)
+            newest = await time_calls(lambda: store.list_conversations(_OWNER, limit=50), _ROUNDS)
         for file in directory.glob("index.sqlite3*"):
             file.unlink()
         async with _open(directory) as store:
@@ -116,7 +119,7 @@ async def _time_rebuild(store: FileConversationStore) -> tuple[float, float]:
         tasks.start_soon(ask)
         while not listed.is_set():
             message = Message(role="user", content="hello")
-            took = await _time(lambda m=message: store.append_messages(_OWNER, "c0", [m]), 1)
+            took = await time_calls(lambda m=message: store.append_messages(_OWNER, "c0", [m]), 1)
             longest = max(longest, took)
             await anyio.sleep(_PAUSE_SECONDS)
     return seconds, longest
@@ -163,16 +166,6 @@ def _count(document: object) -> int:
 def _resident_megabytes() -> float:
     pages = int(Path("/proc/self/statm").read_text(encoding="ascii").split()[1])
     return pages * _PAGE_BYTES / 1e6
-
-
-async def _time(call: Callable[[], Awaitable[object]], rounds: int) -> float:
-    """The median in milliseconds."""
-    times: list[float] = []
-    for _ in range(rounds):
-        began = time.perf_counter()
-        await call()
-        times.append(time.perf_counter() - began)
-    return median(times) * 1e3
 
 
 def run(*, quick: bool) -> list[Row]:

@@ -3,7 +3,7 @@
 import random
 import tempfile
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from itertools import accumulate
 from pathlib import Path
 from statistics import median
@@ -16,6 +16,7 @@ from servers.conversations.file_engine import open_file_engine
 from servers.conversations.file_search import FileSearch, open_file_search
 from servers.conversations.file_store import FileConversationStore
 from tests.bench.table import Row
+from tests.bench.timing import time_calls
 
 MAX_RARE_MS = 10.0
 MAX_COMMON_MS = 100.0
@@ -109,7 +110,7 @@ async def _time_queries(store: FileConversationStore, rounds: int) -> list[Row]:
     return [
         Row(
             f"  {name}",
-            await _time(
+            await time_calls(
                 lambda query=query, filters=filters: _search(store, query, filters), rounds
             ),
             "ms",
@@ -137,15 +138,6 @@ async def _time_upkeep(store: FileConversationStore, search: FileSearch, rounds:
     for _ in range(rounds):
         await append_and_search()
     return Row("  a rare word just after an append", median(times) * 1e3, "ms")
-
-
-async def _time(ask: Callable[[], Any], rounds: int) -> float:
-    times: list[float] = []
-    for _ in range(rounds):
-        began = time.perf_counter()
-        await ask()
-        times.append(time.perf_counter() - began)
-    return median(times) * 1e3
 
 
 def run(*, quick: bool) -> list[Row]:
