@@ -73,7 +73,11 @@ class Handler(BaseHTTPRequestHandler):
             return
         note(self.server.asked, {"path": self.path, "body": body})
         replies = self.server.replies
-        self.reply(replies.pop(0) if replies else {"status": 500, "error": "no reply left"})
+        reply = replies.pop(0) if replies else {"status": 500, "error": "no reply left"}
+        try:
+            self.reply(reply)
+        except OSError:
+            note(self.server.asked, {"departed": True})
 
     def reply(self, reply: dict[str, Any]) -> None:
         if "status" in reply:
@@ -88,7 +92,7 @@ class Handler(BaseHTTPRequestHandler):
             case "dies":
                 os.kill(os.getpid(), signal.SIGKILL)
             case "hangs":
-                self.wait_for_departure()
+                self.hang()
             case _:
                 self.end(reply.get("stop", "stop"))
 
@@ -103,14 +107,11 @@ class Handler(BaseHTTPRequestHandler):
         self.wfile.write(b"data: " + json.dumps(chunk).encode() + b"\n\n")
         self.wfile.flush()
 
-    def wait_for_departure(self) -> None:
-        try:
-            for _ in range(_LONG_SECONDS * 20):
-                self.wfile.write(b": \n\n")
-                self.wfile.flush()
-                time.sleep(0.05)
-        except OSError:
-            note(self.server.asked, {"departed": True})
+    def hang(self) -> None:
+        for _ in range(_LONG_SECONDS * 20):
+            self.wfile.write(b": \n\n")
+            self.wfile.flush()
+            time.sleep(0.05)
 
     def fail(self, status: int, message: str) -> None:
         content = json.dumps({"error": {"message": message, "code": status}}).encode()
