@@ -21,6 +21,7 @@ from servers.conversations.contract_results import (
     ImportResult,
     ListResult,
     LoadResult,
+    OwnersResult,
     PutAttachmentResult,
     SaveResult,
     SearchResult,
@@ -230,6 +231,11 @@ class RemoteConversationStore:
         """Messages by delivery state; a delegate with `owner` None gets those of all owners."""
         arguments = {"state": state} if cursor is None else {"state": state, "cursor": cursor}
         return await self._call("list_deliveries", arguments, DeliveriesResult)
+
+    async def list_owners(self, *, cursor: str | None = None) -> OwnersResult:
+        """Who has conversations there, for a delegate."""
+        arguments = {} if cursor is None else {"cursor": cursor}
+        return await self._call("list_owners", arguments, OwnersResult)
 
     async def _call(
         self, tool: str, arguments: Mapping[str, Any], result: type[ResultT]

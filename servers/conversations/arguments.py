@@ -164,6 +164,12 @@ class DeliveriesArguments(ToolArguments):
     cursor: Cursor | None = Field(default=None, description="The next_cursor of the page before.")
 
 
+class OwnersArguments(ToolArguments):
+    """A page of owners."""
+
+    cursor: Cursor | None = Field(default=None, description="The next_cursor of the page before.")
+
+
 class ForkArguments(ConversationArguments):
     """What to fork, and how far."""
 

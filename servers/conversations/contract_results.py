@@ -175,6 +175,13 @@ class DeliveriesResult(BaseModel):
     next_cursor: str | None
 
 
+class OwnersResult(BaseModel):
+    """A page of owners."""
+
+    owners: list[str]
+    next_cursor: str | None
+
+
 class SearchHit(BaseModel):
     """A message, or a conversation's title, in which everything that was looked for occurs."""
 

@@ -34,6 +34,7 @@ from servers.conversations.file_index_selects import (
     select_deliveries,
     select_gone,
     select_newest,
+    select_owners,
 )
 from servers.conversations.file_lag import LagSigns
 from servers.conversations.file_pages import Annotations
@@ -169,6 +170,14 @@ class Catalogue:
                 after=after,
                 limit=limit,
                 horizon=self._expiry.look(),
+            )
+        )
+
+    def select_owners(self, *, after: str, limit: int) -> list[str]:
+        """See `file_index_selects.select_owners`."""
+        return self._select(
+            lambda connection: select_owners(
+                connection, after=after, limit=limit, horizon=self._expiry.look()
             )
         )
 

@@ -105,6 +105,27 @@ def select_deliveries(
     ]
 
 
+def select_owners(
+    connection: sqlite3.Connection, *, after: str, limit: int, horizon: Horizon
+) -> list[str]:
+    """Owners of conversations that have not expired, in the order of their bytes.
+
+    Each is looked up behind the one before: how many conversations they have does not matter.
+    """
+    sql = """SELECT key, owner, conversation_id FROM conversations
+        WHERE owner > :after AND alive
+            AND (expires_at IS NULL OR expires_at > :now) AND mtime_ns >= :idle_since_ns
+        ORDER BY owner LIMIT 1"""
+    found: list[str] = []
+    while len(found) < limit:
+        row = connection.execute(sql, {"after": after, **asdict(horizon)}).fetchone()
+        if row is None:
+            break
+        after, _ = prove_names(*row)
+        found.append(after)
+    return found
+
+
 def select_gone(
     connection: sqlite3.Connection, prefix: str, keys: Sequence[str], horizon: Horizon
 ) -> list[tuple[str, str]]:

@@ -14,6 +14,7 @@ from servers.conversations.contract_results import (
     Delivery,
     ListResult,
     LoadResult,
+    OwnersResult,
     StoredAttachment,
 )
 from servers.conversations.cursors import make_cursor, read_cursor
@@ -24,6 +25,7 @@ from servers.conversations.file_reader import ConversationReader
 from servers.conversations.store_errors import StaleCursorError
 
 _Item = TypeVar("_Item", Conversation, Delivery)
+_OWNERS = ("owners",)
 
 
 def load(
@@ -120,6 +122,19 @@ def list_deliveries(
     return DeliveriesResult(
         deliveries=fitting,
         next_cursor=make_cursor(scope, found[len(fitting) - 1][1]) if more else None,
+    )
+
+
+def list_owners(catalogue: Catalogue, *, limit: int, cursor: str | None) -> OwnersResult:
+    """A page of owners, by their bytes."""
+    after = ""
+    if cursor is not None:
+        [after] = cast("list[str]", read_cursor(cursor, "cursor", _OWNERS, (str,)))
+    found = catalogue.select_owners(after=after, limit=limit + 1)
+    page = found[:limit]
+    return OwnersResult(
+        owners=page,
+        next_cursor=make_cursor(_OWNERS, page[-1:]) if len(found) > limit else None,
     )
 
 

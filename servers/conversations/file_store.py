@@ -41,6 +41,7 @@ from servers.conversations.contract_results import (
     ImportResult,
     ListResult,
     LoadResult,
+    OwnersResult,
     PutAttachmentResult,
     SaveResult,
     SearchResult,
@@ -256,6 +257,13 @@ class FileConversationStore:
             lambda: file_reads.list_deliveries(
                 self._engine.catalogue, state, owner=owner, limit=limit, cursor=cursor
             )
+        )
+
+    async def list_owners(self, *, limit: int = 1_000, cursor: str | None = None) -> OwnersResult:
+        """See `ConversationStore`."""
+        check_range("limit", limit, 1, MAX_LIST_LIMIT)
+        return await self._engine.consult(
+            lambda: file_reads.list_owners(self._engine.catalogue, limit=limit, cursor=cursor)
         )
 
     async def put_attachment(

@@ -18,6 +18,7 @@ from servers.conversations.contract_results import (
     ImportResult,
     ListResult,
     LoadResult,
+    OwnersResult,
     PutAttachmentResult,
     SaveResult,
     SearchResult,
@@ -311,6 +312,13 @@ class ConversationStore(Protocol):
         """Messages whose `annotations["delivery"]` is `state` or has it as `state`; oldest first.
 
         Over all owners, or of one.
+        """
+        ...
+
+    async def list_owners(self, *, limit: int = 1_000, cursor: str | None = None) -> OwnersResult:
+        """Who has conversations, emptied ones too: each once, in an order of the back end's own.
+
+        `limit` is 1 to 1,000. Who comes or goes while pages are read may be in them or not.
         """
         ...
 

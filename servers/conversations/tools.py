@@ -14,6 +14,7 @@ from servers.conversations.arguments import (
     DeliveriesArguments,
     ListArguments,
     LoadArguments,
+    OwnersArguments,
     SaveArguments,
     UpdateArguments,
 )
@@ -26,6 +27,7 @@ from servers.conversations.contract_results import (
     DeliveriesResult,
     ListResult,
     LoadResult,
+    OwnersResult,
     SaveResult,
 )
 from servers.conversations.store import ConversationStore
@@ -42,6 +44,7 @@ def create_tools(store: ConversationStore) -> list[TypedTool[Any, Any]]:
     return [
         *_message_tools(store),
         *_conversation_tools(store),
+        *_owner_tools(store),
         *create_copy_tools(store),
         *create_exchange_tools(store),
         *create_attachment_tools(store),
@@ -75,10 +78,6 @@ def _message_tools(store: ConversationStore) -> list[TypedTool[Any, Any]]:
         return await store.annotate_message(
             caller.owner, given.conversation_id, given.message_id, given.annotations
         )
-
-    async def deliveries(caller: Caller, given: DeliveriesArguments) -> DeliveriesResult:
-        owner = caller.principal.named_owner(caller.meta)
-        return await store.list_deliveries(given.state, owner=owner, cursor=given.cursor)
 
     return [
         TypedTool(
@@ -132,18 +131,6 @@ def _message_tools(store: ConversationStore) -> list[TypedTool[Any, Any]]:
             arguments=AnnotateArguments,
             result=AnnotateResult,
             call=annotate,
-        ),
-        TypedTool(
-            name="list_deliveries",
-            title="List deliveries",
-            description="Finds messages by the state of their delivery, such as those still to be "
-            "sent, oldest first. Covers the owner whom the call's _meta names, or all owners if "
-            "it names none. Needs the scope delegate.",
-            scope=SCOPE_DELEGATE,
-            annotations=READS,
-            arguments=DeliveriesArguments,
-            result=DeliveriesResult,
-            call=deliveries,
         ),
     ]
 
@@ -218,6 +205,44 @@ def _conversation_tools(store: ConversationStore) -> list[TypedTool[Any, Any]]:
             arguments=ConversationArguments,
             result=DeleteResult,
             call=delete,
+        ),
+    ]
+
+
+def _owner_tools(store: ConversationStore) -> list[TypedTool[Any, Any]]:
+    """What spans owners."""
+
+    async def deliveries(caller: Caller, given: DeliveriesArguments) -> DeliveriesResult:
+        owner = caller.principal.named_owner(caller.meta)
+        return await store.list_deliveries(given.state, owner=owner, cursor=given.cursor)
+
+    async def owners(caller: Caller, given: OwnersArguments) -> OwnersResult:  # noqa: ARG001 - of all
+        return await store.list_owners(cursor=given.cursor)
+
+    return [
+        TypedTool(
+            name="list_deliveries",
+            title="List deliveries",
+            description="Finds messages by the state of their delivery, such as those still to be "
+            "sent, oldest first. Covers the owner whom the call's _meta names, or all owners if "
+            "it names none. Needs the scope delegate.",
+            scope=SCOPE_DELEGATE,
+            annotations=READS,
+            arguments=DeliveriesArguments,
+            result=DeliveriesResult,
+            call=deliveries,
+        ),
+        TypedTool(
+            name="list_owners",
+            title="List owners",
+            description="Finds who has conversations here: the names of owners, in no particular "
+            "order, for whoever looks after all of them. For more, call again with cursor set to "
+            "next_cursor, until that is null. Needs the scope delegate.",
+            scope=SCOPE_DELEGATE,
+            annotations=READS,
+            arguments=OwnersArguments,
+            result=OwnersResult,
+            call=owners,
         ),
     ]
 

@@ -47,6 +47,7 @@ TOOL_SCOPES = {
     "merge_conversations": WRITE,
     "put_attachment": WRITE,
     "list_deliveries": DELEGATE,
+    "list_owners": DELEGATE,
 }
 """The conversation server's tools. Whoever adds one says here what a caller needs for it."""
 SHOWING = {
@@ -130,7 +131,7 @@ class Operation:
 
     @property
     def spans_owners(self) -> bool:
-        return self.params.get("name") == "list_deliveries"
+        return self.params.get("name") in ("list_deliveries", "list_owners")
 
     def __str__(self) -> str:
         return f"{self.server} {self.method} {self.params.get('name', '')}".rstrip()

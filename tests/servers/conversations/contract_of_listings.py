@@ -185,6 +185,38 @@ class ContractOfListings:
         assert (await store.list_deliveries("Sent")).deliveries == []
         assert (await store.list_deliveries("")).deliveries == []
 
+    async def test_owners_are_those_who_have_conversations(self, store: ConversationStore) -> None:
+        assert (await store.list_owners()).owners == []
+        odd = ["ada", "Ada", "ad", "ada ", "é", "🙂" * 64, "telegram:-100", "a'b"]
+        for owner in odd:
+            await store.append_messages(owner, ID, users(1))
+            await store.append_messages(owner, "another", [])
+        assert sorted((await store.list_owners()).owners) == sorted(odd)
+        await store.delete_conversation("ada", ID)
+        version = await store.read_version("Ada", ID)
+        await store.save_conversation("Ada", ID, [], expected_version=version)
+        assert sorted((await store.list_owners()).owners) == sorted(set(odd) - {"ada"})
+
+    async def test_pages_of_owners_hold_each_once(self, store: ConversationStore) -> None:
+        names = [f"owner-{number}" for number in range(7)]
+        for owner in names:
+            await store.append_messages(owner, ID, users(1))
+        seen: list[str] = []
+        cursor = None
+        for _ in range(7):
+            page = await store.list_owners(limit=3, cursor=cursor)
+            assert len(page.owners) <= 3
+            seen += page.owners
+            cursor = page.next_cursor
+            if cursor is None:
+                break
+        assert sorted(seen) == names
+        other = (await store.list_conversations("owner-1")).next_cursor or "x"
+        mistakes: list[dict[str, Any]] = [{"limit": 0}, {"limit": 1_001}, {"cursor": other}]
+        for wrong in mistakes:
+            with pytest.raises(InvalidError):
+                await store.list_owners(**wrong)
+
     async def test_a_delivery_changes_its_state(self, store: ConversationStore) -> None:
         await store.append_messages(
             OWNER, ID, [assistant("a", annotations={"delivery": "pending"})]

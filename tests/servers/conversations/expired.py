@@ -25,6 +25,8 @@ async def check_gone(store: ConversationStore, cursor: str | None) -> None:
     assert ID not in await list_ids(store)
     assert await list_ids(store, tag="x") == []
     assert (await store.list_deliveries("pending")).deliveries == []
+    owners = (await store.list_owners()).owners
+    assert (OWNER in owners) == bool(await list_ids(store))
     assert not (await store.delete_conversation(OWNER, ID)).deleted
     for call in (
         store.get_conversation(OWNER, ID),

@@ -40,6 +40,7 @@ from servers.conversations.contract_results import (
     ImportResult,
     ListResult,
     LoadResult,
+    OwnersResult,
     PutAttachmentResult,
     SaveResult,
     SearchResult,
@@ -300,6 +301,18 @@ class ModelStore:
         return DeliveriesResult(
             deliveries=[delivery for _, delivery in page],
             next_cursor=make_cursor(scope, page[-1][0]) if len(page) < len(later) else None,
+        )
+
+    async def list_owners(self, *, limit: int = 1_000, cursor: str | None = None) -> OwnersResult:
+        check_range("limit", limit, 1, MAX_LIST_LIMIT)
+        after = ""
+        if cursor is not None:
+            after = str(read_cursor(cursor, "cursor", ("owners",), (str,))[0])
+        found = {held.owner.encode() for held in self._held.values() if held.lives}
+        later = [owner.decode() for owner in sorted(found) if owner > after.encode()]
+        return OwnersResult(
+            owners=later[:limit],
+            next_cursor=make_cursor(("owners",), [later[limit - 1]]) if later[limit:] else None,
         )
 
     async def fork_conversation(

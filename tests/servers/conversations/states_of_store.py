@@ -303,6 +303,11 @@ class StoreMachine(RuleBasedStateMachine):
         """List deliveries."""
         self.page("list_deliveries", state, owner=owner, limit=limit)
 
+    @rule(limit=st.sampled_from([1, 100]))
+    def list_owners(self, limit: int) -> None:
+        """List owners."""
+        self.page("list_owners", limit=limit)
+
     @precondition(lambda self: self._cursors)
     @rule(data=st.data())
     def go_on(self, data: st.DataObject) -> None:

@@ -46,6 +46,7 @@ LARGEST: dict[str, Callable[[str], dict[str, Any]]] = {
     "get_conversation": lambda id_: {"conversation_id": id_},
     "list_conversations": lambda _: {"limit": MAX_LIST_LIMIT},
     "list_deliveries": lambda _: {"state": "pending"},
+    "list_owners": lambda _: {},
     "search_conversations": lambda _: {"query": "hello", "limit": 100},
     "export_conversation": lambda id_: {"conversation_id": id_},
 }

@@ -144,6 +144,7 @@ async def test_nobody_but_a_delegate_acts_for_another(connections: Connections) 
             with pytest.raises(MCPError, match="delegate"):
                 await attempt()
         assert (await fail(client, "list_deliveries", state="pending"))["code"] == "forbidden"
+        assert (await fail(client, "list_owners"))["code"] == "forbidden"
         await call(client, "append_messages", acting_for="ada", **CALLS["append_messages"])
         assert await complete(client, None) == ["c"]
 
@@ -200,6 +201,17 @@ async def test_deliveries_are_those_of_all_owners_or_of_the_one_named(
         one = await call(client, "list_deliveries", acting_for="bob", state="pending")
         assert [each["owner"] for each in one["deliveries"]] == ["bob"]
         assert (await call(client, "list_deliveries", state="sent"))["deliveries"] == []
+
+
+async def test_a_delegate_learns_who_has_conversations(in_memory: Connections) -> None:
+    async with in_memory.connect(delegate=True) as client:
+        assert await call(client, "list_owners") == {"owners": [], "next_cursor": None}
+        for owner in ("bob", "ada"):
+            await call(client, "append_messages", acting_for=owner, **CALLS["append_messages"])
+        for acting_for in (None, "ada", "nobody"):
+            listed = await call(client, "list_owners", acting_for=acting_for)
+            assert sorted(listed["owners"]) == ["ada", "bob"]
+        assert (await fail(client, "list_owners", cursor="x"))["field"] == "cursor"
 
 
 async def test_each_verb_needs_its_scope(in_memory: Connections) -> None:
