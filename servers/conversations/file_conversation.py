@@ -67,8 +67,9 @@ class ConversationFile(ConversationReader):
             self.begin("header", self.bare_facts(), drafts)
             return
         state, previous_end = self.state, self.state.end
-        if state.facts is None:  # so that the file tells again whose it is
-            drafts = [make_draft("metadata", self.facts.model_dump()), *drafts]
+        if state.facts is None or not state.progress.facts_at:
+            # So that the file tells whose it is, and not at its beginning alone.
+            drafts = [make_draft("continuation", self.facts.model_dump()), *drafts]
         # A clock that was set back must not make the newest conversation an older one.
         at = max(at or self.now, state.progress.updated)
         data, records = encode_batch(state.progress, previous_end, at, drafts)
@@ -116,10 +117,12 @@ class ConversationFile(ConversationReader):
         """
         if not self.exists:
             self.attachments.set_aside()  # of a conversation that was there before
-        header = make_draft(kind, facts.model_dump())
-        new = Generation(
-            self.progress, at or max(self.now, self.progress.updated), chain([header], drafts)
-        )
+        head = make_draft(kind, facts.model_dump())
+        again = head._replace(kind="continuation" if kind == "header" else kind)
+        drafts = iter(drafts)
+        # Whose it is stands at both ends, never on two lines only that share a line break.
+        all_drafts = chain([head, next(drafts, again)], drafts, [again])
+        new = Generation(self.progress, at or max(self.now, self.progress.updated), all_drafts)
         state = ConversationState(b"", 0, 0, NOTHING, facts, deleted=kind == "tombstone", recent={})
         projection = Projection()
 
@@ -140,7 +143,7 @@ class ConversationFile(ConversationReader):
         state.settled = new.end
         self.state = state
         self.change = Change(None, self._entry(projection))
-        if self._sealing and is_due(self._sealing, state, state.layout.base):
+        if self._sealing and not state.deleted and is_due(self._sealing, state, state.layout.base):
             self.seal(self._sealing)
 
     def seal(self, sealing: Sealing) -> None:

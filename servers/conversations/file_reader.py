@@ -22,7 +22,7 @@ from servers.conversations.file_pages import (
 )
 from servers.conversations.file_projection import Entry, project_file
 from servers.conversations.file_records import NOTHING, Facts, Progress, Record
-from servers.conversations.file_segment import lines_forward, mend_last_break, read_range
+from servers.conversations.file_segment import lines_forward, read_range
 from servers.conversations.file_state import (
     ConversationState,
     load_all_ids,
@@ -103,7 +103,6 @@ class ConversationReader:
         if self._fd is not None:
             status = os.fstat(self._fd)
             size, self._mtime_ns = status.st_size, status.st_mtime_ns
-            mend_last_break(self._fd, size)
             self.state = read_state(self._fd, size, known, self._place)
         facts = self.state and self.state.facts
         pair = (self._owner, self.conversation_id)

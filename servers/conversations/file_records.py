@@ -12,8 +12,9 @@ from pydantic_core import from_json
 from servers.conversations.contract import Message, encode_json
 
 Kind = Literal["header", "continuation", "metadata", "message", "annotation", "tombstone"]
-"""`header` or `tombstone` begins a generation, and a file; `continuation` begins a file whose
-earlier lines were sealed. Readers pass over kinds they don't know."""
+"""`header` or `tombstone` begins a generation, and a file. `continuation` tells the facts again:
+where a file begins whose earlier lines were sealed, or because the header alone would tell them.
+Readers pass over kinds they don't know."""
 
 _START_OF_RECORD = b'{"seq":'
 _MESSAGE_KIND = b',"kind":"message",'

@@ -9,7 +9,7 @@ from servers.conversations.file_segment import lines_forward
 
 
 def rewrite(opened: ConversationFile) -> None:
-    """Put a new generation in the place of a conversation that exists; cursors become stale.
+    """Put a new generation in the place of a conversation or tombstone; cursors become stale.
 
     Raises:
         OSError: It could not be written; nothing has changed.
@@ -18,7 +18,8 @@ def rewrite(opened: ConversationFile) -> None:
     entry = opened.project()
     annotations = entry.projection.annotations if entry else {}
     drafts = read_drafts(opened.history(), opened.state.end, annotations)
-    opened.begin("header", opened.facts, drafts, at=opened.progress.updated)
+    kind = "tombstone" if opened.state.deleted else "header"
+    opened.begin(kind, opened.facts, drafts, at=opened.progress.updated)
 
 
 def read_drafts(

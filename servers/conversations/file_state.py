@@ -26,6 +26,7 @@ from servers.conversations.file_segment import (
     Tail,
     lines_backward,
     lines_forward,
+    mend_last_break,
     read_line,
     read_tail,
 )
@@ -116,6 +117,7 @@ def read_state(
 
     `fd` and `size` are the active file's.
     """
+    mend_last_break(fd, size)
     if known is None or size < known.end - known.layout.base or not _begins(fd, known.first_line):
         return _read_from_scratch(fd, size, place)
     if size > known.end - known.layout.base:
@@ -164,6 +166,9 @@ def _read_from_scratch(fd: int, size: int, place: Place) -> ConversationState | 
     layout = parse_layout(first) if first else find_layout(place, find_first_seq(fd, size))
     history, size = History(fd, layout, place), layout.base + size
     tail = read_tail(history, layout.base, size)
+    if tail.last is None and layout.sealed:
+        sealed = read_tail(history, 0, layout.base)
+        tail = Tail(tail.end, sealed.last, tail.lost + sealed.lost)
     if tail.last is None:
         return _make_up(history, first_line, first, tail)
     generation = layout.generation
@@ -176,7 +181,7 @@ def _read_from_scratch(fd: int, size: int, place: Place) -> ConversationState | 
         progress=tail.last.progress.after_damage(tail.lost),
         facts=_read_facts(history, tail.last.progress.facts_at, tail.end),
         layout=layout,
-        deleted=first is not None and first.kind == "tombstone",
+        deleted=tail.last.kind == "tombstone",
     )
 
 

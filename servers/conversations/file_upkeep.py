@@ -122,7 +122,8 @@ async def _repair(engine: FileEngine, found: Examination, folder: str) -> tuple[
             engine.directory.remove_files(key, suffixes)
 
     def mend(opened: ConversationFile) -> int:
-        opened.require()
+        if opened.state is None or opened.has_expired:
+            opened.require()
         if found.damaged_attachments:
             opened.attachments.move_aside(found.damaged_attachments, folder)
             if len(found.damaged_attachments) == found.count_damage():

@@ -57,11 +57,10 @@ async def test_fields_that_a_newer_program_stored_are_passed_over(tmp_path: Path
     async with open_file_store(tmp_path / "store") as store:
         await store.append_messages(OWNER, ID, [user("a")])
     path = file_of(tmp_path / "store")
-    line, _, _ = path.read_bytes().splitlines()[-1].rpartition(b',"crc"')
-    line = line.replace(b'"role":', b'"mood":"glad","role":')
-    with path.open("r+b") as file:
-        file.readline()
-        file.write(b'%b,"crc":"%08x"}\n' % (line, zlib.crc32(line)))
+    header, message, *rest = path.read_bytes().splitlines(keepends=True)
+    line = message.rpartition(b',"crc"')[0].replace(b'"role":', b'"mood":"glad","role":')
+    message = b'%b,"crc":"%08x"}\n' % (line, zlib.crc32(line))
+    path.write_bytes(b"".join([header, message, *rest]))
     async with open_file_store(tmp_path / "store") as store:
         loaded = await store.load_conversation(OWNER, ID)
         assert loaded.damaged == 0
