@@ -65,6 +65,7 @@ def _describe_known(error: BaseException) -> Failure | None:
     from client.llm.available import NoModelError
     from client.llm.protocol import ModelError
     from client.weights.errors import WeightsError
+    from servers.conversations.store_errors import ConversationError
     from servers.errors import HostError, SetupError
 
     match error:
@@ -77,6 +78,8 @@ def _describe_known(error: BaseException) -> Failure | None:
         case ConversationCallError(code="invalid"):
             return Failure(str(error), WRONG_USAGE)
         case ConversationCallError() | HubError() | ModelError() | WeightsError():
+            return Failure(str(error), FAILED)
+        case ConversationError():  # of a command that looks after the files itself
             return Failure(str(error), FAILED)
         case BrokenPipeError():
             return Failure("", FAILED)  # who read our output has had enough: nothing to say

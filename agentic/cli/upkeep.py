@@ -45,7 +45,7 @@ def verify(invocation: Invocation, *, as_json: bool) -> int:
                     async for step in steps:
                         found += step.examination.findings
                         derived.compare(step.examination)
-                        conversations += 1
+                        conversations += step.examination.is_readable
                         messages += step.examination.messages
                 found += derived.findings()
         damaged = [finding for finding in found if finding.is_damage]

@@ -238,7 +238,10 @@ class StoreDirectory:
         name = key[:SHARD_CHARACTERS]
         if create:
             ensure_directory(name, self._data_fd)
-        fd = os.open(name, _SUBDIRECTORY, dir_fd=self._data_fd)
+        try:
+            fd = os.open(name, _SUBDIRECTORY, dir_fd=self._data_fd)
+        except OSError as error:
+            raise OSError(error.errno, error.strerror, f"{DATA_NAME}/{name}") from error
         try:
             yield fd
         finally:

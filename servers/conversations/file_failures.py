@@ -25,11 +25,15 @@ _ADVICE = {
 }
 
 
+def advise(error: OSError) -> str:
+    """What is wrong and what to do, without the file that the error names."""
+    return _ADVICE.get(error.errno or 0, os.strerror(error.errno or 0))
+
+
 def explain(error: OSError, what: str) -> UnavailableError:
     """`error` as a sentence that says what to do, and to which file, if the error names one."""
-    advice = _ADVICE.get(error.errno or 0, os.strerror(error.errno or 0))
     where = f"{error.filename}: " if error.filename else ""
-    return UnavailableError(f"{what}: {where}{advice}")
+    return UnavailableError(f"{what}: {where}{advise(error)}")
 
 
 @contextmanager

@@ -10,6 +10,7 @@ import os
 from contextlib import suppress
 from pathlib import Path
 
+from servers.conversations.file_failures import naming
 from servers.conversations.store_errors import UnavailableError
 
 FORMAT_NAME = "agentic-conversations"
@@ -83,13 +84,14 @@ def _damaged_format(root: Path, state: str) -> UnavailableError:
 
 def _read_format(root_fd: int) -> bytes | None:
     try:
-        fd = os.open(FORMAT_FILE, os.O_RDONLY | _FILE, dir_fd=root_fd)
+        with naming(FORMAT_FILE):
+            fd = os.open(FORMAT_FILE, os.O_RDONLY | _FILE, dir_fd=root_fd)
+            try:
+                return os.read(fd, 4096)
+            finally:
+                os.close(fd)
     except FileNotFoundError:
         return None
-    try:
-        return os.read(fd, 4096)
-    finally:
-        os.close(fd)
 
 
 def _write_format(root_fd: int) -> None:

@@ -20,7 +20,7 @@ from servers.conversations.file_verify import (
     Examination,
     Finding,
     examine,
-    keys_of,
+    list_keys,
 )
 from servers.conversations.store_errors import NotFoundError, UnavailableError
 
@@ -54,11 +54,14 @@ def find_format_damage(engine: FileEngine) -> Finding | None:
 
 async def verify(engine: FileEngine) -> AsyncGenerator[Step]:
     """Read everything; each conversation with what is wrong with it."""
-    keys = await engine.in_thread(lambda: keys_of(engine.directory))
-    for number, key in enumerate(keys, 1):
+    keys, refused = await engine.in_thread(lambda: list_keys(engine.directory))
+    total = len(refused) + len(keys)
+    for number, found in enumerate(refused, 1):
+        yield Step(number, total, found)
+    for number, key in enumerate(keys, len(refused) + 1):
         found = await _examine(engine, key)
         if found is not None:
-            yield Step(number, len(keys), found)
+            yield Step(number, total, found)
 
 
 async def repair(engine: FileEngine) -> AsyncGenerator[Step]:
@@ -71,14 +74,28 @@ async def repair(engine: FileEngine) -> AsyncGenerator[Step]:
     if engine.directory.find_format_damage() is not None:
         await _repair_format(engine, folder)
     async for step in verify(engine):
-        if step.examination.is_damaged:
-            done, is_left = await _repair(engine, step.examination, folder)
+        found = step.examination
+        if not found.is_readable:
+            last = found.findings[-1]
+            step = replace(step, done=f"left as it is: {last.file} {last.what}", is_left=True)
+        elif found.is_damaged:
+            done, is_left = await _repair(engine, found, folder)
             step = replace(step, done=done, is_left=is_left)
         yield step
 
 
 async def compact(engine: FileEngine, sealing: Sealing | None) -> AsyncGenerator[Step]:
-    """Seal what is long enough to become shorter, drop what is outdated, remove leftovers."""
+    """Seal what is long enough to become shorter, drop what is outdated, remove leftovers.
+
+    Raises:
+        UnavailableError: FORMAT is damaged: this may be the store of a newer program.
+    """
+    damage = find_format_damage(engine)
+    if damage is not None:
+        raise UnavailableError(
+            f"the file {engine.directory.root / damage.file} {damage.what}: "
+            "`agentic conversations repair` comes first"
+        )
     async for step in verify(engine):
         found, done = step.examination, ""
         if found.facts is not None and not found.is_damaged:

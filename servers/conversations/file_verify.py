@@ -1,12 +1,14 @@
 """Looking for damage: every record of every conversation is read, nothing is changed."""
 
+import errno
 import os
-from collections.abc import Iterator
 from dataclasses import dataclass, field, replace
 from itertools import pairwise
 
 from servers.conversations.file_attachment_folder import FOLDER_SUFFIX, AttachmentFolder
 from servers.conversations.file_directory import StoreDirectory, key_of, path_of
+from servers.conversations.file_failures import advise
+from servers.conversations.file_format import DATA_NAME
 from servers.conversations.file_history import History, Place
 from servers.conversations.file_layout import find_layout, parse_layout
 from servers.conversations.file_locks import LockStripes, name_of, stripe_of
@@ -19,6 +21,18 @@ from servers.conversations.file_state import find_first_seq, parse_facts
 
 ACTIVE = ".jsonl"
 _UNFINISHED = ".new"
+_OF_ONE_FILE = frozenset(
+    (
+        errno.EACCES,
+        errno.EPERM,
+        errno.ELOOP,
+        errno.ENOTDIR,
+        errno.EISDIR,
+        errno.ENXIO,
+        errno.EIO,
+    )
+)
+"""Failures of one file, after which all others can well be read."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,6 +55,8 @@ class Examination:
     key: str
     findings: list[Finding] = field(default_factory=list[Finding])
     damaged_attachments: list[str] = field(default_factory=list[str])
+    is_readable: bool = True
+    """Whether the system let all of it be read: else there is no telling what is whole."""
     facts: Facts | None = None
     projection: Projection = field(default_factory=Projection)
     """What the index should hold of it, if nothing is damaged."""
@@ -67,25 +83,44 @@ def examine(directory: StoreDirectory, locks: LockStripes, key: str) -> Examinat
     """Read all of a conversation as it is now; None if it is gone meanwhile.
 
     Raises:
-        OSError: It can't be read.
+        OSError: Nothing can be read now.
         UnavailableError: Another process has kept it locked.
     """
-    place = Place(directory, key)
+    found = Examination(key)
     with locks.hold(name_of(stripe_of(key)), shared=True):
-        fd = directory.open_file(key)
+        try:
+            fd = directory.open_file(key)
+        except OSError as error:
+            return _refused(found, error)
         if fd is None:
             return None
-        size = os.fstat(fd).st_size  # what comes later is none of this
+        found.bytes = os.fstat(fd).st_size  # what comes later is none of this
     with os.fdopen(fd, "rb"):
-        return _Examiner(place, fd, size).run()
+        try:
+            _Examiner(Place(directory, key), fd, found).run()
+        except OSError as error:
+            return _refused(found, error)
+    return found
+
+
+def _refused(found: Examination, error: OSError) -> Examination:
+    """What was found until the system refused a file, and that it did."""
+    if error.errno not in _OF_ONE_FILE:
+        raise error
+    file = path_of(found.key, ACTIVE)
+    if isinstance(error.filename, str) and error.filename.startswith(f"{DATA_NAME}/"):
+        file = error.filename
+    found.findings.append(Finding(file, None, f"can't be read: {advise(error)}"))
+    found.is_readable = False
+    return found
 
 
 class _Examiner:
-    def __init__(self, place: Place, fd: int, size: int) -> None:
+    def __init__(self, place: Place, fd: int, found: Examination) -> None:
         self._place = place
         self._fd = fd
-        self._size = size
-        self._found = Examination(place.key, bytes=size)
+        self._size = found.bytes
+        self._found = found
         self._expected: int | None = None
         self._lost = 0
         self._lost_in: int | None = None
@@ -93,7 +128,7 @@ class _Examiner:
         self._owed = 0
         """How many records of the last write are still to come."""
 
-    def run(self) -> Examination:
+    def run(self) -> None:
         history = History(self._fd)
         line = read_line(history, 0)
         first = None if line is None else parse_line(0, line)
@@ -112,7 +147,6 @@ class _Examiner:
             self._report(ACTIVE, None, "nothing in it tells whose conversation it is")
         elif facts and key_of(facts.owner, facts.conversation_id) != self._place.key:
             self._report(ACTIVE, None, "it holds another conversation than its name says")
-        return self._found
 
     def _read_sealed(self, suffix: str, size: int) -> None:
         segment = SealedSegment.load(self._place.directory, self._place.key, suffix, size)
@@ -194,14 +228,17 @@ class _Examiner:
         self._found.findings.append(Finding(path, line, what, is_damage))
 
 
-def examine_all(directory: StoreDirectory, locks: LockStripes) -> Iterator[Examination]:
-    """Every conversation, one after another."""
-    for key in keys_of(directory):
-        found = examine(directory, locks, key)
-        if found is not None:
-            yield found
+def list_keys(directory: StoreDirectory) -> tuple[list[str], list[Examination]]:
+    """The keys of all conversations, in a fixed order; and folders that can't be read.
 
-
-def keys_of(directory: StoreDirectory) -> list[str]:
-    """The keys of all conversations, in a fixed order."""
-    return sorted(key for shard in directory.shards() for key in directory.files_in(shard))
+    Raises:
+        OSError: Nothing can be read now.
+    """
+    keys: list[str] = []
+    refused: list[Examination] = []
+    for shard in sorted(directory.shards()):
+        try:
+            keys += sorted(directory.files_in(shard))
+        except OSError as error:
+            refused.append(_refused(Examination(shard), error))
+    return keys, refused

@@ -26,7 +26,10 @@ class DerivedCheck:
         self._wrong = {INDEX_NAME: 0, SEARCH_NAME: 0}
         self._open: dict[str, sqlite3.Connection] = {}
         for name, version in ((INDEX_NAME, SCHEMA_VERSION), (SEARCH_NAME, SEARCH_SCHEMA_VERSION)):
-            if (directory.root / name).is_file():
+            path = directory.root / name
+            if path.is_dir():
+                self._damage[name] = "is a directory, so nothing can be looked up: move it away"
+            elif path.is_file():
                 self._ask(name, lambda name=name, v=version: self._look_at(directory, name, v))
 
     def close(self) -> None:

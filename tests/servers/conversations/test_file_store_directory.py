@@ -187,7 +187,7 @@ async def test_a_format_that_is_a_link_is_refused(tmp_path: Path) -> None:
         pass
     (directory / "FORMAT").rename(tmp_path / "FORMAT")
     (directory / "FORMAT").symlink_to(tmp_path / "FORMAT")
-    await expect_refusal(directory, "symbolic link")
+    await expect_refusal(directory, "FORMAT: a symbolic link")
 
 
 @pytest.mark.parametrize("taken", ["locks", "lag"])

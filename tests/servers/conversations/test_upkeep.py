@@ -103,6 +103,28 @@ async def test_missing_lines_and_unfinished_writes_are_told_apart(tmp_path: Path
     assert (end.is_damage, "never acknowledged" in end.what) == (False, True)
 
 
+async def test_what_can_t_be_read_is_named_and_all_else_looked_after(tmp_path: Path) -> None:
+    await fill(tmp_path / "store", None)
+    path, other = file_of(tmp_path / "store"), file_of(tmp_path / "store", "other")
+    path.rename(tmp_path / "away")
+    path.mkdir()
+    flip(other, 200)
+    (tmp_path / "store/v1/zz").write_bytes(b"")
+    async with open_file_engine(tmp_path / "store") as engine:
+        found = {finding.file: finding for finding in await find(engine)}
+        name, other_name = (f"v1/{each.parent.name}/{each.name}" for each in (path, other))
+        assert found.keys() == {name, other_name, "v1/zz"}
+        assert "a directory stands where a file should be" in found[name].what
+        assert all(finding.is_damage for finding in found.values())
+        done = {step.examination.key: step for step in await gather(repair(engine))}
+        assert "messages are kept" in done[other.stem].done
+        assert done[path.stem].is_left
+        assert "move it away" in done[path.stem].done
+        path.rmdir()
+        (tmp_path / "away").rename(path)
+        assert [finding.file for finding in await find(engine)] == ["v1/zz"]
+
+
 async def test_repair_keeps_what_is_whole_and_the_damaged_files_aside(tmp_path: Path) -> None:
     ids = await fill(tmp_path / "store")
     active, segment = file_of(tmp_path / "store"), segments_of(tmp_path / "store")[1]
@@ -163,6 +185,9 @@ async def test_a_damaged_format_is_mended_where_conversations_are(
             pass
     async with open_file_engine(tmp_path / "store", any_format=True) as engine:
         assert find_format_damage(engine) is not None
+        with pytest.raises(UnavailableError, match="conversations repair"):
+            await gather(compact(engine, SMALL))
+        assert not segments_of(tmp_path / "store")
         await gather(repair(engine))
         assert find_format_damage(engine) is None
     async with open_file_store(tmp_path / "store") as store:
@@ -334,4 +359,8 @@ async def test_a_derived_file_that_is_damaged_is_named(tmp_path: Path, name: str
         (found,) = await find_derived(directory)
         assert found.startswith(f"{path.name} is damaged (")
     path.unlink()
+    path.mkdir()
+    (found,) = await find_derived(directory)
+    assert found.startswith(f"{path.name} is a directory")
+    path.rmdir()
     assert await find_derived(directory) == []  # it is made when it is needed
