@@ -204,3 +204,51 @@ def connect(
 
     wanted = Wanted(client, servers or (), url, token_file, write, file)
     raise typer.Exit(work(context.obj, wanted))
+
+
+@app.command()
+def migrate(
+    context: typer.Context,
+    source: Annotated[
+        str,
+        typer.Option("--from", metavar="NAME|URL", help="A name under servers:, or an address."),
+    ],
+    target: Annotated[
+        str, typer.Option("--to", metavar="NAME|URL", help="The same, of where they go.")
+    ],
+    source_token_file: Annotated[
+        Path | None,
+        typer.Option("--from-token-file", metavar="FILE", help="Holds the token for --from."),
+    ] = None,
+    target_token_file: Annotated[
+        Path | None,
+        typer.Option("--to-token-file", metavar="FILE", help="Holds the token for --to."),
+    ] = None,
+    source_token_variable: Annotated[
+        str | None,
+        typer.Option("--from-token-variable", metavar="NAME", help="Or the variable that does."),
+    ] = None,
+    target_token_variable: Annotated[
+        str | None,
+        typer.Option("--to-token-variable", metavar="NAME", help="Or the variable that does."),
+    ] = None,
+    thorough: Annotated[
+        bool,
+        typer.Option("--thorough", help="Read again, too, what was found equal by an earlier run."),
+    ] = False,
+    as_json: Annotated[
+        bool, typer.Option("--json", help="One JSON object instead of the text.")
+    ] = False,
+) -> None:
+    """Copy all conversations of all owners to another server, and compare them.
+
+    Run again, it goes on, and copies only what is new.
+    """
+    from agentic.cli.migrate.command import migrate as work
+    from agentic.cli.migrate.ends import Given
+
+    ends = (
+        Given("--from", source, source_token_file, source_token_variable),
+        Given("--to", target, target_token_file, target_token_variable),
+    )
+    raise typer.Exit(work(context.obj, *ends, thorough=thorough, as_json=as_json))

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from client.conversations import RemoteConversationStore
     from client.coordinator.coordinator import Coordinator
     from client.hub.hub import Hub
-    from client.hub.servers import Show
+    from client.hub.servers import HubServer, Show
     from client.llm.local.loading import Loading
 
 SETTLE_SECONDS = 15.0
@@ -89,9 +89,19 @@ async def open_servers(
         StoppedError: A signal came.
     """
     from client.hub.from_config import to_hub_servers
-    from client.hub.hub import open_hub
 
     servers = to_hub_servers(config, delegate=delegate, show=show)
+    async with open_connections(servers, signals=signals) as hub:
+        yield hub
+
+
+@asynccontextmanager
+async def open_connections(
+    servers: "Sequence[HubServer]", *, signals: Sequence[signal.Signals] = STOPPING_SIGNALS
+) -> "AsyncGenerator[Hub]":
+    """The same to these servers, whatever else is configured."""
+    from client.hub.hub import open_hub
+
     async with open_hub(servers) as hub, stopped_by(*signals):
         yield hub
 
