@@ -33,6 +33,7 @@ EXERCISED = {
     "tools call tools__web_search query=mcp",
     "doctor",
     "conversations import export.zip",
+    "migrate --from old --to new",
     "connect claude-desktop --write",
     "token create laptop",
     "serve all --http 127.0.0.1:8000",
@@ -72,6 +73,16 @@ async def test_an_account_export_is_brought_in(command: RealCommand) -> None:
     write_zip(command.home / "export.zip", {"conversations.json": [chat]})
     ended = await command.run("conversations", "import", "export.zip")
     assert ended.output == "Imported: 1 message in 1 of 1 conversation.\n"
+
+
+@pytest.mark.slow  # three processes
+async def test_conversations_move_from_one_server_to_another(command: RealCommand) -> None:
+    start = "command: agentic, args: [serve, conversations]"
+    old, new = (f"env: {{AGENTIC_CONVERSATIONS__DIRECTORY: {name}}}" for name in ("old", "new"))
+    command.configure(f"servers: {{old: {{{start}, {old}}}, new: {{{start}, {new}}}}}")
+    ended = await command.run("migrate", "--from", "old", "--to", "new")
+    assert (ended.exit_code, ended.notes) == (0, "")
+    assert "0 conversations" in ended.output
 
 
 @without_the_embedded_model
