@@ -8,7 +8,7 @@ from pydantic import BaseModel, ConfigDict, ValidationError
 from servers.conversations.file_history import UNSEALED, History, Layout, Place
 from servers.conversations.file_records import Facts, Record, parse_line
 from servers.conversations.file_sealed import SealedSegment, parse_suffix, suffix_of
-from servers.conversations.file_segment import read_line
+from servers.conversations.file_segment import read_line, read_range
 
 
 class _Sealed(BaseModel):
@@ -64,23 +64,38 @@ def find_layout(place: Place, first_seq: int) -> Layout:
     return Layout(generation, tuple(sealed), base) if sealed else UNSEALED
 
 
-def find_leftovers(place: Place) -> list[str]:
-    """The segments that nothing needs: their writer was killed before it removed or named them.
+def find_unnamed(place: Place) -> tuple[list[str], list[str]]:
+    """The segments that the active file does not name: those that nothing needs, and others.
 
+    Nothing needs one of a generation before, or with the same lines as are found without it: its
+    writer was killed before it removed or named it. Any other may hold what is nowhere else.
     For use under the lock. Where the active file does not tell, there are none.
     """
     found = [suffix for suffix in place.directory.suffixes_of(place.key) if parse_suffix(suffix)]
     fd = place.directory.open_file(place.key) if found else None
     if fd is None:
-        return []
+        return [], []
     with os.fdopen(fd, "rb"):
         line = read_line(History(fd), 0)
-    first = parse_line(0, line) if line is not None else None
-    if first is None:
-        return []
-    layout = parse_layout(first)
-    needed = {suffix_of(layout.generation, offset) for offset in layout.sealed}
-    return [suffix for suffix in found if suffix not in needed]
+        first = parse_line(0, line) if line is not None else None
+        if first is None:
+            return [], []
+        layout = parse_layout(first)
+        generation = layout.generation or first.progress.seq
+        named = {suffix_of(layout.generation, offset) for offset in layout.sealed}
+        unnamed = [suffix for suffix in found if suffix not in named]
+        history = History(fd, layout, place)
+        needless = [each for each in unnamed if _is_needless(history, place, generation, each)]
+    return needless, [suffix for suffix in unnamed if suffix not in needless]
+
+
+def _is_needless(history: History, place: Place, generation: int, suffix: str) -> bool:
+    of, start = parse_suffix(suffix) or (0, 0)
+    if of != generation:
+        return of < generation
+    segment = SealedSegment.load(place.directory, place.key, suffix, 0)
+    block = segment.read_block(0) if segment.frames else None
+    return block is not None and read_range(history, start, start + len(block)) == block
 
 
 def _last_seq(segment: SealedSegment) -> int:

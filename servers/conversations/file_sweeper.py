@@ -24,7 +24,7 @@ from servers.conversations.file_attachment_folder import (
 from servers.conversations.file_conversation import ConversationFile
 from servers.conversations.file_engine import FileEngine
 from servers.conversations.file_history import Place
-from servers.conversations.file_layout import find_leftovers
+from servers.conversations.file_layout import find_unnamed
 from servers.conversations.file_locks import tried
 from servers.conversations.store_errors import ConversationError
 from servers.faults import report_fault
@@ -196,7 +196,7 @@ async def remove_leftovers(engine: FileEngine, key: str) -> int:
     """Remove the sealed segments of a conversation that nothing needs; how many."""
 
     def remove() -> int:
-        names = find_leftovers(Place(engine.directory, key))
+        names, _ = find_unnamed(Place(engine.directory, key))
         engine.directory.remove_files(key, names)
         return len(names)
 

@@ -9,11 +9,13 @@ from servers.conversations.file_attachment_folder import FOLDER_SUFFIX, Attachme
 from servers.conversations.file_conversation import ConversationFile
 from servers.conversations.file_directory import INDEX_NAME, SEARCH_NAME
 from servers.conversations.file_engine import FileEngine
+from servers.conversations.file_history import History
 from servers.conversations.file_locks import name_of, stripe_of
 from servers.conversations.file_rewriting import rewrite
 from servers.conversations.file_sealed import parse_suffix
 from servers.conversations.file_sealing import Sealing
 from servers.conversations.file_search import open_file_search
+from servers.conversations.file_segment import read_line
 from servers.conversations.file_sweeper import remove_leftovers
 from servers.conversations.file_verify import (
     ACTIVE,
@@ -129,15 +131,6 @@ async def _repair(engine: FileEngine, found: Examination, folder: str) -> tuple[
     if facts is None:
         return "left as it is: nothing tells whose it is; its owner's next message mends that", True
 
-    def keep(suffixes: list[str]) -> None:
-        engine.directory.keep_aside(key, suffixes, folder)
-
-    def move_away() -> None:
-        with engine.locks.hold(name_of(stripe_of(key))):
-            suffixes = engine.directory.suffixes_of(key)
-            keep(suffixes)
-            engine.directory.remove_files(key, suffixes)
-
     def mend(opened: ConversationFile) -> int:
         if opened.state is None or opened.has_expired:
             opened.require()
@@ -145,18 +138,41 @@ async def _repair(engine: FileEngine, found: Examination, folder: str) -> tuple[
             opened.attachments.move_aside(found.damaged_attachments, folder)
             if len(found.damaged_attachments) == found.count_damage():
                 return opened.progress.message_count
-        keep([s for s in engine.directory.suffixes_of(key) if s == ACTIVE or parse_suffix(s)])
+        suffixes = engine.directory.suffixes_of(key)
+        kept = [suffix for suffix in suffixes if suffix == ACTIVE or parse_suffix(suffix)]
+        engine.directory.keep_aside(key, kept, folder)
         rewrite(opened)
         return opened.progress.message_count
 
     if any("another conversation" in finding.what for finding in found.findings):
-        await engine.in_thread(move_away)
+        await engine.in_thread(lambda: _move_away(engine, key, folder))
         return f"moved to damaged/{folder}", False
+    if found.lacks_active:
+        await engine.in_thread(lambda: _put_active(engine, key, folder))
     try:
         kept = await engine.change(facts.owner, facts.conversation_id, mend)
     except NotFoundError:
         return "left as it is: it was deleted or has expired", True
     return f"{kept} messages are kept; the damaged files are in damaged/{folder}", False
+
+
+def _move_away(engine: FileEngine, key: str, folder: str) -> None:
+    with engine.locks.hold(name_of(stripe_of(key))):
+        suffixes = engine.directory.suffixes_of(key)
+        engine.directory.keep_aside(key, suffixes, folder)
+        engine.directory.remove_files(key, suffixes)
+
+
+def _put_active(engine: FileEngine, key: str, folder: str) -> None:
+    """Put one that can't be read in the place of none, so that what is sealed counts."""
+    with engine.locks.hold(name_of(stripe_of(key))):
+        fd = engine.directory.open_file(key)
+        if fd is not None:
+            with os.fdopen(fd, "rb"):
+                if read_line(History(fd), 0) is not None:
+                    return
+            engine.directory.keep_aside(key, [ACTIVE], folder)
+        os.close(engine.directory.replace_file(key, [b"\n"]))
 
 
 async def _compact(engine: FileEngine, found: Examination, sealing: Sealing | None) -> str:

@@ -10,7 +10,7 @@ from servers.conversations.file_directory import StoreDirectory, key_of, path_of
 from servers.conversations.file_failures import advise
 from servers.conversations.file_format import DATA_NAME
 from servers.conversations.file_history import History, Place
-from servers.conversations.file_layout import find_layout, parse_layout
+from servers.conversations.file_layout import find_layout, find_unnamed, parse_layout
 from servers.conversations.file_locks import LockStripes, name_of, stripe_of
 from servers.conversations.file_projection import Projection
 from servers.conversations.file_records import Facts, count_lost, parse_line, to_message
@@ -21,6 +21,7 @@ from servers.conversations.file_state import find_first_seq, parse_facts
 
 ACTIVE = ".jsonl"
 _UNFINISHED = ".new"
+_LEFT_OVER = "is left over from a write that did not come to its end"
 _OF_ONE_FILE = frozenset(
     (
         errno.EACCES,
@@ -57,6 +58,8 @@ class Examination:
     damaged_attachments: list[str] = field(default_factory=list[str])
     is_readable: bool = True
     """Whether the system let all of it be read: else there is no telling what is whole."""
+    lacks_active: bool = False
+    """Whether the active file is missing or empty, though there are sealed ones."""
     facts: Facts | None = None
     projection: Projection = field(default_factory=Projection)
     """What the index should hold of it, if nothing is damaged."""
@@ -90,14 +93,22 @@ def examine(directory: StoreDirectory, locks: LockStripes, key: str) -> Examinat
     with locks.hold(name_of(stripe_of(key)), shared=True):
         try:
             fd = directory.open_file(key)
+            if fd is None:
+                if not any(map(parse_suffix, directory.suffixes_of(key))):
+                    return None
+                fd = os.open(os.devnull, os.O_RDONLY)  # reads as an empty one would
+        except FileNotFoundError:
+            return None
         except OSError as error:
             return _refused(found, error)
-        if fd is None:
-            return None
         found.bytes = os.fstat(fd).st_size  # what comes later is none of this
     with os.fdopen(fd, "rb"):
+        examiner = _Examiner(Place(directory, key), fd, found)
         try:
-            _Examiner(Place(directory, key), fd, found).run()
+            examiner.run()
+            if examiner.has_unnamed():
+                with locks.hold(name_of(stripe_of(key)), shared=True):
+                    examiner.look_at_unnamed()
         except OSError as error:
             return _refused(found, error)
     return found
@@ -127,6 +138,7 @@ class _Examiner:
         """The number of the finding that explains the records missing since the last one."""
         self._owed = 0
         """How many records of the last write are still to come."""
+        self._named: set[str] = set()
 
     def run(self) -> None:
         history = History(self._fd)
@@ -136,12 +148,15 @@ class _Examiner:
             layout = parse_layout(first)
         else:
             layout = find_layout(self._place, find_first_seq(self._fd, self._size))
+        if line is None and layout.sealed:
+            self._found.lacks_active = True
+            self._report(ACTIVE, None, "is missing or empty, though older messages are sealed")
+        self._named = {suffix_of(layout.generation, start) for start in layout.sealed}
         for start, end in pairwise((*layout.sealed, layout.base)):
             self._read_sealed(suffix_of(layout.generation, start), end - start)
         self._read_active(history, layout.base)
         self._found.generation = layout.generation or (first.progress.seq if first else 0)
         self._look_at_attachments()
-        self._look_for_leftovers({suffix_of(layout.generation, start) for start in layout.sealed})
         facts = self._found.facts
         if facts is None and self._size:
             self._report(ACTIVE, None, "nothing in it tells whose conversation it is")
@@ -217,11 +232,21 @@ class _Examiner:
         for stem in self._found.damaged_attachments:
             self._report(f"{FOLDER_SUFFIX}/{stem}", None, "this attachment is damaged")
 
-    def _look_for_leftovers(self, known: set[str]) -> None:
-        for suffix in self._place.directory.suffixes_of(self._place.key):
-            if suffix.endswith(_UNFINISHED) or (parse_suffix(suffix) and suffix not in known):
-                what = "is left over from a write that did not come to its end"
-                self._report(suffix, None, what, is_damage=False)
+    def has_unnamed(self) -> bool:
+        """Whether there are files that the active one does not name; unfinished ones are told."""
+        suffixes = self._place.directory.suffixes_of(self._place.key)
+        for suffix in suffixes:
+            if suffix.endswith(_UNFINISHED):
+                self._report(suffix, None, _LEFT_OVER, is_damage=False)
+        return any(parse_suffix(each) and each not in self._named for each in suffixes)
+
+    def look_at_unnamed(self) -> None:
+        """Tell what is left over from what is lost. For use under the lock."""
+        needless, others = find_unnamed(self._place)
+        for suffix in needless:
+            self._report(suffix, None, _LEFT_OVER, is_damage=False)
+        for suffix in others:
+            self._report(suffix, None, "holds messages that the conversation has lost")
 
     def _report(self, suffix: str, line: int | None, what: str, *, is_damage: bool = True) -> None:
         path = path_of(self._place.key, suffix)
@@ -238,7 +263,17 @@ def list_keys(directory: StoreDirectory) -> tuple[list[str], list[Examination]]:
     refused: list[Examination] = []
     for shard in sorted(directory.shards()):
         try:
-            keys += sorted(directory.files_in(shard))
+            keys += sorted(_keys_in(directory, shard))
         except OSError as error:
             refused.append(_refused(Examination(shard), error))
     return keys, refused
+
+
+def _keys_in(directory: StoreDirectory, shard: str) -> set[str]:
+    """Those of sealed files count, too: the active one may be lost."""
+    found: set[str] = set()
+    for name in directory.all_files_in(shard):
+        key, dot, suffix = name.partition(".")
+        if dot + suffix == ACTIVE or parse_suffix(dot + suffix):
+            found.add(key)
+    return found

@@ -280,20 +280,65 @@ async def test_a_damaged_attachment_is_named_and_moved_aside(tmp_path: Path) -> 
 
 
 async def test_segments_that_nothing_needs_are_removed_by_compacting(tmp_path: Path) -> None:
-    ids = await fill(tmp_path / "store")
-    first = segments_of(tmp_path / "store")[0]
-    stale = (
-        first.with_name(first.name.replace(".1.0.", ".1.77.")),
-        first.with_name(first.name.replace(".1.0.", ".99.0.")),
-    )
-    for path in stale:
-        shutil.copy(first, path)
+    ids = await fill(tmp_path / "store", None)
+    active = file_of(tmp_path / "store")
+    unsealed = active.read_bytes()
     async with open_file_engine(tmp_path / "store") as engine:
-        assert [finding.is_damage for finding in await find(engine)] == [False, False]
+        await engine.change(OWNER, ID, lambda opened: opened.seal(SMALL))
+    assert len(segments_of(tmp_path / "store")) > 1
+    active.write_bytes(unsealed)  # as if the writer had been killed before it replaced it
+    first = segments_of(tmp_path / "store")[0]
+    shutil.copy(first, first.with_name(first.name.replace(".1.0.", ".0.0.")))
+    async with open_file_engine(tmp_path / "store") as engine:
+        findings = await find(engine)
+        assert len(findings) == len(segments_of(tmp_path / "store"))
+        assert not any(finding.is_damage for finding in findings)
         await gather(compact(engine, None))
         assert await find(engine) == []
+    assert segments_of(tmp_path / "store") == []
     async with open_file_store(tmp_path / "store") as store:
         assert await load_ids(store) == ids
+
+
+@pytest.mark.parametrize("is_empty", [True, False])
+async def test_what_is_sealed_outlives_the_loss_of_the_open_file(
+    tmp_path: Path, *, is_empty: bool
+) -> None:
+    ids = await fill(tmp_path / "store")
+    active = file_of(tmp_path / "store")
+    active.write_bytes(b"") if is_empty else active.unlink()
+    async with open_file_engine(tmp_path / "store") as engine:
+        (finding,) = await find(engine)
+        assert (finding.file.endswith(active.name), finding.is_damage) == (True, True)
+        assert "is missing or empty" in finding.what
+        assert [step.is_left for step in await gather(repair(engine)) if step.done] == [False]
+        assert await find(engine) == []
+    async with open_file_store(tmp_path / "store") as store:
+        left = await load_ids(store)
+        assert left == ids[: len(left)]
+        assert len(left) > 20
+
+
+async def test_sealed_messages_that_nothing_names_are_damage_and_never_removed(
+    tmp_path: Path,
+) -> None:
+    await fill(tmp_path / "store")
+    file_of(tmp_path / "store").unlink()
+    lost = {path: path.read_bytes() for path in segments_of(tmp_path / "store")}
+    async with open_file_store(tmp_path / "store") as store:
+        await store.append_messages(OWNER, ID, [user("begun anew")])
+    async with open_file_engine(tmp_path / "store") as engine:
+        await gather(compact(engine, None))
+        assert {path: path.read_bytes() for path in segments_of(tmp_path / "store")} == lost
+        assert {finding.what for finding in await find(engine)} == {
+            "holds messages that the conversation has lost"
+        }
+        await gather(repair(engine))
+        assert not any(finding.is_damage for finding in await find(engine))
+    kept = {path.name: path.read_bytes() for path in (tmp_path / "store/damaged").rglob("*.zst")}
+    assert kept == {path.name: data for path, data in lost.items()}
+    async with open_file_store(tmp_path / "store") as store:
+        assert await load_ids(store) == ["begun anew"]
 
 
 async def test_reindexing_makes_listings_and_search_anew(tmp_path: Path) -> None:
