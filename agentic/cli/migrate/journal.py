@@ -21,6 +21,8 @@ _SCHEMA = """CREATE TABLE IF NOT EXISTS conversations (
     PRIMARY KEY (owner, conversation_id)
 ) WITHOUT ROWID"""
 _PUT = "INSERT OR REPLACE INTO conversations VALUES (?,?,?,?,?,?,?,?,?,?)"
+_DOUBT = """UPDATE conversations SET source_version = 0, target_version = 0
+    WHERE owner = ? AND conversation_id = ?"""
 _FIND = "SELECT * FROM conversations WHERE owner = ? AND conversation_id = ?"
 
 T = TypeVar("T")
@@ -76,6 +78,16 @@ class Journal:
                 self._connection.execute(_PUT, (owner, conversation_id, *astuple(known)))
 
         with suppress(sqlite3.Error):  # a full disk costs the next run time
+            await self._do(work)
+
+    async def doubt(self, owner: str, conversation_id: str) -> None:
+        """Forget that it was the same at both ends, if that is known."""
+
+        def work() -> None:
+            with self._connection:
+                self._connection.execute(_DOUBT, (owner, conversation_id))
+
+        with suppress(sqlite3.Error):
             await self._do(work)
 
     async def _do(self, work: Callable[[], T]) -> T:

@@ -170,6 +170,7 @@ class Migration:
         try:
             brought = await self._copier.bring(*key, known)
         except DiffersError as error:
+            await self._journal.doubt(*key)
             self._tally.put(key, Result("differing", None, f"{error}.", versions))
         except (ConversationCallError, ServerFaultError, InvalidArgumentsError) as error:
             if isinstance(error, ConversationCallError) and error.code in _OF_ALL:
