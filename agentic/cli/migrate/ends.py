@@ -12,6 +12,7 @@ from agentic.cli.terminal_text import one_line
 from agentic.config.children import SECTIONS_OF_SERVERS, runs_our_command
 from agentic.config.load import load_config
 from agentic.config.models import Config
+from agentic.config.private_files import read_private_text
 from agentic.config.rules import check_key
 from client.hub.from_config import to_hub_servers
 from client.hub.servers import HttpTarget, HubServer, StdioTarget
@@ -47,6 +48,7 @@ def find_ends(source: Given, target: Given, config: Config) -> tuple[End, End]:
 
     Raises:
         UsageError: One is not known or can't be used, or both are the same.
+        ConfigError: The file of a token can't be read.
     """
     ends = _find(source, config), _find(target, config)
     if ends[0].identity == ends[1].identity:
@@ -116,6 +118,8 @@ def _with_token(server: HubServer, given: Given, config: Config) -> HttpTarget |
         name: value for name, value in target.headers.items() if name.lower() != "authorization"
     }
     if given.token_file is not None:
+        if not read_private_text(given.token_file):
+            raise UsageError(f"{option}-file: {given.token_file} is empty, or not there.")
         return HttpTarget(target.url, headers, given.token_file.absolute())
     name = given.token_variable or ""
     try:

@@ -7,9 +7,9 @@ from agentic.cli.failures import CommandError, UsageError
 from agentic.cli.migrate.ends import End
 from agentic.cli.migrate.reading import Place
 from client.conversations import ConversationCallError
-from client.hub.errors import UnknownToolError
+from client.hub.errors import ServerUnavailableError, UnknownToolError
 from client.hub.hub import Hub
-from client.hub.servers import StdioTarget
+from client.hub.servers import HttpTarget, StdioTarget
 
 _NOBODY = "nobody"
 """An owner of whom nothing is read or stored: asking for it only shows whether one may."""
@@ -20,10 +20,17 @@ async def check_end(hub: Hub, end: End, place: Place, *, writes: bool) -> None:
 
     Raises:
         UsageError: It does not let us.
-        CommandError: It is another kind of server.
-        HubError: It can't be reached.
+        CommandError: It is away, or another kind of server.
+        HubError: It went away.
     """
-    await require(hub, end.server.name)
+    try:
+        await require(hub, end.name)
+    except ServerUnavailableError:
+        [reason] = [status.reason for status in hub.status() if status.name == end.name]
+        raise CommandError(
+            f"{end.option}: {end.name} is not available: {reason or 'it does not answer yet'}."
+            f"{_advise_on_token(end)}"
+        ) from None
     await _ask(place.store(None).list_owners(), end, writes=writes)
     await _ask(place.store(_NOBODY).list_conversations(limit=1), end, writes=writes)
     if writes:
@@ -55,3 +62,11 @@ def _advise(end: End, *, writes: bool) -> str:
         f"A migration acts for all owners: make a token with `agentic token create migration "
         f"{wanted}` where that server runs, and give it by {end.option}-token-file."
     )
+
+
+def _advise_on_token(end: End) -> str:
+    match end.server.target:
+        case HttpTarget(headers=headers, token_file=None, oauth=None) if not headers:
+            return f" If it wants a token, give one by {end.option}-token-file."
+        case _:
+            return ""

@@ -51,6 +51,7 @@ TO = Given("--to", "custom")
         (given("http://me:secret@x/mcp"), "holds a user.*--from-token-file"),
         (given("http://x/mcp?key=secret"), "holds a user, a query"),
         (given("old", Path("t")), "go with an address: old is started by its command"),
+        (given(FAR, Path("missing")), "--from-token-file: missing is empty, or not there"),
         (given(FAR, Path("t"), "T"), "--from-token-file and --from-token-variable exclude"),
         (given(FAR, None, "UNSET"), "--from-token-variable: the token in UNSET is empty"),
         (given(FAR, None, "ODD"), "the token in ODD should be one line"),
@@ -87,8 +88,10 @@ def test_our_own_children_act_for_all_owners(tmp_path: Path) -> None:
 
 
 def test_a_token_comes_from_a_file_or_a_variable(tmp_path: Path) -> None:
-    by_file, _ = find(tmp_path, given("far", Path("token")), TO)
-    assert by_file == HttpTarget(FAR, {"X-Y": "b"}, Path("token").absolute())
+    file = tmp_path / "token"
+    file.write_text("secret\n")
+    by_file, _ = find(tmp_path, given("far", file), TO)
+    assert by_file == HttpTarget(FAR, {"X-Y": "b"}, file)
     by_variable, _ = find(tmp_path, given("far", None, "T"), TO, T=" secret\n")
     assert by_variable == HttpTarget(FAR, {"X-Y": "b", "Authorization": "Bearer secret"})
     assert "secret" not in repr(by_variable)
