@@ -2,7 +2,7 @@
 
 import json
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from typing import Annotated, Any, ClassVar, TypeVar, cast
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, ValidationError
@@ -14,6 +14,16 @@ MAX_DEPTH = 100
 is stored must be readable inside the envelopes of a result."""
 
 _SUBJECT = re.compile(r"^\w+ should")
+_MUST_BE = "must be "
+_KINDS = {
+    "string_type": "a string",
+    "list_type": "an array",
+    "dict_type": "an object",
+    "model_type": "an object",
+    "int_type": "an integer",
+    "bool_type": "true or false",
+}
+"""By pydantic's names of errors; its own words are Python's."""
 
 _MAX_NAME_CHARACTERS = 64
 """Of a name the caller made up, when an error repeats it."""
@@ -137,13 +147,19 @@ def _explain(errors: list[ErrorDetails], arguments: Mapping[str, Any]) -> Argume
     here = [error for other, error in related if other == place]
     # Where null means something else, or nothing, it is no advice.
     here = [error for error in here if error["type"] != "none_required"] or here
-    words = " or ".join(dict.fromkeys(_reason(error) for error in here))
+    words = _join(dict.fromkeys(_reason(error) for error in here))
     cause = here[0].get("ctx", {}).get("error")
     field = _path(place) or None
     message = f"{field}: {words}" if field else words
     return ArgumentsError(
         message, field=field, cause=cause if isinstance(cause, Exception) else None
     )
+
+
+def _join(reasons: Collection[str]) -> str:
+    if all(reason.startswith(_MUST_BE) for reason in reasons):
+        return _MUST_BE + " or ".join(reason.removeprefix(_MUST_BE) for reason in reasons)
+    return " or ".join(reasons)
 
 
 def _locate(error: ErrorDetails, arguments: Mapping[str, Any]) -> list[str | int]:
@@ -189,6 +205,8 @@ def _reason(error: ErrorDetails) -> str:
             return "must be valid Unicode (it holds a lone surrogate)"
         case "value_error":
             return str(error.get("ctx", {}).get("error", "is not valid"))
+        case kind if kind in _KINDS:
+            return _MUST_BE + _KINDS[kind]
         case _:
             words = _SUBJECT.sub("must", error["msg"]).replace("dictionary", "object")
             return words.partition(" or instance of ")[0].replace(" after validation", "")

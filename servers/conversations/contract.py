@@ -109,6 +109,8 @@ def encode_json(value: object) -> bytes:
         raise ValueError("is nested too deeply") from None
     except TypeError:
         raise ValueError("is not a JSON value") from None
+    except ValueError:
+        raise ValueError("holds a number that JSON has not (NaN or infinite)") from None
     if b"\\u0000" in data and _holds_nul(value):
         raise ValueError("holds a NUL character: remove it")
     return data
@@ -138,9 +140,9 @@ def _check_block(block: dict[str, Any]) -> None:
         raise ValueError("a content block needs a type, such as text")
     for field in _STRINGS_OF_BLOCKS.get(kind, ()):
         if not isinstance(block.get(field), str):
-            raise ValueError(f"a {kind} block needs {field}, a string")  # noqa: TRY004 - for pydantic
+            raise ValueError(f"a block of type {kind} needs {field}, a string")  # noqa: TRY004 - for pydantic
     if kind == "tool_use" and not isinstance(block.get("input"), dict):
-        raise ValueError("a tool_use block needs input, an object")
+        raise ValueError("a block of type tool_use needs input, an object")
 
 
 class Message(BaseModel):

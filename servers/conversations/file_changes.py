@@ -187,8 +187,8 @@ def _make_id() -> str:
 
 def _id_conflict(opened: ConversationFile, message_id: str) -> ConflictError:
     return ConflictError(
-        f"the message_id {message_id!r} is stored with other content: give a new message "
-        f"an id of its own",
+        f"the message_id {message_id!r} is stored, or given twice, with other content: give a new "
+        f"message an id of its own",
         field="messages",
         current_version=opened.version,
     )

@@ -243,7 +243,7 @@ class SearchUpkeep:
 
         left = self._engine.catalogue.consult(note)
         if left and time.monotonic() > self._told_at + _TELL_SECONDS:
-            _log.warning("search is brought up to date: %d conversations are left", left)
+            _log.warning("search is brought up to date, conversations left: %d", left)
             self._told_at = time.monotonic()
 
 

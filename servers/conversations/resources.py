@@ -147,11 +147,12 @@ class ConversationResources:
 
 
 def _to_resource(conversation: Conversation) -> Resource:
+    count = conversation.message_count
     return Resource(
         uri=to_uri(conversation.conversation_id),
         name=conversation.conversation_id,
         title=conversation.title,
-        description=f"{conversation.message_count} messages",
+        description=f"{count} message{'' if count == 1 else 's'}",
         mime_type=MIME_TYPE,
         annotations=Annotations(last_modified=conversation.last_updated),
     )

@@ -74,7 +74,7 @@ def _read_whole(reader: JsonReader) -> Item:
         return Unreadable(str(decoded))
     value = decoded.value
     if not isinstance(value, dict):
-        return Unreadable("not a conversation")
+        return Unreadable("no JSON object")
     return Whole(cast("dict[str, Any]", value), decoded.cleaned)
 
 

@@ -55,7 +55,9 @@ def render_summary(tally: Tally, *, dry_run: bool) -> str:
     if tally.cut:
         lines.append(f"Stored in several parts: {_count(tally.cut, 'message')} over 512 KiB.")
     if tally.cleaned:
-        lines.append(f"Characters that can't be stored were replaced in {tally.cleaned:,} texts.")
+        lines.append(
+            f"Characters that can't be stored were replaced in {_count(tally.cleaned, 'text')}."
+        )
     return "\n".join(lines)
 
 

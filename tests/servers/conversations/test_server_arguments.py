@@ -174,6 +174,24 @@ async def test_an_integer_may_be_written_with_a_point(in_memory: Connections) ->
         assert (error["code"], error["field"]) == ("invalid", "limit")
 
 
+async def test_refusals_say_in_the_words_of_json_what_is_expected(in_memory: Connections) -> None:
+    refused: list[tuple[dict[str, Any], str, str]] = [
+        (message(content=5), "messages[1].content", "must be a string or an array"),
+        (message(content="x", is_error="no"), "messages[1].is_error", "must be true or false"),
+        (
+            message(content=[{"type": "image", "data": ""}]),
+            "messages[1].content",
+            "a block of type image needs mimeType, a string",
+        ),
+        ({"messages": ["x"]}, "messages[0]", "must be an object"),
+        ({"messages": [], "expected_version": "1"}, "expected_version", "must be an integer"),
+    ]
+    async with in_memory.connect() as client:
+        for given, place, words in refused:
+            error = await fail(client, "append_messages", **SHARED, **given)
+            assert error["message"] == f"{place}: {words}"
+
+
 @pytest.mark.parametrize("tool", ["append_messages", "save_conversation"])
 @pytest.mark.parametrize(
     ("bad", "code", "field"),

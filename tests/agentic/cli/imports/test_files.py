@@ -123,7 +123,7 @@ def test_one_damaged_conversation_costs_itself(tmp_path: Path) -> None:
     taken, tally = read(path)
     assert [conversation.conversation_id for conversation in taken] == ["chatgpt:a", "chatgpt:b"]
     assert len(tally.problems) == len(odd)
-    assert f"number 2 in {path}: left out a conversation that is not a conversation" in str(
+    assert f"number 2 in {path}: left out a conversation that is no JSON object" in str(
         tally.problems
     )
     assert "nested too deeply" in str(tally.problems)
