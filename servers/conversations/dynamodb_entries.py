@@ -12,12 +12,15 @@ from servers.conversations.dynamodb_items import (
     ENTRY,
     EXPIRIES,
     EXPIRY,
+    OWNER,
+    OWNERS,
     Attributes,
     DamagedError,
     Header,
     annotation_key,
     entry_place,
     entry_time,
+    partition,
     split_partition,
 )
 from servers.conversations.file_projection import delivery_state
@@ -83,6 +86,12 @@ def to_conversation(item: Attributes) -> Conversation:
 def expiry_item(pk: str, expires_at: str) -> Attributes:
     """What says when a conversation is to be removed."""
     return {"pk": pk, "sk": EXPIRY, "o": EXPIRIES, "s": expires_at}
+
+
+def owner_item(pk: str) -> Attributes:
+    """What says that the owner of a conversation is one; it stays when the conversation goes."""
+    owner, _ = split_partition(pk)
+    return {"pk": partition(owner, ""), "sk": OWNER, "o": OWNERS, "s": owner}
 
 
 def annotation_item(

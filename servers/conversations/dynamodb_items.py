@@ -11,6 +11,8 @@ F#<life>#<attachment>  an attachment; Q#<life>#<attachment>#<token>#<n> its byte
 C                      the entry in listings; it may lag behind the log by a minute
 X                      the time at which it is to be removed
 
+Under a partition key with an owner and no id stands O: that there is such an owner.
+
 The log is the truth. A writer puts an item at the ordinal after the last one it knows, on the
 condition that nothing is there: who is late finds what was there first, in the refusal itself. So
 a rewrite or a deletion, which is an item of the log as well, stops writers that don't know of it.
@@ -36,10 +38,11 @@ Kind = Literal["messages", "facts", "history", "tombstone"]
 """`history` begins a new history, with what it holds; `facts` changes title and the like."""
 
 INDEX = "listing"
-ENTRY, EXPIRY = "C", "X"
+ENTRY, EXPIRY, OWNER = "C", "X", "O"
 LOG = "M#"
 DELIVERIES = "!delivery#"
 EXPIRIES = "!expires"
+OWNERS = "!owners"
 """What stands in the place of an owner in the index; an owner's own entries begin with `@`."""
 
 _PART_BYTES = 300_000

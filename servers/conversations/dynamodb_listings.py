@@ -5,13 +5,19 @@ from collections.abc import AsyncIterator, Mapping
 from typing import Any, cast
 
 from servers.conversations.contract import Conversation
-from servers.conversations.contract_results import DeliveriesResult, Delivery, ListResult
+from servers.conversations.contract_results import (
+    DeliveriesResult,
+    Delivery,
+    ListResult,
+    OwnersResult,
+)
 from servers.conversations.cursors import make_cursor, read_cursor
 from servers.conversations.dynamodb_entries import listing_of, to_conversation
 from servers.conversations.dynamodb_items import (
     DELIVERIES,
     EXPIRIES,
     INDEX,
+    OWNERS,
     Attributes,
     DamagedError,
     entry_place,
@@ -23,7 +29,7 @@ from servers.conversations.dynamodb_writes import Writer
 from servers.conversations.page_sizes import fit
 
 _PAGE_ITEMS = 50
-_LAST = "~"
+_OWNERS_SCOPE = ("owners",)
 
 
 async def list_newest(
@@ -156,6 +162,31 @@ async def _to_delivery(
         state=state,
         annotations=annotations,
     )
+
+
+async def list_owners(writer: Writer, now: str, *, limit: int, cursor: str | None) -> OwnersResult:
+    """A page of owners who have conversations, by their bytes."""
+    after = None
+    if cursor is not None:
+        (after,) = read_cursor(cursor, "cursor", _OWNERS_SCOPE, (str,))
+    found: list[str] = []
+    async for item in _query(writer, OWNERS, str(after or "\x01"), limit + 1):
+        owner = str(item["s"])
+        if owner == after or not await _has_conversations(writer, owner, now):
+            continue
+        found.append(owner)
+        if len(found) > limit:
+            break
+    page = found[:limit]
+    return OwnersResult(
+        owners=page,
+        next_cursor=make_cursor(_OWNERS_SCOPE, page[-1:]) if len(found) > limit else None,
+    )
+
+
+async def _has_conversations(writer: Writer, owner: str, now: str) -> bool:
+    found = await list_newest(writer, owner, now, limit=1, offset=0, cursor=None, tag=None)
+    return bool(found.conversations)
 
 
 async def find_expired(writer: Writer, now: str, limit: int) -> list[tuple[str, str]]:

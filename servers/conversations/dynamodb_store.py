@@ -50,6 +50,7 @@ from servers.conversations.contract_results import (
     ImportResult,
     ListResult,
     LoadResult,
+    OwnersResult,
     PutAttachmentResult,
     SaveResult,
     SearchResult,
@@ -278,6 +279,12 @@ class DynamoDBConversationStore:
         return await dynamodb_listings.list_deliveries(
             self.writer, state, _now(), owner=owner, limit=limit, cursor=cursor
         )
+
+    async def list_owners(self, *, limit: int = 1_000, cursor: str | None = None) -> OwnersResult:
+        """See `ConversationStore`."""
+        check_range("limit", limit, 1, MAX_LIST_LIMIT)
+        verb.set("list_owners")
+        return await dynamodb_listings.list_owners(self.writer, _now(), limit=limit, cursor=cursor)
 
     async def put_attachment(
         self,

@@ -16,6 +16,7 @@ from servers.conversations.dynamodb_entries import (
     annotation_item,
     entry_item,
     expiry_item,
+    owner_item,
 )
 from servers.conversations.dynamodb_items import (
     ENTRY,
@@ -201,6 +202,8 @@ class Writer:
         elif write.facts is not None:
             entry = entry_item(state.pk, write.ordinal, header, write.facts, self.shards)
             together.append((entry, _FREE if state.header is None else None))
+            if write.begins:
+                together.append((owner_item(state.pk), None))
             if header.expires_at is not None:
                 together.append((expiry_item(state.pk, header.expires_at), None))
             elif state.header is not None:
