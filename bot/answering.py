@@ -9,6 +9,7 @@ from dataclasses import dataclass
 import anyio
 
 from bot import wording
+from bot.absence import AbsenceNotices
 from bot.courier import Courier
 from bot.deliveries import DeliveryFacts, StoredMessage, load_message, parse_delivery
 from bot.post import Post
@@ -40,18 +41,25 @@ class Answerer:
     """Answers messages and finishes deliveries. Doing either again after a crash is safe."""
 
     def __init__(
-        self, hub: ToolCaller, coordinator: Coordinator, courier: Courier, post: Post
+        self,
+        hub: ToolCaller,
+        coordinator: Coordinator,
+        *,
+        courier: Courier,
+        post: Post,
+        notices: AbsenceNotices,
     ) -> None:
         self._hub = hub
         self._coordinator = coordinator
         self._courier = courier
         self._post = post
+        self._notices = notices
 
     async def answer(self, question: Question) -> None:
         """Answer a message; a turn that fails is told in one sentence.
 
-        When the store is away in the middle of it the person is told, and the turn is run again
-        when the store is back.
+        When the store is away the person is told, once. A reply that could not be stored waits in
+        the spool and is delivered; a turn that has none is run again when the store is back.
         """
         failures = 0
         while not isinstance(outcome := await self._run_turn(question), TurnFinished):
@@ -60,10 +68,13 @@ class Answerer:
                 sentence = wording.render_failure(outcome.message, outcome.reference)
                 await self._tell(question, sentence)
                 return
-            if failures == 1:
-                await self._post.say(question.facts.chat_id, wording.STORE_AWAY)
-            await self._courier.keep(question.where, question.facts)  # waits for the store
+            await self._notices.tell(question.facts.chat_id, wording.STORE_AWAY)
+            await self._courier.wait_for_store(question.where, question.facts)
         await self._hand_over(question, outcome)
+        if outcome.is_stored:
+            self._notices.is_back(question.facts.chat_id)
+        else:
+            await self._notices.tell(question.facts.chat_id, wording.NOT_STORED_YET)
 
     async def answer_again(self, question: Question) -> None:
         """Answer a message that an earlier start of the bot took in and did not answer."""

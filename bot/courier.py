@@ -1,8 +1,6 @@
 """Brings stored replies to their chats and keeps book: none is lost, none doubled unmarked."""
 
 import logging
-from collections.abc import Mapping
-from typing import Any
 
 import anyio
 from anyio.to_thread import run_sync
@@ -12,6 +10,9 @@ from bot.post import NotNow, Outcome, Post, Sent, Uncertain, Undeliverable
 from bot.rendering import Part, mark_possible_repeat, render_parts
 from bot.store_patience import keep_trying
 from client.conversations import ConversationCallError, RemoteConversationStore, ToolCaller
+from client.spool.folder import Entry
+from client.spool.spool import Spool
+from client.store_absence import STORE_SECONDS
 
 _EMPTY_REPLY = "(I have no words for an answer to this. Ask me again, or in another way.)"
 _UNCERTAIN_SENDS = 3
@@ -23,25 +24,48 @@ logger = logging.getLogger(__name__)
 class Courier:
     """Delivers replies. All that it knows is kept behind MCP."""
 
-    def __init__(self, hub: ToolCaller, post: Post) -> None:
+    def __init__(self, hub: ToolCaller, post: Post, spool: Spool) -> None:
         self._hub = hub
         self._post = post
+        self._spool = spool
 
     async def keep(self, where: StoredMessage, facts: DeliveryFacts) -> None:
-        """Keep the state of a delivery; waits for the store. A deleted message has none."""
-        store = RemoteConversationStore(self._hub, where.owner)
-        annotations: Mapping[str, Any] = facts.to_annotations()
+        """Keep the state of a delivery, in the spool while the store is away.
+
+        When that can't be, it waits for the store. A message that was deleted, or that another
+        program answered, has none.
+        """
+        store = RemoteConversationStore(self._hub, where.owner, timeout_seconds=STORE_SECONDS)
+        annotations = facts.to_annotations()
+        entry = Entry(
+            owner=where.owner,
+            conversation_id=where.conversation_id,
+            turn_id=where.turn_id,
+            message_id=where.message_id,
+            annotations=annotations,
+        )
+
+        async def annotate() -> None:
+            await store.annotate_message(where.conversation_id, where.message_id, annotations)
+
         try:
             await keep_trying(
-                lambda: store.annotate_message(
-                    where.conversation_id, where.message_id, annotations
-                ),
-                "keep the state of a delivery",
+                lambda: self._spool.store(entry, annotate), "keep the state of a delivery"
             )
         except ConversationCallError as error:
-            if error.code != "not_found":
+            if error.code not in ("not_found", "conflict"):
                 raise
-            logger.info("%s was deleted while it was being delivered", where.message_id)
+            logger.info("The state of delivery of %s is not kept: %s", where.message_id, error)
+
+    async def wait_for_store(self, where: StoredMessage, facts: DeliveryFacts) -> None:
+        """Return when the store has taken this state: so it is back."""
+        store = RemoteConversationStore(self._hub, where.owner, timeout_seconds=STORE_SECONDS)
+        await keep_trying(
+            lambda: store.annotate_message(
+                where.conversation_id, where.message_id, facts.to_annotations()
+            ),
+            "go on with a turn",
+        )
 
     async def deliver(self, where: StoredMessage, facts: DeliveryFacts, text: str) -> None:
         """Send a reply, from the part on that hasn't arrived. `attempting`: that part is marked."""

@@ -31,6 +31,12 @@ class StoredMessage:
     conversation_id: str
     message_id: str
 
+    @property
+    def turn_id(self) -> str:
+        """Of a user message itself, else of the one that it answers (`<turn>/<number>`)."""
+        turn_id, _, number = self.message_id.rpartition("/")
+        return turn_id if turn_id and number.isdecimal() else self.message_id
+
 
 class DeliveryFacts(BaseModel):
     """What is kept of a delivery."""

@@ -15,7 +15,10 @@ from dataclasses import replace
 from functools import partial
 from typing import assert_never
 
+import anyio
+
 from bot import wording
+from bot.absence import AbsenceNotices
 from bot.answering import Answerer, Question
 from bot.arrivals import (
     AttachmentArrived,
@@ -58,6 +61,7 @@ class Intake:
         lanes: Lanes,
         post: Post,
         strangers: Strangers,
+        notices: AbsenceNotices,
     ) -> None:
         """`people`: Telegram user ids, as text, to owners."""
         self._people = people
@@ -67,9 +71,15 @@ class Intake:
         self._lanes = lanes
         self._post = post
         self._strangers = strangers
+        self._notices = notices
+        self._opened = anyio.Event()
         self._conversations = ChatConversations(hub)
         self._taken: OrderedDict[Origin, None] = OrderedDict()
         self._logged_reasons: set[str] = set()
+
+    def open(self) -> None:
+        """What an earlier start left is in the lanes: what is new may come after it."""
+        self._opened.set()
 
     async def put(self, update: object) -> None:
         """Take one update in. Returns when it is stored, or is none of ours."""
@@ -95,7 +105,14 @@ class Intake:
         if owner is None:
             self._strangers.meet(origin)
         elif origin not in self._taken:
-            await self._take(owner, arrival)
+            async with anyio.create_task_group() as tasks:
+                tasks.start_soon(
+                    self._notices.tell_later, origin.chat_id, wording.WAITS_AT_TELEGRAM
+                )
+                await self._opened.wait()
+                await self._take(owner, arrival)
+                tasks.cancel_scope.cancel()
+            self._notices.is_back(origin.chat_id)
             self._taken[origin] = None
             if len(self._taken) > _REMEMBERED:
                 self._taken.popitem(last=False)

@@ -10,6 +10,7 @@ from bot.deliveries import DeliveryFacts, DeliveryState, StoredMessage, parse_de
 from bot.lanes import Lanes
 from bot.store_patience import keep_trying
 from client.conversations import RemoteConversationStore, ToolCaller
+from client.spool.spool import Spool
 
 logger = logging.getLogger(__name__)
 
@@ -17,17 +18,19 @@ Found = tuple[StoredMessage, DeliveryFacts]
 
 
 async def take_up_unfinished(
-    hub: ToolCaller, people: Mapping[str, str], *, answerer: Answerer, lanes: Lanes
+    hub: ToolCaller, people: Mapping[str, str], *, answerer: Answerer, lanes: Lanes, spool: Spool
 ) -> None:
-    """Send the replies that were stored and not sent, then answer the messages that wait.
+    """Store what waits in the spool, send the replies that were not sent, then answer the messages.
 
     Waits for the store. `people`: Telegram user ids, as text, to owners.
     """
+    # First, since it knows of replies that are done and deliveries that were begun.
+    await keep_trying(spool.replay_all, "store what waits in the spool")
     replies = [
         *await _find(hub, people, "attempting"),
         *await _find(hub, people, "pending"),
     ]
-    answered = {replace(where, message_id=_turn_id(where)) for where, _ in replies}
+    answered = {replace(where, message_id=where.turn_id) for where, _ in replies}
     waiting = [
         (where, facts)
         for where, facts in await _find(hub, people, "unanswered")
@@ -63,7 +66,3 @@ async def _find(hub: ToolCaller, people: Mapping[str, str], state: DeliveryState
         cursor = page.next_cursor
         if cursor is None:
             return found
-
-
-def _turn_id(where: StoredMessage) -> str:
-    return where.message_id.rpartition("/")[0]

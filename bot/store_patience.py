@@ -7,24 +7,16 @@ from typing import TypeVar
 import anyio
 
 from client.conversations import ConversationCallError
-from client.hub.errors import HubError, InvalidArgumentsError
+from client.hub.errors import HubError
+from client.store_absence import is_passing
 
 ResultT = TypeVar("ResultT")
 
-_PASSING_CODES = frozenset({"unavailable", "forbidden", "unsupported"})
-"""`forbidden` and `unsupported` pass when the operator mends the configuration or the server."""
 _FIRST_DELAY_SECONDS = 0.2
 _LONGEST_DELAY_SECONDS = 15.0
 _SECONDS_BETWEEN_WARNINGS = 60.0
 
 logger = logging.getLogger(__name__)
-
-
-def is_passing(error: Exception) -> bool:
-    """Whether the same call may succeed later, without anybody changing what is asked."""
-    if isinstance(error, ConversationCallError):
-        return error.code in _PASSING_CODES
-    return isinstance(error, HubError) and not isinstance(error, InvalidArgumentsError)
 
 
 async def keep_trying(operation: Callable[[], Awaitable[ResultT]], purpose: str) -> ResultT:

@@ -16,6 +16,7 @@ from telegram.ext import Updater
 
 from agentic.config.models import BotConfig, Config
 from bot import wording
+from bot.absence import AbsenceNotices
 from bot.answering import Answerer
 from bot.api_request import BotApiRequest
 from bot.courier import Courier
@@ -28,6 +29,7 @@ from bot.redaction import tokens_kept_out_of_logs
 from bot.strangers import Strangers
 from client.conversations import ToolCaller
 from client.coordinator.coordinator import Coordinator
+from client.spool.spool import Spool
 
 if TYPE_CHECKING:
     import asyncio
@@ -47,7 +49,7 @@ logger = logging.getLogger(__name__)
 
 
 async def run_bot(
-    config: Config, hub: ToolCaller, coordinator: Coordinator, token: SecretStr
+    config: Config, hub: ToolCaller, coordinator: Coordinator, token: SecretStr, spool: Spool
 ) -> None:
     """Answer people on Telegram until SIGTERM or SIGINT; a second one stops at once.
 
@@ -81,7 +83,9 @@ async def run_bot(
             lanes = Lanes(tasks, at_once=_CHATS_AT_ONCE)
             post = Post(bot)
             strangers = Strangers(post)
-            answerer = Answerer(hub, coordinator, Courier(hub, post), post)
+            notices = AbsenceNotices(post)
+            courier = Courier(hub, post, spool)
+            answerer = Answerer(hub, coordinator, courier=courier, post=post, notices=notices)
             intake = Intake(
                 config.bot.people,
                 hub,
@@ -90,13 +94,18 @@ async def run_bot(
                 lanes=lanes,
                 post=post,
                 strangers=strangers,
+                notices=notices,
             )
             tasks.start_soon(strangers.run)
             with serving:
                 await _connect(bot)
-                await take_up_unfinished(hub, config.bot.people, answerer=answerer, lanes=lanes)
-                tasks.start_soon(_show_commands, bot)
+                # Also while the store is away: who writes then is told.
                 async with _polling(bot, intake, config.bot.poll_timeout_seconds):
+                    await take_up_unfinished(
+                        hub, config.bot.people, answerer=answerer, lanes=lanes, spool=spool
+                    )
+                    intake.open()
+                    tasks.start_soon(_show_commands, bot)
                     await anyio.sleep_forever()
             with anyio.move_on_after(_RUNNING_TURNS_SECONDS):
                 await lanes.finish()

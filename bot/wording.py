@@ -16,6 +16,14 @@ RESET_DONE = "This is a new conversation. The one before is kept."
 NOT_TAKEN = (
     "I could not take in your last message, and it will not be answered. Please send it again."
 )
+WAITS_AT_TELEGRAM = (
+    "I can't reach my memory at the moment. Your message waits with Telegram, which keeps it for "
+    "24 hours, and I answer it as soon as I can."
+)
+NOT_STORED_YET = (
+    "I can't reach my memory at the moment. What I just answered is kept beside it and put there "
+    "later; what you write meanwhile waits, and I answer it as soon as I can."
+)
 STORE_AWAY = (
     "I can't reach my memory at the moment. Your message is kept, and I answer it as soon as I can."
 )

@@ -72,11 +72,20 @@ class RemoteConversationStore:
     """
 
     def __init__(
-        self, hub: ToolCaller, owner: str | None = None, server: str = "conversations"
+        self,
+        hub: ToolCaller,
+        owner: str | None = None,
+        server: str = "conversations",
+        *,
+        timeout_seconds: float | None = None,
     ) -> None:
-        """`owner` None: the operator's own, as the server knows it."""
+        """`owner` None: the operator's own, as the server knows it.
+
+        `timeout_seconds` limits each call; absent: as the server is configured.
+        """
         self._hub = hub
         self._server = server
+        self._timeout_seconds = timeout_seconds
         self.owner = owner
 
     async def load_conversation(
@@ -240,7 +249,13 @@ class RemoteConversationStore:
     async def _call(
         self, tool: str, arguments: Mapping[str, Any], result: type[ResultT]
     ) -> ResultT:
-        answer = await self._hub.call_tool(self._server, tool, arguments, owner=self.owner)
+        answer = await self._hub.call_tool(
+            self._server,
+            tool,
+            arguments,
+            owner=self.owner,
+            timeout_seconds=self._timeout_seconds,
+        )
         if answer.is_error:
             raise ConversationCallError(_error_detail(answer))
         try:

@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+import anyio
 import mcp_types as types
 from mcp.server import Server, ServerRequestContext
 
@@ -64,12 +65,15 @@ class Lab:
 
 
 class WatchedHub:
-    """A hub that notes each call, and does first what a test put into `before`."""
+    """A hub that notes each call, and does first what a test put into `before`, then `after`."""
 
     def __init__(self, hub: Hub) -> None:
         self._hub = hub
         self.calls: list[tuple[str, str]] = []
         self.before: Callable[[str, str], None] = lambda server, tool: None
+        self.after: Callable[[str, str], None] = lambda server, tool: None
+        self.is_silent = False
+        """No call is answered, ever."""
 
     def tools(self) -> list[HubTool]:
         return self._hub.tools()
@@ -85,9 +89,13 @@ class WatchedHub:
     ) -> types.CallToolResult:
         self.calls.append((server, tool))
         self.before(server, tool)
-        return await self._hub.call_tool(
+        if self.is_silent:
+            await anyio.sleep_forever()
+        result = await self._hub.call_tool(
             server, tool, arguments, owner=owner, timeout_seconds=timeout_seconds
         )
+        self.after(server, tool)
+        return result
 
 
 @dataclass

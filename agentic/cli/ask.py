@@ -4,11 +4,11 @@ import sys
 from collections.abc import Sequence
 from typing import Any
 
-from agentic.cli.compose import Assistant, open_assistant, require
+from agentic.cli.compose import Assistant, open_assistant, require, store_what_waits
 from agentic.cli.conversation_ids import check_id, create_id
 from agentic.cli.failures import FAILED, UsageError
 from agentic.cli.input_lines import InputLines
-from agentic.cli.invocation import Invocation
+from agentic.cli.invocation import Invocation, note
 from agentic.cli.model_choice import choose_model
 from agentic.cli.plain_view import PlainTurnView
 from agentic.cli.server_states import note_absent_servers
@@ -34,8 +34,9 @@ def ask(
         checked_id = create_id("ask") if conversation_id is None else check_id(conversation_id)
         chosen = await choose_model(config, model, may_ask=True)
         request = TurnRequest(checked_id, await _read_question(words))
-        async with open_assistant(config, chosen) as assistant:
+        async with open_assistant(config, chosen, tell=note) as assistant:
             await require(assistant.hub, "conversations")
+            await store_what_waits(assistant.spool)
             note_absent_servers(assistant.hub)
             return await _answer(assistant, request, as_json=as_json)
 
@@ -89,6 +90,7 @@ async def _answer(assistant: Assistant, request: TurnRequest, *, as_json: bool) 
         case TurnFinished():
             known = {name: last.metadata.get(name, value) for name, value in facts.items()}
             result = {"content": last.content, **ids, **known, "tool_calls": calls}
+            result["is_stored"] = last.is_stored
         case TurnFailed():
             error = {"code": last.code, "message": last.message, "reference": last.reference}
             result = {"content": "", **ids, **facts, "tool_calls": calls, "error": error}

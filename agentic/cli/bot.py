@@ -30,7 +30,7 @@ def bot(invocation: Invocation) -> int:
         async with open_assistant(config, chosen, delegate=True, signals=()) as assistant:
             # Messages that waited would be answered without the tools of servers still starting.
             await assistant.hub.wait_settled(SETTLE_SECONDS)
-            await run_bot(config, assistant.hub, assistant.coordinator, token)
+            await run_bot(config, assistant.hub, assistant.coordinator, token, assistant.spool)
 
     return invocation.run(work, log_level=logging.WARNING)
 

@@ -25,11 +25,16 @@ def chat(
         checked_id = check_id(_CONVERSATION if conversation_id is None else conversation_id)
         chosen = await choose_model(config, model, may_ask=True)
         screen = _open_screen(config, thoughts=thoughts)
+        told: list[str] = []
         # Ctrl-C is the talk's own affair: it stops a turn.
         async with open_assistant(
-            config, chosen, conversation_id=checked_id, signals=(signal.SIGTERM,)
+            config,
+            chosen,
+            conversation_id=checked_id,
+            signals=(signal.SIGTERM,),
+            tell=told.append,
         ) as assistant:
-            all_answered = await Talk(assistant, screen, checked_id).run()
+            all_answered = await Talk(assistant, screen, checked_id, told).run()
         # A script wants to know; a person has seen it.
         return 0 if all_answered or is_terminal() else FAILED
 

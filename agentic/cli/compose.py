@@ -1,11 +1,13 @@
 """Puts the parts together: configuration → hub, store, Coordinator. Nothing else does."""
 
 import signal
-from collections.abc import AsyncGenerator, Collection, Mapping, Sequence
-from contextlib import asynccontextmanager, nullcontext
+from collections.abc import AsyncGenerator, Callable, Collection, Mapping, Sequence
+from contextlib import asynccontextmanager, nullcontext, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
+
+import anyio
 
 from agentic.cli.failures import UsageError
 from agentic.cli.stopping import STOPPING_SIGNALS, stopped_by
@@ -22,6 +24,7 @@ if TYPE_CHECKING:
     from client.hub.hub import Hub
     from client.hub.servers import HubServer, Show
     from client.llm.local.loading import Loading
+    from client.spool.spool import Spool
 
 SETTLE_SECONDS = 15.0
 """How long servers that are starting are waited for; one that takes longer is missing at first."""
@@ -38,6 +41,7 @@ class Assistant:
     store: "RemoteConversationStore"
     coordinator: "Coordinator"
     model_name: str
+    spool: "Spool"
     loading: "Loading | None" = None
     """What answers is still being loaded, or has to be kept running."""
 
@@ -163,6 +167,30 @@ async def _open_conversations(config: Config) -> "AsyncGenerator[Hub]":
         yield hub
 
 
+def create_spool(config: Config, hub: "Hub", tell: Callable[[str], None] | None = None) -> "Spool":
+    """Where what could not be stored waits, on this machine. As `open_assistant` about `tell`."""
+    from client.spool.folder import SpoolFolder
+    from client.spool.spool import Spool
+
+    folder = SpoolFolder(spool_directory(config))
+    return Spool(hub, folder) if tell is None else Spool(hub, folder, tell)
+
+
+def spool_directory(config: Config) -> Path:
+    """The spool's place."""
+    return config.data_directory / "spool"
+
+
+async def store_what_waits(spool: "Spool") -> None:
+    """Begin with what an earlier start could not store, if the store is back, within 10 s."""
+    from client.conversations import ConversationCallError
+    from client.hub.errors import HubError
+    from client.store_absence import STORE_SECONDS
+
+    with anyio.move_on_after(STORE_SECONDS), suppress(HubError, ConversationCallError):
+        await spool.replay_all()
+
+
 @asynccontextmanager
 async def open_assistant(
     config: Config,
@@ -171,10 +199,12 @@ async def open_assistant(
     conversation_id: str | None = None,
     delegate: bool = False,
     signals: Sequence[signal.Signals] = STOPPING_SIGNALS,
+    tell: Callable[[str], None] | None = None,
 ) -> AsyncGenerator[Assistant]:
     """Hub, store and Coordinator around one model.
 
-    `conversation_id`: where the first message is expected, if that is known.
+    `conversation_id`: where the first message is expected, if that is known. `tell` is given what
+    becomes of what waited for the store; without it that is logged.
 
     Raises:
         HostError: Conversations can't be kept where the configuration says.
@@ -193,16 +223,20 @@ async def open_assistant(
     ):
         store = RemoteConversationStore(hub)
         agent = config.agents.get(DEFAULT_AGENT)
+        spool = create_spool(config, hub, tell)
         coordinator = Coordinator(
             hub,
             chosen.model,
             config.limits,
             instructions=agent and agent.instructions,
             price=chosen.price,
+            spool=spool,
         )
         async with (
-            reading_ahead(local, hub, coordinator, conversation_id) if local else nullcontext()
+            reading_ahead(local, hub, coordinator, conversation_id) if local else nullcontext(),
+            anyio.create_task_group() as tasks,
         ):
-            yield Assistant(
-                hub, store, coordinator, chosen.model.name, local.loading if local else None
-            )
+            tasks.start_soon(spool.run)
+            loading = local.loading if local else None
+            yield Assistant(hub, store, coordinator, chosen.model.name, spool, loading)
+            tasks.cancel_scope.cancel()

@@ -12,7 +12,7 @@ from rich.spinner import Spinner
 from rich.text import Text
 
 from agentic.cli.markdown_stream import MarkdownStream, RenderedMarkdown
-from agentic.cli.plain_view import render_call, render_failure, render_outcome
+from agentic.cli.plain_view import NOT_STORED_YET, render_call, render_failure, render_outcome
 from agentic.cli.terminal_text import TextCleaner, one_line
 from client.coordinator.events import (
     StepFinished,
@@ -64,9 +64,7 @@ class LiveTurnView:
             case StepFinished():
                 self._flush()
             case TurnFinished():
-                if not self._wrote_answer:
-                    self._answer.feed(event.content)
-                self._flush()
+                self._finish(event)
             case TurnFailed():
                 self._flush()
                 self._print("failure", Text(render_failure(event), style="red"))
@@ -114,6 +112,13 @@ class LiveTurnView:
             return f"{self._awaited} · Ctrl-C stops waiting"
         doing = "thinking" if self._thoughts else "writing" if self._wrote_answer else "waiting"
         return f"{doing} {perf_counter() - self._began:.0f} s · Ctrl-C stops"
+
+    def _finish(self, event: TurnFinished) -> None:
+        if not self._wrote_answer:
+            self._answer.feed(event.content)
+        self._flush()
+        if not event.is_stored:
+            self._print("notice", Text(NOT_STORED_YET, style="yellow"))
 
     def _call(self, event: ToolStarted) -> str:
         return render_call(event.tool, event.arguments, max(24, self._console.width - 12))

@@ -17,6 +17,10 @@ from client.coordinator.events import (
 )
 from client.llm.protocol import TextDelta, ThoughtDelta
 
+NOT_STORED_YET = (
+    "This answer is not stored yet: the conversation store is away. It waits on this machine, and "
+    "is stored when the store is back; `agentic doctor` shows what waits."
+)
 _WAITING_LINE_SECONDS = 5.0
 
 
@@ -49,6 +53,8 @@ class PlainTurnView:
                 if not self._wrote_answer:
                     self._write(clean(event.content))
                 self._end_line()
+                if not event.is_stored:
+                    self._note(NOT_STORED_YET)
             case TurnFailed():
                 self._end_line()
                 self._note(render_failure(event))

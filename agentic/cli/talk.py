@@ -31,12 +31,16 @@ _HELP = (
 class Talk:
     """One person, one screen, one conversation at a time."""
 
-    def __init__(self, assistant: Assistant, screen: Screen, conversation_id: str) -> None:
+    def __init__(
+        self, assistant: Assistant, screen: Screen, conversation_id: str, told: list[str]
+    ) -> None:
+        """`told`: what became of what waited for the store; shown between turns, and taken out."""
         self._assistant = assistant
         self._screen = screen
         self._conversation_id = conversation_id
         self._turn: anyio.CancelScope | None = None
         self._absent: dict[str, str] = {}
+        self._told = told
         self._interrupted = False
         self._failed = False
 
@@ -155,13 +159,15 @@ class Talk:
         await self._screen.say(lines)
 
     def _changes(self) -> list[str]:
-        """What is different about the servers since this was last told."""
+        """What is different about servers and spool since this was last told."""
         states = self._assistant.hub.status()
         absent = {state.name: render_status(state) for state in states if state.state != "ready"}
         back = [render_status(s) for s in states if s.name in self._absent and s.name not in absent]
         gone = [line for name, line in absent.items() if name not in self._absent]
         self._absent = absent
-        return [*gone, *back]
+        told = [one_line(line, 1_000) for line in self._told]
+        self._told.clear()
+        return [*gone, *back, *told]
 
     async def _listen_to_interrupts(self, whole: anyio.CancelScope) -> None:
         """Ctrl-C stops the turn, or on some screens the talk."""

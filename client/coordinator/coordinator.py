@@ -33,6 +33,8 @@ from client.coordinator.turn import Emit, Turn
 from client.hub.errors import HubError
 from client.llm.protocol import LanguageModel, ModelError, ModelRequest
 from client.prompt_template import PromptTemplate
+from client.spool.spool import Spool
+from client.store_absence import STORE_SECONDS
 from servers.conversations.contract import Message, check_conversation_id
 
 _EVENTS_AHEAD = 64
@@ -53,14 +55,20 @@ class Coordinator:
         *,
         instructions: str | None = None,
         price: Price | None = None,
+        spool: Spool | None = None,
         now: Callable[[], datetime] = lambda: datetime.now().astimezone(),
     ) -> None:
-        """`instructions` are put after our own; `now` gives an aware time."""
+        """`instructions` are put after our own; `now` gives an aware time.
+
+        What a turn has produced when the store goes away waits in `spool`; without one such a turn
+        fails.
+        """
         self._hub = hub
         self._model = model
         self._limits = limits or LimitsConfig()
         self._template = PromptTemplate(instructions)
         self._price = price
+        self._spool = spool
         self._now = now
         self._managers: OrderedDict[tuple[str | None, str], ConversationManager] = OrderedDict()
         """Of the conversations used last: read again only when somebody else wrote."""
@@ -68,7 +76,7 @@ class Coordinator:
         """Whose turn it is, by (owner, conversation_id); gone when nobody holds or waits for it."""
 
     async def accept(self, request: TurnRequest) -> Accepted:
-        """Store the user message; storing it again changes nothing.
+        """Store the user message, after what waits in the spool; storing it again changes nothing.
 
         Raises:
             pydantic.ValidationError: It can't be a message (empty, too large).
@@ -83,6 +91,7 @@ class Coordinator:
             metadata=dict(request.metadata) or None,
             annotations=dict(request.user_annotations) or None,
         )
+        await self._replay(request)
         appended = await self._open_conversation(request).append([message])
         return Accepted(turn_id, repeated=bool(appended.repeated))
 
@@ -135,7 +144,8 @@ class Coordinator:
         match last:
             case TurnFinished():
                 ids = {"conversation_id": last.conversation_id, "turn_id": last.turn_id}
-                return {"content": last.content, "metadata": {**last.metadata, **ids}}
+                facts = {**ids, "is_stored": last.is_stored}
+                return {"content": last.content, "metadata": {**last.metadata, **facts}}
             case TurnFailed():
                 error = {"code": last.code, "message": last.message, "reference": last.reference}
                 return {"content": last.message, "metadata": {"error": error}}
@@ -145,12 +155,17 @@ class Coordinator:
     def _open_conversation(self, request: TurnRequest) -> ConversationManager:
         key = (request.owner, request.conversation_id)
         if key not in self._managers:
-            store = RemoteConversationStore(self._hub, request.owner)
+            store = RemoteConversationStore(self._hub, request.owner, timeout_seconds=STORE_SECONDS)
             self._managers[key] = ConversationManager(request.conversation_id, store)
             if len(self._managers) > _CONVERSATIONS_KEPT:
                 self._managers.popitem(last=False)
         self._managers.move_to_end(key)
         return self._managers[key]
+
+    async def _replay(self, request: TurnRequest) -> None:
+        """Nothing newer comes into a conversation before what waits for it."""
+        if self._spool is not None:
+            await self._spool.replay(request.owner, request.conversation_id)
 
     async def _run(self, request: TurnRequest, send: MemoryObjectSendStream[TurnEvent]) -> None:
         async def emit(event: TurnEvent) -> None:
@@ -175,8 +190,9 @@ class Coordinator:
         await emit(TurnStarted(request.conversation_id, turn_id))
         conversation = self._open_conversation(request)
         if request.stored:
+            await self._replay(request)
             conversation.forget()  # it may have been stored long ago
-        record = TurnRecord(conversation, turn_id)
+        record = TurnRecord(conversation, turn_id, owner=request.owner, spool=self._spool)
         began = self._now()
         turn = Turn(
             request,

@@ -48,7 +48,10 @@ class StepFinished:
 
 @dataclass(frozen=True, slots=True)
 class TurnFinished:
-    """The reply is stored. `metadata`: model, usage, cost if known, seconds, steps, tool calls."""
+    """There is a reply. `metadata`: model, usage, cost if known, seconds, steps, tool calls.
+
+    `is_stored` is false while it waits in the spool for a store that is away.
+    """
 
     conversation_id: str
     turn_id: str
@@ -56,6 +59,7 @@ class TurnFinished:
     content: str
     thoughts: str = ""
     metadata: Mapping[str, Any] = field(default_factory=dict[str, Any])
+    is_stored: bool = True
 
 
 @dataclass(frozen=True, slots=True)

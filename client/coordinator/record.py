@@ -1,19 +1,16 @@
 """What a turn produces, and how it is stored: numbered, in order, once."""
 
-import random
 from collections.abc import Mapping, Sequence
 from typing import Any
-
-import anyio
 
 from client.conversation_manager import ConversationManager
 from client.conversations import ConversationCallError
 from client.coordinator.history import tool_uses, unknown_result
-from client.hub.errors import HubError
+from client.spool.folder import Entry
+from client.spool.spool import Spool
+from client.store_absence import PATIENCE_SECONDS, try_for
 from servers.conversations.contract import Message, encode_json
 
-_ATTEMPTS = 5
-_FIRST_DELAY_SECONDS = 0.2
 _FLUSH_BYTES = 1024 * 1024
 """What waits is kept well under the size of one batch."""
 
@@ -29,9 +26,21 @@ class TurnRecord:
     first instead of doubling it, and storing again after an error stores once.
     """
 
-    def __init__(self, conversation: ConversationManager, turn_id: str) -> None:
+    def __init__(
+        self,
+        conversation: ConversationManager,
+        turn_id: str,
+        *,
+        owner: str | None = None,
+        spool: Spool | None = None,
+    ) -> None:
+        """`owner` is whose conversation it is; `spool` takes what can't be stored now."""
         self.turn_id = turn_id
+        self.is_stored = True
+        """Whether all that was flushed is in the store; else the last of it waits in the spool."""
         self._conversation = conversation
+        self._owner = owner
+        self._spool = spool
         self._stored: Sequence[Message] = ()
         self._produced: list[Message] = []
         self._flushed = 0
@@ -93,26 +102,34 @@ class TurnRecord:
             await self.flush()
 
     async def flush(self) -> None:
-        """Store what waits. Repeating is safe, so a store that is away for seconds is waited for.
+        """Store what waits, or spool it when the store is away for some seconds.
 
         Raises:
             TurnTakenError: Another program answers this message.
-            HubError, ConversationCallError: It could not be stored; it still waits.
+            HubError, ConversationCallError: It could not be stored, nor spooled; it still waits.
         """
         waiting = self._produced[self._flushed :]
         if not waiting:
             return
-        for attempt in range(_ATTEMPTS):
-            try:
-                await self._conversation.append(waiting)
-                break
-            except ConversationCallError as error:
-                if error.code == "conflict":
-                    raise TurnTakenError from error
-                if error.code != "unavailable" or attempt == _ATTEMPTS - 1:
-                    raise
-            except HubError:
-                if attempt == _ATTEMPTS - 1:
-                    raise
-            await anyio.sleep(_FIRST_DELAY_SECONDS * 2**attempt * random.uniform(0.5, 1))  # noqa: S311
+        try:
+            await self._store(waiting)
+        except ConversationCallError as error:
+            if error.code == "conflict":
+                raise TurnTakenError from error
+            raise
         self._flushed += len(waiting)
+
+    async def _store(self, waiting: Sequence[Message]) -> None:
+        async def append() -> None:
+            await self._conversation.append(waiting)
+
+        if self._spool is None:
+            await try_for(PATIENCE_SECONDS, append)
+            return
+        entry = Entry(
+            owner=self._owner,
+            conversation_id=self._conversation.conversation_id,
+            turn_id=self.turn_id,
+            messages=list(waiting),
+        )
+        self.is_stored = await self._spool.store(entry, append)

@@ -65,7 +65,7 @@ class Turn:
         """Each finished call in short, for the reply's metadata."""
 
     async def run(self) -> TurnFinished:
-        """Answer. The reply is stored when this returns.
+        """Answer. The reply is stored when this returns, or waits in the spool.
 
         Raises:
             ModelError, LimitReachedError: There is no reply.
@@ -102,7 +102,7 @@ class Turn:
         await self._record.flush()
 
     def finished(self, reply: Message, *, repeated: bool = False) -> TurnFinished:
-        """The event for a stored reply."""
+        """The event for a reply."""
         return TurnFinished(
             conversation_id=self._request.conversation_id,
             turn_id=self._record.turn_id,
@@ -110,6 +110,7 @@ class Turn:
             content=reply.text(),
             thoughts=reply.thoughts or "",
             metadata={**(reply.metadata or {}), **({"repeated": True} if repeated else {})},
+            is_stored=self._record.is_stored,
         )
 
     async def _ask(self) -> Completion:

@@ -25,7 +25,9 @@ async def main() -> None:
     model = ScriptedModel(echo) if model_name == "echo" else silent
     config = Config(bot=BotConfig(people=PEOPLE, base_url=base_url))
     async with open_bench(Path(directory)) as bench:
-        await run_bot(config, bench, Coordinator(bench, model), SecretStr(TOKEN))
+        spool = bench.create_spool()
+        coordinator = Coordinator(bench, model, spool=spool)
+        await run_bot(config, bench, coordinator, SecretStr(TOKEN), spool)
 
 
 if __name__ == "__main__":

@@ -18,6 +18,8 @@ from client.hub.hub import Hub, open_hub
 from client.hub.servers import HubServer, HubTool, InProcessTarget
 from client.llm.protocol import Completion, LanguageModel, ModelRequest
 from client.llm.scripted import ScriptedModel
+from client.spool.folder import SpoolFolder
+from client.spool.spool import Spool
 from servers.access.principal import create_operator
 from servers.conversations.contract import Message
 from servers.conversations.file_store import open_file_store
@@ -33,8 +35,9 @@ CHAT = "telegram:42"
 class Bench:
     """The hub as the bot meets it, with a hand on the line to the store, and a look behind it."""
 
-    def __init__(self, hub: Hub) -> None:
+    def __init__(self, hub: Hub, directory: Path) -> None:
         self._hub = hub
+        self.spool = directory.with_name(f"{directory.name}.spool")
         self.calls: list[str] = []
         self.away = False
         """Every call fails as if the store's server were down."""
@@ -71,6 +74,10 @@ class Bench:
     def store(self, owner: str = "ada") -> RemoteConversationStore:
         """The conversations, whether the bot can reach them or not."""
         return RemoteConversationStore(self._hub, owner)
+
+    def create_spool(self) -> Spool:
+        """What a process on this machine has."""
+        return Spool(self, SpoolFolder(self.spool), patience_seconds=0.05)
 
     async def messages(self, conversation_id: str = CHAT, owner: str = "ada") -> list[Message]:
         page = await self.store(owner).load_conversation(conversation_id, limit=500)
@@ -121,7 +128,7 @@ async def open_bench(directory: Path) -> AsyncGenerator[Bench]:
         )
         async with open_hub([target]) as hub:
             await hub.wait_ready(timeout_seconds=5)
-            yield Bench(hub)
+            yield Bench(hub, directory)
 
 
 @asynccontextmanager
@@ -133,9 +140,11 @@ async def run_in_background(
     people: Mapping[str, str] = PEOPLE,
 ) -> AsyncGenerator[None]:
     """The bot runs inside the context. Leaving cancels it: turns stop where they are."""
-    coordinator = Coordinator(bench, model or ScriptedModel(echo))
+    spool = bench.create_spool()
+    coordinator = Coordinator(bench, model or ScriptedModel(echo), spool=spool)
     config = create_config(api, people)
     async with anyio.create_task_group() as tasks:
-        tasks.start_soon(run_bot, config, bench, coordinator, SecretStr(api.token))
+        tasks.start_soon(spool.run)
+        tasks.start_soon(run_bot, config, bench, coordinator, SecretStr(api.token), spool)
         yield
         tasks.cancel_scope.cancel()

@@ -30,7 +30,14 @@ async def test_a_turn_that_ends_soon_after_the_signal_is_still_delivered(
     with anyio.fail_after(20):
         coordinator = Coordinator(bench, ScriptedModel([held]))
         async with anyio.create_task_group() as tasks:
-            tasks.start_soon(run_bot, create_config(api), bench, coordinator, SecretStr(api.token))
+            tasks.start_soon(
+                run_bot,
+                create_config(api),
+                bench,
+                coordinator,
+                SecretStr(api.token),
+                bench.create_spool(),
+            )
             api.user_says(ADA, "hello")
             await held.reached.wait()
             waiting = api.user_says(ADA, "and this?")
@@ -52,7 +59,12 @@ async def test_it_can_be_stopped_while_the_network_is_down(
     with anyio.fail_after(10):
         async with anyio.create_task_group() as tasks:
             tasks.start_soon(
-                run_bot, create_config(gone), bench, coordinator, SecretStr(gone.token)
+                run_bot,
+                create_config(gone),
+                bench,
+                coordinator,
+                SecretStr(gone.token),
+                bench.create_spool(),
             )
             while "can't be reached" not in caplog.text:
                 await anyio.lowlevel.checkpoint()
@@ -83,7 +95,9 @@ async def test_a_wrong_token_is_a_clear_error_without_the_token(bench: Bench) ->
         async with open_bot_api(TOKEN) as api:
             coordinator = Coordinator(bench, ScriptedModel(echo))
             with pytest.raises(BadTokenError, match="does not accept the bot token") as caught:
-                await run_bot(create_config(api), bench, coordinator, SecretStr(token))
+                await run_bot(
+                    create_config(api), bench, coordinator, SecretStr(token), bench.create_spool()
+                )
 
     assert token not in repr(caught.value)
     assert caught.value.__cause__ is None
@@ -95,7 +109,9 @@ async def test_what_cannot_be_a_token_is_never_sent(bench: Bench, token: str) ->
         async with open_bot_api(TOKEN) as api:
             coordinator = Coordinator(bench, ScriptedModel(echo))
             with pytest.raises(BadTokenError, match="bot token"):
-                await run_bot(create_config(api), bench, coordinator, SecretStr(token))
+                await run_bot(
+                    create_config(api), bench, coordinator, SecretStr(token), bench.create_spool()
+                )
 
     assert api.calls == []
 
@@ -108,6 +124,8 @@ async def test_a_token_that_is_revoked_while_it_runs_ends_the_bot(
     api.fail_next(method, Status(401, "Unauthorized"))
     api.user_says(ADA, "hello")
     with anyio.fail_after(20), pytest.raises(BadTokenError):
-        await run_bot(create_config(api), bench, coordinator, SecretStr(api.token))
+        await run_bot(
+            create_config(api), bench, coordinator, SecretStr(api.token), bench.create_spool()
+        )
     if method == "sendMessage":
         await bench.wait_for_states("answered", "pending")

@@ -6,6 +6,7 @@ from typing import Any
 import anyio
 import pytest
 
+from bot import wording
 from client.llm.protocol import Completion
 from client.llm.scripted import Held, ScriptedModel
 from servers.conversations.contract import Message
@@ -18,6 +19,7 @@ async def test_an_update_is_confirmed_only_when_it_is_stored(api: FakeBotApi, be
         async with run_in_background(bench, api):
             first = api.user_says(ADA, "first")
             await api.wait_until_confirmed(first)
+            await bench.wait_for_states("answered", "delivered")
             bench.away = True
             bench.calls.clear()
             polls = len(api.calls_of("getUpdates"))
@@ -88,24 +90,107 @@ async def test_the_bot_starts_while_the_store_is_away(api: FakeBotApi, bench: Be
             await api.wait_for_message(ADA)
 
 
-async def test_a_turn_that_loses_the_store_is_run_again_when_it_is_back(
+async def test_a_reply_that_cannot_be_stored_is_sent_at_once_and_stored_once_later(
     api: FakeBotApi, bench: Bench
 ) -> None:
-    held = Held(Completion(text="first try"))
-    model = ScriptedModel([held, Completion(text="second try")])
-    with anyio.fail_after(40):
-        async with run_in_background(bench, api, model):
+    held = Held(Completion(text="hello, too"))
+    with anyio.fail_after(20):
+        async with run_in_background(bench, api, ScriptedModel([held, echo, echo])):
             api.user_says(ADA, "hello")
             await held.reached.wait()
             bench.away = True
             held.release.set()
-            (notice,) = await api.wait_for_message(ADA)
+            await api.wait_for_message(ADA, 2)
+            second = api.user_says(ADA, "still there?")
+            await bench.wait_for_calls("get_conversation", "append_messages", "append_messages")
+            assert api.confirmed <= second["update_id"]
             bench.away = False
-            replies = await api.wait_for_message(ADA, 2)
-            await bench.wait_for_states("answered", "delivered")
+            await bench.wait_for_states("answered", "delivered", "answered", "delivered")
+            api.user_says(ADA, "bye")
+            said = await api.wait_for_message(ADA, 4)
 
-    assert "can't reach my memory" in notice["text"]
-    assert replies[1]["text"] == "second try"
+    assert [m["text"] for m in said] == [
+        "hello, too",
+        wording.NOT_STORED_YET,
+        "you said: still there?",
+        "you said: bye",
+    ]
+    assert [m.text() for m in await bench.messages()][:2] == ["hello", "hello, too"]
+    assert (await bench.create_spool().survey()).waiting == 0
+
+
+async def test_a_bot_killed_with_a_delivered_reply_in_its_spool_does_not_send_it_again(
+    api: FakeBotApi, bench: Bench
+) -> None:
+    held = Held(Completion(text="hello, too"))
+    with anyio.fail_after(20):
+        async with run_in_background(bench, api, ScriptedModel([held])):
+            api.user_says(ADA, "hello")
+            await held.reached.wait()
+            bench.away = True
+            held.release.set()
+            await api.wait_for_message(ADA, 2)
+        assert (await bench.create_spool().survey()).waiting == 4
+        bench.away = False
+        async with run_in_background(bench, api):
+            await bench.wait_for_states("answered", "delivered")
+            api.user_says(ADA, "bye")
+            said = await api.wait_for_message(ADA, 3)
+
+    assert [m["text"] for m in said] == ["hello, too", wording.NOT_STORED_YET, "you said: bye"]
+
+
+async def test_a_turn_that_cannot_read_its_conversation_is_told_once_and_run_when_that_is_back(
+    api: FakeBotApi, bench: Bench
+) -> None:
+    def lose_history(tool: str, arguments: Mapping[str, Any]) -> bool:
+        bench.away |= tool == "append_messages"
+        return False
+
+    bench.lose_answer = lose_history
+    with anyio.fail_after(20):
+        async with run_in_background(bench, api):
+            api.user_says(ADA, "hello")
+            await api.wait_for_message(ADA)
+            bench.lose_answer = lambda tool, arguments: False
+            bench.away = False
+            said = await api.wait_for_message(ADA, 2)
+
+    assert [m["text"] for m in said] == [wording.STORE_AWAY, "you said: hello"]
+
+
+@pytest.mark.slow
+async def test_who_writes_while_the_store_is_away_is_told_once_that_it_waits(
+    api: FakeBotApi, bench: Bench
+) -> None:
+    with anyio.fail_after(30):
+        async with run_in_background(bench, api):
+            await api.wait_for_call("setMyCommands")
+            bench.away = True
+            first = api.user_says(ADA, "hello")
+            second = api.user_says(ADA, "hello?")
+            await api.wait_for_message(ADA)
+            assert api.confirmed <= first["update_id"]
+            bench.away = False
+            await api.wait_until_confirmed(second)
+            said = await api.wait_for_message(ADA, 3)
+
+    answers = ["you said: hello", "you said: hello?"]
+    assert [m["text"] for m in said] == [wording.WAITS_AT_TELEGRAM, *answers]
+
+
+@pytest.mark.slow
+async def test_a_bot_that_starts_while_the_store_is_away_tells_it_too(
+    api: FakeBotApi, bench: Bench
+) -> None:
+    bench.away = True
+    with anyio.fail_after(20):
+        async with run_in_background(bench, api):
+            update = api.user_says(ADA, "hello")
+            (told,) = await api.wait_for_message(ADA)
+            assert api.confirmed <= update["update_id"]
+
+    assert told["text"] == wording.WAITS_AT_TELEGRAM
 
 
 async def test_a_message_that_cannot_be_taken_in_is_told_and_stops_nobody(
