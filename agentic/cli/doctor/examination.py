@@ -8,6 +8,7 @@ from pathlib import Path
 import anyio
 from anyio import to_thread
 
+from agentic.cli.compose import spool_directory
 from agentic.cli.doctor.bot import check_bot
 from agentic.cli.doctor.configuration import Reading, read_configuration
 from agentic.cli.doctor.findings import Finding
@@ -23,6 +24,7 @@ from agentic.cli.doctor.network import Network
 from agentic.cli.doctor.places import Places, find_places
 from agentic.cli.doctor.redaction import create_redaction
 from agentic.cli.doctor.servers import check_server, check_store_is_served
+from agentic.cli.doctor.spool import check_spool
 from agentic.cli.failures import describe_failure
 from agentic.cli.terminal_text import one_line
 from agentic.config.models import Config
@@ -85,6 +87,9 @@ def _list_checks(
         checks |= list_model_checks(config, network)
         checks |= _list_server_checks(config, seconds - _CLOSING_SECONDS)
         checks["bot"] = partial(check_bot, config, network)
+    if config is not None:
+        spool = spool_directory(config)
+        checks["spool"] = lambda: _in_thread(lambda: check_spool(spool))
     checks["disk"] = lambda: _in_thread(lambda: check_disk(*places().data))
     checks["memory"] = lambda: _in_thread(check_memory)
     checks["versions"] = lambda: _in_thread(check_versions)

@@ -14,6 +14,7 @@ _TITLES = {
     "models": "Models",
     "servers": "Servers",
     "store": "Conversations",
+    "spool": "Spool",
     "bot": "Telegram bot",
     "disk": "Disk",
     "memory": "Memory",
