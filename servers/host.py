@@ -6,7 +6,7 @@ What serving needs is imported when it is done, after logging was set up.
 import logging
 import os
 import sys
-from collections.abc import AsyncGenerator, Generator, Sequence
+from collections.abc import AsyncGenerator, Awaitable, Callable, Generator, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager, contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from servers.conversations.file_engine import FileEngine
     from servers.conversations.file_expiry import Expiry
     from servers.conversations.file_sealing import Sealing
+    from servers.conversations.store import ConversationStore
     from servers.hosted import HostedServer
 
 SERVER_NAMES = ("conversations", "tools")
@@ -115,6 +116,10 @@ async def check_conversations(config: Config) -> None:
     """
     from anyio import to_thread
 
+    if config.conversations.store == "dynamodb":
+        async with _open_table(config):
+            return
+
     def check() -> None:
         from servers.conversations.file_directory import open_directory
 
@@ -135,7 +140,9 @@ async def open_files(config: Config) -> AsyncGenerator["FileEngine"]:
 
     directory = config.conversations.directory
     if config.conversations.store != "file":
-        raise SetupError(f"conversations.store is {config.conversations.store}: there are no files")
+        raise SetupError(
+            f"conversations.store is {config.conversations.store}: there are no files to look after"
+        )
     if not directory.is_dir():
         raise SetupError(f"there are no conversations yet: {directory} is not there")
     async with AsyncExitStack() as stack:
@@ -162,11 +169,50 @@ def to_expiry(config: Config) -> "Expiry":
 
 @asynccontextmanager
 async def _open_conversations(config: Config, callers: Callers) -> AsyncGenerator["HostedServer"]:
+    from servers.conversations.server import create_server
+    from servers.hosted import HostedServer
+
+    opening = _open_table if config.conversations.store == "dynamodb" else _open_store_of_files
+    async with opening(config) as (store, check):
+        yield HostedServer(
+            name="conversations",
+            server=create_server(store, callers),
+            scopes=frozenset(SCOPES) - {SCOPE_TOOLS_CALL},
+            check=check,
+        )
+
+
+_Opened = tuple["ConversationStore", Callable[[], Awaitable[None]]]
+"""A store, and what asks whether it still works."""
+
+
+@asynccontextmanager
+async def _open_table(config: Config) -> AsyncGenerator[_Opened]:
+    from servers.conversations.dynamodb_store import DynamoDBSettings, open_dynamodb_store
+
+    section = config.conversations
+    settings = DynamoDBSettings(
+        table=section.table,
+        region=section.region,
+        endpoint_url=section.endpoint_url,
+        listing_shards=section.listing_shards,
+        bucket=section.attachments_bucket,
+    )
+    async with AsyncExitStack() as stack:
+        with _setup_errors():
+            store = await stack.enter_async_context(open_dynamodb_store(settings))
+
+        async def check() -> None:
+            await store.read_version(config.owner, "readiness")
+
+        yield store, check
+
+
+@asynccontextmanager
+async def _open_store_of_files(config: Config) -> AsyncGenerator[_Opened]:
     from anyio import to_thread
 
     from servers.conversations.file_store import open_file_store
-    from servers.conversations.server import create_server
-    from servers.hosted import HostedServer
 
     async with AsyncExitStack() as stack:
         with _setup_errors():
@@ -184,12 +230,7 @@ async def _open_conversations(config: Config, callers: Callers) -> AsyncGenerato
             await to_thread.run_sync(_check_place, directory, opened)
             await store.load_conversation(config.owner, "readiness", limit=1)
 
-        yield HostedServer(
-            name="conversations",
-            server=create_server(store, callers),
-            scopes=frozenset(SCOPES) - {SCOPE_TOOLS_CALL},
-            check=check,
-        )
+        yield store, check
 
 
 def _check_place(directory: Path, opened: os.stat_result) -> None:
@@ -224,11 +265,6 @@ def _setup_errors() -> Generator[None]:
 def _prepare_directory(config: Config) -> Path:
     """The store's directory. The place for all data is made at the first start, no named one."""
     data, directory = config.data_directory, config.conversations.directory
-    if config.conversations.store != "file":
-        raise SetupError(
-            f"conversations.store: {config.conversations.store} is not part of this version, "
-            "only file is"
-        )
     if directory.is_relative_to(data):
         try:
             data.mkdir(mode=0o700, parents=True, exist_ok=True)

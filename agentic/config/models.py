@@ -7,11 +7,13 @@ from typing import Literal, Self
 from pydantic import BaseModel, ConfigDict, Field, SecretStr, field_validator, model_validator
 
 from agentic.config.rules import (
+    BucketName,
     Headers,
     Key,
     Owner,
     Seconds,
     ServerName,
+    TableName,
     TelegramId,
     Url,
     VariableName,
@@ -181,6 +183,16 @@ class ConversationsConfig(Frozen):
     """Of zstd."""
     expire_idle_days: float | None = Field(default=None, gt=0, le=36_500)
     """A conversation that nothing was written to for so long is removed; null: never."""
+    table: TableName = "agentic-conversations"
+    """For `dynamodb`: the table, which `agentic conversations create-table` makes."""
+    region: str | None = None
+    """For `dynamodb`. Absent: AWS_REGION, AWS_DEFAULT_REGION, then the AWS profile's."""
+    endpoint_url: Url | None = Field(default=None, repr=False)
+    """For `dynamodb`: another service that speaks as it does; absent: AWS's own."""
+    listing_shards: int = Field(default=1, ge=1, le=64)
+    """For `dynamodb`: over how many partitions the listing of one owner is spread."""
+    attachments_bucket: BucketName | None = None
+    """For `dynamodb`: an S3 bucket for the bytes of attachments; absent: in the table."""
 
 
 class AccessConfig(Frozen):

@@ -8,6 +8,8 @@ from pydantic import AfterValidator, Field, SecretStr
 
 MAX_OWNER_BYTES = 256
 _SERVER_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]{0,31}")
+_TABLE_NAME = re.compile(r"[A-Za-z0-9_.-]{3,255}")
+_BUCKET_NAME = re.compile(r"[a-z0-9][a-z0-9.-]{1,61}[a-z0-9]")
 _TELEGRAM_ID = re.compile(r"[1-9][0-9]{0,18}")
 _VARIABLE_NAME = re.compile(r"[^=\0]+")
 _HEADER_NAME = re.compile(r"[A-Za-z0-9!#$%&'*+.^_`|~-]+")
@@ -20,6 +22,18 @@ def _check_owner(owner: str) -> str:
     if any(ord(character) < 32 or 127 <= ord(character) < 160 for character in owner):
         raise ValueError("holds a control character, should be a plain name")
     return owner
+
+
+def _check_table_name(name: str) -> str:
+    if not _TABLE_NAME.fullmatch(name):
+        raise ValueError("a DynamoDB table's name has 3 to 255 letters, digits, _, - and dots")
+    return name
+
+
+def _check_bucket_name(name: str) -> str:
+    if not _BUCKET_NAME.fullmatch(name):
+        raise ValueError("an S3 bucket's name has 3 to 63 small letters, digits, - and dots")
+    return name
 
 
 def _check_server_name(name: str) -> str:
@@ -82,6 +96,8 @@ def _check_secret_key(key: SecretStr) -> SecretStr:
 Headers = Annotated[dict[str, SecretStr], AfterValidator(_check_headers)]
 Key = Annotated[SecretStr, AfterValidator(_check_secret_key)]
 Owner = Annotated[str, AfterValidator(_check_owner)]
+TableName = Annotated[str, AfterValidator(_check_table_name)]
+BucketName = Annotated[str, AfterValidator(_check_bucket_name)]
 ServerName = Annotated[str, AfterValidator(_check_server_name)]
 TelegramId = Annotated[str, AfterValidator(_check_telegram_id)]
 Url = Annotated[str, AfterValidator(_check_url)]

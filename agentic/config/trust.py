@@ -65,6 +65,8 @@ def find_risks(config: Config, written: Mapping[str, Tree], findings: Findings) 
     for name in config.agents:
         if sent := search.list_variables(("agents", name)):
             risks.append(f"{dotted(('agents', name))} tells the model {sent}")
+    path = ("conversations", "endpoint_url")
+    risks += search.find_address(path, config.conversations.endpoint_url, "conversations")
     path = ("bot", "base_url")
     risks += search.find_address(path, config.bot.base_url, "the bot's token and messages")
     return tuple(risks)

@@ -28,7 +28,7 @@ from client.hub.errors import (
     ServerUnavailableError,
     UnknownToolError,
 )
-from client.hub.http import BROKEN, NOT_SENT
+from client.hub.http import BROKEN, BUSY, NOT_SENT
 from client.hub.link import Live
 from client.hub.plain_text import clean
 
@@ -170,6 +170,8 @@ def _to_hub_error(connection: Connection, live: Live, what: str, error: MCPError
     if error.data == NOT_SENT:
         link.end(text)
         return _NotSentError(name, f"server {name} {text}")
+    if error.data == BUSY:
+        return ServerUnavailableError(name, f"server {name} takes no call now: {text}")
     if error.code == CONNECTION_CLOSED and (
         link.ended.is_set() or error.data == BROKEN or error.message.startswith(_SDK_ENDINGS)
     ):

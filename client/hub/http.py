@@ -26,6 +26,8 @@ NOT_SENT = "not-sent"
 """`data` of an error for a request that never reached the server, so it may be sent again."""
 BROKEN = "broken"
 """`data` of an error for a request whose connection broke, so its outcome is unknown."""
+BUSY = "busy"
+"""`data` of an error for a request that was turned away, and may be sent again a little later."""
 
 _CONNECT_SECONDS = 10.0
 _MIN_READ_SECONDS = 300.0
@@ -43,6 +45,7 @@ _SESSION_HEADER = "mcp-session-id"
 _LIMITS = httpx2.Limits(keepalive_expiry=3.0)
 """Servers on Node close what was idle for 5 s; a call sent at that moment would be lost."""
 _GATEWAY_STATUSES = (502, 503, 504)
+_BUSY_STATUSES = (429, 503)
 
 
 @asynccontextmanager
@@ -133,6 +136,8 @@ class _Client(httpx2.AsyncClient):
             return _create_error(request, CONNECTION_CLOSED, "the session is over", NOT_SENT)
         if response.status_code == 401:
             self._on_doubt()  # a token that was replaced in its file is read at the next connection
+        if response.status_code in _BUSY_STATUSES and "retry-after" in response.headers:
+            return _create_error(request, CONNECTION_CLOSED, _tell_reason(response), BUSY)
         if response.is_error and not _is_rpc_error(response):
             return _create_status_error(request, response)
         return response
@@ -191,16 +196,25 @@ def _is_json(response: httpx2.Response) -> bool:
 
 
 def _is_rpc_error(response: httpx2.Response) -> bool:
+    return _find_rpc_error(response) is not None
+
+
+def _find_rpc_error(response: httpx2.Response) -> str | None:
+    """The message of the JSON-RPC error that the body is, if it is one."""
     if not _is_json(response):
-        return False
+        return None
     try:
         match json.loads(response.content):
-            case {"jsonrpc": "2.0", "error": {"code": int(), "message": str()}}:
-                return True
+            case {"jsonrpc": "2.0", "error": {"code": int(), "message": str(message)}}:
+                return message
             case _:
-                return False
+                return None
     except (ValueError, RecursionError):
-        return False
+        return None
+
+
+def _tell_reason(response: httpx2.Response) -> str:
+    return _find_rpc_error(response) or f"HTTP {response.status_code} {response.reason_phrase}"
 
 
 def _create_failure(request: httpx2.Request, error: httpx2.RequestError) -> httpx2.Response:

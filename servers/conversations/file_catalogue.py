@@ -10,6 +10,7 @@ from typing import TypeVar
 
 from servers.conversations.contract import Conversation
 from servers.conversations.contract_results import Delivery
+from servers.conversations.figures import Figures
 from servers.conversations.file_catalogue_check import CatalogueCheck, mend_folders
 from servers.conversations.file_conversation import ConversationFile
 from servers.conversations.file_directory import StoreDirectory
@@ -38,7 +39,7 @@ from servers.conversations.file_index_selects import (
 )
 from servers.conversations.file_lag import LagSigns
 from servers.conversations.file_pages import Annotations
-from servers.conversations.file_projection import Entry, Figures, Projection
+from servers.conversations.file_projection import Entry, Projection
 from servers.conversations.file_reader import ConversationReader
 from servers.conversations.store_errors import UnavailableError
 

@@ -20,6 +20,7 @@ from servers.conversations.file_reader import ConversationReader
 from servers.conversations.file_records import Record, to_message
 from servers.conversations.store_errors import StaleCursorError
 from servers.conversations.transcript_text import (
+    cut_text,
     json_size,
     render_damage,
     render_head,
@@ -122,22 +123,13 @@ def _make_markdown(
         text = _render(found)[written:]
         size = json_size(text)
         if size > room:
-            fitting = "" if parts else _cut(text, room)
+            fitting = "" if parts else cut_text(text, room)
             after = _Position(found.start, written + len(fitting) if fitting else 0)
             return "".join([*parts, fitting]), after
         parts.append(text)
         room -= size
         written = 0
     return "".join(parts), None
-
-
-def _cut(text: str, room: int) -> str:
-    """As much of the beginning as surely fits."""
-    data = text.encode()
-    fitting = data[:room].decode(errors="ignore")
-    if json_size(fitting) <= room:
-        return fitting
-    return data[: room // 2].decode(errors="ignore")
 
 
 def _render(found: Found) -> str:

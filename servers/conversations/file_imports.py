@@ -6,9 +6,9 @@ from collections.abc import Iterator, Sequence
 from servers.conversations.contract import Message
 from servers.conversations.contract_documents import ConversationDocument
 from servers.conversations.contract_results import ImportResult
-from servers.conversations.file_changes import to_draft
 from servers.conversations.file_conversation import ConversationFile
 from servers.conversations.file_records import Draft, Facts, to_message
+from servers.conversations.message_drafts import to_draft
 
 _ID_CHARACTERS = 32
 
@@ -17,7 +17,7 @@ def import_page(opened: ConversationFile, document: ConversationDocument) -> Imp
     """Add what is not yet stored, and the facts if nothing is."""
     new: dict[str, Draft] = {}
     repeated = skipped = 0
-    for message in _name_all(document.messages):
+    for message in name_all(document.messages):
         message_id = message.message_id or ""
         earlier = new.get(message_id) or opened.find_among_all(message_id)
         if earlier is None:
@@ -29,7 +29,7 @@ def import_page(opened: ConversationFile, document: ConversationDocument) -> Imp
     drafts = list(new.values())
     at = min(document.conversation.last_updated or opened.now, opened.now)
     if not opened.exists:
-        opened.begin("header", _facts(opened, document), drafts, at=at)
+        opened.begin("header", take_facts(opened.bare_facts(), document, opened.now), drafts, at=at)
     elif drafts:
         opened.append(drafts, at=at)
     return ImportResult(
@@ -40,7 +40,7 @@ def import_page(opened: ConversationFile, document: ConversationDocument) -> Imp
     )
 
 
-def _name_all(messages: Sequence[Message]) -> Iterator[Message]:
+def name_all(messages: Sequence[Message]) -> Iterator[Message]:
     """The messages, each with an id, and always the same."""
     before = b""
     for message in messages:
@@ -53,10 +53,11 @@ def _name_all(messages: Sequence[Message]) -> Iterator[Message]:
         yield message
 
 
-def _facts(opened: ConversationFile, document: ConversationDocument) -> Facts:
-    given, bare = document.conversation, opened.bare_facts()
+def take_facts(bare: Facts, document: ConversationDocument, now: str) -> Facts:
+    """The facts of a conversation that begins with a document; `bare` says which it is."""
+    given = document.conversation
     expires_at = given.expires_at
-    if expires_at is not None and expires_at <= opened.now:
+    if expires_at is not None and expires_at <= now:
         expires_at = None
     return Facts(
         owner=bare.owner,

@@ -11,10 +11,10 @@ from dataclasses import dataclass
 from typing import Any
 
 from servers.conversations.contract import Conversation, encode_json
+from servers.conversations.figures import Figures
 from servers.conversations.file_index_seals import seal, seal_facts, unseal
 from servers.conversations.file_projection import (
     Entry,
-    Figures,
     Mark,
     Projection,
     delivery_state,

@@ -1,10 +1,11 @@
 """What the index holds of a conversation: counted up from the records of its file."""
 
 import os
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 from typing import Any, cast
 
+from servers.conversations.figures import Figures
 from servers.conversations.file_history import History, Place
 from servers.conversations.file_records import (
     Annotation,
@@ -15,28 +16,6 @@ from servers.conversations.file_records import (
 )
 from servers.conversations.file_segment import blocks_forward
 from servers.conversations.file_state import ConversationState, parse_facts, read_state
-
-
-@dataclass(slots=True)
-class Figures:
-    """Sums over records."""
-
-    user: int = 0
-    assistant: int = 0
-    tool: int = 0
-    system: int = 0
-    bytes: int = 0
-    first_at: str | None = None
-    last_at: str | None = None
-    input_tokens: int = 0
-    output_tokens: int = 0
-
-    def as_row(self) -> tuple[int | str | None, ...]:
-        """In the order of the fields."""
-        return (
-            *(self.user, self.assistant, self.tool, self.system, self.bytes),
-            *(self.first_at, self.last_at, self.input_tokens, self.output_tokens),
-        )
 
 
 @dataclass(slots=True)
@@ -66,14 +45,8 @@ class Projection:
                 self.facts = parse_facts(record) or self.facts
 
     def _add_message(self, record: Record) -> None:
-        body, figures = record.body, self.figures
-        setattr(figures, body["role"], getattr(figures, body["role"]) + 1)
-        figures.bytes += record.body_bytes
-        figures.first_at = figures.first_at or body["created_at"]
-        figures.last_at = body["created_at"]
-        input_tokens, output_tokens = _tokens(body)
-        figures.input_tokens += input_tokens
-        figures.output_tokens += output_tokens
+        body = record.body
+        self.figures.add_message(body, record.body_bytes)
         if annotations := body.get("annotations"):
             self.annotations[body["message_id"]] = Annotation(
                 message_id=body["message_id"],
@@ -141,17 +114,3 @@ def delivery_state(annotations: dict[str, Any]) -> str | None:
     if isinstance(delivery, dict):
         delivery = cast("dict[str, object]", delivery).get("state")
     return delivery if isinstance(delivery, str) else None
-
-
-def _tokens(body: Mapping[str, Any]) -> tuple[int, int]:
-    metadata: dict[str, object] = body.get("metadata") or {}
-    usage = metadata.get("usage")
-    if not isinstance(usage, dict):
-        return 0, 0
-    counts = cast("dict[str, object]", usage)
-    return _count(counts.get("input_tokens")), _count(counts.get("output_tokens"))
-
-
-def _count(value: object) -> int:
-    # Bounded, so that no sum leaves what an SQLite integer can hold.
-    return value if type(value) is int and 0 <= value < 2**40 else 0

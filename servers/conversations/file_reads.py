@@ -1,17 +1,13 @@
 """The verbs that read: one conversation on its opened file, and listings from the catalogue."""
 
 from collections.abc import Sequence
-from typing import TypeVar, cast
+from typing import cast
 
-from pydantic_core import PydanticSerializationError
-
-from servers.conversations.contract import MAX_PAGE_BYTES, Conversation, encode_json
 from servers.conversations.contract_attachments import MAX_LISTED_ATTACHMENTS
 from servers.conversations.contract_results import (
     ConversationStats,
     ConversationWithStats,
     DeliveriesResult,
-    Delivery,
     ListResult,
     LoadResult,
     OwnersResult,
@@ -22,9 +18,9 @@ from servers.conversations.file_catalogue import Catalogue
 from servers.conversations.file_index_rows import to_conversation
 from servers.conversations.file_pages import PageEnd
 from servers.conversations.file_reader import ConversationReader
+from servers.conversations.page_sizes import fit
 from servers.conversations.store_errors import StaleCursorError
 
-_Item = TypeVar("_Item", Conversation, Delivery)
 _OWNERS = ("owners",)
 
 
@@ -53,14 +49,8 @@ def get(opened: ConversationReader, catalogue: Catalogue) -> ConversationWithSta
     opened.require()
     figures, progress = catalogue.find_figures(opened), opened.progress
     attachments, attachment_bytes = opened.attachments.measure()
-    by_role = {
-        "user": figures.user,
-        "assistant": figures.assistant,
-        "tool": figures.tool,
-        "system": figures.system,
-    }
     stats = ConversationStats(
-        messages_by_role={role: count for role, count in by_role.items() if count},
+        messages_by_role=figures.by_role(),
         bytes=figures.bytes,
         first_message_at=figures.first_at,
         last_message_at=figures.last_at,
@@ -99,7 +89,7 @@ def list_newest(
     if cursor is not None:
         after = cast("tuple[str, str]", tuple(read_cursor(cursor, "cursor", scope, (str, str))))
     found = catalogue.select_newest(owner, tag=tag, after=after, offset=offset, limit=limit + 1)
-    fitting = _fit(found, limit)
+    fitting = fit(found, limit)
     last = fitting[-1] if len(fitting) < len(found) else None
     return ListResult(
         conversations=fitting,
@@ -117,7 +107,7 @@ def list_deliveries(
         place = read_cursor(cursor, "cursor", scope, (str, str, int))
         after = cast("tuple[str, str, int]", tuple(place))
     found = catalogue.select_deliveries(state, owner=owner, after=after, limit=limit + 1)
-    fitting = _fit([delivery for delivery, _ in found], limit)
+    fitting = fit([delivery for delivery, _ in found], limit)
     more = len(fitting) < len(found)
     return DeliveriesResult(
         deliveries=fitting,
@@ -147,22 +137,3 @@ def _read_place(opened: ConversationReader, scope: Sequence[str], before: str) -
             field="before",
         )
     return PageEnd(offset, seq)
-
-
-def _fit(items: Sequence[_Item], limit: int) -> list[_Item]:
-    """As many of the first `limit` items as a page holds, but one at least."""
-    room = MAX_PAGE_BYTES
-    fitting: list[_Item] = []
-    for item in items[:limit]:
-        room -= _size(item)
-        if room < 0 and fitting:
-            break
-        fitting.append(item)
-    return fitting
-
-
-def _size(item: Conversation | Delivery) -> int:
-    try:
-        return len(item.model_dump_json().encode())  # a quarter of the time, but not 255 levels
-    except PydanticSerializationError:
-        return len(encode_json(item.model_dump()))

@@ -14,6 +14,7 @@ from servers.conversations import (
     file_merges,
     file_reads,
 )
+from servers.conversations.attachment_chunks import Chunk
 from servers.conversations.checks import (
     check_owner_name,
     check_range,
@@ -46,7 +47,6 @@ from servers.conversations.contract_results import (
     SaveResult,
     SearchResult,
 )
-from servers.conversations.file_attachments import Chunk
 from servers.conversations.file_engine import FileEngine, open_file_engine
 from servers.conversations.file_expiry import NEVER, Expiry
 from servers.conversations.file_sealing import Sealing

@@ -57,6 +57,15 @@ def json_size(text: str) -> int:
     return len(encode_json(text))
 
 
+def cut_text(text: str, room: int) -> str:
+    """As much of the beginning as surely fits into `room` bytes of JSON."""
+    data = text.encode()
+    fitting = data[:room].decode(errors="ignore")
+    if json_size(fitting) <= room:
+        return fitting
+    return data[: room // 2].decode(errors="ignore")
+
+
 def _render_heading(message: Message) -> str:
     heading = f"## {message.role}"
     if message.name:

@@ -90,7 +90,7 @@ def test_without_a_file_a_child_looks_in_the_same_places(tmp_path: Path) -> None
 
 
 def test_credentials_of_aws_go_to_the_conversations_on_dynamodb_alone(tmp_path: Path) -> None:
-    servers = read(tmp_path, "conversations: {store: dynamodb, table: t, region: eu-central-1}")
+    servers = read(tmp_path, "conversations: {store: dynamodb, table: talks, region: eu-central-1}")
     assert "AWS_SECRET_ACCESS_KEY" in stdio_target(servers["conversations"]).env
     assert "AWS_SECRET_ACCESS_KEY" not in stdio_target(servers["tools"]).env
 

@@ -153,6 +153,27 @@ async def canned_server(canned: Canned) -> AsyncGenerator[int]:
         tasks.cancel_scope.cancel()
 
 
+@pytest.mark.parametrize("status", [429, 503])
+@pytest.mark.parametrize(
+    ("body", "reason"),
+    [
+        ("later", "takes no call now: HTTP"),
+        ('{"jsonrpc": "2.0", "id": null, "error": {"code": -1, "message": "mine"}}', "now: mine"),
+    ],
+)
+async def test_a_call_that_was_turned_away_for_now_had_no_effect(
+    status: int, body: str, reason: str
+) -> None:
+    with anyio.fail_after(15):
+        canned = Canned()
+        canned.answer = respond(status, "application/json", body, "Retry-After: 1")
+        async with canned_server(canned) as port, open_hub([http("web", port)]) as hub:
+            with pytest.raises(ServerUnavailableError, match=reason) as failure:
+                await hub.call_tool("web", "odd", {})
+            assert not failure.value.outcome_unknown
+            await hub.wait_ready("web", timeout_seconds=5)
+
+
 @pytest.mark.parametrize(
     ("answer", "error", "reason"),
     [

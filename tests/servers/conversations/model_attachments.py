@@ -1,7 +1,7 @@
 """Attachments in the model."""
 
+from servers.conversations.attachment_chunks import Chunk
 from servers.conversations.contract_attachments import MAX_ATTACHMENTS
-from servers.conversations.file_attachments import Chunk
 from servers.conversations.store_errors import InvalidError
 from tests.servers.conversations.model_conversation import Attachment, Held
 

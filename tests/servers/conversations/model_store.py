@@ -8,6 +8,7 @@ from collections.abc import Callable, Mapping, Sequence
 from datetime import UTC, datetime, timedelta
 from typing import Any, TypeVar, cast
 
+from servers.conversations.attachment_chunks import Chunk
 from servers.conversations.checks import check_id, check_owner_name, check_range, check_text
 from servers.conversations.contract import (
     MAX_BATCH_BYTES,
@@ -48,7 +49,6 @@ from servers.conversations.contract_results import (
 )
 from servers.conversations.contract_uris import AttachmentUri
 from servers.conversations.cursors import make_cursor, read_cursor
-from servers.conversations.file_attachments import Chunk
 from servers.conversations.file_directory import key_of
 from servers.conversations.search_query import parse_search
 from servers.conversations.store import AttachmentPart, ConversationUpdate

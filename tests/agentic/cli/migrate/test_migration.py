@@ -232,7 +232,7 @@ async def begin_anew_there(store: ConversationStore) -> None:
         (retitle_there, "its title there is"),
         (deliver_there, "'delivered' there and 'pending' at the source"),
         (annotate_there, r"annotations there that the source has not: \['theirs'\]"),
-        (attach_there, "0 attachments of 0 bytes here, 1 of 1 there"),
+        (attach_there, "0 attachments of 0 bytes at the source, 1 of 1 at the target"),
         (begin_anew_there, "is another one there"),
     ],
 )

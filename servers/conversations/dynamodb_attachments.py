@@ -1,0 +1,238 @@
+"""The verbs of attachments in DynamoDB: bytes in pieces, and a head that says which ones count."""
+
+import hashlib
+import secrets
+from typing import NamedTuple
+
+from pydantic import BaseModel, ConfigDict, ValidationError
+
+from servers.conversations.attachment_chunks import Chunk
+from servers.conversations.checks import check_range
+from servers.conversations.contract_attachments import MAX_ATTACHMENTS, MAX_LISTED_ATTACHMENTS
+from servers.conversations.contract_results import (
+    ConversationStats,
+    PutAttachmentResult,
+    StoredAttachment,
+)
+from servers.conversations.contract_uris import AttachmentUri
+from servers.conversations.dynamodb_blobs import Blobs
+from servers.conversations.dynamodb_changes import version_of
+from servers.conversations.dynamodb_client import TakenError
+from servers.conversations.dynamodb_items import Attributes, make_writer
+from servers.conversations.dynamodb_log import State
+from servers.conversations.dynamodb_writes import Plan, Writer
+from servers.conversations.store import AttachmentPart
+from servers.conversations.store_errors import InvalidError, NotFoundError, UnavailableError
+
+_ATTEMPTS = 50
+_DIGITS = 32
+_SMALL_BYTES = 300_000
+"""Of neighbours that become one piece: the head names all of them, and must stay small."""
+
+
+class Piece(NamedTuple):
+    """Bytes of an attachment that were put together."""
+
+    name: str
+    size: int
+
+
+class Head(BaseModel):
+    """What an attachment is, and how far it has come."""
+
+    model_config = ConfigDict(frozen=True)
+
+    attachment_id: str
+    name: str
+    mime_type: str
+    total_size: int | None
+    begun_at: str
+    pieces: tuple[Piece, ...] = ()
+
+    @property
+    def size(self) -> int:
+        """Bytes that are there."""
+        return sum(piece.size for piece in self.pieces)
+
+    @property
+    def is_complete(self) -> bool:
+        """Whether it can be read."""
+        return self.total_size is None or self.size == self.total_size
+
+
+async def put(
+    writer: Writer, blobs: Blobs, owner: str, conversation_id: str, chunk: Chunk, now: str
+) -> PutAttachmentResult:
+    """Store what is new of a chunk."""
+    attachment_id = chunk.attachment_id or secrets.token_hex(16)
+    begun = Head(
+        attachment_id=attachment_id,
+        name=chunk.name,
+        mime_type=chunk.mime_type,
+        total_size=chunk.total_size,
+        begun_at=now,
+    )
+    for _ in range(_ATTEMPTS):
+        state = await writer.read(owner, conversation_id)
+        is_there = state.is_alive(now)
+        known = await _find(writer, state, attachment_id) if is_there else None
+        overlap = await _check(blobs, state, known or begun, chunk, now)
+        fresh = chunk.data[overlap:]
+        if known is None and is_there and len(await _heads(writer, state)) >= MAX_ATTACHMENTS:
+            raise InvalidError(
+                f"a conversation has at most {MAX_ATTACHMENTS} attachments: use another one",
+                field="attachment_id",
+            )
+        if known is not None and not fresh:
+            return _to_result(conversation_id, known)
+        if not is_there:
+            state = await writer.change(owner, conversation_id, _begin)
+        assert state.header is not None
+        head = known or begun
+        name = f"{state.header.life:016d}#{_safe(attachment_id)}#{make_writer()}"
+        pieces, replaced = head.pieces, None
+        if fresh and pieces and pieces[-1].size + len(fresh) <= _SMALL_BYTES:
+            pieces, replaced = pieces[:-1], pieces[-1]
+            fresh = (
+                await blobs.get(state.pk, replaced.name, replaced.size, 0, replaced.size) + fresh
+            )
+        if fresh:
+            await blobs.put(state.pk, name, fresh)
+            head = head.model_copy(update={"pieces": (*pieces, Piece(name, len(fresh)))})
+        is_put = await _put_head(writer, state, head, known)
+        useless = replaced if is_put else Piece(name, len(fresh))
+        if useless is not None:
+            await blobs.remove(state.pk, useless.name, useless.size)
+        if is_put:
+            return _to_result(conversation_id, head)
+    raise UnavailableError(
+        "others write to this attachment all the time: try again", retry_after_seconds=1.0
+    )
+
+
+async def read(
+    writer: Writer, blobs: Blobs, state: State, attachment_id: str, offset: int, length: int | None
+) -> AttachmentPart:
+    """Bytes of a complete attachment of a conversation that exists."""
+    head = await _find(writer, state, attachment_id)
+    if head is None or not head.is_complete:
+        raise NotFoundError("there is no such attachment", field="attachment_id")
+    check_range("offset", offset, 0, head.size)
+    data = await _read(blobs, state, head, offset, head.size if length is None else length)
+    return AttachmentPart(head.name, head.mime_type, head.size, offset, data)
+
+
+async def measure(writer: Writer, state: State, stats: ConversationStats) -> ConversationStats:
+    """The figures with those of complete attachments."""
+    heads = sorted(await _heads(writer, state), key=lambda head: head.begun_at)
+    whole = [head for head in heads if head.is_complete]
+    return stats.model_copy(
+        update={
+            "attachments": len(whole),
+            "attachment_bytes": sum(head.size for head in whole),
+            "latest_attachments": [
+                StoredAttachment(
+                    attachment_id=head.attachment_id,
+                    name=head.name,
+                    mime_type=head.mime_type,
+                    size=head.size,
+                )
+                for head in whole[-MAX_LISTED_ATTACHMENTS:]
+            ],
+        }
+    )
+
+
+async def remove_all(writer: Writer, blobs: Blobs, state: State) -> None:
+    """Remove the bytes of all attachments of a conversation that is about to go."""
+    if not blobs.lies_beside:
+        return
+    for head in await _heads(writer, state):
+        for piece in head.pieces:
+            await blobs.remove(state.pk, piece.name, piece.size)
+
+
+async def _begin(state: State, now: str) -> Plan | None:
+    return None if state.is_alive(now) else Plan("messages")
+
+
+async def _check(blobs: Blobs, state: State, known: Head, chunk: Chunk, now: str) -> int:
+    version = version_of(state, now)
+    overlap = chunk.overlap(known, version)
+    if overlap:
+        chunk.check_same(await _read(blobs, state, known, chunk.offset, overlap), version)
+    return overlap
+
+
+async def _read(blobs: Blobs, state: State, head: Head, offset: int, length: int) -> bytes:
+    parts: list[bytes] = []
+    start, end = 0, min(offset + length, head.size)
+    for piece in head.pieces:
+        if start < end and start + piece.size > offset:
+            first, last = max(offset - start, 0), min(end - start, piece.size)
+            parts.append(await blobs.get(state.pk, piece.name, piece.size, first, last))
+        start += piece.size
+    return b"".join(parts)
+
+
+async def _find(writer: Writer, state: State, attachment_id: str) -> Head | None:
+    assert state.header is not None
+    item = await writer.client.get(state.pk, _key(state.header.life, attachment_id))
+    return None if item is None else _parse(item)
+
+
+async def _heads(writer: Writer, state: State) -> list[Head]:
+    assert state.header is not None
+    values = {":pk": state.pk, ":first": f"F#{state.header.life:016d}#"}
+    found: list[Head] = []
+    start = None
+    while True:
+        items, start = await writer.client.query(
+            "pk = :pk AND begins_with(sk, :first)", values, start=start
+        )
+        found += [head for item in items if (head := _parse(item))]
+        if start is None:
+            return found
+
+
+async def _put_head(writer: Writer, state: State, head: Head, known: Head | None) -> bool:
+    """Whether it was put in; else somebody else was faster."""
+    assert state.header is not None
+    item: Attributes = {
+        "pk": state.pk,
+        "sk": _key(state.header.life, head.attachment_id),
+        "e": head.model_dump_json(),
+    }
+    try:
+        if known is None:
+            await writer.client.put(item, "attribute_not_exists(pk)")
+        else:
+            await writer.client.put(item, "e = :e", {":e": known.model_dump_json()})
+    except TakenError as taken:
+        return taken.item is not None and taken.item.get("e") == item["e"]
+    return True
+
+
+def _parse(item: Attributes) -> Head | None:
+    try:
+        return Head.model_validate_json(str(item.get("e")))
+    except ValidationError:
+        return None
+
+
+def _key(life: int, attachment_id: str) -> str:
+    return f"F#{life:016d}#{_safe(attachment_id)}"
+
+
+def _safe(attachment_id: str) -> str:
+    """As part of a key, which has 1,024 bytes."""
+    return hashlib.sha256(attachment_id.encode()).hexdigest()[:_DIGITS]
+
+
+def _to_result(conversation_id: str, head: Head) -> PutAttachmentResult:
+    return PutAttachmentResult(
+        attachment_id=head.attachment_id,
+        uri=AttachmentUri(conversation_id, head.attachment_id).render(),
+        size=head.size,
+        complete=head.is_complete,
+    )

@@ -1,0 +1,370 @@
+"""The log of a conversation in DynamoDB: read from either end, added to at its end."""
+
+import hashlib
+from collections import OrderedDict
+from collections.abc import AsyncIterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any, NamedTuple
+
+import anyio
+from pydantic import ValidationError
+
+from servers.conversations.contract import REPEAT_WINDOW_MESSAGES
+from servers.conversations.dynamodb_client import DynamoDBClient
+from servers.conversations.dynamodb_items import (
+    Attributes,
+    DamagedError,
+    Header,
+    LogItem,
+    decode_payload,
+    history_key,
+    log_key,
+    ordinal_of,
+    part_key,
+    split_partition,
+    to_log_item,
+)
+from servers.conversations.file_records import Facts, to_message
+from servers.conversations.store_errors import UnavailableError
+
+_PAGE_ITEMS = 16
+"""Of a query that reads backwards: about what fifty messages take."""
+_WHOLE_PAGE_ITEMS = 500
+_BETWEEN = "pk = :pk AND sk BETWEEN :first AND :last"
+
+
+class Place(NamedTuple):
+    """A message, and the item that holds it."""
+
+    is_log: bool
+    """Or of the `G#` items that the history begins with."""
+    item: int
+    """Its ordinal or number."""
+    number: int
+    """Of the message in the history."""
+
+    def key(self, token: str) -> str:
+        """Sort key of the item."""
+        return log_key(self.item) if self.is_log else history_key(token, self.item)
+
+
+class Known(NamedTuple):
+    """A message that was stored, as far as it matters to who stores it again."""
+
+    place: Place
+    digest: bytes
+    """Of its content."""
+
+
+@dataclass(slots=True)
+class State:
+    """A conversation up to an item of its log."""
+
+    pk: str
+    ordinal: int = 0
+    """Of its last item; 0: it has none."""
+    header: Header | None = None
+    facts: Facts | None = None
+    """Loaded when they are needed."""
+    recent: OrderedDict[str, Known] | None = None
+    """The latest messages by id; loaded when something is to be written."""
+    listed_at: float = 0.0
+    """When its entry in listings was last written by this process."""
+    read_at: float = 0.0
+
+    def is_alive(self, now: str) -> bool:
+        """Whether there is such a conversation for a caller at this moment."""
+        header = self.header
+        if header is None or header.kind == "tombstone":
+            return False
+        return header.expires_at is None or header.expires_at > now
+
+    def size(self) -> int:
+        """Roughly: how many messages it knows."""
+        return 1 + len(self.recent or ())
+
+
+class Found(NamedTuple):
+    """An item with its messages, in order; None: they can't be read."""
+
+    place: Place
+    """Of its first message."""
+    expected: int
+    """How many messages it holds."""
+    messages: list[dict[str, Any]] | None
+    stored_at: str = ""
+
+
+@dataclass(slots=True)
+class StateCache:
+    """States of the conversations used last, in bounded memory."""
+
+    most: int = 200_000
+    _states: OrderedDict[str, State] = field(default_factory=OrderedDict[str, State])
+    _size: int = 0
+
+    def take(self, pk: str) -> State | None:
+        """Take one out, so that a verb that fails leaves none behind."""
+        state = self._states.pop(pk, None)
+        self._size -= state.size() if state else 0
+        return state
+
+    def put(self, state: State) -> None:
+        """Put one in as that used last."""
+        self.take(state.pk)
+        self._states[state.pk] = state
+        self._size += state.size()
+        while self._size > self.most and len(self._states) > 1:
+            _, dropped = self._states.popitem(last=False)
+            self._size -= dropped.size()
+
+
+class Log:
+    """Reads logs of one table."""
+
+    def __init__(self, client: DynamoDBClient) -> None:
+        self.client = client
+
+    async def read_state(self, pk: str, known: State | None) -> State:
+        """How a conversation stands now; what is `known` is taken over if it still holds.
+
+        Raises:
+            UnavailableError: The end of its log can't be read.
+        """
+        values = {":pk": pk, ":first": log_key(0), ":last": "M~"}
+        items, _ = await self.client.query(_BETWEEN, values, forward=False, limit=1)
+        if not items:
+            return State(pk, read_at=anyio.current_time())
+        item = _parse(pk, items[0])
+        if known is not None and known.ordinal == ordinal_of(item.sk):
+            known.read_at = anyio.current_time()
+            return known
+        if known is not None and known.header and _goes_on(known.header, item.header):
+            return await self._catch_up(known, item)
+        return self._take(State(pk), item, await self._messages_or_none(pk, item))
+
+    async def _catch_up(self, state: State, last: LogItem) -> State:
+        if state.recent is None:
+            return self._take(state, last, await self._messages_or_none(state.pk, last))
+        start: Mapping[str, Any] | None = None
+        values = {
+            ":pk": state.pk,
+            ":first": log_key(state.ordinal + 1),
+            ":last": last.sk,
+        }
+        while True:
+            items, start = await self.client.query(_BETWEEN, values, start=start)
+            for attributes in items:
+                item = _parse(state.pk, attributes)
+                self._take(state, item, await self._messages_or_none(state.pk, item))
+            if start is None:
+                return state
+
+    def take_own(self, state: State, item: LogItem, messages: Sequence[Mapping[str, Any]]) -> None:
+        """Take over an item that was just written."""
+        self._take(state, item, messages)
+
+    def _take(
+        self, state: State, item: LogItem, messages: Sequence[Mapping[str, Any]] | None
+    ) -> State:
+        before, header = state.header, item.header
+        if before is None or before.token != header.token:
+            state.recent = OrderedDict() if header.count == header.added else None
+        if before is None or before.facts_at != header.facts_at:
+            state.facts = None
+        state.ordinal, state.header = ordinal_of(item.sk), header
+        state.read_at = anyio.current_time()
+        if state.recent is not None:
+            for number, body in enumerate(messages or (), item.first):
+                _remember(state.recent, Place(True, state.ordinal, number), body)
+        return state
+
+    async def _messages_or_none(self, pk: str, item: LogItem) -> list[dict[str, Any]] | None:
+        try:
+            return (await self.read_payload(pk, item))[0]
+        except DamagedError:
+            return None
+
+    async def read_payload(
+        self, pk: str, item: LogItem
+    ) -> tuple[list[dict[str, Any]], dict[str, Any] | None]:
+        """Messages and facts of an item, its parts put together.
+
+        Raises:
+            DamagedError: It can't be read.
+        """
+        data = item.data
+        if item.header.parts:
+            data = b"".join([part async for part in self._read_parts(pk, item)])
+        messages, facts = decode_payload(data)
+        if len(messages) != item.header.added:
+            raise DamagedError("it holds another number of messages than it says")
+        return messages, facts
+
+    async def _read_parts(self, pk: str, item: LogItem) -> AsyncIterator[bytes]:
+        for number in range(item.header.parts):
+            part = await self.client.get(pk, part_key(item.sk, item.header.writer, number))
+            data = part and part.get("d")
+            if not isinstance(data, bytes):
+                raise DamagedError("a part of it is missing")
+            yield data
+
+    async def read_item(self, pk: str, sk: str) -> LogItem:
+        """An item by its key.
+
+        Raises:
+            DamagedError: It is not there, or not as we write it.
+        """
+        item = await self.client.get(pk, sk)
+        if item is None:
+            raise DamagedError("it is missing")
+        return to_log_item(item)
+
+    async def read_facts(self, state: State) -> Facts:
+        """Title and the like; bare ones where they are lost."""
+        if state.facts is None:
+            state.facts = await self._read_facts(state)
+        return state.facts
+
+    async def _read_facts(self, state: State) -> Facts:
+        owner, conversation_id = split_partition(state.pk)
+        header = state.header
+        bare = Facts(
+            owner=owner,
+            conversation_id=conversation_id,
+            created_at=header.updated if header else "",
+        )
+        if header is None:
+            return bare
+        try:
+            item = await self.read_item(state.pk, log_key(header.facts_at))
+            _, held = await self.read_payload(state.pk, item)
+            given = {"owner": owner, "conversation_id": conversation_id}
+            return Facts.model_validate((held or {}) | given)
+        except (DamagedError, ValidationError):
+            return bare
+
+    async def load_recent(self, state: State) -> OrderedDict[str, Known]:
+        """The latest messages by id: 4,096 at least, or all."""
+        if state.recent is None:
+            found: list[tuple[str, Known]] = []
+            async for item in self.backward(state, items=_WHOLE_PAGE_ITEMS):
+                found += _known_of(item)[::-1]
+                if len(found) >= REPEAT_WINDOW_MESSAGES:
+                    break
+            state.recent = OrderedDict(reversed(found))
+        return state.recent
+
+    async def load_all(self, state: State) -> OrderedDict[str, Known]:
+        """The same of all messages, however many."""
+        recent = await self.load_recent(state)
+        header = state.header
+        if header is None or len(recent) >= header.count:
+            return recent
+        found: list[tuple[str, Known]] = []
+        async for item in self.backward(state, items=_WHOLE_PAGE_ITEMS):
+            found += _known_of(item)[::-1]
+        return OrderedDict(reversed(found))
+
+    async def backward(
+        self, state: State, before: Place | None = None, *, items: int = _PAGE_ITEMS
+    ) -> AsyncIterator[Found]:
+        """The items that hold messages, the newest first; from that on which holds `before`."""
+        header = state.header
+        if header is None:
+            return
+        if before is None or before.is_log:
+            last = state.ordinal if before is None else before.item
+            first = log_key(header.generation)
+            async for found in self._read(state.pk, first, log_key(last), items, forward=False):
+                yield found
+        whole = header.whole
+        if whole:
+            last = before.item if before is not None and not before.is_log else whole - 1
+            keys = history_key(header.token, 0), history_key(header.token, last)
+            async for found in self._read(state.pk, *keys, items, forward=False):
+                yield found
+
+    async def forward(
+        self, state: State, start: Place | None = None, *, items: int = _PAGE_ITEMS
+    ) -> AsyncIterator[Found]:
+        """The same, the oldest first."""
+        header = state.header
+        if header is None:
+            return
+        whole = header.whole
+        if whole and (start is None or not start.is_log):
+            first = start.item if start else 0
+            keys = history_key(header.token, first), history_key(header.token, whole - 1)
+            async for found in self._read(state.pk, *keys, items, forward=True):
+                yield found
+        first = start.item if start is not None and start.is_log else header.generation
+        keys = log_key(first), log_key(state.ordinal)
+        async for found in self._read(state.pk, *keys, items, forward=True):
+            yield found
+
+    async def _read(
+        self, pk: str, first: str, last: str, items: int, *, forward: bool
+    ) -> AsyncIterator[Found]:
+        values = {":pk": pk, ":first": first, ":last": last}
+        start: Mapping[str, Any] | None = None
+        while True:
+            page, start = await self.client.query(
+                _BETWEEN, values, forward=forward, limit=items, start=start
+            )
+            for attributes in page:
+                found = await self._to_found(pk, attributes)
+                if found.expected:
+                    yield found
+            if start is None:
+                return
+
+    async def _to_found(self, pk: str, attributes: Attributes) -> Found:
+        sk = str(attributes["sk"])
+        is_log, index = sk.startswith("M#"), int(sk.rpartition("#")[2])
+        try:
+            item = to_log_item(attributes)
+        except DamagedError:
+            return Found(Place(is_log, index, 0), 1, None)
+        place = Place(is_log, index, item.first)
+        if not item.header.added:
+            return Found(place, 0, [])
+        messages = await self._messages_or_none(pk, item)
+        return Found(place, item.header.added, messages, item.header.updated)
+
+
+def digest_of(body: Mapping[str, Any]) -> bytes:
+    """Equal for two stored messages exactly when the contract calls their content the same."""
+    content = to_message(body).content_key()
+    return hashlib.blake2b(content.encode(), digest_size=16).digest()
+
+
+def _known_of(found: Found) -> list[tuple[str, Known]]:
+    return [
+        (body["message_id"], Known(found.place._replace(number=number), digest_of(body)))
+        for number, body in enumerate(found.messages or (), found.place.number)
+    ]
+
+
+def _remember(recent: OrderedDict[str, Known], place: Place, body: Mapping[str, Any]) -> None:
+    message_id = body["message_id"]
+    recent.pop(message_id, None)
+    recent[message_id] = Known(place, digest_of(body))
+    if len(recent) > REPEAT_WINDOW_MESSAGES:
+        recent.popitem(last=False)
+
+
+def _goes_on(before: Header, now: Header) -> bool:
+    """Whether it is the same history, longer."""
+    return before.token == now.token
+
+
+def _parse(pk: str, item: Attributes) -> LogItem:
+    try:
+        return to_log_item(item)
+    except DamagedError:
+        owner, conversation_id = split_partition(pk)
+        raise UnavailableError(
+            f"the item {item['sk']} of the conversation {conversation_id!r} of {owner!r} can't be "
+            "read: somebody else wrote it; restore it from a back-up of the table, or remove it"
+        ) from None
