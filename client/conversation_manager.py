@@ -1,15 +1,18 @@
 """One conversation as an object: messages are added, read and cleared, kept behind MCP."""
 
 import uuid
-from collections.abc import Mapping, Sequence
+from collections.abc import AsyncGenerator, Mapping, Sequence
+from contextlib import aclosing
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from typing import Any, Protocol
+from typing import Any
 
 import anyio
 
+from client.conversation_verbs import ConversationVerbs
 from client.conversations import ConversationCallError
 from client.response_parser import ResponseParser
+from client.same_history import check_holds, read_backwards
 from servers.conversations.contract import (
     MAX_LOAD_LIMIT,
     Message,
@@ -17,46 +20,7 @@ from servers.conversations.contract import (
     check_conversation_id,
     to_timestamp,
 )
-from servers.conversations.contract_results import (
-    AppendResult,
-    DeleteResult,
-    LoadResult,
-    SaveResult,
-)
-
-
-class ConversationVerbs(Protocol):
-    """What the manager needs of a store, as `RemoteConversationStore` has it."""
-
-    async def load_conversation(
-        self, conversation_id: str, *, limit: int = 50, before: str | None = None
-    ) -> LoadResult:
-        """The latest messages, a page."""
-        ...
-
-    async def append_messages(
-        self,
-        conversation_id: str,
-        messages: Sequence[Message],
-        *,
-        expected_version: int | None = None,
-    ) -> AppendResult:
-        """Add messages."""
-        ...
-
-    async def save_conversation(
-        self,
-        conversation_id: str,
-        messages: Sequence[Message],
-        *,
-        expected_version: int | None = None,
-    ) -> SaveResult:
-        """Make the history exactly this."""
-        ...
-
-    async def delete_conversation(self, conversation_id: str) -> DeleteResult:
-        """Remove it."""
-        ...
+from servers.conversations.contract_results import AppendResult
 
 
 @dataclass(frozen=True, slots=True)
@@ -170,6 +134,22 @@ class ConversationManager:
         """What was fetched no longer counts: another program may have written."""
         self._version = None
 
+    async def switch_store(self, store: ConversationVerbs) -> None:
+        """Go on with the same conversation in another store: read there, and add there.
+
+        Every message that is here has to be there, in the same order, from the first one on; more
+        may follow behind them. That is checked, and nothing is copied (`agentic migrate` does).
+        What is being added is added before, where it was; what is added meanwhile waits, and goes
+        to the new store. Annotations, title and attachments are not compared.
+
+        Raises:
+            HistoryDiffersError: The conversation is not there as it is here; this one goes on here.
+        """
+        async with self._adding:
+            await check_holds(store, self.conversation_id, self._read_backwards())
+            self._store, self._messages = store, []
+            self._version, self._has_beginning = None, False
+
     async def get_messages(self) -> list[dict[str, Any]]:
         """All messages in chronological order, as JSON, without thoughts."""
         await self._fetch_if_changed()
@@ -201,6 +181,15 @@ class ConversationManager:
         self._messages.clear()
         self._version = None
         return existed
+
+    async def _read_backwards(self) -> AsyncGenerator[Message]:
+        if self._store is None:
+            for message in reversed(self._messages):
+                yield message
+            return
+        async with aclosing(read_backwards(self._store, self.conversation_id)) as messages:
+            async for message in messages:
+                yield message
 
     def _position(self, message_id: str) -> int:
         """Where the message stands in what is kept; behind all where it does not."""

@@ -2,10 +2,12 @@ from collections.abc import AsyncGenerator
 from contextlib import asynccontextmanager
 from pathlib import Path
 
+import anyio
 import pytest
 from pydantic import ValidationError
 
 from client.conversation_manager import ConversationManager
+from client.same_history import HistoryDiffersError
 from servers.conversations.contract import Message
 from tests.assistant import Assistant, open_assistant
 
@@ -162,3 +164,104 @@ async def test_a_conversation_that_nobody_else_writes_is_read_once(tmp_path: Pat
         calls = [tool for _, tool in assistant.hub.calls]
     assert calls.count("load_conversation") == 1
     assert calls.count("append_messages") == 300
+
+
+@asynccontextmanager
+async def open_moving(
+    kind: str, directory: Path
+) -> AsyncGenerator[tuple[ConversationManager, Assistant, Assistant]]:
+    """A conversation of 600 messages, and the store it is to go on in, which has none of them."""
+    async with open_manager(kind, directory / "old") as (manager, old):
+        await manager.append(
+            [Message(role="user", content=f"{n}", message_id=f"m{n}") for n in range(600)]
+        )
+        async with open_assistant(directory / "new") as new:
+            yield manager, old, new
+
+
+async def copy(manager: ConversationManager, new: Assistant, count: int = 600) -> None:
+    await new.store.append_messages("c", (await manager.latest(600))[:count])
+
+
+@both
+async def test_a_conversation_goes_on_in_another_store(kind: str, tmp_path: Path) -> None:
+    async with open_moving(kind, tmp_path) as (manager, old, new):
+        await copy(manager, new)
+        await new.store.append_messages("c", [Message(role="user", content="there already")])
+        await manager.switch_store(new.store)
+        await manager.add_message("user", "after")
+        contents = [message["content"] for message in await manager.get_messages()]
+        assert contents == [*map(str, range(600)), "there already", "after"]
+        assert [message.content for message in await manager.latest(2)] == contents[-2:]
+        assert await new.messages() == (await manager.latest(500))[-500:]
+        assert len(await old.messages()) == (500 if kind == "store" else 0)
+        assert await manager.delete_conversation()
+        assert await new.messages() == []
+
+
+@both
+@pytest.mark.parametrize(
+    ("count", "extra", "told"),
+    [
+        (0, [], "'m599' is not there"),
+        (599, [], "'m599' is not there"),
+        (599, [Message(role="user", content="other", message_id="m599")], "'m599' is another one"),
+    ],
+)
+async def test_a_store_that_lacks_something_is_not_gone_on_in(
+    kind: str, tmp_path: Path, count: int, extra: list[Message], told: str
+) -> None:
+    async with open_moving(kind, tmp_path) as (manager, _, new):
+        await copy(manager, new, count)
+        await new.store.append_messages("c", extra)
+        with pytest.raises(HistoryDiffersError, match=told):
+            await manager.switch_store(new.store)
+        await manager.add_message("user", "after")
+        assert len(await manager.get_messages()) == 601
+        assert len(await new.messages()) == min(500, count + len(extra))
+
+
+@both
+async def test_a_hole_or_an_earlier_beginning_is_found_too(kind: str, tmp_path: Path) -> None:
+    async with open_moving(kind, tmp_path) as (manager, _, new):
+        messages = await manager.latest(600)
+        for wrong, told in (
+            ([*messages[:300], *messages[301:]], "'m300' is not there"),
+            ([Message(role="user", content="x"), *messages], "begins there with messages"),
+            (messages[1:], "'m0' is not there"),
+        ):
+            await new.store.append_messages("c", wrong)
+            with pytest.raises(HistoryDiffersError, match=told):
+                await manager.switch_store(new.store)
+            await new.store.delete_conversation("c")
+
+
+@both
+async def test_an_empty_conversation_goes_on_wherever_it_is_wanted(
+    kind: str, tmp_path: Path
+) -> None:
+    async with (
+        open_manager(kind, tmp_path / "old") as (manager, old),
+        open_assistant(tmp_path / "new") as new,
+    ):
+        await manager.switch_store(new.store)
+        await manager.add_message("user", "first")
+        assert [message.content for message in await new.messages()] == ["first"]
+        assert await old.messages() == []
+
+
+async def test_what_is_added_while_the_store_is_switched_goes_to_the_new_one(
+    tmp_path: Path,
+) -> None:
+    async with open_moving("store", tmp_path) as (manager, old, new):
+        await copy(manager, new)
+        async with anyio.create_task_group() as tasks:
+
+            def add(server: str, tool: str) -> None:
+                new.hub.before = lambda server, tool: None
+                tasks.start_soon(manager.add_message, "user", "meanwhile")
+
+            new.hub.before = add
+            await manager.switch_store(new.store)
+        assert (await new.messages())[-1].content == "meanwhile"
+        assert (await old.messages())[-1].content == "599"
