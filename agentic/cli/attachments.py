@@ -11,11 +11,10 @@ from agentic.cli.compose import open_attachments
 from agentic.cli.conversation_ids import check_id
 from agentic.cli.failures import CommandError, UsageError
 from agentic.cli.invocation import Invocation, note
-from agentic.cli.output_files import check_output
+from agentic.cli.output_files import check_output, replaced_output
 from agentic.cli.terminal_text import one_line, to_json
 from agentic.config.children import SECTIONS_OF_TALKERS
 from agentic.config.models import Config
-from agentic.config.private_files import replaced_whole
 from client.attachments import Part
 from servers.conversations.contract_attachments import (
     MAX_ATTACHMENT_BYTES,
@@ -81,9 +80,8 @@ def fetch_attachment(
             if output is None:
                 await _write(sys.stdout.buffer, parts)
                 return
-            with replaced_whole(output) as file:
+            with replaced_output(output, force=force) as file:
                 part = await _write(file.buffer, parts)
-                check_output(output, force=force)  # it may have come in the meantime
         note(f"{one_line(part.name)}, {part.mime_type}, {part.size:,} bytes")
 
     return invocation.run(work, sections=SECTIONS_OF_TALKERS)

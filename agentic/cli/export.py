@@ -10,12 +10,11 @@ from agentic.cli.conversation_document import write_document
 from agentic.cli.conversation_ids import check_id
 from agentic.cli.failures import CommandError
 from agentic.cli.invocation import Invocation, note
-from agentic.cli.output_files import check_output
+from agentic.cli.output_files import check_output, replaced_output
 from agentic.cli.stored_history import load_facts
 from agentic.cli.terminal_text import clean
 from agentic.config.children import SECTIONS_OF_TALKERS
 from agentic.config.models import Config
-from agentic.config.private_files import replaced_whole
 from client.conversations import ConversationCallError, RemoteConversationStore
 from servers.conversations.contract_documents import ExportFormat
 
@@ -42,9 +41,8 @@ def export_conversation(
             if output is None:
                 await _write(sys.stdout, pages, format, clean)
             else:
-                with replaced_whole(output) as file:
+                with replaced_output(output, force=force) as file:
                     await _write(file, pages, format, str)
-                    check_output(output, force=force)  # it may have come in the meantime
 
     return invocation.run(work, sections=SECTIONS_OF_TALKERS)
 

@@ -55,7 +55,7 @@ def verify(invocation: Invocation, *, as_json: bool) -> int:
         else:
             for finding in found:
                 sys.stdout.write(_render(finding) + "\n")
-            note(f"Read {messages} messages of {conversations} conversations.")
+            note(_render_counts("Read", messages, conversations))
             if damaged:
                 note("`agentic conversations repair` keeps what is whole, and the rest aside.")
         return FAILED if damaged else 0
@@ -113,7 +113,7 @@ def reindex(invocation: Invocation) -> int:
     async def work(config: Config) -> None:
         async with open_files(config) as engine:
             totals = await reindex_files(engine)
-        note(f"Indexed {totals.messages} messages of {totals.conversations} conversations.")
+        note(_render_counts("Indexed", totals.messages, totals.conversations))
 
     return invocation.run(work, sections=_SECTIONS, log_level=None)
 
@@ -133,6 +133,11 @@ def stats(invocation: Invocation, *, as_json: bool) -> int:
             sys.stdout.write(f"{label:<21}{shown:>14}\n")
 
     return invocation.run(work, sections=_SECTIONS)
+
+
+def _render_counts(done: str, messages: int, conversations: int) -> str:
+    ends = ["" if count == 1 else "s" for count in (messages, conversations)]
+    return f"{done} {messages:,} message{ends[0]} of {conversations:,} conversation{ends[1]}."
 
 
 def _name(step: Step) -> str:
