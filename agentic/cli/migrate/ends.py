@@ -138,21 +138,24 @@ def _identify(server: HubServer, config: Config) -> str:
             ]
         case StdioTarget(command=command, args=args, env=env, cwd=cwd):
             is_ours = list(args[:3]) == ["-P", "-m", "agentic"]
-            directory = _find_directory(env, cwd, config) if is_ours else None
             place = (
-                [command, *args, *sorted(map("=".join, env.items())), str(cwd)]
-                if directory is None
-                else [directory]
+                _find_place(env, cwd, config)
+                if is_ours
+                else [command, *args, *sorted(map("=".join, env.items())), str(cwd)]
             )
         case _:
             place = [server.name]
     return hashlib.sha256("\0".join(place).encode()).hexdigest()
 
 
-def _find_directory(env: Mapping[str, str], cwd: Path | None, config: Config) -> str | None:
-    """Where a child of ours keeps its conversations, if that is a directory."""
+def _find_place(env: Mapping[str, str], cwd: Path | None, config: Config) -> list[str]:
+    """Where a child of ours keeps its conversations."""
     environ = {**config.environment, **env}
     child = load_config(
         environ, cwd=cwd, sections=SECTIONS_OF_SERVERS["conversations"]
     ).conversations
-    return os.path.realpath(child.directory) if child.store == "file" else None
+    match child.store:
+        case "file":
+            return [os.path.realpath(child.directory)]
+        case "dynamodb":
+            return [child.table, child.region or "", child.endpoint_url or ""]

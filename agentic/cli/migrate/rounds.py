@@ -150,19 +150,25 @@ class Migration:
             or known is None
             or there is None
             or versions != (known.source_version, known.target_version)
-            or (there.facts, there.message_count) != (hash_facts(here), here.message_count)
+            or not await self._is_unchanged(here, there, known)
         ):
             return False
-        if is_first:  # no version tells of attachments either
-            stats = (
-                await self._source.store(here.owner).get_conversation(here.conversation_id)
-            ).stats
-            if (stats.attachments, stats.attachment_bytes) != (
-                *(known.attachments, known.attachment_bytes),
-            ):
-                return False
         self._tally.put(key, Result("unchanged", known))
         return True
+
+    async def _is_unchanged(self, listed: Conversation, there: _There, known: Known) -> bool:
+        """Whether it is as it was when it was compared: a listing may lag, and tells no files."""
+        try:
+            here = await self._source.store(listed.owner).get_conversation(listed.conversation_id)
+        except ConversationCallError:
+            return False  # to be told when it is read
+        return (
+            here.version == known.source_version
+            and here.stats.attachments == known.attachments
+            and here.stats.attachment_bytes == known.attachment_bytes
+            and there.facts == hash_facts(here)
+            and there.message_count == here.message_count
+        )
 
     async def _bring(self, here: Conversation, there: _There | None, known: Known | None) -> None:
         key = (here.owner, here.conversation_id)

@@ -17,6 +17,12 @@ servers:
   same: {command: agentic, args: [serve, conversations],
          env: {AGENTIC_CONVERSATIONS__DIRECTORY: o/}}
   default: {command: agentic, args: [serve, conversations], env: {}}
+  table: {command: agentic, args: [serve, conversations],
+          env: {AGENTIC_CONVERSATIONS__STORE: dynamodb, AGENTIC_CONVERSATIONS__TABLE: one}}
+  again: {command: agentic, args: [serve, conversations],
+          env: {AGENTIC_CONVERSATIONS__STORE: dynamodb, AGENTIC_CONVERSATIONS__TABLE: one}}
+  other: {command: agentic, args: [serve, conversations],
+          env: {AGENTIC_CONVERSATIONS__STORE: dynamodb, AGENTIC_CONVERSATIONS__TABLE: two}}
   far: {url: "https://far.example/conversations/mcp", headers: {Authorization: Bearer a, X-Y: b},
         tools: {allow: [nothing]}, enabled: false}
   custom: {command: /bin/other, args: [serve]}
@@ -70,6 +76,7 @@ def test_what_cannot_be_an_end_is_wrong_usage(tmp_path: Path, wrong: Given, told
     [
         ("old", "same"),
         ("default", "conversations"),
+        ("table", "again"),
         ("far", FAR),
         (FAR, "https://FAR.example/conversations/mcp/"),
     ],
@@ -77,6 +84,11 @@ def test_what_cannot_be_an_end_is_wrong_usage(tmp_path: Path, wrong: Given, told
 def test_two_ways_to_one_server_are_no_two_ends(tmp_path: Path, one: str, other: str) -> None:
     with pytest.raises(UsageError, match="lead to the same conversations"):
         find(tmp_path, Given("--from", one), Given("--to", other))
+
+
+@pytest.mark.parametrize(("one", "other"), [("table", "other"), ("table", "old"), ("old", FAR)])
+def test_two_places_are_two_ends(tmp_path: Path, one: str, other: str) -> None:
+    find(tmp_path, Given("--from", one), Given("--to", other))
 
 
 def test_our_own_children_act_for_all_owners(tmp_path: Path) -> None:

@@ -94,14 +94,19 @@ class TwoStores:
 
 @asynccontextmanager
 async def open_two(
-    home: Path, source: Kind = "model", target: Kind = "model"
+    home: Path,
+    source: Kind | ConversationStore = "model",
+    target: Kind | ConversationStore = "model",
 ) -> AsyncGenerator[TwoStores]:
-    """Both empty, unless files of theirs are there."""
+    """Both empty, unless files of theirs are there, or they are given."""
+    home.mkdir(exist_ok=True)
     async with AsyncExitStack() as stack:
 
-        async def open_store(name: str, kind: Kind) -> ConversationStore:
+        async def open_store(name: str, kind: Kind | ConversationStore) -> ConversationStore:
             if kind == "model":
                 return ModelStore()
+            if kind != "file":
+                return kind
             return await stack.enter_async_context(open_file_store(home / name, sweeping=None))
 
         stores = (await open_store("source", source), await open_store("target", target))
