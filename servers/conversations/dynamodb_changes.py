@@ -20,6 +20,7 @@ from servers.conversations.contract_results import (
 )
 from servers.conversations.dynamodb_client import TakenError
 from servers.conversations.dynamodb_entries import annotation_item
+from servers.conversations.dynamodb_items import EXPIRY
 from servers.conversations.dynamodb_log import Known, State, digest_of
 from servers.conversations.dynamodb_reads import find_message, read_all, to_conversation
 from servers.conversations.dynamodb_writes import Plan, Writer, bare_facts
@@ -167,7 +168,7 @@ async def annotate(
     """Put a message's annotations in after the merge, if that changes them."""
     check_facts_of(changes, "annotations", MAX_FACTS_CHANGES_BYTES)
     for _ in range(_ATTEMPTS):
-        state = await writer.read(owner, conversation_id)
+        state = await writer.read(owner, conversation_id, recent=True)
         require(state, to_timestamp(datetime.now(UTC)))
         stored = await find_message(writer.log, state, message_id)
         merged = merge_facts(stored.annotations, changes)
@@ -233,7 +234,9 @@ async def remove_expired(writer: Writer, owner: str, conversation_id: str) -> No
         is_there = state.header is not None and state.header.kind != "tombstone"
         return Plan("tombstone") if is_there and not state.is_alive(now) else None
 
-    await writer.change(owner, conversation_id, plan)
+    state = await writer.change(owner, conversation_id, plan)
+    if state.header is None or state.header.kind == "tombstone":
+        await writer.client.write_all([], [(state.pk, EXPIRY)])
 
 
 async def import_page(

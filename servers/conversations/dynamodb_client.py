@@ -173,14 +173,21 @@ class DynamoDBClient:
         batches = [requests[at : at + _BATCH] for at in range(0, len(requests), _BATCH)]
         current = verb.get()
 
+        failures: list[UnavailableError] = []
+
         async def write(batch: list[dict[str, Any]]) -> None:
             verb.set(current)
-            await self._write_batch(batch)
+            try:
+                await self._write_batch(batch)
+            except UnavailableError as error:
+                failures.append(error)
 
         for at in range(0, len(batches), _THREADS):
             async with anyio.create_task_group() as tasks:
                 for batch in batches[at : at + _THREADS]:
                     tasks.start_soon(write, batch)
+            if failures:
+                raise failures[0]
 
     async def describe(self) -> tuple[Mapping[str, Any], Mapping[str, Any]]:
         """What DynamoDB says of the table, and of its time to live."""

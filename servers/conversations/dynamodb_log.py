@@ -2,9 +2,10 @@
 
 import hashlib
 from collections import OrderedDict
-from collections.abc import AsyncIterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, TypeVar
 
 import anyio
 from pydantic import ValidationError
@@ -28,8 +29,10 @@ from servers.conversations.file_records import Facts, to_message
 from servers.conversations.store_errors import UnavailableError
 
 _PAGE_ITEMS = 16
-"""Of a query that reads backwards: about what fifty messages take."""
+_MOST_PAGE_ITEMS = 100
 _WHOLE_PAGE_ITEMS = 500
+_READINGS = 4
+_T = TypeVar("_T")
 _BETWEEN = "pk = :pk AND sk BETWEEN :first AND :last"
 
 
@@ -79,6 +82,14 @@ class State:
             return False
         return header.expires_at is None or header.expires_at > now
 
+    def items_for(self, messages: int) -> int:
+        """About how many items hold so many messages."""
+        header = self.header
+        if header is None or not header.count:
+            return 1
+        items = self.ordinal - header.generation + 1 + header.whole
+        return min(max(-(-messages * items // header.count) + 1, 2), _MOST_PAGE_ITEMS)
+
     def size(self) -> int:
         """Roughly: how many messages it knows."""
         return 1 + len(self.recent or ())
@@ -117,6 +128,25 @@ class StateCache:
         while self._size > self.most and len(self._states) > 1:
             _, dropped = self._states.popitem(last=False)
             self._size -= dropped.size()
+
+
+class HistoryChangedError(UnavailableError):
+    """A conversation was rewritten or deleted while it was read."""
+
+    def __init__(self) -> None:
+        super().__init__(
+            "the conversation was rewritten or deleted, more than once, while it was read: try "
+            "again",
+            retry_after_seconds=1.0,
+        )
+
+
+async def repeat_if_changed(attempt: Callable[[], Awaitable[_T]]) -> _T:
+    """What `attempt` gives; made anew when what it reads was rewritten meanwhile."""
+    for _ in range(_READINGS - 1):
+        with suppress(HistoryChangedError):
+            return await attempt()
+    return await attempt()
 
 
 class Log:
@@ -262,9 +292,10 @@ class Log:
         if header is None or len(recent) >= header.count:
             return recent
         found: list[tuple[str, Known]] = []
-        async for item in self.backward(state, items=_WHOLE_PAGE_ITEMS):
-            found += _known_of(item)[::-1]
-        return OrderedDict(reversed(found))
+        async for item in self.forward(state, items=_WHOLE_PAGE_ITEMS):
+            found += _known_of(item)
+        state.recent = OrderedDict(found)
+        return state.recent
 
     async def backward(
         self, state: State, before: Place | None = None, *, items: int = _PAGE_ITEMS
@@ -273,6 +304,20 @@ class Log:
         header = state.header
         if header is None:
             return
+        after = header.count if before is None else None
+        async for found in self._backward(state, header, before, items):
+            if after is not None and found.place.number + found.expected < after:
+                yield await self._miss(
+                    state, found.place, found.place.number + found.expected, after
+                )
+            yield found
+            after = found.place.number
+        if after:
+            yield await self._miss(state, Place(True, header.generation, 0), 0, after)
+
+    async def _backward(
+        self, state: State, header: Header, before: Place | None, items: int
+    ) -> AsyncIterator[Found]:
         if before is None or before.is_log:
             last = state.ordinal if before is None else before.item
             first = log_key(header.generation)
@@ -292,6 +337,30 @@ class Log:
         header = state.header
         if header is None:
             return
+        number = 0 if start is None else None
+        async for found in self._forward(state, header, start, items):
+            if number is not None and found.place.number > number:
+                yield await self._miss(state, found.place, number, found.place.number)
+            yield found
+            number = found.place.number + found.expected
+        if number is not None and number < header.count:
+            place = Place(True, state.ordinal, number)
+            yield await self._miss(state, place, number, header.count)
+
+    async def _miss(self, state: State, place: Place, first: int, end: int) -> Found:
+        """What says that items are missing; unless the whole history went meanwhile.
+
+        Raises:
+            HistoryChangedError: It did.
+        """
+        now = await self.read_state(state.pk, None)
+        if now.header is None or state.header is None or now.header.token != state.header.token:
+            raise HistoryChangedError
+        return Found(place._replace(number=first), end - first, None)
+
+    async def _forward(
+        self, state: State, header: Header, start: Place | None, items: int
+    ) -> AsyncIterator[Found]:
         whole = header.whole
         if whole and (start is None or not start.is_log):
             first = start.item if start else 0
@@ -314,21 +383,22 @@ class Log:
             )
             for attributes in page:
                 found = await self._to_found(pk, attributes)
-                if found.expected:
+                if found is not None:
                     yield found
             if start is None:
                 return
 
-    async def _to_found(self, pk: str, attributes: Attributes) -> Found:
+    async def _to_found(self, pk: str, attributes: Attributes) -> Found | None:
+        """None: it holds no messages, or tells not even which; then they will be missing."""
         sk = str(attributes["sk"])
         is_log, index = sk.startswith("M#"), int(sk.rpartition("#")[2])
         try:
             item = to_log_item(attributes)
         except DamagedError:
-            return Found(Place(is_log, index, 0), 1, None)
+            return None
         place = Place(is_log, index, item.first)
         if not item.header.added:
-            return Found(place, 0, [])
+            return None
         messages = await self._messages_or_none(pk, item)
         return Found(place, item.header.added, messages, item.header.updated)
 

@@ -135,7 +135,7 @@ async def load(
         return await _load_all(log, state, result, place)
     taken: list[tuple[Place, dict[str, Any]]] = []
     damaged, room, is_full = 0, MAX_PAGE_BYTES, False
-    async for found in log.backward(state, place):
+    async for found in log.backward(state, place, items=state.items_for(limit)):
         if found.messages is None:
             damaged += found.expected
             continue

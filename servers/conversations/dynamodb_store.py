@@ -57,7 +57,7 @@ from servers.conversations.contract_results import (
 )
 from servers.conversations.dynamodb_blobs import Blobs, ItemBlobs
 from servers.conversations.dynamodb_client import DynamoDBClient, create_api, verb
-from servers.conversations.dynamodb_log import State
+from servers.conversations.dynamodb_log import State, repeat_if_changed
 from servers.conversations.dynamodb_table import check_table
 from servers.conversations.dynamodb_writes import Writer
 from servers.conversations.search_query import parse_search
@@ -105,10 +105,14 @@ class DynamoDBConversationStore:
         """See `ConversationStore`."""
         if limit is not None:
             check_range("limit", limit, 1, MAX_LOAD_LIMIT)
-        state = await self._read("load_conversation", owner, conversation_id)
-        return await dynamodb_reads.load(
-            self.writer.log, state, _now(), conversation_id, limit, before
-        )
+
+        async def attempt() -> LoadResult:
+            state = await self._read("load_conversation", owner, conversation_id)
+            return await dynamodb_reads.load(
+                self.writer.log, state, _now(), conversation_id, limit, before
+            )
+
+        return await repeat_if_changed(attempt)
 
     async def append_messages(
         self,
@@ -210,8 +214,10 @@ class DynamoDBConversationStore:
         if up_to_message_id is not None:
             check_text("up_to_message_id", up_to_message_id)
         _begin("fork_conversation", owner, conversation_id)
-        return await dynamodb_copies.fork(
-            self.writer, owner, conversation_id, up_to_message_id, new_id
+        return await repeat_if_changed(
+            lambda: dynamodb_copies.fork(
+                self.writer, owner, conversation_id, up_to_message_id, new_id
+            )
         )
 
     async def merge_conversations(
@@ -220,7 +226,9 @@ class DynamoDBConversationStore:
         """See `ConversationStore`."""
         check_owner_name(owner)
         verb.set("merge_conversations")
-        return await dynamodb_copies.merge(self.writer, owner, source_ids, into)
+        return await repeat_if_changed(
+            lambda: dynamodb_copies.merge(self.writer, owner, source_ids, into)
+        )
 
     async def export_conversation(
         self,
@@ -231,8 +239,12 @@ class DynamoDBConversationStore:
         cursor: str | None = None,
     ) -> ExportResult:
         """See `ConversationStore`."""
-        state = await self._find("export_conversation", owner, conversation_id)
-        return await dynamodb_exports.export_page(self.writer.log, state, format, cursor)
+
+        async def attempt() -> ExportResult:
+            state = await self._find("export_conversation", owner, conversation_id)
+            return await dynamodb_exports.export_page(self.writer.log, state, format, cursor)
+
+        return await repeat_if_changed(attempt)
 
     async def import_conversation(
         self, owner: str, document: ConversationDocument, *, conversation_id: str | None = None
@@ -262,10 +274,14 @@ class DynamoDBConversationStore:
         )
         if conversation_id is None:
             raise dynamodb_search.refuse_all()
-        state = await self._read("search_conversations", owner, conversation_id)
-        if not state.is_alive(_now()):
-            return SearchResult(hits=[], truncated=False)
-        return await dynamodb_search.search(self.writer.log, state, wanted)
+
+        async def attempt() -> SearchResult:
+            state = await self._read("search_conversations", owner, conversation_id)
+            if not state.is_alive(_now()):
+                return SearchResult(hits=[], truncated=False)
+            return await dynamodb_search.search(self.writer.log, state, wanted)
+
+        return await repeat_if_changed(attempt)
 
     async def list_deliveries(
         self, state: str, *, owner: str | None = None, limit: int = 100, cursor: str | None = None

@@ -37,9 +37,10 @@ from servers.conversations.dynamodb_items import (
     make_writer,
     part_key,
     partition,
+    split_partition,
     split_parts,
 )
-from servers.conversations.dynamodb_log import Log, State, StateCache
+from servers.conversations.dynamodb_log import HistoryChangedError, Log, State, StateCache
 from servers.conversations.figures import Figures
 from servers.conversations.file_projection import delivery_state
 from servers.conversations.file_records import Draft, Facts
@@ -101,12 +102,16 @@ class Writer:
         self._cache = StateCache()
         self._lanes = [anyio.Lock() for _ in range(_STRIPES)]
         self._unlisted: dict[str, float] = {}
+        self._owners: set[str] = set()
+        """Those that are known to be told of."""
 
-    async def read(self, owner: str, conversation_id: str) -> State:
-        """How a conversation stands now."""
+    async def read(self, owner: str, conversation_id: str, *, recent: bool = False) -> State:
+        """How a conversation stands now; with its `recent` messages' ids if they are needed."""
         pk = partition(owner, conversation_id)
         async with self._lane(pk):
             state = await self.log.read_state(pk, self._cache.take(pk))
+            if recent:
+                await self.log.load_recent(state)
             self._cache.put(state)
             return copy(state)
 
@@ -134,6 +139,9 @@ class Writer:
                 now = to_timestamp(datetime.now(UTC))
                 try:
                     planned = await plan(state, now)
+                except HistoryChangedError:
+                    state, is_fresh = await self.log.read_state(pk, None), True
+                    continue
                 except ConversationError:
                     if is_fresh:
                         self._cache.put(state)
@@ -191,6 +199,8 @@ class Writer:
             await self._list_sometimes(state)
         if write.begins and had_something:
             await self._clean_up(state)
+        if write.begins:
+            self._owners.add(split_partition(state.pk)[0])
         return True
 
     async def _put(self, state: State, write: _Write) -> None:
@@ -202,7 +212,7 @@ class Writer:
         elif write.facts is not None:
             entry = entry_item(state.pk, write.ordinal, header, write.facts, self.shards)
             together.append((entry, _FREE if state.header is None else None))
-            if write.begins:
+            if write.begins and split_partition(state.pk)[0] not in self._owners:
                 together.append((owner_item(state.pk), None))
             if header.expires_at is not None:
                 together.append((expiry_item(state.pk, header.expires_at), None))
@@ -335,7 +345,12 @@ class Writer:
         """Remove what nothing refers to any more. It may be done again."""
         header = state.header
         assert header is not None
-        await self.remove_old(state.pk, state.ordinal, header)
+        try:
+            await self.remove_old(state.pk, state.ordinal, header)
+        except UnavailableError as error:
+            if header.kind == "tombstone":
+                raise  # what was deleted must be gone when that is acknowledged; it may be repeated
+            _log.warning("what a conversation no longer needs is not yet removed: %s", error)
 
     async def remove_old(self, pk: str, ordinal: int, header: Header) -> None:
         """Remove what was there before the history, or the end, that began at `ordinal`."""

@@ -20,7 +20,7 @@ from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, pr
 from servers.conversations.contract import Message
 from servers.conversations.contract_results import SearchResult
 from servers.conversations.file_sealing import Sealing
-from servers.conversations.file_store import FileConversationStore, open_file_store
+from servers.conversations.file_store import open_file_store
 from servers.conversations.store import AttachmentPart, ConversationUpdate
 from servers.conversations.store_errors import ConversationError
 from tests.servers.conversations.documents import document
@@ -115,7 +115,7 @@ class StoreMachine(RuleBasedStateMachine):
         self._directory = Path(directory, "store")
         self._portal = self._stack.enter_context(start_blocking_portal())
         self._opened = ExitStack()
-        self._stores: list[FileConversationStore] = []
+        self._stores: list[Any] = []
         self._turn = 0
         self._model = ModelStore()
         self._versions: dict[tuple[Any, ...], dict[int, int]] = {}
