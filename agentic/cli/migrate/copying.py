@@ -55,7 +55,10 @@ class Copier:
         ):
             stored = Stored(stored_pages)
             await stored.begin()
-            copy = await self._copy(owner, conversation_id, pages, stored, known)
+            try:
+                copy = await self._copy(owner, conversation_id, pages, stored, known)
+            except DiffersError as error:
+                raise await self._with_damage(error, owner, conversation_id) from None
         if copy is None:
             return None
         attached = await self._attachments.bring(
@@ -114,6 +117,18 @@ class Copier:
                 )
             await self._settle(owner, conversation_id, copy, stored, known)
         return copy
+
+    async def _with_damage(
+        self, error: DiffersError, owner: str, conversation_id: str
+    ) -> DiffersError:
+        """The same, with what could not be read and may be the reason."""
+        for place, end in ((self._source, "source"), (self._target, "target")):
+            if lost := await place.count_lost(owner, conversation_id):
+                return DiffersError(
+                    f"{error}. But {lost} of its records can't be read at the {end}: run "
+                    "`agentic conversations repair` there, or restore it from a back-up"
+                )
+        return error
 
     async def _settle(
         self,

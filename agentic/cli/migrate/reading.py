@@ -89,6 +89,15 @@ class Place:
             if cursor is None:
                 return
 
+    async def count_lost(self, owner: str, conversation_id: str) -> int:
+        """How many records of a conversation can't be read, and are left out of its pages."""
+        lost = 0
+        read = 0
+        async for page in self.read(owner, conversation_id):
+            read += len(page.messages)
+            lost = page.facts["message_count"] - read
+        return lost
+
     async def list_unfinished(self) -> AsyncGenerator[Delivery]:
         """All deliveries that somebody still acts on, over all owners."""
         for state in UNFINISHED:

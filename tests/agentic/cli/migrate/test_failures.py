@@ -111,6 +111,19 @@ async def test_damaged_records_are_told_and_all_others_arrive(tmp_path: Path) ->
         assert (await two.migrate()).problems() == [told]
 
 
+@pytest.mark.parametrize("damaged", ["source", "target"])
+async def test_a_difference_that_damage_made_is_told_as_such(tmp_path: Path, damaged: str) -> None:
+    async with open_two(tmp_path, "file", "file") as two:
+        await two.source.append_messages("ada", "c", users(5, size=50))
+        await two.migrate()
+    file = file_of(tmp_path / damaged, "c", "ada")
+    file.write_bytes(file.read_bytes().replace(b"2:xxx", b"2:xyx"))
+    async with open_two(tmp_path, "file", "file") as two:
+        [told] = (await two.migrate(thorough=True)).problems()
+    assert told.startswith("c of ada: message 3 is another one there")
+    assert f"But 1 of its records can't be read at the {damaged}" in told
+
+
 async def test_a_damaged_attachment_is_told_and_the_other_one_arrives(tmp_path: Path) -> None:
     async with open_file_store(tmp_path / "source") as store:
         for name in ("a", "b"):
