@@ -108,7 +108,7 @@ def parse_arguments(model: type[ArgumentsT], arguments: Mapping[str, Any]) -> Ar
     try:
         return model.model_validate(arguments)
     except ValidationError as error:
-        raise _explain(error.errors(include_url=False, include_input=False), arguments) from None
+        raise explain(error.errors(include_url=False, include_input=False), arguments) from None
 
 
 def _parse_text(name: str, value: object) -> object:
@@ -138,7 +138,8 @@ def _children(value: object) -> Iterable[object]:
     return cast("list[object]", value) if isinstance(value, list) else ()
 
 
-def _explain(errors: list[ErrorDetails], arguments: Mapping[str, Any]) -> ArgumentsError:
+def explain(errors: list[ErrorDetails], arguments: Mapping[str, Any]) -> ArgumentsError:
+    """What pydantic found wrong with these, as one place and what should be there."""
     located = [(_locate(error, arguments), error) for error in errors]
     first = located[0][0]
     # A union reports once for each member: the one that got furthest is what the caller meant.

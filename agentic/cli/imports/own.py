@@ -11,6 +11,7 @@ from agentic.cli.imports.json_values import Decoded
 from agentic.cli.imports.tally import Tally
 from servers.conversations.contract import Conversation, Message, check_conversation_id
 from servers.conversations.contract_documents import DOCUMENT_FORMAT
+from servers.typed_arguments import explain
 
 NAME = "agentic"
 _NOT_TAKEN = {"owner", "version", "message_count"}
@@ -21,9 +22,7 @@ def check_format(fields: dict[str, Any]) -> str | None:
     """Why this is none of our documents that can be read here; None if it is one."""
     written = fields.get("format")
     if written != DOCUMENT_FORMAT:
-        return (
-            f"{str(written)[:60]}, where {DOCUMENT_FORMAT} can be read: is it of a newer version?"
-        )
+        return f"of the format {str(written)[:60]}: none that is known, or a newer version's"
     facts = fields.get("conversation")
     if not isinstance(facts, dict):
         return "without its `conversation`, which has to stand before `messages`"
@@ -69,9 +68,10 @@ def _read(
         try:
             message = Message.model_validate(decoded.value)
         except ValidationError as error:
-            detail = error.errors(include_url=False, include_input=False)[0]
-            where = ".".join(map(str, detail["loc"])) or "it"
-            tally.lose(f"message {number + 1}: {where}: {detail['msg']}", title)
+            is_object = isinstance(decoded.value, dict)
+            fields = cast("dict[str, Any]", decoded.value) if is_object else {}
+            reason = explain(error.errors(), fields)
+            tally.lose(f"message {number + 1}: {reason}", title)
             continue
         if message.message_id is None:  # else the server would make another one each time
             made = f"made-{digest(conversation_id, number, message.content_key())}"

@@ -142,8 +142,9 @@ def test_of_two_members_of_one_name_the_last_counts(tmp_path: Path) -> None:
         ({"conversation": 3}, "without its `conversation`"),
         ({"conversation": {"conversation_id": ""}}, "without a usable conversation_id"),
         ({"conversation": {"conversation_id": 7}}, "without a usable conversation_id"),
-        ({"messages": [{"role": "king", "content": "x"}]}, "message 1: role: "),
-        ({"messages": [7]}, "message 1: it: "),
+        ({"messages": [{"role": "king", "content": "x"}]}, "message 1: role: must be 'user', "),
+        ({"messages": [7]}, "message 1: must be an object."),
+        ({"messages": [{"role": "user", "content": ""}]}, "message 1: the content of a user"),
         (
             {"messages": [{"role": "user", "content": ["x"], "annotations": {"a": float("nan")}}]},
             "message 1",
