@@ -7,7 +7,7 @@ milliseconds.
 
 import random
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Generator, Mapping
 from contextlib import suppress
 from contextvars import ContextVar
 from functools import partial
@@ -198,7 +198,7 @@ class DynamoDBClient:
     async def _write_batch(self, batch: list[dict[str, Any]]) -> None:
         left: dict[str, Any] = {self.table: batch}
         with self._deadline():
-            for pause in _pauses():
+            for pause in pauses_at_random():
                 answer = await self._call("batch_write_item", "write", RequestItems=left)
                 left = answer.get("UnprocessedItems") or {}
                 if not left:
@@ -214,7 +214,7 @@ class DynamoDBClient:
         ask = partial(getattr(self._api, operation), **parameters)
         problem: Exception | None = None
         with self._deadline():
-            for pause in _pauses():
+            for pause in pauses_at_random():
                 try:
                     answer = await anyio.to_thread.run_sync(ask, limiter=self._threads)
                 except (ClientError, BotoCoreError, HTTPClientError) as error:
@@ -283,8 +283,11 @@ def _to_put(item: Attributes, condition: str | None, values: Attributes | None) 
     return put
 
 
-def _pauses() -> Any:  # noqa: ANN401
-    """Pauses without end, each at random up to twice the one before: many writers spread out."""
+def pauses_at_random() -> Generator[float]:
+    """Seconds to wait, without end, each up to twice the limit of the one before.
+
+    At random, so that many who wait for the same come one after another.
+    """
     longest = _FIRST_PAUSE_SECONDS
     while True:
         yield random.uniform(0, longest)  # noqa: S311 - no secret

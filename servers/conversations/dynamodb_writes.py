@@ -11,7 +11,7 @@ from typing import Any
 import anyio
 
 from servers.conversations.contract import to_timestamp
-from servers.conversations.dynamodb_client import DynamoDBClient, TakenError
+from servers.conversations.dynamodb_client import DynamoDBClient, TakenError, pauses_at_random
 from servers.conversations.dynamodb_entries import (
     annotation_item,
     entry_item,
@@ -54,7 +54,8 @@ _FORGET_SECONDS = 3_600.0
 _TOMBSTONE_DAYS = 30
 """Much longer than anybody remembers a conversation without looking at it anew."""
 _SECONDS_A_DAY = 86_400
-_ATTEMPTS = 200
+_PATIENCE_SECONDS = 20.0
+"""With others that are faster again and again."""
 _FREE = "attribute_not_exists(pk)"
 _WHOLE_MESSAGES = 16
 _WHOLE_BYTES = 48 * 1024
@@ -133,7 +134,8 @@ class Writer:
         async with self._lane(pk):
             state = self._cache.take(pk)
             is_fresh = False
-            for _ in range(_ATTEMPTS):
+            pauses, deadline = pauses_at_random(), anyio.current_time() + _PATIENCE_SECONDS
+            while anyio.current_time() < deadline:
                 if state is None or not (is_fresh or _is_young(state)):
                     state, is_fresh = await self.log.read_state(pk, state), True
                 now = to_timestamp(datetime.now(UTC))
@@ -155,6 +157,7 @@ class Writer:
                 if planned is None or await self._write(state, planned, now):
                     self._cache.put(state)
                     return copy(state)
+                await anyio.sleep(next(pauses))
                 state, is_fresh = await self.log.read_state(pk, state), True
         raise UnavailableError(
             "others write to this conversation all the time: try again", retry_after_seconds=1.0
