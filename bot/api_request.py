@@ -41,20 +41,22 @@ class FloodedError(RetryAfter):
 class BotApiRequest(HTTPXRequest):
     """Sends requests to the Bot API; tells `on_token_refused` when the token is refused.
 
-    PTB's polling ends in silence then, so somebody else has to know. `health_file` is touched when
-    an answer is good.
+    PTB's polling ends in silence then, so somebody else has to know. `health_file` is written when
+    an answer is good, with what `describe` gives.
     """
 
     def __init__(
         self,
         on_token_refused: Callable[[], Awaitable[None]],
         *,
-        health_file: Path | None = None,
+        health_file: Path | None,
+        describe: Callable[[], Awaitable[str]],
         **settings: Any,  # noqa: ANN401 - httpx's
     ) -> None:
         super().__init__(**settings)
         self._on_token_refused = on_token_refused
         self._health_file = health_file
+        self._describe = describe
 
     async def do_request(self, *args: Any, **kwargs: Any) -> tuple[int, bytes]:  # noqa: ANN401 - as PTB's
         """As PTB's, with errors of finer kinds."""
@@ -76,7 +78,7 @@ class BotApiRequest(HTTPXRequest):
 
     async def _note_health(self, file: Path) -> None:
         try:
-            await anyio.Path(file).touch()
+            await anyio.Path(file).write_text(f"{await self._describe()}\n")
         except OSError as error:
             _logger.warning("bot.health_file: %s can't be written: %s", file, error.strerror)
 

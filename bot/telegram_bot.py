@@ -76,7 +76,7 @@ async def run_bot(
         stopping = _Stopping(serving)
         async with (
             stopping.listen(),
-            _open_bot(config.bot, token, refuse_token) as bot,
+            _open_bot(config.bot, token, refuse_token, spool) as bot,
             anyio.create_task_group() as tasks,
         ):
             stopping.at_second = tasks.cancel_scope
@@ -131,13 +131,20 @@ def _tell_who_may_talk(config: Config) -> None:
 
 @asynccontextmanager
 async def _open_bot(
-    config: BotConfig, token: SecretStr, on_token_refused: Callable[[], Awaitable[None]]
+    config: BotConfig,
+    token: SecretStr,
+    on_token_refused: Callable[[], Awaitable[None]],
+    spool: Spool,
 ) -> AsyncGenerator[Bot]:
     """The connection to the Bot API. Nothing is asked yet."""
 
     async def end_poll() -> None:
         await on_token_refused()
         await anyio.sleep_forever()  # PTB drops the error of a poll that fails as polling stops
+
+    async def describe() -> str:
+        survey = await spool.survey()
+        return f"{survey.waiting} waiting for the store, {len(survey.aside)} set aside"
 
     bot = Bot(
         token.get_secret_value(),
@@ -146,12 +153,14 @@ async def _open_bot(
             on_token_refused,
             # The first poll may be held for half a minute: that long nothing else would tell.
             health_file=config.health_file,
+            describe=describe,
             connection_pool_size=_CONNECTIONS,
             read_timeout=_READ_SECONDS,
         ),
         get_updates_request=BotApiRequest(
             end_poll,
             health_file=config.health_file,
+            describe=describe,
             connection_pool_size=2,
             read_timeout=_READ_SECONDS,
         ),

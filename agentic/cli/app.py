@@ -73,7 +73,11 @@ def chat(
         bool, typer.Option("--thoughts/--no-thoughts", help="Show the model's thoughts, dimmed.")
     ] = True,
 ) -> None:
-    """Talk in the terminal."""
+    """Talk in the terminal.
+
+    A conversation store that is away is waited for 10 seconds, with an answer that is there 3:
+    then the answer waits on this machine and is stored when the store is back.
+    """
     from agentic.cli.chat import chat as work
 
     raise typer.Exit(work(context.obj, conversation, model, thoughts=thoughts))
@@ -92,7 +96,12 @@ def ask(
         bool, typer.Option("--json", help="One JSON object instead of the text.")
     ] = False,
 ) -> None:
-    """Ask one question and print the answer. Without --conversation it begins a new one."""
+    """Ask one question and print the answer. Without --conversation it begins a new one.
+
+    Servers have 15 seconds to start. A conversation store that goes away is waited for 10 seconds,
+    with an answer that is there 3: then the answer waits on this machine and is stored by whichever
+    `agentic chat`, `ask` or `conversations` comes next.
+    """
     from agentic.cli.ask import ask as work
 
     raise typer.Exit(work(context.obj, text or [], conversation, model, as_json=as_json))
@@ -122,7 +131,11 @@ def serve(
 
 @app.command()
 def bot(context: typer.Context) -> None:
-    """Run the Telegram bot."""
+    """Run the Telegram bot.
+
+    While the conversation store is away, messages wait with Telegram, answers that are there are
+    sent after 3 seconds and wait on this machine, and each chat is told so once.
+    """
     from agentic.cli.bot import bot as work
 
     raise typer.Exit(work(context.obj))

@@ -164,6 +164,10 @@ async def _open_conversations(config: Config) -> "AsyncGenerator[Hub]":
     servers = {name: server for name, server in config.servers.items() if name == "conversations"}
     async with open_servers(config.model_copy(update={"servers": servers})) as hub:
         await require(hub, "conversations")
+        if spool_directory(config).exists():
+            from agentic.cli.invocation import note
+
+            await store_what_waits(create_spool(config, hub, note))
         yield hub
 
 

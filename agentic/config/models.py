@@ -220,7 +220,10 @@ class BotConfig(Frozen):
     base_url: Url = "https://api.telegram.org"
     poll_timeout_seconds: int = Field(default=30, ge=0, le=50)
     health_file: Path | None = None
-    """Touched whenever Telegram has given an answer: older than two polls, the bot is deaf."""
+    """Written whenever Telegram has given an answer: older than two polls, the bot is deaf.
+
+    Its text says how much waits for the store.
+    """
 
 
 class LimitsConfig(Frozen):

@@ -113,8 +113,15 @@ def echo(request: ModelRequest) -> Completion:
     return Completion(text=f"you said: {request.messages[-1].text()}")
 
 
-def create_config(api: FakeBotApi, people: Mapping[str, str] = PEOPLE) -> Config:
-    bot = BotConfig(people=dict(people), base_url=api.base_url, poll_timeout_seconds=30)
+def create_config(
+    api: FakeBotApi, people: Mapping[str, str] = PEOPLE, health_file: Path | None = None
+) -> Config:
+    bot = BotConfig(
+        people=dict(people),
+        base_url=api.base_url,
+        poll_timeout_seconds=30,
+        health_file=health_file,
+    )
     return Config(bot=bot)
 
 
@@ -138,11 +145,12 @@ async def run_in_background(
     model: LanguageModel | None = None,
     *,
     people: Mapping[str, str] = PEOPLE,
+    health_file: Path | None = None,
 ) -> AsyncGenerator[None]:
     """The bot runs inside the context. Leaving cancels it: turns stop where they are."""
     spool = bench.create_spool()
     coordinator = Coordinator(bench, model or ScriptedModel(echo), spool=spool)
-    config = create_config(api, people)
+    config = create_config(api, people, health_file)
     async with anyio.create_task_group() as tasks:
         tasks.start_soon(spool.run)
         tasks.start_soon(run_bot, config, bench, coordinator, SecretStr(api.token), spool)

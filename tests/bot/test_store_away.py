@@ -1,6 +1,7 @@
 """The conversation server is away, or its answers are lost, while people write."""
 
 from collections.abc import Mapping
+from pathlib import Path
 from typing import Any
 
 import anyio
@@ -9,6 +10,7 @@ import pytest
 from bot import wording
 from client.llm.protocol import Completion
 from client.llm.scripted import Held, ScriptedModel
+from client.spool.folder import Entry, SpoolFolder
 from servers.conversations.contract import Message
 from tests.bot.running_bot import ADA, BOB, CHAT, Bench, echo, run_in_background
 from tests.fakes.bot_api import FakeBotApi
@@ -138,6 +140,21 @@ async def test_a_bot_killed_with_a_delivered_reply_in_its_spool_does_not_send_it
             said = await api.wait_for_message(ADA, 3)
 
     assert [m["text"] for m in said] == ["hello, too", wording.NOT_STORED_YET, "you said: bye"]
+
+
+async def test_the_health_file_says_how_much_waits(
+    api: FakeBotApi, bench: Bench, tmp_path: Path
+) -> None:
+    reply = Message(role="assistant", content="hello", message_id="m/1", turn_id="m")
+    SpoolFolder(bench.spool).add(
+        Entry(owner="ada", conversation_id=CHAT, turn_id="m", messages=[reply])
+    )
+    bench.away = True
+    with anyio.fail_after(20):
+        async with run_in_background(bench, api, health_file=tmp_path / "health"):
+            await api.wait_for_call("deleteWebhook")  # so the answer before it was noted
+
+    assert (tmp_path / "health").read_text() == "1 waiting for the store, 0 set aside\n"
 
 
 async def test_a_turn_that_cannot_read_its_conversation_is_told_once_and_run_when_that_is_back(

@@ -115,6 +115,26 @@ async def serving(
                     process.kill()
 
 
+@asynccontextmanager
+async def serving_conversations(
+    home: Path, port: int, *arguments: str, access: str = ""
+) -> AsyncGenerator[Process]:
+    """Only these, at a port of the test's, so that they can be away and come back."""
+    home.mkdir(exist_ok=True)
+    command = serve_command("conversations", "--http", f"127.0.0.1:{port}", *arguments)
+    given = environment(home, write_config(home, access=access))
+    async with await anyio.open_process(command, stdin=subprocess.DEVNULL, env=given) as process:
+        try:
+            assert process.stderr is not None
+            with anyio.fail_after(LIMIT_SECONDS):
+                while b"listens at" not in await process.stderr.receive():
+                    pass
+            yield process
+        finally:
+            if process.returncode is None:
+                process.kill()
+
+
 @dataclass(frozen=True, slots=True)
 class Answer:
     """What came back: the whole text, and the JSON-RPC message in it, if there is one."""

@@ -39,7 +39,7 @@ def _judge_waiting(survey: Survey) -> Finding:
         "spool",
         "warning",
         f"{things} for the store, of {where}, since {since}",
-        "See that the store is well (Conversations, above). Then the next `agentic chat` or `ask` "
+        "See that the store is well (Conversations, above). Then `agentic conversations list` "
         "stores it; what the bot had to say, the bot.",
     )
 

@@ -27,7 +27,7 @@ def test_what_waits_is_counted_with_its_time_and_what_to_do(tmp_path: Path) -> N
     [finding] = check_spool(tmp_path)
     assert finding.state == "warning"
     assert finding.summary.startswith("3 things wait for the store, of 2 conversations, since 20")
-    assert "the next `agentic chat`" in (finding.fix or "")
+    assert "Then `agentic conversations list` stores it" in (finding.fix or "")
 
 
 def test_what_could_not_be_stored_is_named_with_the_reason_and_the_place(tmp_path: Path) -> None:
