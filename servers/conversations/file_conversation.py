@@ -2,21 +2,20 @@
 
 import logging
 import os
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Sequence
+from contextlib import closing
 from dataclasses import dataclass
-from itertools import chain
+from typing import Literal
 
 from servers.conversations.file_directory import StoreDirectory
 from servers.conversations.file_expiry import Expiry
+from servers.conversations.file_generation import NextGeneration
 from servers.conversations.file_history import UNSEALED
 from servers.conversations.file_projection import Entry, Projection, mark_of, project
 from servers.conversations.file_reader import ConversationReader
 from servers.conversations.file_records import (
-    NOTHING,
     Draft,
     Facts,
-    Generation,
-    Kind,
     Record,
     encode_batch,
     make_draft,
@@ -105,7 +104,12 @@ class ConversationFile(ConversationReader):
         write_again(self._fd, max(self.state.settled - base, 0))
 
     def begin(
-        self, kind: Kind, facts: Facts, drafts: Iterable[Draft] = (), *, at: str | None = None
+        self,
+        kind: Literal["header", "tombstone"],
+        facts: Facts,
+        drafts: Iterable[Draft] = (),
+        *,
+        at: str | None = None,
     ) -> None:
         """Put a new generation in the place of all that was there.
 
@@ -115,34 +119,24 @@ class ConversationFile(ConversationReader):
         Raises:
             OSError: It could not be written; nothing has changed.
         """
+        before, at = self.progress, at or max(self.now, self.progress.updated)
+        with closing(NextGeneration(self._place, before, at, kind, facts, drafts)) as new:
+            self.replace(new)
+
+    def replace(self, new: NextGeneration) -> None:
+        """The same with one that is written already, and follows what is there now.
+
+        Raises:
+            OSError: It could not be put in its place; nothing has changed.
+        """
         if not self.exists:
             self.attachments.set_aside()  # of a conversation that was there before
-        head = make_draft(kind, facts.model_dump())
-        again = head._replace(kind="continuation" if kind == "header" else kind)
-        drafts = iter(drafts)
-        # Whose it is stands at both ends, never on two lines only that share a line break.
-        all_drafts = chain([head, next(drafts, again)], drafts, [again])
-        new = Generation(self.progress, at or max(self.now, self.progress.updated), all_drafts)
-        state = ConversationState(b"", 0, 0, NOTHING, facts, deleted=kind == "tombstone", recent={})
-        projection = Projection()
-
-        def lines() -> Iterator[bytes]:
-            for line, record in new.encode():
-                if not state.generation:
-                    state.first_line = line.removesuffix(b"\n")
-                    state.generation = record.progress.seq
-                projection.add(record)
-                state.note(record)
-                yield line
-
-        fd = self._directory.replace_file(self.key, lines())
+        fd = new.put_in_place()
         self.close()
         self._fd = fd
         self._remove_sealed()
-        state.end, state.progress = new.end, new.progress
-        state.settled = new.end
-        self.state = state
-        self.change = Change(None, self._entry(projection))
+        self.state = state = new.state
+        self.change = Change(None, self._entry(new.projection))
         if self._sealing and not state.deleted and is_due(self._sealing, state, state.layout.base):
             self.seal(self._sealing)
 

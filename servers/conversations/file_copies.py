@@ -1,8 +1,8 @@
 """What is copied of a conversation into another: messages as they are now, read from a snapshot."""
 
-from collections.abc import Awaitable, Callable, Iterator, Mapping
+from collections.abc import Awaitable, Iterator, Mapping
 from contextlib import suppress
-from typing import Any, NamedTuple, TypeVar
+from typing import Any, NamedTuple, Protocol, TypeVar
 
 from servers.conversations.file_history import History
 from servers.conversations.file_ids import OffsetTable
@@ -15,13 +15,14 @@ DELIVERY = "delivery"
 """The annotation that stays with the original: what is copied is not delivered once more."""
 
 _T = TypeVar("_T")
+_T_co = TypeVar("_T_co", covariant=True)
 _ATTEMPTS = 3
 _ANNOTATION = b'"kind":"annotation"'
 _KIND_WITHIN = 64
 
 
-class SourceChangedError(UnavailableError):
-    """A snapshot can't be read any more: its conversation was rewritten or deleted meanwhile."""
+class ChangedMeanwhileError(UnavailableError):
+    """A snapshot can't be read any more, or its copy not be put where somebody wrote meanwhile."""
 
     def __init__(self) -> None:
         super().__init__(
@@ -31,12 +32,18 @@ class SourceChangedError(UnavailableError):
         )
 
 
-async def repeat_if_changed(attempt: Callable[[], Awaitable[_T]]) -> _T:
-    """What `attempt` gives; it is made anew when a snapshot it took can't be read any more."""
+class _Attempt(Protocol[_T_co]):
+    """Makes a copy; `locked`: nobody can write to its target meanwhile."""
+
+    def __call__(self, *, locked: bool) -> Awaitable[_T_co]: ...
+
+
+async def repeat_if_changed(attempt: _Attempt[_T]) -> _T:
+    """What `attempt` gives; it is made anew when something changed, and locked in the end."""
     for _ in range(_ATTEMPTS - 1):
-        with suppress(SourceChangedError):
-            return await attempt()
-    return await attempt()
+        with suppress(ChangedMeanwhileError):
+            return await attempt(locked=False)
+    return await attempt(locked=True)
 
 
 class Stored(NamedTuple):
@@ -74,7 +81,7 @@ class Source:
         """The message that begins at `offset`, where one was read before."""
         stored = _read(self._history, offset)
         if stored is None:
-            raise SourceChangedError
+            raise ChangedMeanwhileError
         return stored
 
     def annotations_of(self, message: Record) -> Mapping[str, Any]:
@@ -106,14 +113,14 @@ class Source:
         try:
             yield from lines_forward(self._history.again(), 0, self.snapshot.end)
         except FileNotFoundError:
-            raise SourceChangedError from None
+            raise ChangedMeanwhileError from None
 
 
 def _read(history: History, offset: int) -> Stored | None:
     try:
         line = read_line(history, offset)
     except FileNotFoundError:
-        raise SourceChangedError from None
+        raise ChangedMeanwhileError from None
     record = parse_line(offset, line) if line else None
     return Stored(record, line) if record and line else None
 

@@ -4,6 +4,7 @@ FORMAT                  what this directory is
 v1/<2>/<key>.jsonl      one conversation, or what of it is not sealed
 v1/<2>/<key>.<generation>.<base>.jsonl.zst   what is sealed of it
 v1/<2>/<key>.att/       its attachments
+v1/<2>/<key>….new       what is about to replace one of its files
 locks/<nn>              locks between processes
 damaged/<time>/         what a repair found and kept
 lag                     where the index may lag behind the files
@@ -28,18 +29,17 @@ from servers.conversations.file_format import (
     check_format,
     find_format_damage,
     repair_format,
-    write_all,
 )
 from servers.conversations.store_errors import UnavailableError
 
 INDEX_NAME = "index.sqlite3"
 SEARCH_NAME = "search.sqlite3"
+ACTIVE = ".jsonl"
+"""What the name of a conversation's active file has after its key."""
 
 _LOCKS = "locks"
 _ASIDE = "damaged"
 _SIGNS = "lag"
-_SUFFIX = ".jsonl"
-_NEW_SUFFIX = ".new"
 SHARD_CHARACTERS = 2
 _DIRECTORY = os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC
 _SUBDIRECTORY = _DIRECTORY | os.O_NOFOLLOW
@@ -67,7 +67,7 @@ class StoreDirectory:
         self._root_fd = root_fd
         self._data_fd = data_fd
 
-    def open_file(self, key: str, suffix: str = _SUFFIX) -> int | None:
+    def open_file(self, key: str, suffix: str = ACTIVE) -> int | None:
         """A descriptor of a conversation's file for reading and writing, None if there is none.
 
         Without a suffix: of its active file.
@@ -96,7 +96,7 @@ class StoreDirectory:
         For whoever reads many: nothing is checked but that it is no link.
         """
         try:
-            fd = os.open(key + _SUFFIX, os.O_RDONLY | _FILE, dir_fd=shard_fd)
+            fd = os.open(key + ACTIVE, os.O_RDONLY | _FILE, dir_fd=shard_fd)
         except OSError:
             return None
         try:
@@ -105,30 +105,6 @@ class StoreDirectory:
             return None
         finally:
             os.close(fd)
-
-    def replace_file(self, key: str, parts: Iterable[bytes], suffix: str = _SUFFIX) -> int:
-        """Put a file with this content in the place of a conversation's, or change nothing.
-
-        Returns the new file's descriptor.
-        """
-        name = key + suffix
-        with naming(path_of(key, suffix)), self.open_shard(key, create=True) as shard_fd:
-            new = name + _NEW_SUFFIX
-            with suppress(FileNotFoundError):
-                os.unlink(new, dir_fd=shard_fd)
-            fd = os.open(new, os.O_RDWR | os.O_CREAT | os.O_EXCL | _FILE, 0o600, dir_fd=shard_fd)
-            try:
-                for part in parts:
-                    write_all(fd, part)
-                os.fsync(fd)
-                os.rename(new, name, src_dir_fd=shard_fd, dst_dir_fd=shard_fd)
-                os.fsync(shard_fd)
-            except BaseException:
-                os.close(fd)
-                with suppress(OSError):
-                    os.unlink(new, dir_fd=shard_fd)
-                raise
-            return fd
 
     def remove_files(self, key: str, suffixes: Iterable[str]) -> None:
         """Remove files of a conversation; those that are gone are no error."""
@@ -191,9 +167,9 @@ class StoreDirectory:
     def files_in(self, shard: str) -> dict[str, os.stat_result]:
         """Status of each conversation's active file in a folder, by key."""
         return {
-            name.removesuffix(_SUFFIX): status
+            name.removesuffix(ACTIVE): status
             for name, status in self.all_files_in(shard).items()
-            if name.endswith(_SUFFIX)
+            if name.endswith(ACTIVE)
         }
 
     def all_files_in(self, shard: str) -> dict[str, os.stat_result]:

@@ -1,15 +1,16 @@
-"""The verb that forks a conversation: it reads a snapshot while it writes a new file."""
+"""The verb that forks a conversation: a snapshot of it is read while a new file is written."""
 
 import secrets
+from collections.abc import Iterator
 from typing import NamedTuple
 
 from servers.conversations.checks import check_id, check_text
 from servers.conversations.contract import Conversation, SizeError, check_facts
-from servers.conversations.file_conversation import ConversationFile
 from servers.conversations.file_copies import Source, copy_message, repeat_if_changed
 from servers.conversations.file_engine import FileEngine
-from servers.conversations.file_index_rows import to_conversation
 from servers.conversations.file_reader import ConversationReader, Snapshot
+from servers.conversations.file_records import Draft
+from servers.conversations.file_targets import Plan, write_target
 from servers.conversations.store_errors import ConflictError, NotFoundError, TooLargeError
 
 
@@ -28,18 +29,20 @@ async def fork(
     up_to_message_id: str | None,
     new_conversation_id: str | None,
 ) -> Conversation:
-    """Never holds two locks: the source may be written to while it is copied."""
+    """Holds no lock while it copies: the source and the target may be written to meanwhile."""
     if up_to_message_id is not None:
         check_text("up_to_message_id", up_to_message_id)
     target = secrets.token_hex(16) if new_conversation_id is None else new_conversation_id
     check_id(target, "new_conversation_id")
 
-    async def attempt() -> Conversation:
+    async def attempt(*, locked: bool) -> Conversation:
         prefix = await engine.read(
             owner, conversation_id, lambda opened: _take(opened, up_to_message_id)
         )
         try:
-            return await engine.change(owner, target, lambda opened: _write(opened, prefix))
+            return await write_target(
+                engine, owner, target, lambda opened: _plan(opened, prefix), locked=locked
+            )
         finally:
             prefix.snapshot.close()
 
@@ -59,7 +62,7 @@ def _take(opened: ConversationReader, message_id: str | None) -> _Prefix:
     return _Prefix(opened.snapshot(), until_seq, message_id)
 
 
-def _write(opened: ConversationFile, prefix: _Prefix) -> Conversation:
+def _plan(opened: ConversationReader, prefix: _Prefix) -> Plan:
     if opened.exists:
         raise ConflictError(
             "there is a conversation with the new id already: give another one, or none",
@@ -82,11 +85,9 @@ def _write(opened: ConversationFile, prefix: _Prefix) -> Conversation:
     facts = opened.bare_facts().model_copy(
         update={"title": whole.title, "tags": whole.tags, "metadata": metadata}
     )
-    source = Source(prefix.snapshot, prefix.until_seq)
-    drafts = (
-        copy_message(stored, source.annotations_of(stored.record), {})
-        for stored in source.messages()
-    )
-    opened.begin("header", facts, drafts)
-    progress = opened.progress
-    return to_conversation(facts, progress.version, progress.message_count, progress.updated)
+    return Plan(facts, lambda: _draft(Source(prefix.snapshot, prefix.until_seq)))
+
+
+def _draft(source: Source) -> Iterator[Draft]:
+    for stored in source.messages():
+        yield copy_message(stored, source.annotations_of(stored.record), {})

@@ -1,7 +1,7 @@
-"""The verb that merges conversations: it reads snapshots while it writes the target's new file."""
+"""The verb that merges conversations: snapshots of them are read while a new file is written."""
 
 import hashlib
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 from servers.conversations.checks import check_id
@@ -10,12 +10,11 @@ from servers.conversations.contract import (
     MAX_MERGE_SOURCES,
     Conversation,
 )
-from servers.conversations.file_conversation import ConversationFile
 from servers.conversations.file_copies import Source, copy_message, repeat_if_changed
 from servers.conversations.file_engine import FileEngine
-from servers.conversations.file_index_rows import to_conversation
 from servers.conversations.file_reader import ConversationReader, Snapshot
-from servers.conversations.file_records import Draft, Facts, to_message
+from servers.conversations.file_records import Draft, to_message
+from servers.conversations.file_targets import Plan, write_target
 from servers.conversations.merge_plan import Item, Kept, plan_merge
 from servers.conversations.store_errors import ConflictError, InvalidError, TooLargeError
 
@@ -25,7 +24,7 @@ _DIGEST_BYTES = 16
 async def merge(
     engine: FileEngine, owner: str, source_ids: Sequence[str], into: str
 ) -> Conversation:
-    """Never holds two locks: the sources may be written to while they are read."""
+    """Holds no lock while it copies: sources and target may be written to meanwhile."""
     for number, source_id in enumerate(source_ids):
         check_id(source_id, f"source_ids[{number}]")
     check_id(into, "into")
@@ -37,7 +36,7 @@ async def merge(
             field="source_ids",
         )
 
-    async def attempt() -> Conversation:
+    async def attempt(*, locked: bool) -> Conversation:
         snapshots: dict[str, Snapshot] = {}
         try:
             for source_id in wanted:
@@ -45,8 +44,10 @@ async def merge(
                     snapshots[source_id] = await engine.read(
                         owner, source_id, lambda opened, of=source_id: _take(opened, fields[of])
                     )
-            return await engine.change(
-                owner, into, lambda opened: _merge(opened, wanted, snapshots, fields.get(into))
+            return await write_target(
+                *(engine, owner, into),
+                lambda opened: _plan(opened, wanted, snapshots, fields.get(into)),
+                locked=locked,
             )
         finally:
             for snapshot in snapshots.values():
@@ -60,36 +61,33 @@ def _take(opened: ConversationReader, field: str) -> Snapshot:
     return opened.snapshot()
 
 
-def _merge(
-    opened: ConversationFile,
+def _plan(
+    opened: ConversationReader,
     source_ids: Sequence[str],
-    snapshots: Mapping[str, Snapshot],
+    snapshots: dict[str, Snapshot],
     field: str | None,
-) -> Conversation:
-    """`field`: by which the target is one of the sources, if it is."""
-    if field is None:
-        if opened.exists:
-            raise ConflictError(
-                "there is a conversation with this id, which is not among the sources: name it "
-                "there as well, or give an id that is free",
-                field="into",
-                current_version=opened.version,
-            )
-        return _write(opened, [Source(snapshots[source_id]) for source_id in source_ids], None)
-    own = _take(opened, field)  # under its lock: what is appended from now on comes after
-    try:
-        sources = [
-            Source(snapshots[source_id])
-            if source_id in snapshots
-            else Source(own, keeps_delivery=True)
-            for source_id in source_ids
-        ]
-        return _write(opened, sources, source_ids.index(opened.conversation_id))
-    finally:
-        own.close()
+) -> Plan:
+    """`field`: by which the target is one of the sources, if it is; its snapshot is added."""
+    into, target, facts = opened.conversation_id, None, opened.facts
+    if field is not None:
+        snapshots[into] = _take(opened, field)
+        target = source_ids.index(into)
+    elif opened.exists:
+        raise ConflictError(
+            "there is a conversation with this id, which is not among the sources: name it "
+            "there as well, or give an id that is free",
+            field="into",
+            current_version=opened.version,
+        )
+    else:
+        first = snapshots[source_ids[0]].facts
+        kept = {"title": first.title, "tags": first.tags, "metadata": first.metadata}
+        facts = opened.bare_facts().model_copy(update=kept)
+    sources = [Source(snapshots[each], keeps_delivery=each == into) for each in source_ids]
+    return Plan(facts, lambda: _draft(sources, target), goes_on=target is not None)
 
 
-def _write(opened: ConversationFile, sources: Sequence[Source], target: int | None) -> Conversation:
+def _draft(sources: Sequence[Source], target: int | None) -> Iterator[Draft] | None:
     total = sum(source.snapshot.progress.message_count for source in sources)
     if total > MAX_MERGE_MESSAGES:
         raise TooLargeError(
@@ -99,13 +97,9 @@ def _write(opened: ConversationFile, sources: Sequence[Source], target: int | No
         )
     items = [item for number, source in enumerate(sources) for item in _items(number, source)]
     kept = plan_merge(items, target)
-    if target is None or not _is_there(kept, items, target):
-        facts = opened.facts
-        if target is None:
-            facts = _first_facts(opened.bare_facts(), sources[0].snapshot.facts)
-        opened.begin("header", facts, _drafts(kept, sources))
-    progress = opened.progress
-    return to_conversation(opened.facts, progress.version, progress.message_count, progress.updated)
+    if target is not None and _is_there(kept, items, target):
+        return None
+    return _copy(kept, sources)
 
 
 def _items(number: int, source: Source) -> Iterator[Item]:
@@ -133,13 +127,7 @@ def _is_there(kept: Sequence[Kept], items: Sequence[Item], target: int) -> bool:
     )
 
 
-def _first_facts(bare: Facts, first: Facts) -> Facts:
-    return bare.model_copy(
-        update={"title": first.title, "tags": first.tags, "metadata": first.metadata}
-    )
-
-
-def _drafts(kept: Sequence[Kept], sources: Sequence[Source]) -> Iterator[Draft]:
+def _copy(kept: Sequence[Kept], sources: Sequence[Source]) -> Iterator[Draft]:
     for each in kept:
         item = each.item
         stored = sources[item.source].read(item.offset)

@@ -22,7 +22,7 @@ from servers.conversations.file_pages import (
 )
 from servers.conversations.file_projection import Entry, project_file
 from servers.conversations.file_records import NOTHING, Facts, Progress, Record
-from servers.conversations.file_segment import lines_forward, read_range
+from servers.conversations.file_segment import lines_backward, lines_forward, read_range
 from servers.conversations.file_state import (
     ConversationState,
     load_all_ids,
@@ -141,6 +141,11 @@ class ConversationReader:
         return self.state.generation if self.state else 0
 
     @property
+    def end(self) -> int:
+        """The offset of what is appended next."""
+        return self.state.end if self.state else 0
+
+    @property
     def progress(self) -> Progress:
         """How far the file has come, whether the conversation exists or not."""
         return self.state.progress if self.state else NOTHING
@@ -257,6 +262,12 @@ class ConversationReader:
                 if offset + len(line) >= start + max_bytes:
                     break
         return lines
+
+    def line_before(self, end: int) -> bytes | None:
+        """The line that ends at `end`, which is between lines; None if there is none."""
+        if self._fd is None or self.state is None:
+            return None
+        return next((line for _, line in lines_backward(self.history(), end)), None)
 
     def read_at(self, offset: int) -> Record | None:
         """The record that begins at an offset of this generation; None if it is damaged."""

@@ -141,15 +141,17 @@ def encode_batch(
 
 
 class Generation:
-    """The records of a new generation, encoded one by one: its file may be larger than memory.
+    """Records of a new generation, encoded one by one: its file may be larger than memory.
 
     It appears whole or not at all, so no record of it says that others must follow.
     """
 
-    def __init__(self, progress: Progress, at: str, drafts: Iterable[Draft]) -> None:
-        """`progress`: of the generation before; `at`: when this one was made."""
+    def __init__(
+        self, progress: Progress, at: str, drafts: Iterable[Draft], *, end: int = 0
+    ) -> None:
+        """`progress` and `end`: of what comes before; `at`: when this was made."""
         self.progress = progress
-        self.end = 0
+        self.end = end
         self._at = at
         self._drafts = drafts
 

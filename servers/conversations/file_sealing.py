@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from servers.conversations.file_history import History, Layout, Place
 from servers.conversations.file_layout import continue_with
 from servers.conversations.file_records import Facts, encode_batch, make_draft
+from servers.conversations.file_replacing import replace_file
 from servers.conversations.file_sealed import BLOCK_BYTES, SealedSegment, compress, suffix_of
 from servers.conversations.file_segment import lines_forward, read_line, read_range
 from servers.conversations.file_state import ConversationState
@@ -52,7 +53,7 @@ def seal_active(
     layout = Layout(state.generation, tuple(sealed), state.end)
     draft = make_draft("continuation", continue_with(facts, layout))
     data, records = encode_batch(state.progress, state.end, state.progress.updated, [draft])
-    fd = place.directory.replace_file(place.key, [data])
+    fd = replace_file(place, [data])
     state.first_line = data.removesuffix(b"\n")
     state.layout = layout
     state.end += len(data)
@@ -75,7 +76,7 @@ def _seal_range(
     history: History, place: Place, suffix: str, start: int, end: int, level: int
 ) -> None:
     parts = compress(_blocks(history, start, end), level)
-    os.close(place.directory.replace_file(place.key, parts, suffix))
+    os.close(replace_file(place, parts, suffix))
     segment = SealedSegment.load(place.directory, place.key, suffix, end - start)
     if not _is_same(segment, history, start):
         place.directory.remove_files(place.key, [suffix])

@@ -26,6 +26,7 @@ from servers.conversations.file_engine import FileEngine
 from servers.conversations.file_history import Place
 from servers.conversations.file_layout import find_unnamed
 from servers.conversations.file_locks import tried
+from servers.conversations.file_replacing import UNFINISHED
 from servers.conversations.store_errors import ConversationError
 from servers.faults import report_fault
 
@@ -33,7 +34,6 @@ _log = logging.getLogger(__name__)
 
 _LOCK = "sweeper"
 _KEY = re.compile(r"[a-z2-7]{32}(?=\.)")
-_UNFINISHED_SUFFIX = ".new"
 _ABANDONED_SECONDS = 24 * 3_600
 """After so long nobody goes on with an upload, or with a file that was to replace another."""
 _REMOVED_AT_ONCE = 200
@@ -162,9 +162,7 @@ class Sweeper:
             unfinished=[
                 each
                 for each, status in found.items()
-                if each.endswith(_UNFINISHED_SUFFIX)
-                and _KEY.match(each)
-                and status.st_mtime < before
+                if each.endswith(UNFINISHED) and _KEY.match(each) and status.st_mtime < before
             ],
             trash=[each for each in found if each.endswith(TRASH_SUFFIX)],
         )
@@ -178,7 +176,7 @@ class Sweeper:
 
     async def _remove_unfinished(self, name: str) -> None:
         key, suffix = name.partition(".")[0], name[name.index(".") :]
-        # Under the lock nobody writes it.
+        # Under the lock nobody puts it in its place.
         await self._engine.under_lock(
             key, lambda: self._engine.directory.remove_files(key, [suffix])
         )

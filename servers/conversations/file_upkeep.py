@@ -7,23 +7,18 @@ from datetime import UTC, datetime
 
 from servers.conversations.file_attachment_folder import FOLDER_SUFFIX, AttachmentFolder
 from servers.conversations.file_conversation import ConversationFile
-from servers.conversations.file_directory import INDEX_NAME, SEARCH_NAME
+from servers.conversations.file_directory import ACTIVE, INDEX_NAME, SEARCH_NAME
 from servers.conversations.file_engine import FileEngine
-from servers.conversations.file_history import History
+from servers.conversations.file_history import History, Place
 from servers.conversations.file_locks import name_of, stripe_of
+from servers.conversations.file_replacing import replace_file
 from servers.conversations.file_rewriting import rewrite
 from servers.conversations.file_sealed import parse_suffix
 from servers.conversations.file_sealing import Sealing
 from servers.conversations.file_search import open_file_search
 from servers.conversations.file_segment import read_line
 from servers.conversations.file_sweeper import remove_leftovers
-from servers.conversations.file_verify import (
-    ACTIVE,
-    Examination,
-    Finding,
-    examine,
-    list_keys,
-)
+from servers.conversations.file_verify import Examination, Finding, examine, list_keys
 from servers.conversations.store_errors import NotFoundError, UnavailableError
 
 _WORTH_SEALING_BYTES = 64 * 1024
@@ -172,7 +167,7 @@ def _put_active(engine: FileEngine, key: str, folder: str) -> None:
                 if read_line(History(fd), 0) is not None:
                     return
             engine.directory.keep_aside(key, [ACTIVE], folder)
-        os.close(engine.directory.replace_file(key, [b"\n"]))
+        os.close(replace_file(Place(engine.directory, key), [b"\n"]))
 
 
 async def _compact(engine: FileEngine, found: Examination, sealing: Sealing | None) -> str:

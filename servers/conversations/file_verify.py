@@ -6,7 +6,7 @@ from dataclasses import dataclass, field, replace
 from itertools import pairwise
 
 from servers.conversations.file_attachment_folder import FOLDER_SUFFIX, AttachmentFolder
-from servers.conversations.file_directory import StoreDirectory, key_of, path_of
+from servers.conversations.file_directory import ACTIVE, StoreDirectory, key_of, path_of
 from servers.conversations.file_failures import advise
 from servers.conversations.file_format import DATA_NAME
 from servers.conversations.file_history import History, Place
@@ -14,14 +14,13 @@ from servers.conversations.file_layout import find_layout, find_unnamed, parse_l
 from servers.conversations.file_locks import LockStripes, name_of, stripe_of
 from servers.conversations.file_projection import Projection
 from servers.conversations.file_records import Facts, count_lost, parse_line, to_message
+from servers.conversations.file_replacing import UNFINISHED
 from servers.conversations.file_sealed import SealedSegment, parse_suffix, suffix_of
 from servers.conversations.file_search_rows import is_searched
 from servers.conversations.file_segment import lines_forward, read_line
 from servers.conversations.file_state import find_first_seq, parse_facts
 
-ACTIVE = ".jsonl"
-_UNFINISHED = ".new"
-_LEFT_OVER = "is left over from a write that did not come to its end"
+_LEFT_OVER = "is of a write that did not come to its end, or not yet"
 _OF_ONE_FILE = frozenset(
     (
         errno.EACCES,
@@ -236,7 +235,7 @@ class _Examiner:
         """Whether there are files that the active one does not name; unfinished ones are told."""
         suffixes = self._place.directory.suffixes_of(self._place.key)
         for suffix in suffixes:
-            if suffix.endswith(_UNFINISHED):
+            if suffix.endswith(UNFINISHED):
                 self._report(suffix, None, _LEFT_OVER, is_damage=False)
         return any(parse_suffix(each) and each not in self._named for each in suffixes)
 

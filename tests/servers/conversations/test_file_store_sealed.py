@@ -11,6 +11,8 @@ import pytest
 
 from servers.conversations.contract import Message
 from servers.conversations.file_directory import key_of, open_directory
+from servers.conversations.file_history import Place
+from servers.conversations.file_replacing import replace_file
 from servers.conversations.file_sealed import SealedSegment, compress, suffix_of
 from servers.conversations.file_sealing import Sealing
 from servers.conversations.file_store import FileConversationStore, open_file_store
@@ -226,11 +228,11 @@ def test_of_a_large_segment_the_table_is_found_and_only_what_is_there_is_read(
     blocks = [b"%d says\n" % number for number in range(1_000)]
     size = sum(map(len, blocks))
     with open_directory(tmp_path / "store") as directory:
-        os.close(directory.replace_file(key, compress(blocks, 3), suffix))
+        os.close(replace_file(Place(directory, key), compress(blocks, 3), suffix))
         segment = SealedSegment.open(directory, key, suffix, size)
         assert (len(segment.frames), segment.is_whole, segment.has_table) == (1_000, True, True)
         assert segment.read_block(999) == segment.pread(100, size - 9) == b"999 says\n"
-        os.close(directory.replace_file(key, compress(blocks[1:], 3), suffix))
+        os.close(replace_file(Place(directory, key), compress(blocks[1:], 3), suffix))
         with pytest.raises(FileNotFoundError):  # another one under the same name
             segment.read_block(500)
         assert segment.pread(100, size - 9) == b"999 says\n"  # it was read before

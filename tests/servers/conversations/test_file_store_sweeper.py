@@ -109,21 +109,23 @@ async def test_leftovers_go_when_they_are_old(tmp_path: Path) -> None:
         parts = [path for path in folder.iterdir() if path.suffix == ".part"]
         [part] = parts
         stray = [folder / "stray.bin", part.with_suffix(".new")]
-        unfinished = file.with_name(f"{file.name}.new")
+        unfinished = [
+            file.with_name(f"{file.stem}{token}.jsonl.new") for token in ("", ".0123456789abcdef")
+        ]
         trash = file.with_name(f"{file.stem}.0123456789abcdef.trash")
         foreign = file.with_name("notes.new")
         trash.mkdir()
         (trash / "x.bin").write_bytes(b"gone")
-        for path in (*stray, unfinished, foreign):
+        for path in (*stray, *unfinished, foreign):
             path.write_bytes(b"x")
         assert await sweeper.sweep() == Swept(folders=1)
         assert not trash.exists()
-        left = [part, part.with_suffix(".bin"), *stray, unfinished]
+        left = [part, part.with_suffix(".bin"), *stray, *unfinished]
         assert all(path.exists() for path in left)
 
-        for path in (*folder.iterdir(), unfinished, foreign):
+        for path in (*folder.iterdir(), *unfinished, foreign):
             make_old(path)
-        assert await sweeper.sweep() == Swept(uploads=4, unfinished=1)
+        assert await sweeper.sweep() == Swept(uploads=4, unfinished=2)
         assert not any(path.exists() for path in left)
         assert foreign.exists()
         assert await read(store) == b"whole"
