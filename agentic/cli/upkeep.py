@@ -9,7 +9,7 @@ from rich import filesize
 
 from agentic.cli.failures import FAILED
 from agentic.cli.invocation import Invocation, note
-from agentic.cli.terminal_text import one_line, to_json
+from agentic.cli.terminal_text import clean, one_line, to_json
 from agentic.cli.upkeep_view import counting
 from agentic.config.models import Config
 from servers.conversations.file_engine import FileEngine
@@ -148,4 +148,4 @@ def _name(step: Step) -> str:
 
 def _render(finding: Finding) -> str:
     place = finding.file if finding.line is None else f"{finding.file}:{finding.line}"
-    return f"{place}: {finding.what}" + ("" if finding.is_damage else " (no harm)")
+    return clean(f"{place}: {finding.what}" + ("" if finding.is_damage else " (no harm)"))

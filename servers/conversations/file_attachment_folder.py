@@ -142,13 +142,18 @@ class AttachmentFolder:
                         found.append(AttachmentFacts.parse(text))
         return sorted(found, key=lambda facts: facts.created_at)
 
-    def find_damaged(self) -> list[str]:
-        """The names, without their ends, of attachments that are not as they were written."""
+    def find_damaged(self) -> dict[str, str | None]:
+        """The attachments that are not as they were written: what they are called, if that is left.
+
+        By the names of their files, without their ends.
+        """
         with self._opened() as folder_fd:
+            if folder_fd is None:
+                return {}
             stems = sorted({_stem(name) for name in names_in(folder_fd)})
-            return [
-                stem for stem in stems if folder_fd is not None and _is_damaged(folder_fd, stem)
-            ]
+            return {
+                stem: _title_of(folder_fd, stem) for stem in stems if _is_damaged(folder_fd, stem)
+            }
 
     def move_aside(self, stems: Collection[str], folder: str) -> None:
         """Move the files of attachments by those names to `damaged/<folder>`."""
@@ -267,6 +272,13 @@ def _facts_of(folder_fd: int, stem: str) -> bytes | None:
         for suffix in (_COMPLETE, _INCOMPLETE)
     )
     return next((text for text in texts if text is not None), None)
+
+
+def _title_of(folder_fd: int, stem: str) -> str | None:
+    try:
+        return AttachmentFacts.parse(_facts_of(folder_fd, stem) or b"").name
+    except DamagedError:
+        return None
 
 
 def _is_damaged(folder_fd: int, stem: str) -> bool:

@@ -227,9 +227,11 @@ class _Examiner:
 
     def _look_at_attachments(self) -> None:
         folder = AttachmentFolder(self._place.directory, self._place.key, os.fdatasync)
-        self._found.damaged_attachments = folder.find_damaged()
-        for stem in self._found.damaged_attachments:
-            self._report(f"{FOLDER_SUFFIX}/{stem}", None, "this attachment is damaged")
+        damaged = folder.find_damaged()
+        self._found.damaged_attachments = list(damaged)
+        for stem, title in damaged.items():
+            called = f" “{title}”" if title else ""
+            self._report(f"{FOLDER_SUFFIX}/{stem}", None, f"this attachment{called} is damaged")
 
     def has_unnamed(self) -> bool:
         """Whether there are files that the active one does not name; unfinished ones are told."""

@@ -262,7 +262,7 @@ async def test_a_damaged_attachment_is_named_and_moved_aside(tmp_path: Path) -> 
     async with open_file_store(tmp_path / "store") as store:
         for name in ("a", "b"):
             await store.put_attachment(
-                OWNER, ID, b"bytes of " + name.encode(), name=name, mime_type="text/plain",
+                OWNER, ID, b"bytes of " + name.encode(), name=f"{name}.txt", mime_type="text/plain",
                 attachment_id=name,
             )  # fmt: skip
         version = await store.read_version(OWNER, ID)
@@ -271,6 +271,7 @@ async def test_a_damaged_attachment_is_named_and_moved_aside(tmp_path: Path) -> 
     async with open_file_engine(tmp_path / "store") as engine:
         (finding,) = await find(engine)
         assert finding.file.endswith(f".att/{damaged.stem}")
+        assert ".txt” is damaged" in finding.what
         assert [step.done for step in await gather(repair(engine)) if step.done]
         assert await find(engine) == []
     assert len(list((tmp_path / "store/damaged").rglob(f"*{damaged.stem}*"))) == 2
