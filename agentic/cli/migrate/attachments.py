@@ -37,15 +37,25 @@ class AttachmentCopier:
         self._tally = tally
 
     async def bring(
-        self, owner: str, conversation_id: str, known: Attached, linked: Collection[str]
+        self,
+        owner: str,
+        conversation_id: str,
+        known: Attached,
+        linked: Collection[str],
+        *,
+        is_new: bool,
     ) -> Attached:
         """Copy those that are missing. `linked`: ids that messages name, for a listing is short.
+
+        `is_new`: the target had no such conversation before.
 
         Raises:
             DiffersError: They are not the same afterwards; says which.
             ConversationCallError: The conversation is gone, or a server refuses.
         """
         here = (await self._source.store(owner).get_conversation(conversation_id)).stats
+        if is_new and not here.attachments:
+            return Attached()
         there = (await self._target.store(owner).get_conversation(conversation_id)).stats
         if known.sha256 and known.figures() == _figures(here) == _figures(there):
             return known

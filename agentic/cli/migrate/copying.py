@@ -62,7 +62,7 @@ class Copier:
         if copy is None:
             return None
         attached = await self._attachments.bring(
-            owner, conversation_id, _attached(known), copy.linked
+            owner, conversation_id, _attached(known), copy.linked, is_new=copy.outcome == "copied"
         )
         version = copy.target_version
         if copy.outcome != "equal":

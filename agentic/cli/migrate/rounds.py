@@ -34,6 +34,11 @@ class _There:
     facts: str
     message_count: int
 
+    @classmethod
+    def of(cls, conversation: Conversation, version: int) -> "_There":
+        """What it says of one that is like this, in this version."""
+        return cls(version, hash_facts(conversation), conversation.message_count)
+
 
 class Migration:
     """All conversations of one server, brought to another."""
@@ -100,7 +105,7 @@ class Migration:
 
     async def _go_through(self, owner: str, differing: set[str], *, is_first: bool) -> None:
         there = {
-            each.conversation_id: _There(each.version, hash_facts(each), each.message_count)
+            each.conversation_id: _There.of(each, each.version)
             async for page in self._target.list_conversations(owner)
             for each in page
         }
@@ -150,24 +155,21 @@ class Migration:
             or known is None
             or there is None
             or versions != (known.source_version, known.target_version)
-            or not await self._is_unchanged(here, there, known)
+            or there != _There.of(here, there.version)
+            or (is_first and not await self._is_unchanged(here, known))
         ):
             return False
         self._tally.put(key, Result("unchanged", known))
         return True
 
-    async def _is_unchanged(self, listed: Conversation, there: _There, known: Known) -> bool:
+    async def _is_unchanged(self, listed: Conversation, known: Known) -> bool:
         """Whether it is as it was when it was compared: a listing may lag, and tells no files."""
         try:
             here = await self._source.store(listed.owner).get_conversation(listed.conversation_id)
         except ConversationCallError:
             return False  # to be told when it is read
-        return (
-            here.version == known.source_version
-            and here.stats.attachments == known.attachments
-            and here.stats.attachment_bytes == known.attachment_bytes
-            and there.facts == hash_facts(here)
-            and there.message_count == here.message_count
+        return (here.version, here.stats.attachments, here.stats.attachment_bytes) == (
+            *(known.source_version, known.attachments, known.attachment_bytes),
         )
 
     async def _bring(self, here: Conversation, there: _There | None, known: Known | None) -> None:
