@@ -167,6 +167,11 @@ def to_expiry(config: Config) -> "Expiry":
     return Expiry(config.conversations.expire_idle_days)
 
 
+def to_region(config: Config) -> str | None:
+    """Where the table is; None: where AWS's own rules say, of which botocore lacks AWS_REGION."""
+    return config.conversations.region or config.environment.get("AWS_REGION") or None
+
+
 @asynccontextmanager
 async def _open_conversations(config: Config, callers: Callers) -> AsyncGenerator["HostedServer"]:
     from servers.conversations.server import create_server
@@ -193,7 +198,7 @@ async def _open_table(config: Config) -> AsyncGenerator[_Opened]:
     section = config.conversations
     settings = DynamoDBSettings(
         table=section.table,
-        region=section.region,
+        region=to_region(config),
         endpoint_url=section.endpoint_url,
         listing_shards=section.listing_shards,
         bucket=section.attachments_bucket,

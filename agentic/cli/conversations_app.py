@@ -202,6 +202,60 @@ def stats(context: typer.Context, as_json: JsonOption = False) -> None:
     raise typer.Exit(work(context.obj, as_json=as_json))
 
 
+@conversations_app.command("create-table")
+def create_table(
+    context: typer.Context,
+    table: Annotated[
+        str | None, typer.Option(metavar="NAME", help="Else what the configuration says.")
+    ] = None,
+    capacity: Annotated[
+        Literal["on-demand", "provisioned"],
+        typer.Option(help="Pay for each call, or for units that follow the load."),
+    ] = "on-demand",
+    read_units: Annotated[
+        str | None, typer.Option(metavar="MIN:MAX", help="Provisioned: of reads; else 5:100.")
+    ] = None,
+    write_units: Annotated[
+        str | None, typer.Option(metavar="MIN:MAX", help="Provisioned: of writes; else 5:100.")
+    ] = None,
+    scheduled: Annotated[
+        list[str] | None,
+        typer.Option(
+            metavar="'HH:MM MIN:MAX MIN:MAX'",
+            help="Provisioned: other units of reads and writes from a time of day on; repeat it.",
+        ),
+    ] = None,
+    time_zone: Annotated[
+        str | None, typer.Option(metavar="ZONE", help="Of these times; else UTC.")
+    ] = None,
+    tag: Annotated[
+        list[str] | None, typer.Option(metavar="KEY=VALUE", help="Of the table; may be repeated.")
+    ] = None,
+    wait: Annotated[
+        float, typer.Option(metavar="SECONDS", min=1, help="At most so long until it is ready.")
+    ] = 300.0,
+) -> None:
+    """Make the DynamoDB table that conversations.store: dynamodb wants.
+
+    Run again it changes nothing. A table that is there and is another one is never touched.
+    """
+    from agentic.cli.create_table import create_table as work
+
+    raise typer.Exit(
+        work(
+            context.obj,
+            table=table,
+            capacity=capacity,
+            read_units=read_units,
+            write_units=write_units,
+            scheduled=scheduled or (),
+            time_zone=time_zone,
+            tags=tag or (),
+            limit_seconds=wait,
+        )
+    )
+
+
 @conversations_app.command("fork")
 def fork_conversation(
     context: typer.Context,

@@ -21,7 +21,7 @@ from servers.conversations.dynamodb_failures import explain, is_passing
 from servers.conversations.dynamodb_items import Attributes, from_item
 from servers.conversations.store_errors import UnavailableError
 
-_THREADS = 8
+THREADS = 8
 _FIRST_PAUSE_SECONDS = 0.025
 _LONGEST_PAUSE_SECONDS = 2.0
 _DEADLINE_SECONDS = 10.0
@@ -74,7 +74,7 @@ class DynamoDBClient:
         self.units = Units()
         self._api = api
         self._deadline_seconds = deadline_seconds
-        self._threads = anyio.CapacityLimiter(_THREADS)
+        self._threads = anyio.CapacityLimiter(THREADS)
 
     async def get(self, pk: str, sk: str) -> Attributes | None:
         """An item as it is now."""
@@ -182,18 +182,20 @@ class DynamoDBClient:
             except UnavailableError as error:
                 failures.append(error)
 
-        for at in range(0, len(batches), _THREADS):
+        for at in range(0, len(batches), THREADS):
             async with anyio.create_task_group() as tasks:
-                for batch in batches[at : at + _THREADS]:
+                for batch in batches[at : at + THREADS]:
                     tasks.start_soon(write, batch)
             if failures:
                 raise failures[0]
 
-    async def describe(self) -> tuple[Mapping[str, Any], Mapping[str, Any]]:
-        """What DynamoDB says of the table, and of its time to live."""
-        table = await self._call("describe_table", None)
-        ttl = await self._call("describe_time_to_live", None)
-        return table["Table"], ttl["TimeToLiveDescription"]
+    async def describe_table(self) -> Mapping[str, Any]:
+        """What DynamoDB says of the table."""
+        return (await self._call("describe_table", None))["Table"]
+
+    async def describe_ttl(self) -> Mapping[str, Any]:
+        """What it says of its time to live."""
+        return (await self._call("describe_time_to_live", None))["TimeToLiveDescription"]
 
     async def _write_batch(self, batch: list[dict[str, Any]]) -> None:
         left: dict[str, Any] = {self.table: batch}
@@ -239,8 +241,17 @@ class DynamoDBClient:
         )
 
 
-def create_api(table: str, region: str | None, endpoint_url: str | None) -> Any:  # noqa: ANN401
+def create_api(
+    table: str,
+    region: str | None,
+    endpoint_url: str | None,
+    *,
+    service: str = "dynamodb",
+    read_seconds: float = _READ_SECONDS,
+) -> Any:  # noqa: ANN401
     """Botocore's client, for `table`. Reads AWS's own files and its library's: call it in a thread.
+
+    Without `endpoint_url` the address is AWS's own, or what AWS_ENDPOINT_URL and the like say.
 
     Raises:
         UnavailableError: There is no region, or a profile that AWS's files don't hold.
@@ -250,13 +261,13 @@ def create_api(table: str, region: str | None, endpoint_url: str | None) -> Any:
 
     config = Config(
         connect_timeout=_CONNECT_SECONDS,
-        read_timeout=_READ_SECONDS,
+        read_timeout=read_seconds,
         retries={"total_max_attempts": 1},
-        max_pool_connections=_THREADS,
+        max_pool_connections=THREADS,
     )
     try:
         return get_session().create_client(
-            "dynamodb", region_name=region, endpoint_url=endpoint_url, config=config
+            service, region_name=region, endpoint_url=endpoint_url, config=config
         )
     except (BotoCoreError, ValueError) as error:
         raise explain(error, table, region or "") from None

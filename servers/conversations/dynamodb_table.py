@@ -1,9 +1,11 @@
-"""The table itself: what it must be like, and how it is made."""
+"""The table itself: what it must be like, and what is not so."""
 
-from collections.abc import Mapping
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from typing import Any
 
+from servers.conversations.dynamodb_capacity import Provisioned
 from servers.conversations.dynamodb_client import DynamoDBClient
+from servers.conversations.dynamodb_failures import NotPermittedError
 from servers.conversations.dynamodb_items import INDEX
 from servers.conversations.store_errors import UnavailableError
 
@@ -11,48 +13,83 @@ KEYS = {"pk": "HASH", "sk": "RANGE"}
 INDEX_KEYS = {"o": "HASH", "s": "RANGE"}
 PROJECTED = ("e", "i")
 TTL_ATTRIBUTE = "t"
+_TTL_ON = ("ENABLED", "ENABLING")
+_USABLE = ("ACTIVE", "UPDATING")
 
 
 async def check_table(client: DynamoDBClient) -> None:
     """Raise `UnavailableError` if the table is not as it must be; it names all that is missing."""
-    table, ttl = await client.describe()
-    missing = [*_check_keys(table), *_check_index(table)]
-    if table.get("TableStatus") not in ("ACTIVE", "UPDATING"):
-        missing.append(f"it is {table.get('TableStatus')}, not ACTIVE")
-    if (
-        ttl.get("TimeToLiveStatus") not in ("ENABLED", "ENABLING")
-        or ttl.get("AttributeName") != TTL_ATTRIBUTE
-    ):
-        missing.append(f"its time to live is not enabled on the attribute {TTL_ATTRIBUTE}")
-    if missing:
-        raise UnavailableError(
+    refused: list[NotPermittedError] = []
+    wrong: list[str] = []
+    checks: list[
+        tuple[Callable[[], Awaitable[Mapping[str, Any]]], Callable[[Mapping[str, Any]], list[str]]]
+    ] = [(client.describe_table, _check_table), (client.describe_ttl, _check_ttl)]
+    for describe, check in checks:
+        try:
+            wrong += check(await describe())
+        except NotPermittedError as error:
+            refused.append(error)
+    texts = [str(error) for error in refused]
+    if wrong:
+        texts.append(
             f"the DynamoDB table {client.table} in {client.region} can't hold conversations: "
-            f"{'; '.join(missing)}. Make another one with `agentic conversations create-table`, "
+            f"{'; '.join(wrong)}. Make another one with `agentic conversations create-table`, "
             "or mend it"
         )
+    if texts:
+        raise UnavailableError("; ".join(texts))
 
 
-def _check_keys(table: Mapping[str, Any]) -> list[str]:
-    found = _keys_of(table)
+def _check_table(table: Mapping[str, Any]) -> list[str]:
+    wrong = find_differences(table)
+    status = table.get("TableStatus")
+    if status not in _USABLE:
+        wrong.append(f"it is {status}, not ACTIVE")
+    return wrong
+
+
+def _check_ttl(ttl: Mapping[str, Any]) -> list[str]:
+    if ttl.get("TimeToLiveStatus") in _TTL_ON and ttl.get("AttributeName") == TTL_ATTRIBUTE:
+        return []
+    return [f"its time to live is not enabled on the attribute {TTL_ATTRIBUTE}"]
+
+
+def find_differences(table: Mapping[str, Any]) -> list[str]:
+    """What of its keys and its index is other than it must be; that can't be changed later."""
     types = _types_of(table)
-    if found != KEYS:
-        return [f"its key is {found}, not {KEYS}"]
-    return [f"its key {name} is no string" for name in KEYS if types.get(name) != "S"]
+    return [*_check_keys("its key", _keys_of(table), KEYS, types), *_check_index(table, types)]
 
 
-def _check_index(table: Mapping[str, Any]) -> list[str]:
+def _check_keys(
+    what: str, found: Mapping[str, str], wanted: Mapping[str, str], types: Mapping[str, str]
+) -> list[str]:
+    if found != wanted:
+        return [f"{what} is {_render(found)}, not {_render(wanted)}"]
+    return [
+        f"{name} of {what} is of type {types.get(name)}, not S (a string)"
+        for name in wanted
+        if types.get(name) != "S"
+    ]
+
+
+def _check_index(table: Mapping[str, Any], types: Mapping[str, str]) -> list[str]:
     indexes: list[Mapping[str, Any]] = table.get("GlobalSecondaryIndexes") or []
     index = next((each for each in indexes if each.get("IndexName") == INDEX), None)
     if index is None:
         return [f"it has no index {INDEX}"]
-    missing: list[str] = []
-    if _keys_of(index) != INDEX_KEYS:
-        missing.append(f"the key of its index {INDEX} is {_keys_of(index)}, not {INDEX_KEYS}")
+    wrong = _check_keys(f"the key of its index {INDEX}", _keys_of(index), INDEX_KEYS, types)
     projection: Mapping[str, Any] = index.get("Projection") or {}
-    projected = set(projection.get("NonKeyAttributes") or ())
-    if projection.get("ProjectionType") != "ALL" and not projected >= set(PROJECTED):
-        missing.append(f"its index {INDEX} does not hold the attributes {', '.join(PROJECTED)}")
-    return missing
+    projected: Sequence[str] = projection.get("NonKeyAttributes") or ()
+    absent = [name for name in PROJECTED if name not in projected]
+    if projection.get("ProjectionType") != "ALL" and absent:
+        wrong.append(f"its index {INDEX} does not hold the attributes {', '.join(absent)}")
+    if index.get("Backfilling") or index.get("IndexStatus", "ACTIVE") not in _USABLE:
+        wrong.append(f"its index {INDEX} is {index.get('IndexStatus')}, not ACTIVE")
+    return wrong
+
+
+def _render(keys: Mapping[str, str]) -> str:
+    return ", ".join(f"{name} ({kind})" for name, kind in keys.items())
 
 
 def _keys_of(table: Mapping[str, Any]) -> dict[str, str]:
@@ -65,25 +102,43 @@ def _types_of(table: Mapping[str, Any]) -> dict[str, str]:
     return {each["AttributeName"]: each["AttributeType"] for each in definitions}
 
 
-def describe_table(name: str) -> dict[str, Any]:
-    """What `CreateTable` is asked for, on demand."""
-    return {
+def describe_table(
+    name: str, capacity: Provisioned | None = None, tags: Mapping[str, str] | None = None
+) -> dict[str, Any]:
+    """What `CreateTable` is asked for; without `capacity` on demand."""
+    index: dict[str, Any] = {
+        "IndexName": INDEX,
+        "KeySchema": [{"AttributeName": n, "KeyType": kind} for n, kind in INDEX_KEYS.items()],
+        "Projection": {"ProjectionType": "INCLUDE", "NonKeyAttributes": list(PROJECTED)},
+    }
+    table: dict[str, Any] = {
         "TableName": name,
         "KeySchema": [{"AttributeName": n, "KeyType": kind} for n, kind in KEYS.items()],
         "AttributeDefinitions": [
             {"AttributeName": n, "AttributeType": "S"} for n in (*KEYS, *INDEX_KEYS)
         ],
-        "GlobalSecondaryIndexes": [
-            {
-                "IndexName": INDEX,
-                "KeySchema": [
-                    {"AttributeName": n, "KeyType": kind} for n, kind in INDEX_KEYS.items()
-                ],
-                "Projection": {
-                    "ProjectionType": "INCLUDE",
-                    "NonKeyAttributes": list(PROJECTED),
-                },
-            }
-        ],
-        "BillingMode": "PAY_PER_REQUEST",
+        "GlobalSecondaryIndexes": [index],
+        "BillingMode": "PAY_PER_REQUEST" if capacity is None else "PROVISIONED",
+        "DeletionProtectionEnabled": True,
     }
+    if capacity is not None:
+        table["ProvisionedThroughput"] = capacity.throughput()
+        index["ProvisionedThroughput"] = capacity.throughput()
+    if tags:
+        table["Tags"] = to_tags(tags)
+    return table
+
+
+def to_tags(tags: Mapping[str, str]) -> list[dict[str, str]]:
+    """Tags as AWS takes them."""
+    return [{"Key": key, "Value": value} for key, value in tags.items()]
+
+
+def describe_ttl() -> dict[str, Any]:
+    """What `UpdateTimeToLive` is asked for."""
+    return {"Enabled": True, "AttributeName": TTL_ATTRIBUTE}
+
+
+def describe_recovery() -> dict[str, Any]:
+    """What `UpdateContinuousBackups` is asked for."""
+    return {"PointInTimeRecoveryEnabled": True}

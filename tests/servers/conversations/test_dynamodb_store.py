@@ -1,17 +1,15 @@
 """The contract on DynamoDB."""
 
-import os
-from collections.abc import Generator
 from itertools import count
 from typing import Any
 
 import pytest
 
 from servers.conversations.dynamodb_blobs import ItemBlobs
-from servers.conversations.dynamodb_client import DynamoDBClient, create_api
+from servers.conversations.dynamodb_client import DynamoDBClient
 from servers.conversations.dynamodb_store import DynamoDBConversationStore
 from servers.conversations.dynamodb_writes import Writer
-from tests.fakes.dynamodb_server import CREDENTIALS, REGION, create_table, open_aws_server
+from tests.fakes.dynamodb_server import create_table
 from tests.servers.conversations.contract_of_attachments import ContractOfAttachments
 from tests.servers.conversations.contract_of_changes import ContractOfChanges
 from tests.servers.conversations.contract_of_copies import ContractOfCopies
@@ -24,22 +22,10 @@ from tests.servers.conversations.contract_of_pages import ContractOfPages
 _NUMBERS = count()
 
 
-@pytest.fixture(scope="module")
-def aws() -> Generator[str]:
-    os.environ.update(CREDENTIALS)
-    with open_aws_server() as address:
-        yield address
-
-
-@pytest.fixture(scope="module")
-def api(aws: str) -> Any:
-    return create_api("conversations", REGION, aws)
-
-
 @pytest.fixture
 def table(api: Any) -> str:
     """A new one."""
-    name = f"conversations-{next(_NUMBERS)}"
+    name = f"contract-{next(_NUMBERS)}"
     create_table(api, name)
     return name
 
