@@ -37,6 +37,8 @@ from bot.strangers import Strangers
 from client.conversations import ConversationCallError, RemoteConversationStore, ToolCaller
 from client.coordinator.coordinator import Coordinator
 from client.coordinator.request import TurnRequest
+from client.spool.spool import Spool
+from client.store_absence import STORE_SECONDS
 from servers.conversations.contract import Message
 
 _REMEMBERED = 4_096
@@ -62,6 +64,7 @@ class Intake:
         post: Post,
         strangers: Strangers,
         notices: AbsenceNotices,
+        spool: Spool,
     ) -> None:
         """`people`: Telegram user ids, as text, to owners."""
         self._people = people
@@ -72,6 +75,7 @@ class Intake:
         self._post = post
         self._strangers = strangers
         self._notices = notices
+        self._spool = spool
         self._opened = anyio.Event()
         self._conversations = ChatConversations(hub)
         self._taken: OrderedDict[Origin, None] = OrderedDict()
@@ -179,7 +183,8 @@ class Intake:
                 metadata={"final": True},
                 annotations=facts.to_annotations(),
             )
-            conversations = RemoteConversationStore(self._hub, owner)
+            await self._spool.replay(owner, conversation_id)
+            conversations = RemoteConversationStore(self._hub, owner, timeout_seconds=STORE_SECONDS)
             result = await conversations.append_messages(conversation_id, [note, reply])
             return result.appended > 0
 

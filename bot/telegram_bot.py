@@ -95,6 +95,7 @@ async def run_bot(
                 post=post,
                 strangers=strangers,
                 notices=notices,
+                spool=spool,
             )
             tasks.start_soon(strangers.run)
             with serving:

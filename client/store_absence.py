@@ -28,8 +28,15 @@ def is_passing(error: Exception) -> bool:
     return isinstance(error, HubError) and not isinstance(error, InvalidArgumentsError)
 
 
-async def try_for(seconds: float, operation: Callable[[], Awaitable[ResultT]]) -> ResultT:
+async def try_for(
+    seconds: float,
+    operation: Callable[[], Awaitable[ResultT]],
+    *,
+    retry_seconds: float = PATIENCE_SECONDS,
+) -> ResultT:
     """Call until there is a result, for so long at most. `operation` must be safe to repeat.
+
+    What fails is not tried again after `retry_seconds`.
 
     Raises:
         HubError, ConversationCallError: There was none, or it was refused for a reason that doesn't
@@ -42,6 +49,7 @@ async def try_for(seconds: float, operation: Callable[[], Awaitable[ResultT]]) -
         outcome_unknown=True,
     )
     delay = _FIRST_DELAY_SECONDS
+    last_try_at = anyio.current_time() + retry_seconds
     with anyio.move_on_after(seconds):
         while True:
             try:
@@ -50,6 +58,9 @@ async def try_for(seconds: float, operation: Callable[[], Awaitable[ResultT]]) -
                 if not is_passing(error):
                     raise
                 last = error
-            await anyio.sleep(delay * random.uniform(0.5, 1))  # noqa: S311 - no secret
+            pause = delay * random.uniform(0.5, 1)  # noqa: S311 - no secret
+            if anyio.current_time() + pause > last_try_at:
+                break
+            await anyio.sleep(pause)
             delay *= 2
     raise last

@@ -70,6 +70,8 @@ class WatchedHub:
     def __init__(self, hub: Hub) -> None:
         self._hub = hub
         self.calls: list[tuple[str, str]] = []
+        self.limits: list[float | None] = []
+        """Of each call, in seconds."""
         self.before: Callable[[str, str], None] = lambda server, tool: None
         self.after: Callable[[str, str], None] = lambda server, tool: None
         self.is_silent = False
@@ -88,6 +90,7 @@ class WatchedHub:
         timeout_seconds: float | None = None,
     ) -> types.CallToolResult:
         self.calls.append((server, tool))
+        self.limits.append(timeout_seconds)
         self.before(server, tool)
         if self.is_silent:
             await anyio.sleep_forever()

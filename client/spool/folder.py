@@ -100,8 +100,10 @@ class SpoolFolder:
         if self.survey().size_bytes + len(data) > self._max_bytes:
             raise SpoolError(f"{self.directory} is full ({self._max_bytes >> 20} MiB)")
         try:
-            self.directory.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-            self.directory.mkdir(mode=0o700, exist_ok=True)
+            if not self.directory.is_dir():
+                self.directory.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+                self.directory.mkdir(mode=0o700, exist_ok=True)
+                _sync(self.directory.parent)
             with self._written(data) as unnamed:
                 self._name(unnamed, self.directory / entry.key)
         except OSError as error:

@@ -17,7 +17,7 @@ from client.store_absence import PATIENCE_SECONDS, STORE_SECONDS, is_passing, tr
 from servers.conversations.contract import Message, to_timestamp
 from servers.conversations.contract_results import ErrorDetail
 
-_WAITING_SECONDS = 0.5
+_WAITING_SECONDS = 1.0
 """For a store that was away just now, the next thing of the same conversation waits less long."""
 _LOCK_PAUSE_SECONDS = 0.05
 _FIRST_DELAY_SECONDS = 0.5
@@ -30,8 +30,8 @@ class Spool:
     """Keeps what is told for the store, and brings it there. For any number of processes.
 
     Everything in it may be sent again: messages have ids, and annotations are merged. `tell` is
-    given a sentence when what waited was stored, or can't be. A store that is away is waited for
-    `patience_seconds`, before something has to wait here.
+    given a sentence when what waited was stored, or can't be. A store that fails is tried again for
+    `retry_seconds`, before something has to wait here.
     """
 
     def __init__(
@@ -40,10 +40,10 @@ class Spool:
         folder: SpoolFolder,
         tell: Tell = logger.warning,
         *,
-        patience_seconds: float = PATIENCE_SECONDS,
+        retry_seconds: float = PATIENCE_SECONDS,
     ) -> None:
         self._hub = hub
-        self._patience_seconds = patience_seconds
+        self._retry_seconds = retry_seconds
         self._folder = folder
         self._tell = tell
         self._added = anyio.Event()
@@ -71,8 +71,8 @@ class Spool:
 
         try:
             is_waiting = await run_sync(self._folder.has, entry.key)
-            patience = self._patience_seconds
-            await try_for(min(_WAITING_SECONDS, patience) if is_waiting else patience, attempt)
+            limit = _WAITING_SECONDS if is_waiting else PATIENCE_SECONDS
+            await try_for(limit, attempt, retry_seconds=self._retry_seconds)
         except (HubError, ConversationCallError) as away:
             if not is_passing(away):
                 raise

@@ -77,7 +77,7 @@ class Bench:
 
     def create_spool(self) -> Spool:
         """What a process on this machine has."""
-        return Spool(self, SpoolFolder(self.spool), patience_seconds=0.05)
+        return Spool(self, SpoolFolder(self.spool), retry_seconds=0)
 
     async def messages(self, conversation_id: str = CHAT, owner: str = "ada") -> list[Message]:
         page = await self.store(owner).load_conversation(conversation_id, limit=500)

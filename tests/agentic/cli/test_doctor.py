@@ -34,7 +34,7 @@ async def test_a_new_machine_is_well_and_nothing_stays_behind(command: RealComma
         "unknown: nobody answered whose clock could be asked ",
     )
     assert "mcp 2." in only(found, "versions")[1]
-    for room in ("config", "files", "disk", "memory"):
+    for room in ("config", "spool", "files", "disk", "memory"):
         assert only(found, room)[0] == "ok"
     listed = await command.run("conversations", "list", "--json")
     assert "agentic-doctor" not in listed.output

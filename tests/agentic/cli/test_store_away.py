@@ -35,8 +35,8 @@ def waiting(command: RealCommand) -> list[Path]:
     return [path for path in spool.rglob("*") if path.is_file()]
 
 
-async def ask_while_it_dies(command: RealCommand) -> None:
-    ended = await command.run("ask", "-c", "mine", "look")
+async def talk_while_it_dies(command: RealCommand, *arguments: str, stdin: bytes = b"") -> None:
+    ended = await command.run(*arguments, "-c", "mine", stdin=stdin)
     assert (ended.exit_code, ended.output) == (0, "I found it\n")
     assert ended.notes.count("not stored yet") == 1
     [kept] = waiting(command)
@@ -72,14 +72,14 @@ async def test_an_answer_whose_server_is_killed_before_it_is_stored_is_stored_on
 
         url = f"{{url: 'http://127.0.0.1:{port}/conversations/mcp'}}"
         configure(command, url, endpoint.on("/look", kill_and_answer))
-        await ask_while_it_dies(command)
+        await talk_while_it_dies(command, "ask", "look")
         async with serving_conversations(store, port, "--no-auth"):
             await ask_again(command)
     async with open_file_store(store / "conversations") as files:
         check((await files.load_conversation("ada", "mine")).messages)
 
 
-async def test_on_stdio_as_well(command: RealCommand) -> None:
+async def test_in_a_talk_whose_server_is_killed_on_stdio_as_well(command: RealCommand) -> None:
     pid, gone = command.home / "pid", command.home / "gone"
     serve = shlex.join([sys.executable, "-m", "agentic", "serve", "conversations"])
     start = f"test ! -e {gone} && echo $$ > {pid} && exec {serve}"
@@ -92,7 +92,7 @@ async def test_on_stdio_as_well(command: RealCommand) -> None:
 
         server = f"{{command: sh, args: [-c, '{start}'], ours: true}}"
         configure(command, server, endpoint.on("/look", kill_and_answer))
-        await ask_while_it_dies(command)
+        await talk_while_it_dies(command, "chat", stdin=b"look\n")
         gone.unlink()
         await ask_again(command)
     async with open_file_store(command.home / ".local/share/agentic/conversations") as files:

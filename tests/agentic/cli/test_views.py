@@ -125,6 +125,17 @@ async def test_a_failure_is_told_below_what_was_written() -> None:
     assert " ".join(shown.split()) == "Half an ans The model broke off. (reference ab12)"
 
 
+async def test_a_reply_that_is_not_stored_yet_is_told_once_in_each_view() -> None:
+    events = (TextDelta("Found it."), TurnFinished("c", "t", "t/1", "Found it.", is_stored=False))
+    shown = " ".join((await _show(_Screen(), events)).split())
+    notes = io.StringIO()
+    view = PlainTurnView(io.StringIO(), notes)
+    for event in events:
+        view.show(event)
+    for text in (shown, notes.getvalue()):
+        assert text.count("not stored yet") == 1
+
+
 async def test_a_reply_that_was_stored_before_is_shown_without_being_streamed() -> None:
     assert "Found it." in await _show(_Screen(), [TURN[0], TURN[-1]])
 

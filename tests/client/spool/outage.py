@@ -43,7 +43,7 @@ class Machine:
         self.told: list[str] = []
 
     def create_spool(self, hub: WatchedHub) -> Spool:
-        return Spool(hub, self.folder, self.told.append, patience_seconds=0.05)
+        return Spool(hub, self.folder, self.told.append, retry_seconds=0)
 
     def create_coordinator(self, hub: WatchedHub, model: LanguageModel) -> Coordinator:
         """As a process that starts has one."""

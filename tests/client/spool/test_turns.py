@@ -7,9 +7,11 @@ import anyio
 import pytest
 
 from client.coordinator.coordinator import Coordinator
-from client.coordinator.events import TurnEvent, TurnFailed, TurnFinished
+from client.coordinator.events import ToolFinished, TurnEvent, TurnFailed, TurnFinished
 from client.llm.scripted import Held, ScriptedModel
-from client.spool.folder import MAX_BYTES
+from client.spool.folder import MAX_BYTES, Entry
+from client.store_absence import STORE_SECONDS
+from servers.conversations.contract import Message
 from tests.assistant import (
     Assistant,
     ask,
@@ -166,17 +168,66 @@ async def test_a_conversation_that_went_on_meanwhile_gets_it_and_that_is_told(
 async def test_two_processes_with_one_spool_store_it_once(tmp_path: Path) -> None:
     machine = Machine(tmp_path / "spool")
     async with open_assistant(tmp_path / "store") as a, open_assistant(tmp_path / "store") as b:
-        for _ in range(3):
+        for _ in range(2):
             await a.store.delete_conversation("c")
             await spool_a_reply(a, machine)
             async with anyio.create_task_group() as tasks:
                 tasks.start_soon(machine.create_spool(a.hub).replay_all)
                 tasks.start_soon(machine.create_spool(b.hub).replay_all)
             assert [m.text() for m in await a.messages()] == ["One", "Ours."]
-    assert machine.told == ["What waited for the store is stored now: 1 message."] * 3
+    assert machine.told == ["What waited for the store is stored now: 1 message."] * 2
     assert machine.folder.survey().aside == ()
 
 
+async def test_no_call_to_the_store_may_take_longer_than_is_promised(tmp_path: Path) -> None:
+    machine = Machine(tmp_path / "spool")
+    async with open_assistant(tmp_path / "store") as a:
+        await spool_a_reply(a, machine)
+        await a.store.append_messages("c", [Message(role="user", content="from elsewhere")])
+        a.hub.calls.clear()
+        a.hub.limits.clear()
+        await run_turn(machine.create_coordinator(a.hub, ScriptedModel([said("Hi.")])), ask("Hi"))
+    tools = ["load_conversation", "annotate_message", "append_messages"]  # what waits
+    tools += ["append_messages", "load_conversation", "append_messages"]
+    assert a.hub.calls == [("conversations", tool) for tool in tools]
+    assert a.hub.limits == [STORE_SECONDS] * 6
+
+
+async def test_a_turn_that_is_stopped_while_its_store_is_away_leaves_a_whole_history(
+    tmp_path: Path,
+) -> None:
+    machine = Machine(tmp_path / "spool")
+    async with open_assistant(tmp_path / "store", {"book": book}) as a:
+        outage = Outage(a.hub, 2)
+        coordinator = machine.create_coordinator(a.hub, ScriptedModel([*BOOKING]))
+        async with coordinator.stream(ask("Book it", message_id="m")) as events:
+            async for event in events:
+                if isinstance(event, ToolFinished):
+                    break
+        outage.end()
+        await machine.create_spool(a.hub).replay_all()
+        messages = await a.messages()
+    assert_whole(messages)
+    assert [m.role for m in messages] == ["user", "assistant", "tool", "assistant"]
+    assert (messages[-1].metadata or {})["interrupted"] == "stopped"
+
+
+async def test_what_waits_for_somebody_else_is_left_alone(tmp_path: Path) -> None:
+    """At the desk of one owner, what a bot has spooled for another."""
+    machine = Machine(tmp_path / "spool")
+    reply = Message(role="assistant", content="hello", message_id="m/1", turn_id="m")
+    entry = Entry(owner="bob", conversation_id="c", turn_id="m", messages=[reply])
+    machine.folder.add(entry)
+    async with open_assistant(tmp_path / "store") as a:
+        spool = machine.create_spool(a.hub)
+        await spool.replay_all()
+        await spool.replay_all()
+    assert len(a.hub.calls) == 1
+    assert [each for _, each in machine.folder.read(entry.key)] == [entry]
+    assert machine.told == []
+
+
+@pytest.mark.slow
 async def test_a_store_that_does_not_answer_any_more_holds_nobody_up(tmp_path: Path) -> None:
     machine = Machine(tmp_path / "spool")
     async with open_assistant(tmp_path / "store") as a:
