@@ -223,7 +223,7 @@ async def begin_anew_there(store: ConversationStore) -> None:
     await store.append_messages("ada", "c", [user("m0"), user("m1")])
 
 
-@pytest.mark.parametrize("has_run_before", [True, False])
+@pytest.mark.parametrize("has_run_before", [True, pytest.param(False, marks=pytest.mark.slow)])
 @pytest.mark.parametrize(
     ("change", "problem"),
     [
