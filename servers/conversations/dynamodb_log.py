@@ -74,6 +74,8 @@ class State:
     listed_at: float = 0.0
     """When its entry in listings was last written by this process."""
     read_at: float = 0.0
+    latest: Sequence[Attributes] = ()
+    """Items that were read with it, the newest first: not kept."""
 
     def is_alive(self, now: str) -> bool:
         """Whether there is such a conversation for a caller at this moment."""
@@ -161,11 +163,20 @@ class Log:
         Raises:
             UnavailableError: The end of its log can't be read.
         """
+        state, _ = await self.read_latest(pk, known, 1)
+        return state
+
+    async def read_latest(
+        self, pk: str, known: State | None, items: int
+    ) -> tuple[State, Sequence[Attributes]]:
+        """The same, with so many of the log's latest items, the newest first."""
         values = {":pk": pk, ":first": log_key(0), ":last": "M~"}
-        items, _ = await self.client.query(_BETWEEN, values, forward=False, limit=1)
-        if not items:
-            return State(pk, read_at=anyio.current_time())
-        item = _parse(pk, items[0])
+        latest, _ = await self.client.query(_BETWEEN, values, forward=False, limit=items)
+        if not latest:
+            return State(pk, read_at=anyio.current_time()), ()
+        return await self._bring_up(pk, known, _parse(pk, latest[0])), latest
+
+    async def _bring_up(self, pk: str, known: State | None, item: LogItem) -> State:
         if known is not None and known.ordinal == ordinal_of(item.sk):
             known.read_at = anyio.current_time()
             return known
@@ -320,9 +331,15 @@ class Log:
     ) -> AsyncIterator[Found]:
         if before is None or before.is_log:
             last = state.ordinal if before is None else before.item
-            first = log_key(header.generation)
-            async for found in self._read(state.pk, first, log_key(last), items, forward=False):
-                yield found
+            for attributes in state.latest if before is None else ():
+                last = ordinal_of(str(attributes["sk"])) - 1
+                found = await self._to_found(state.pk, attributes)
+                if found is not None and found.place.item >= header.generation:
+                    yield found
+            if last >= header.generation:
+                keys = log_key(header.generation), log_key(last)
+                async for found in self._read(state.pk, *keys, items, forward=False):
+                    yield found
         whole = header.whole
         if whole:
             last = before.item if before is not None and not before.is_log else whole - 1

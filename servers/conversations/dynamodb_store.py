@@ -107,7 +107,9 @@ class DynamoDBConversationStore:
             check_range("limit", limit, 1, MAX_LOAD_LIMIT)
 
         async def attempt() -> LoadResult:
-            state = await self._read("load_conversation", owner, conversation_id)
+            _begin("load_conversation", owner, conversation_id)
+            latest = limit if before is None else None
+            state = await self.writer.read(owner, conversation_id, latest=latest)
             return await dynamodb_reads.load(
                 self.writer.log, state, _now(), conversation_id, limit, before
             )

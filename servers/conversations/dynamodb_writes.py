@@ -4,7 +4,7 @@ import logging
 from collections.abc import Awaitable, Callable, Sequence
 from contextlib import suppress
 from copy import copy
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from typing import Any
 
@@ -49,6 +49,8 @@ from servers.conversations.store_errors import ConversationError, UnavailableErr
 _log = logging.getLogger(__name__)
 
 _STRIPES = 64
+_UNKNOWN_ITEMS = 14
+"""To be read of a conversation of which nothing is known: about fifty messages."""
 _FORGET_SECONDS = 3_600.0
 """What this process knows of a conversation it looks at anew after so long."""
 _TOMBSTONE_DAYS = 30
@@ -106,15 +108,24 @@ class Writer:
         self._owners: set[str] = set()
         """Those that are known to be told of."""
 
-    async def read(self, owner: str, conversation_id: str, *, recent: bool = False) -> State:
-        """How a conversation stands now; with its `recent` messages' ids if they are needed."""
+    async def read(
+        self, owner: str, conversation_id: str, *, recent: bool = False, latest: int | None = None
+    ) -> State:
+        """How a conversation stands now.
+
+        With its `recent` messages' ids, or with the items of its `latest` messages.
+        """
         pk = partition(owner, conversation_id)
         async with self._lane(pk):
-            state = await self.log.read_state(pk, self._cache.take(pk))
+            known = self._cache.take(pk)
+            items = 1
+            if latest is not None:
+                items = known.items_for(latest) if known else _UNKNOWN_ITEMS
+            state, found = await self.log.read_latest(pk, known, items)
             if recent:
                 await self.log.load_recent(state)
             self._cache.put(state)
-            return copy(state)
+            return replace(state, latest=found if latest is not None else ())
 
     async def change(
         self,

@@ -12,7 +12,18 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
-from tests.bench import compare, http_calls, local, scale, search, start, store, turn, writers
+from tests.bench import (
+    compare,
+    http_calls,
+    local,
+    scale,
+    search,
+    start,
+    store,
+    turn,
+    units,
+    writers,
+)
 from tests.bench.document import render_document
 from tests.bench.table import Row, render_table
 
@@ -36,6 +47,7 @@ PARTS = {
     "scale": Part(scale.__doc__, scale.run),
     "search": Part(search.__doc__, search.run),
     "compare": Part(compare.__doc__, compare.run, compare.render),
+    "units": Part(units.__doc__, units.run),
     "turn": Part(turn.__doc__, turn.run),
     "start": Part(start.__doc__, start.run),
     "http": Part(http_calls.__doc__, http_calls.run),

@@ -1,5 +1,6 @@
 """DynamoDB and S3 over HTTP, as far as moto has them."""
 
+import secrets
 from collections.abc import Generator
 from contextlib import contextmanager
 from typing import Any
@@ -27,10 +28,12 @@ def open_aws_server() -> Generator[str]:
         server.stop()
 
 
-def create_table(api: Any, name: str) -> None:
-    """A table as conversations need it."""
+def create_table(api: Any) -> str:
+    """A new table as conversations need it; its name. moto keeps all in one memory."""
+    name = f"conversations-{secrets.token_hex(6)}"
     api.create_table(**describe_table(name))
     api.update_time_to_live(
         TableName=name,
         TimeToLiveSpecification={"Enabled": True, "AttributeName": TTL_ATTRIBUTE},
     )
+    return name

@@ -1,11 +1,8 @@
 """What is DynamoDB's own: writers that race, answers that are lost, items made by hand, costs."""
 
-import os
 import random
 import string
-from collections.abc import Generator
 from contextlib import AsyncExitStack
-from itertools import count
 from typing import Any
 
 import anyio
@@ -13,7 +10,7 @@ import pytest
 
 from servers.conversations.contract import MAX_MESSAGE_BYTES
 from servers.conversations.dynamodb_blobs import ItemBlobs
-from servers.conversations.dynamodb_client import DynamoDBClient, create_api
+from servers.conversations.dynamodb_client import DynamoDBClient
 from servers.conversations.dynamodb_store import (
     DynamoDBConversationStore,
     DynamoDBSettings,
@@ -27,31 +24,16 @@ from servers.conversations.store_errors import (
     UnavailableError,
     UnsupportedError,
 )
-from tests.fakes.dynamodb_server import CREDENTIALS, REGION, create_table, open_aws_server
+from tests.fakes.dynamodb_server import REGION, create_table
 from tests.fakes.dynamodb_wire import lose_answer, refuse, watch
 from tests.servers.conversations.messages import ID, OWNER, load_ids, user, users
 
-_NUMBERS = count()
 _SCANS = {"Scan", "ExecuteStatement", "BatchExecuteStatement"}
-
-
-@pytest.fixture(scope="module")
-def aws() -> Generator[str]:
-    os.environ.update(CREDENTIALS)
-    with open_aws_server() as address:
-        yield address
-
-
-@pytest.fixture(scope="module")
-def api(aws: str) -> Any:
-    return create_api("conversations", REGION, aws)
 
 
 @pytest.fixture
 def table(api: Any) -> str:
-    name = f"conversations-{next(_NUMBERS)}"
-    create_table(api, name)
-    return name
+    return create_table(api)
 
 
 def open_store(

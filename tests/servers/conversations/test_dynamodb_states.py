@@ -1,8 +1,5 @@
 """DynamoDB against the model: whatever is called, by two who know nothing of each other."""
 
-import os
-from collections.abc import Generator
-from itertools import count
 from typing import Any, ClassVar
 
 import pytest
@@ -11,10 +8,10 @@ from hypothesis import strategies as st
 from hypothesis.stateful import initialize, rule, run_state_machine_as_test
 
 from servers.conversations.dynamodb_blobs import ItemBlobs
-from servers.conversations.dynamodb_client import DynamoDBClient, create_api
+from servers.conversations.dynamodb_client import DynamoDBClient
 from servers.conversations.dynamodb_store import DynamoDBConversationStore
 from servers.conversations.dynamodb_writes import Writer
-from tests.fakes.dynamodb_server import CREDENTIALS, REGION, create_table, open_aws_server
+from tests.fakes.dynamodb_server import create_table
 from tests.servers.conversations.states_of_store import (
     IDS,
     OWNERS,
@@ -22,8 +19,6 @@ from tests.servers.conversations.states_of_store import (
     queries,
     to_hits,
 )
-
-_NUMBERS = count()
 
 
 class TableMachine(StoreMachine):
@@ -34,9 +29,8 @@ class TableMachine(StoreMachine):
     @initialize(shards=st.sampled_from([1, 3]))
     def open(self, shards: int) -> None:
         """Make a table."""
-        self._table = f"states-{next(_NUMBERS)}"
+        self._table = create_table(self.api)
         self._shards = shards
-        create_table(self.api, self._table)
         self._stores = [self._open_table(), self._open_table()]
 
     @rule(which=st.sampled_from([0, 1]))
@@ -68,12 +62,10 @@ class TableMachine(StoreMachine):
         return DynamoDBConversationStore(Writer(client, 0, self._shards), ItemBlobs(client))
 
 
-@pytest.fixture(scope="module")
-def machine() -> Generator[type[TableMachine]]:
-    os.environ.update(CREDENTIALS)
-    with open_aws_server() as address:
-        TableMachine.api = create_api("states", REGION, address)
-        yield TableMachine
+@pytest.fixture
+def machine(api: Any) -> type[TableMachine]:
+    TableMachine.api = api
+    return TableMachine
 
 
 @pytest.mark.parametrize(

@@ -1,6 +1,5 @@
 """The contract on DynamoDB."""
 
-from itertools import count
 from typing import Any
 
 import pytest
@@ -19,15 +18,11 @@ from tests.servers.conversations.contract_of_listings import ContractOfListings
 from tests.servers.conversations.contract_of_messages import ContractOfMessages
 from tests.servers.conversations.contract_of_pages import ContractOfPages
 
-_NUMBERS = count()
-
 
 @pytest.fixture
 def table(api: Any) -> str:
     """A new one."""
-    name = f"contract-{next(_NUMBERS)}"
-    create_table(api, name)
-    return name
+    return create_table(api)
 
 
 @pytest.fixture

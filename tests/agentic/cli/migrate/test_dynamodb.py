@@ -24,15 +24,14 @@ def address() -> Generator[str]:
         yield address
 
 
-def open_table(address: str, name: str, listing_seconds: float) -> DynamoDBConversationStore:
+def open_table(address: str, listing_seconds: float) -> DynamoDBConversationStore:
     api = create_api("conversations", REGION, address)
-    create_table(api, name)
-    client = DynamoDBClient(api, name)
+    client = DynamoDBClient(api, create_table(api))
     return DynamoDBConversationStore(Writer(client, listing_seconds, 1), ItemBlobs(client))
 
 
 async def test_there_and_back_nothing_is_lost(tmp_path: Path, address: str) -> None:
-    table = open_table(address, "there", 0)
+    table = open_table(address, 0)
     async with open_two(tmp_path, "file", table) as two:
         await fill(two.source)
         before = await everything(two.source)
@@ -46,7 +45,7 @@ async def test_there_and_back_nothing_is_lost(tmp_path: Path, address: str) -> N
 
 
 async def test_what_a_listing_does_not_tell_yet_is_found(tmp_path: Path, address: str) -> None:
-    table = open_table(address, "lagging", 60)
+    table = open_table(address, 60)
     async with open_two(tmp_path, table, "file") as two:
         for number in range(3):
             await table.append_messages("ada", f"c{number}", [user("m")])
