@@ -192,7 +192,10 @@ class ConversationsConfig(Frozen):
     listing_shards: int = Field(default=1, ge=1, le=64)
     """For `dynamodb`: over how many partitions the listing of one owner is spread."""
     attachments_bucket: BucketName | None = None
-    """For `dynamodb`: an S3 bucket for the bytes of attachments; absent: in the table."""
+    """For `dynamodb`: an S3 bucket for the bytes of attachments; absent: in the table.
+
+    Not to be changed once there are some: they are looked for where this says.
+    """
 
 
 class AccessConfig(Frozen):

@@ -143,15 +143,6 @@ async def measure(writer: Writer, state: State, stats: ConversationStats) -> Con
     )
 
 
-async def remove_all(writer: Writer, blobs: Blobs, state: State) -> None:
-    """Remove the bytes of all attachments of a conversation that is about to go."""
-    if not blobs.lies_beside:
-        return
-    for head in await _heads(writer, state):
-        for piece in head.pieces:
-            await blobs.remove(state.pk, piece.name, piece.size)
-
-
 async def _begin(state: State, now: str) -> Plan | None:
     return None if state.is_alive(now) else Plan("messages")
 

@@ -11,11 +11,6 @@ _PIECE_BYTES = 300_000
 class Blobs(Protocol):
     """Named bytes, each written once."""
 
-    @property
-    def lies_beside(self) -> bool:
-        """Whether they are somewhere else than the conversation's items."""
-        ...
-
     async def put(self, pk: str, name: str, data: bytes) -> None:
         """Keep bytes under a name that is new."""
         ...
@@ -32,11 +27,16 @@ class Blobs(Protocol):
         """Forget them, if they are there."""
         ...
 
+    async def remove_before(self, pk: str, life: int) -> None:
+        """Forget what lies beside the conversation's items and is of a life before this one.
+
+        A name begins with the digits of the life that it is of.
+        """
+        ...
+
 
 class ItemBlobs:
     """Bytes in items of the table."""
-
-    lies_beside = False
 
     def __init__(self, client: DynamoDBClient) -> None:
         self._client = client
@@ -58,12 +58,12 @@ class ItemBlobs:
             item = await self._client.get(pk, _key(name, number))
             data = item and item.get("d")
             if not isinstance(data, bytes):
-                raise _missing(size)
+                raise missing(size, "the table")
             parts.append(data)
         start = first - begin * _PIECE_BYTES
         found = b"".join(parts)[start : start + last - first]
         if len(found) != last - first:
-            raise _missing(size)
+            raise missing(size, "the table")
         return found
 
     async def remove(self, pk: str, name: str, size: int) -> None:
@@ -71,13 +71,17 @@ class ItemBlobs:
         count = -(-size // _PIECE_BYTES)
         await self._client.write_all([], [(pk, _key(name, number)) for number in range(count)])
 
+    async def remove_before(self, pk: str, life: int) -> None:
+        """Nothing lies beside them: they go with the other items."""
+
 
 def _key(name: str, number: int) -> str:
     return f"Q#{name}#{number:04d}"
 
 
-def _missing(size: int) -> UnavailableError:
+def missing(size: int, where: str) -> UnavailableError:
+    """What to say of bytes that are not there."""
     return UnavailableError(
-        f"bytes of this attachment ({size} in a piece of it) are missing in the table: put it "
+        f"bytes of this attachment ({size} in a piece of it) are missing in {where}: put it "
         "again, or restore them from a back-up"
     )

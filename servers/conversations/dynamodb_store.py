@@ -58,6 +58,7 @@ from servers.conversations.contract_results import (
 from servers.conversations.dynamodb_blobs import Blobs, ItemBlobs
 from servers.conversations.dynamodb_client import DynamoDBClient, create_api, verb
 from servers.conversations.dynamodb_log import State, repeat_if_changed
+from servers.conversations.dynamodb_s3 import open_s3_blobs
 from servers.conversations.dynamodb_table import check_table
 from servers.conversations.dynamodb_writes import Writer
 from servers.conversations.search_query import parse_search
@@ -92,7 +93,7 @@ class DynamoDBConversationStore:
 
     def __init__(self, writer: Writer, blobs: Blobs) -> None:
         self.writer = writer
-        self._blobs = blobs
+        self._blobs = writer.blobs = blobs
 
     async def load_conversation(
         self,
@@ -380,17 +381,20 @@ async def open_dynamodb_store(
     """Open the table, which `agentic conversations create-table` makes.
 
     Raises:
-        UnavailableError: It is not there, or is not as it must be; the text says what is missing.
+        UnavailableError: It, or the bucket, is not there, or is not as it must be; the text says
+            all that is missing.
     """
     api = await anyio.to_thread.run_sync(
         lambda: create_api(settings.table, settings.region, settings.endpoint_url)
     )
     try:
         client = DynamoDBClient(api, settings.table)
-        await check_table(client)
         writer = Writer(client, settings.listing_seconds, settings.listing_shards)
-        store = DynamoDBConversationStore(writer, ItemBlobs(client))
-        async with anyio.create_task_group() as tasks:
+        async with (
+            _open_blobs(settings, client) as blobs,
+            anyio.create_task_group() as tasks,
+        ):
+            store = DynamoDBConversationStore(writer, blobs)
             tasks.start_soon(store.keep_up)
             try:
                 yield store
@@ -403,6 +407,18 @@ async def open_dynamodb_store(
                         _log.warning("some conversations are not listed as they are: %s", error)
     finally:
         api.close()
+
+
+@asynccontextmanager
+async def _open_blobs(settings: DynamoDBSettings, client: DynamoDBClient) -> AsyncGenerator[Blobs]:
+    """Where bytes of attachments go, when it and the table are as they must be."""
+    if settings.bucket is None:
+        await check_table(client)
+        yield ItemBlobs(client)
+        return
+    async with open_s3_blobs(settings.bucket, settings.table, settings.region) as blobs:
+        await check_table(client, await blobs.find_problems())
+        yield blobs
 
 
 def _begin(name: str, owner: str, conversation_id: str) -> None:

@@ -17,9 +17,12 @@ _TTL_ON = ("ENABLED", "ENABLING")
 _USABLE = ("ACTIVE", "UPDATING")
 
 
-async def check_table(client: DynamoDBClient) -> None:
-    """Raise `UnavailableError` if the table is not as it must be; it names all that is missing."""
-    refused: list[NotPermittedError] = []
+async def check_table(client: DynamoDBClient, beside: Sequence[str] = ()) -> None:
+    """Raise `UnavailableError` if the table is not as it must be; it names all that is missing.
+
+    `beside`: what is wrong elsewhere, to be told with it.
+    """
+    failed: list[UnavailableError] = []
     wrong: list[str] = []
     checks: list[
         tuple[Callable[[], Awaitable[Mapping[str, Any]]], Callable[[Mapping[str, Any]], list[str]]]
@@ -27,17 +30,21 @@ async def check_table(client: DynamoDBClient) -> None:
     for describe, check in checks:
         try:
             wrong += check(await describe())
-        except NotPermittedError as error:
-            refused.append(error)
-    texts = [str(error) for error in refused]
+        except UnavailableError as error:
+            failed.append(error)
+            if not isinstance(error, NotPermittedError):
+                break  # the next would say the same
+    texts = [str(error) for error in failed]
     if wrong:
         texts.append(
             f"the DynamoDB table {client.table} in {client.region} can't hold conversations: "
             f"{'; '.join(wrong)}. Make another one with `agentic conversations create-table`, "
             "or mend it"
         )
+    texts += beside
     if texts:
-        raise UnavailableError("; ".join(texts))
+        pauses = [error.retry_after_seconds for error in failed]
+        raise UnavailableError("; ".join(texts), retry_after_seconds=next(iter(pauses), None))
 
 
 def _check_table(table: Mapping[str, Any]) -> list[str]:

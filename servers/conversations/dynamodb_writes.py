@@ -11,6 +11,7 @@ from typing import Any
 import anyio
 
 from servers.conversations.contract import to_timestamp
+from servers.conversations.dynamodb_blobs import Blobs
 from servers.conversations.dynamodb_client import DynamoDBClient, TakenError, pauses_at_random
 from servers.conversations.dynamodb_entries import (
     annotation_item,
@@ -102,6 +103,8 @@ class Writer:
         self.log = Log(client)
         self.shards = shards
         self.listing_seconds = listing_seconds
+        self.blobs: Blobs | None = None
+        """What is removed with a conversation beside its items."""
         self._cache = StateCache()
         self._lanes = [anyio.Lock() for _ in range(_STRIPES)]
         self._unlisted: dict[str, float] = {}
@@ -379,7 +382,9 @@ class Writer:
             ]
             await self.client.write_all([], old)
             if start is None:
-                return
+                break
+        if self.blobs is not None and header.life == ordinal:
+            await self.blobs.remove_before(pk, header.life)
 
 
 def bare_facts(pk: str, now: str) -> Facts:

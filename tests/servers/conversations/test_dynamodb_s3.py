@@ -1,0 +1,153 @@
+"""Attachments of conversations in DynamoDB, with their bytes in S3."""
+
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+
+from servers.conversations.dynamodb_client import DynamoDBClient, create_api
+from servers.conversations.dynamodb_s3 import S3Blobs
+from servers.conversations.dynamodb_store import (
+    DynamoDBConversationStore,
+    DynamoDBSettings,
+    open_dynamodb_store,
+)
+from servers.conversations.dynamodb_writes import Writer
+from servers.conversations.store import ConversationUpdate
+from servers.conversations.store_errors import UnavailableError
+from tests.fakes.dynamodb_server import REGION, create_table
+from tests.servers.conversations.contract_of_attachments import ContractOfAttachments, put, read
+from tests.servers.conversations.messages import ID, OWNER, in_seconds, user, users
+
+_BUCKET = "attachments"
+
+
+@pytest.fixture(scope="session")
+def s3(aws: str) -> Any:
+    api = create_api("x", REGION, aws, service="s3")
+    where = {"LocationConstraint": REGION}
+    api.create_bucket(Bucket=_BUCKET, CreateBucketConfiguration=where)
+    return api
+
+
+@pytest.fixture
+def table(api: Any) -> str:
+    return create_table(api)
+
+
+@pytest.fixture
+def store(api: Any, s3: Any, table: str) -> DynamoDBConversationStore:
+    writer = Writer(DynamoDBClient(api, table), 0, 1)
+    return DynamoDBConversationStore(writer, S3Blobs(s3, _BUCKET, table))
+
+
+@pytest.fixture
+def keys(s3: Any, table: str) -> Callable[[], list[str]]:
+    """Of what lies in the bucket for this table."""
+
+    def find() -> list[str]:
+        found = s3.list_objects_v2(Bucket=_BUCKET, Prefix=f"{table}/").get("Contents", [])
+        return [each["Key"] for each in found]
+
+    return find
+
+
+class TestBytesInS3(ContractOfAttachments):
+    """The part of the contract that is about them."""
+
+
+Keys = Callable[[], list[str]]
+
+
+async def test_no_bytes_lie_in_the_table(
+    api: Any, store: DynamoDBConversationStore, table: str, keys: Keys
+) -> None:
+    await put(store, b"x" * 1_000)
+    (key,) = keys()
+    assert ID not in key
+    items = api.scan(TableName=table)["Items"]
+    assert not [item for item in items if item["sk"]["S"].startswith("Q#")]
+
+
+async def test_a_deletion_takes_the_bytes_along_and_those_nobody_knows_of(
+    s3: Any, store: DynamoDBConversationStore, keys: Keys
+) -> None:
+    await put(store, b"one")
+    await put(store, b"two", "b")
+    prefix, _, _ = keys()[0].rpartition("/")
+    await put(store, b"other", conversation_id="other")
+    s3.put_object(Bucket=_BUCKET, Key=f"{prefix}/never-told-of", Body=b"x")
+    await store.delete_conversation(OWNER, ID)
+    assert len(keys()) == 1
+    assert await read(store, conversation_id="other") == b"other"
+
+
+async def test_a_deletion_that_was_broken_off_is_gone_on_with(
+    api: Any, s3: Any, store: DynamoDBConversationStore, table: str, keys: Keys
+) -> None:
+    await put(store, b"one")
+    nowhere = S3Blobs(s3, "no-such-bucket", table)
+    broken = DynamoDBConversationStore(Writer(DynamoDBClient(api, table), 0, 1), nowhere)
+    with pytest.raises(UnavailableError, match="the S3 bucket no-such-bucket can't be used"):
+        await broken.delete_conversation(OWNER, ID)
+    assert len(keys()) == 1
+    assert not (await store.delete_conversation(OWNER, ID)).deleted
+    assert keys() == []
+
+
+async def test_what_expires_takes_its_bytes_along(
+    store: DynamoDBConversationStore, keys: Keys
+) -> None:
+    await put(store, b"one")
+    await store.update_conversation(OWNER, ID, ConversationUpdate(expires_at=in_seconds(-1)))
+    await store.sweep()
+    assert keys() == []
+
+
+async def test_a_rewrite_keeps_them_and_a_new_life_does_not(
+    store: DynamoDBConversationStore, keys: Keys
+) -> None:
+    await put(store, b"one")
+    await store.append_messages(OWNER, ID, users(2))
+    version = await store.read_version(OWNER, ID)
+    await store.save_conversation(OWNER, ID, [user("z", "z")], expected_version=version)
+    assert await read(store) == b"one"
+    await store.update_conversation(OWNER, ID, ConversationUpdate(expires_at=in_seconds(-1)))
+    await store.append_messages(OWNER, ID, users(1))
+    assert keys() == []
+
+
+async def test_bytes_that_were_removed_by_hand_are_told_of(
+    s3: Any, store: DynamoDBConversationStore, keys: Keys
+) -> None:
+    await put(store, b"one")
+    s3.put_object(Bucket=_BUCKET, Key=keys()[0], Body=b"")
+    with pytest.raises(UnavailableError, match="are missing in the S3 bucket attachments"):
+        await read(store)
+    s3.delete_object(Bucket=_BUCKET, Key=keys()[0])
+    with pytest.raises(UnavailableError, match="are missing in the S3 bucket attachments"):
+        await read(store)
+
+
+async def test_a_bucket_that_is_there_has_no_problems_and_keeps_nothing_of_the_check(
+    s3: Any, table: str, keys: Keys
+) -> None:
+    assert await S3Blobs(s3, _BUCKET, table).find_problems() == []
+    assert keys() == []
+
+
+async def test_a_store_opens_with_its_bucket_or_says_all_that_is_missing(
+    aws: str, s3: Any, table: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("AWS_ENDPOINT_URL_S3", aws)
+    settings = DynamoDBSettings(table, REGION, aws, bucket=_BUCKET)
+    async with open_dynamodb_store(settings) as store:
+        await put(store, b"one")
+        assert await read(store) == b"one"
+    wrong = DynamoDBSettings("absent", REGION, aws, bucket="no-such-bucket")
+    with pytest.raises(UnavailableError) as caught:
+        async with open_dynamodb_store(wrong):
+            pass
+    text = str(caught.value)
+    assert "the DynamoDB table absent" in text
+    assert "the S3 bucket no-such-bucket can't be used: it is not there" in text
