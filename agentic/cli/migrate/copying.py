@@ -215,7 +215,7 @@ class _Copy:
     def read(self, conversation_id: str, page: Page) -> None:
         """Take in the next page."""
         self.content.add(page.messages)
-        self.lost = page.facts["message_count"] - self.content.count
+        self.lost = max(0, page.facts["message_count"] - self.content.count)
         for message in page.messages:
             self.linked.update(dict.fromkeys(_find_links(conversation_id, message)))
 

@@ -95,7 +95,7 @@ class Place:
         read = 0
         async for page in self.read(owner, conversation_id):
             read += len(page.messages)
-            lost = page.facts["message_count"] - read
+            lost = max(0, page.facts["message_count"] - read)
         return lost
 
     async def list_unfinished(self) -> AsyncGenerator[Delivery]:

@@ -77,10 +77,10 @@ def children_of(process: Process) -> list[int]:
 
 async def test_killed_twice_it_goes_on_and_everything_is_there_once(command: RealCommand) -> None:
     command.configure(TWO_STORES)
-    before = await fill_with_many(command.home, 150)
+    before = await fill_with_many(command.home, 80)
     for number, order in enumerate((signal.SIGINT, signal.SIGKILL), 1):
         async with command.started("migrate", "--from", "old", "--to", "new") as process:
-            await wait_for_copies(command.home, number * 20)
+            await wait_for_copies(command.home, number * 12)
             process.send_signal(order)
             with anyio.fail_after(LIMIT_SECONDS):
                 assert await process.wait() == (130 if order == signal.SIGINT else -order)
@@ -90,7 +90,7 @@ async def test_killed_twice_it_goes_on_and_everything_is_there_once(command: Rea
     ended = await command.run("migrate", "--from", "old", "--to", "new", "--json")
     assert ended.exit_code == 0, ended.notes
     counts = json.loads(ended.output)["counts"]
-    assert 0 < counts["copied"] < 150 - 20
+    assert 0 < counts["copied"] < 80 - 12
     assert counts["unchanged"] > 0
     async with open_file_store(command.home / "new") as store:
         assert await everything(store) == before
