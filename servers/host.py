@@ -6,10 +6,10 @@ What serving needs is imported when it is done, after logging was set up.
 import logging
 import os
 import sys
-from collections.abc import AsyncGenerator, Awaitable, Callable, Generator, Sequence
+from collections.abc import AsyncGenerator, Awaitable, Callable, Generator, Mapping, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager, contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 from agentic.config.loopback import is_loopback
 from agentic.config.models import Config
@@ -178,17 +178,22 @@ async def _open_conversations(config: Config, callers: Callers) -> AsyncGenerato
     from servers.hosted import HostedServer
 
     opening = _open_table if config.conversations.store == "dynamodb" else _open_store_of_files
-    async with opening(config) as (store, check):
+    async with opening(config) as opened:
         yield HostedServer(
             name="conversations",
-            server=create_server(store, callers),
+            server=create_server(opened.store, callers),
             scopes=frozenset(SCOPES) - {SCOPE_TOOLS_CALL},
-            check=check,
+            check=opened.check,
+            units=opened.units,
         )
 
 
-_Opened = tuple["ConversationStore", Callable[[], Awaitable[None]]]
-"""A store, and what asks whether it still works."""
+class _Opened(NamedTuple):
+    """A store, what asks whether it still works, and what it counts of its costs."""
+
+    store: "ConversationStore"
+    check: Callable[[], Awaitable[None]]
+    units: Mapping[tuple[str, str], float] | None = None
 
 
 @asynccontextmanager
@@ -210,7 +215,7 @@ async def _open_table(config: Config) -> AsyncGenerator[_Opened]:
         async def check() -> None:
             await store.read_version(config.owner, "readiness")
 
-        yield store, check
+        yield _Opened(store, check, store.writer.client.units.total)
 
 
 @asynccontextmanager
@@ -235,7 +240,7 @@ async def _open_store_of_files(config: Config) -> AsyncGenerator[_Opened]:
             await to_thread.run_sync(_check_place, directory, opened)
             await store.load_conversation(config.owner, "readiness", limit=1)
 
-        yield store, check
+        yield _Opened(store, check)
 
 
 def _check_place(directory: Path, opened: os.stat_result) -> None:

@@ -1,6 +1,6 @@
 """What hosting needs to know of a server, whichever it is."""
 
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -19,6 +19,8 @@ class HostedServer:
     server: Server[Any]
     scopes: frozenset[str]
     check: Callable[[], Awaitable[object]]
+    units: Mapping[tuple[str, str], float] | None = None
+    """What its store has cost so far by verb and `read` or `write`, where that is counted."""
 
     @property
     def path(self) -> str:

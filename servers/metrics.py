@@ -1,12 +1,14 @@
 """What the servers count, as Prometheus text."""
 
 import time
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 from mcp.server import Server, ServerRequestContext
 from mcp.server.context import CallNext, HandlerResult
 from mcp_types.methods import SPEC_CLIENT_METHODS
 from prometheus_client import CollectorRegistry, Counter, Histogram, ProcessCollector
+from prometheus_client.core import CounterMetricFamily
 from prometheus_client.exposition import CONTENT_TYPE_LATEST, generate_latest
 
 CONTENT_TYPE = CONTENT_TYPE_LATEST
@@ -62,6 +64,28 @@ class Metrics:
 
         server.middleware.append(count)
 
+    def watch_units(self, units: Mapping[tuple[str, str], float]) -> None:
+        """Show what a store counts by itself."""
+        self._registry.register(_Units(units))
+
     def render(self) -> bytes:
         """All of them, in Prometheus' text format."""
         return generate_latest(self._registry)
+
+
+class _Units:
+    """A store's own count, as Prometheus wants it when it asks."""
+
+    def __init__(self, units: Mapping[tuple[str, str], float]) -> None:
+        self._units = units
+
+    def collect(self) -> Iterator[CounterMetricFamily]:
+        """One sample for each verb and kind."""
+        family = CounterMetricFamily(
+            "agentic_dynamodb_units",
+            "Capacity units that DynamoDB says were consumed, by verb of the store.",
+            labels=("verb", "kind"),
+        )
+        for (verb, kind), count in sorted(self._units.items()):
+            family.add_metric((verb, kind), count)
+        yield family

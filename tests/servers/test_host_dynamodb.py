@@ -1,0 +1,56 @@
+"""The conversation server over a table, as the configuration opens it."""
+
+import os
+from collections.abc import Generator
+from pathlib import Path
+
+import pytest
+from mcp import Client
+
+from agentic.config.models import Config
+from servers.access.principal import create_operator
+from servers.conversations.dynamodb_client import create_api
+from servers.errors import SetupError
+from servers.host import check_conversations, open_server
+from servers.metrics import Metrics
+from tests.fakes.dynamodb_server import CREDENTIALS, REGION, create_table, open_aws_server
+
+
+@pytest.fixture(scope="module")
+def aws() -> Generator[str]:
+    os.environ.update(CREDENTIALS)
+    with open_aws_server() as address:
+        yield address
+
+
+def configure(tmp_path: Path, aws: str, table: str) -> Config:
+    section = {"store": "dynamodb", "table": table, "region": REGION, "endpoint_url": aws}
+    return Config.model_validate({"data_directory": tmp_path, "conversations": section})
+
+
+async def test_switching_is_a_matter_of_configuration(tmp_path: Path, aws: str) -> None:
+    table = create_table(create_api("conversations", REGION, aws))
+    config = configure(tmp_path, aws, table)
+    await check_conversations(config)
+    operator = create_operator("ada")
+    async with open_server("conversations", config, operator) as hosted:
+        await hosted.check()
+        async with Client(hosted.server) as client:
+            given = {"conversation_id": "c", "messages": [{"role": "user", "content": "hi"}]}
+            answer = await client.call_tool("append_messages", given)
+            assert not answer.is_error
+            found = await client.call_tool("search_conversations", {"query": "hi"})
+            assert found.structured_content is not None
+            assert found.structured_content["error"]["code"] == "unsupported"
+        metrics = Metrics()
+        assert hosted.units is not None
+        metrics.watch_units(hosted.units)
+        assert 'verb="append_messages"' in metrics.render().decode()
+
+
+async def test_a_table_that_is_not_there_is_told_before_anything_is_served(
+    tmp_path: Path, aws: str
+) -> None:
+    config = configure(tmp_path, aws, "nowhere")
+    with pytest.raises(SetupError, match=r"nowhere in .*create-table"):
+        await check_conversations(config)
