@@ -65,7 +65,7 @@ def _result(structured: Mapping[str, Any]) -> CallToolResult:
     return CallToolResult(content=[TextContent(text="done")], structured_content=dict(structured))
 
 
-def _older_only(app: ASGIApp) -> ASGIApp:
+def older_only(app: ASGIApp) -> ASGIApp:
     """Refuse what a server of the older era has never heard of."""
 
     async def refuse_modern(scope: Scope, receive: Receive, send: Send) -> None:
@@ -88,7 +88,7 @@ async def _serve_stdio() -> None:
 if __name__ == "__main__":
     if len(sys.argv) > 1:
         app: ASGIApp = create_friendly_server().streamable_http_app()
-        app = _older_only(app) if "older" in sys.argv else app
+        app = older_only(app) if "older" in sys.argv else app
         uvicorn.run(app, host="127.0.0.1", port=int(sys.argv[1]), log_level="warning")
     else:
         anyio.run(_serve_stdio)
