@@ -29,6 +29,7 @@ from bot.redaction import tokens_kept_out_of_logs
 from bot.strangers import Strangers
 from client.conversations import ToolCaller
 from client.coordinator.coordinator import Coordinator
+from client.spool.folder import SpoolError
 from client.spool.spool import Spool
 
 if TYPE_CHECKING:
@@ -144,7 +145,10 @@ async def _open_bot(
         await anyio.sleep_forever()  # PTB drops the error of a poll that fails as polling stops
 
     async def describe() -> str:
-        survey = await spool.survey()
+        try:
+            survey = await spool.survey()
+        except SpoolError as error:
+            return str(error)
         return f"{survey.waiting} waiting for the store, {len(survey.aside)} set aside"
 
     bot = Bot(

@@ -141,7 +141,16 @@ class SpoolFolder:
         return moved
 
     def survey(self) -> Survey:
-        """Count what there is, and drop what a process that was killed did not finish writing."""
+        """Count what there is, and drop what a process that was killed did not finish writing.
+
+        Raises:
+            SpoolError: It can't be used.
+        """
+        is_usable = self.directory.is_dir() and os.access(
+            self.directory, os.R_OK | os.W_OK | os.X_OK
+        )
+        if os.path.lexists(self.directory) and not is_usable:
+            raise SpoolError(f"{self.directory} can't be used: it should be a folder of this user")
         waiting = [each for path in _list(self.directory) for each in _entries(path)]
         aside = tuple(sorted(_list(self.directory / _ASIDE)))
         for path in _list(self.directory):
@@ -221,7 +230,7 @@ def _entries(folder: Path) -> list[Path]:
 def _list(folder: Path) -> list[Path]:
     try:
         return list(folder.iterdir())
-    except (FileNotFoundError, NotADirectoryError):
+    except OSError:  # it is not there, or `survey` tells what is wrong
         return []
 
 

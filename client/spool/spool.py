@@ -50,6 +50,8 @@ class Spool:
         self._not_ours: set[str] = set()
         """Conversations whose owner this process may not act for: a bot's, at the desk."""
         self._unusable: set[str] = set()
+        self._taken: set[tuple[str, str]] = set()
+        """Turns that another program has answered, by conversation."""
 
     async def store(self, entry: Entry, operation: Callable[[], Awaitable[object]]) -> bool:
         """Have `operation` store what `entry` holds, after all that waits before it.
@@ -62,8 +64,9 @@ class Spool:
         """
 
         async def attempt() -> None:
-            taken = await self.replay(entry.owner, entry.conversation_id)
-            if entry.turn_id in taken and entry.message_id != entry.turn_id:
+            await self._replay(entry.key)
+            is_of_reply = entry.message_id != entry.turn_id
+            if is_of_reply and (entry.key, entry.turn_id) in self._taken:
                 raise ConversationCallError(
                     ErrorDetail(code="conflict", message="another program answered this message")
                 )
@@ -80,13 +83,13 @@ class Spool:
             return False
         return True
 
-    async def replay(self, owner: str | None, conversation_id: str) -> frozenset[str]:
-        """Store what waits for a conversation; gives the turns that another program answered.
+    async def replay(self, owner: str | None, conversation_id: str) -> None:
+        """Store what waits for a conversation.
 
         Raises:
             HubError, ConversationCallError: The store is still away.
         """
-        return await self._replay(key_of(owner, conversation_id))
+        await self._replay(key_of(owner, conversation_id))
 
     async def replay_all(self) -> None:
         """Store all that waits.
@@ -125,7 +128,11 @@ class Spool:
                 await added.wait()
 
     async def survey(self) -> Survey:
-        """What there is."""
+        """What there is.
+
+        Raises:
+            SpoolError: It can't be used.
+        """
         return await run_sync(self._folder.survey)
 
     async def _keep(self, entry: Entry, away: Exception) -> None:
@@ -138,20 +145,20 @@ class Spool:
         self._added.set()
         self._added = anyio.Event()
 
-    async def _replay(self, key: str) -> frozenset[str]:
+    async def _replay(self, key: str) -> None:
         if not await run_sync(self._folder.has, key):
-            return frozenset()
+            return
         descriptor = await self._lock(key)
         if descriptor is None:
-            return frozenset()
+            return
         try:
-            return await send_waiting(self._hub, self._folder, key, self._tell)
+            taken = await send_waiting(self._hub, self._folder, key, self._tell)
+            self._taken.update((key, turn_id) for turn_id in taken)
         except OSError as error:
             # What waits there stays, and must not keep anybody from going on.
             if key not in self._unusable:
                 self._unusable.add(key)
                 self._tell(f"The spool can't be used: {error}")
-            return frozenset()
         finally:
             os.close(descriptor)
 

@@ -6,7 +6,7 @@ from pathlib import Path
 
 from agentic.cli.doctor.findings import Finding
 from agentic.cli.stored_times import render_time
-from client.spool.folder import MAX_BYTES, WHY, SpoolFolder, Survey
+from client.spool.folder import MAX_BYTES, WHY, SpoolError, SpoolFolder, Survey
 from servers.conversations.contract import to_timestamp
 
 _NEARLY_FULL = 0.9
@@ -14,7 +14,10 @@ _NEARLY_FULL = 0.9
 
 def check_spool(directory: Path) -> list[Finding]:
     """Count it; nothing of it is read."""
-    survey = SpoolFolder(directory).survey()
+    try:
+        survey = SpoolFolder(directory).survey()
+    except SpoolError as error:
+        return [Finding("spool", "problem", str(error), "Move it away, or give it to this user.")]
     findings = [_judge_waiting(survey)]
     if survey.aside:
         findings.append(_judge_aside(survey))

@@ -41,3 +41,9 @@ def test_what_could_not_be_stored_is_named_with_the_reason_and_the_place(tmp_pat
 def test_a_full_spool_is_a_problem(tmp_path: Path) -> None:
     os.truncate(fill(tmp_path, 1), int(0.95 * MAX_BYTES))
     assert [finding.state for finding in check_spool(tmp_path)] == ["warning", "problem"]
+
+
+def test_a_spool_that_cannot_be_used_is_a_problem(tmp_path: Path) -> None:
+    (tmp_path / "spool").write_text("in the way")
+    [finding] = check_spool(tmp_path / "spool")
+    assert (finding.state, "can't be used" in finding.summary) == ("problem", True)

@@ -136,6 +136,28 @@ async def test_an_answer_that_another_program_gave_meanwhile_counts(tmp_path: Pa
     assert machine.waiting == 0
 
 
+async def test_a_turn_goes_on_in_no_other_programs_answer(tmp_path: Path) -> None:
+    """Somebody answers, and what waited is sent, while a tool of the turn still runs."""
+    machine = Machine(tmp_path / "spool")
+
+    async def meet(_: dict[str, Any]) -> str:
+        outage.end()
+        elsewhere = Coordinator(a.hub, ScriptedModel([said("Theirs.")]))
+        await run_turn(elsewhere, ask("Book it", message_id="m", stored=True))
+        await spool.replay_all()
+        return "booked"
+
+    async with open_assistant(tmp_path / "store", {"book": meet}) as a:
+        outage = Outage(a.hub, 2)
+        spool = machine.create_spool(a.hub)
+        coordinator = Coordinator(a.hub, ScriptedModel([*BOOKING]), spool=spool)
+        last = (await run_turn(coordinator, ask("Book it", message_id="m")))[-1]
+        assert [m.text() for m in await a.messages()] == ["Book it", "Theirs."]
+    assert isinstance(last, TurnFinished)
+    assert last.content == "Theirs."
+    assert "another program had answered" in machine.told[0]
+
+
 async def test_what_was_deleted_meanwhile_does_not_come_back(tmp_path: Path) -> None:
     machine = Machine(tmp_path / "spool")
     async with open_assistant(tmp_path / "store") as a:
