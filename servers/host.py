@@ -25,6 +25,8 @@ if TYPE_CHECKING:
     from servers.conversations.store import ConversationStore
     from servers.hosted import HostedServer
 
+_log = logging.getLogger(__name__)
+
 SERVER_NAMES = ("conversations", "tools")
 
 _MAX_PORT = 65_535
@@ -198,9 +200,11 @@ class _Opened(NamedTuple):
 
 @asynccontextmanager
 async def _open_table(config: Config) -> AsyncGenerator[_Opened]:
-    from servers.conversations.dynamodb_store import DynamoDBSettings, open_dynamodb_store
+    from servers.conversations.dynamodb_opening import DynamoDBSettings, open_dynamodb_store
 
     section = config.conversations
+    if section.expire_idle_days is not None:
+        _log.warning("conversations.expire_idle_days has no effect on DynamoDB: set expires_at")
     settings = DynamoDBSettings(
         table=section.table,
         region=to_region(config),

@@ -17,14 +17,16 @@ from servers.conversations.contract_results import (
 from servers.conversations.contract_uris import AttachmentUri
 from servers.conversations.dynamodb_blobs import Blobs
 from servers.conversations.dynamodb_changes import version_of
-from servers.conversations.dynamodb_client import TakenError
-from servers.conversations.dynamodb_items import Attributes, make_writer
-from servers.conversations.dynamodb_log import State
-from servers.conversations.dynamodb_writes import Plan, Writer
+from servers.conversations.dynamodb_client import Put, TakenError
+from servers.conversations.dynamodb_items import Attributes, make_writer, split_partition
+from servers.conversations.dynamodb_plans import Plan
+from servers.conversations.dynamodb_states import State
+from servers.conversations.dynamodb_writes import Writer
 from servers.conversations.store import AttachmentPart
 from servers.conversations.store_errors import InvalidError, NotFoundError, UnavailableError
 
 _ATTEMPTS = 50
+_FREE = "attribute_not_exists(pk)"
 _DIGITS = 32
 _SMALL_BYTES = 300_000
 """Of neighbours that become one piece: the head names all of them, and must stay small."""
@@ -78,11 +80,7 @@ async def put(
         known = await _find(writer, state, attachment_id) if is_there else None
         overlap = await _check(blobs, state, known or begun, chunk, now)
         fresh = chunk.data[overlap:]
-        if known is None and is_there and len(await _heads(writer, state)) >= MAX_ATTACHMENTS:
-            raise InvalidError(
-                f"a conversation has at most {MAX_ATTACHMENTS} attachments: use another one",
-                field="attachment_id",
-            )
+        count = await _count(writer, state) if is_there and known is None else 0
         if known is not None and not fresh:
             return _to_result(conversation_id, known)
         if not is_there:
@@ -99,11 +97,11 @@ async def put(
         if fresh:
             await blobs.put(state.pk, name, fresh)
             head = head.model_copy(update={"pieces": (*pieces, Piece(name, len(fresh)))})
-        is_put = await _put_head(writer, state, head, known)
+        is_put = await _put_head(writer, state, head, known, count)
         useless = replaced if is_put else Piece(name, len(fresh))
         if useless is not None:
             await blobs.remove(state.pk, useless.name, useless.size)
-        if is_put:
+        if is_put and await _is_still_there(writer, state):
             return _to_result(conversation_id, head)
     raise UnavailableError(
         "others write to this attachment all the time: try again", retry_after_seconds=1.0
@@ -186,8 +184,36 @@ async def _heads(writer: Writer, state: State) -> list[Head]:
             return found
 
 
-async def _put_head(writer: Writer, state: State, head: Head, known: Head | None) -> bool:
-    """Whether it was put in; else somebody else was faster."""
+async def _count(writer: Writer, state: State) -> int:
+    """How many attachments there are, if there may be one more.
+
+    Raises:
+        InvalidError: There may not.
+    """
+    assert state.header is not None
+    counter = await writer.client.get(state.pk, _counter_key(state.header.life))
+    count = int(counter["v"]) if counter is not None else 0
+    if count >= MAX_ATTACHMENTS:
+        raise InvalidError(
+            f"a conversation has at most {MAX_ATTACHMENTS} attachments: use another one",
+            field="attachment_id",
+        )
+    return count
+
+
+async def _is_still_there(writer: Writer, state: State) -> bool:
+    """Whether the conversation was not deleted meanwhile; else what came after that is removed."""
+    now = await writer.read(*split_partition(state.pk))
+    if now.header is not None and state.header is not None and now.header.life == state.header.life:
+        return True
+    await writer.clean_up(now)
+    return False
+
+
+async def _put_head(
+    writer: Writer, state: State, head: Head, known: Head | None, count: int
+) -> bool:
+    """Whether it was put in; else somebody else was faster. `count`: of attachments before it."""
     assert state.header is not None
     item: Attributes = {
         "pk": state.pk,
@@ -196,7 +222,10 @@ async def _put_head(writer: Writer, state: State, head: Head, known: Head | None
     }
     try:
         if known is None:
-            await writer.client.put(item, "attribute_not_exists(pk)")
+            counter = {"pk": state.pk, "sk": _counter_key(state.header.life), "v": count + 1}
+            is_first = Put(counter, _FREE)
+            grows = Put(counter, "v = :v", {":v": count})
+            await writer.client.write_together([Put(item, _FREE), grows if count else is_first])
         else:
             await writer.client.put(item, "e = :e", {":e": known.model_dump_json()})
     except TakenError as taken:
@@ -213,6 +242,10 @@ def _parse(item: Attributes) -> Head | None:
 
 def _key(life: int, attachment_id: str) -> str:
     return f"F#{life:016d}#{_safe(attachment_id)}"
+
+
+def _counter_key(life: int) -> str:
+    return f"N#{life:016d}"
 
 
 def _safe(attachment_id: str) -> str:

@@ -21,9 +21,10 @@ from servers.conversations.contract_results import (
 from servers.conversations.dynamodb_client import TakenError
 from servers.conversations.dynamodb_entries import annotation_item
 from servers.conversations.dynamodb_items import EXPIRY
-from servers.conversations.dynamodb_log import Known, State, digest_of
+from servers.conversations.dynamodb_plans import Plan, bare_facts
 from servers.conversations.dynamodb_reads import find_message, read_all, to_conversation
-from servers.conversations.dynamodb_writes import Plan, Writer, bare_facts
+from servers.conversations.dynamodb_states import Known, State, digest_of
+from servers.conversations.dynamodb_writes import Writer
 from servers.conversations.facts_changes import change_facts, check_facts_of, merge_facts
 from servers.conversations.file_imports import name_all, take_facts
 from servers.conversations.file_records import Draft
@@ -223,7 +224,7 @@ async def delete(writer: Writer, owner: str, conversation_id: str) -> DeleteResu
     state = await writer.change(owner, conversation_id, plan)
     if not deleted and state.header is not None and state.header.kind == "tombstone":
         # Somebody's deletion may have been broken off before all was removed.
-        await writer.remove_old(state.pk, state.ordinal, state.header)
+        await writer.clean_up(state)
     return DeleteResult(deleted=deleted)
 
 

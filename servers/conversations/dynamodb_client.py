@@ -7,11 +7,11 @@ milliseconds.
 
 import random
 from collections import Counter
-from collections.abc import Generator, Mapping
+from collections.abc import Generator, Mapping, Sequence
 from contextlib import suppress
 from contextvars import ContextVar
 from functools import partial
-from typing import Any, cast
+from typing import Any, NamedTuple, cast
 
 import anyio
 import anyio.to_thread
@@ -41,6 +41,15 @@ class TakenError(Exception):
     def __init__(self, item: Attributes | None) -> None:
         super().__init__("a condition did not hold")
         self.item = item
+
+
+class Put(NamedTuple):
+    """An item to be put in, if a condition on what stands there holds."""
+
+    item: Attributes
+    condition: str | None = None
+    values: Attributes | None = None
+    """That the condition names."""
 
 
 class Units:
@@ -121,7 +130,7 @@ class DynamoDBClient:
         Raises:
             TakenError: It doesn't.
         """
-        await self._call("put_item", "write", **_to_put(item, condition, values))
+        await self._call("put_item", "write", **_to_put(Put(item, condition, values)))
 
     async def update(self, pk: str, sk: str, changes: Attributes, condition: str) -> None:
         """Set attributes of an item, if the condition on it, and on `:` + their names, holds.
@@ -141,23 +150,36 @@ class DynamoDBClient:
             ReturnValuesOnConditionCheckFailure="ALL_OLD",
         )
 
+    async def delete(self, pk: str, sk: str, condition: str, values: Attributes) -> None:
+        """Remove an item, if the condition holds.
+
+        Raises:
+            TakenError: It doesn't.
+        """
+        await self._call(
+            "delete_item",
+            "write",
+            Key={"pk": {"S": pk}, "sk": {"S": sk}},
+            ConditionExpression=condition,
+            ExpressionAttributeValues=to_values(values),
+        )
+
     async def write_together(
         self,
-        puts: list[tuple[Attributes, str | None]],
-        deletes: list[tuple[str, str]] | None = None,
+        puts: Sequence[Put],
+        deletes: Sequence[tuple[str, str]] = (),
     ) -> None:
-        """Put items in and remove others, all or nothing; each put may have a condition.
+        """Put items in and remove others, all or nothing.
 
         Raises:
             TakenError: One doesn't hold; `item` is that of the first.
         """
         actions: list[dict[str, Any]] = [
-            {"Put": {"TableName": self.table, **_to_put(item, condition, None)}}
-            for item, condition in puts
+            {"Put": {"TableName": self.table, **_to_put(put)}} for put in puts
         ]
         actions += [
             {"Delete": {"TableName": self.table, "Key": {"pk": {"S": pk}, "sk": {"S": sk}}}}
-            for pk, sk in deletes or []
+            for pk, sk in deletes
         ]
         await self._call("transact_write_items", "write", TransactItems=actions)
 
@@ -284,14 +306,14 @@ def _to_value(value: str | int | bytes) -> dict[str, Any]:
     return {"B": value} if isinstance(value, bytes) else {"N": str(value)}
 
 
-def _to_put(item: Attributes, condition: str | None, values: Attributes | None) -> dict[str, Any]:
-    put: dict[str, Any] = {"Item": to_values(item)}
-    if condition is not None:
-        put["ConditionExpression"] = condition
-        put["ReturnValuesOnConditionCheckFailure"] = "ALL_OLD"
-    if values is not None:
-        put["ExpressionAttributeValues"] = to_values(values)
-    return put
+def _to_put(put: Put) -> dict[str, Any]:
+    asked: dict[str, Any] = {"Item": to_values(put.item)}
+    if put.condition is not None:
+        asked["ConditionExpression"] = put.condition
+        asked["ReturnValuesOnConditionCheckFailure"] = "ALL_OLD"
+    if put.values is not None:
+        asked["ExpressionAttributeValues"] = to_values(put.values)
+    return asked
 
 
 def pauses_at_random() -> Generator[float]:

@@ -7,9 +7,10 @@ from typing import Any
 from servers.conversations.checks import check_id
 from servers.conversations.contract import MAX_MERGE_MESSAGES, MAX_MERGE_SOURCES, Conversation
 from servers.conversations.dynamodb_changes import require, version_of
-from servers.conversations.dynamodb_log import State
+from servers.conversations.dynamodb_plans import Plan, bare_facts
 from servers.conversations.dynamodb_reads import Stored, read_all, to_conversation
-from servers.conversations.dynamodb_writes import Plan, Writer, bare_facts
+from servers.conversations.dynamodb_states import State
+from servers.conversations.dynamodb_writes import Writer
 from servers.conversations.facts_changes import check_facts_of
 from servers.conversations.file_records import Draft, Facts, make_draft, to_message
 from servers.conversations.merge_plan import Item, Kept, plan_merge

@@ -8,10 +8,12 @@ from pydantic import ValidationError
 
 from servers.conversations.contract import Conversation, encode_json
 from servers.conversations.dynamodb_items import (
+    CLEANING,
     DELIVERIES,
     ENTRY,
     EXPIRIES,
     EXPIRY,
+    LEFTOVERS,
     OWNER,
     OWNERS,
     Attributes,
@@ -86,6 +88,11 @@ def to_conversation(item: Attributes) -> Conversation:
 def expiry_item(pk: str, expires_at: str) -> Attributes:
     """What says when a conversation is to be removed."""
     return {"pk": pk, "sk": EXPIRY, "o": EXPIRIES, "s": expires_at}
+
+
+def leftovers_item(pk: str, ordinal: int, since: str) -> Attributes:
+    """What says that items from before `ordinal` are still to be removed."""
+    return {"pk": pk, "sk": LEFTOVERS, "o": CLEANING, "s": since, "v": ordinal}
 
 
 def owner_item(pk: str) -> Attributes:

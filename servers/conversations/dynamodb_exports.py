@@ -12,13 +12,14 @@ from servers.conversations.contract import (
 from servers.conversations.contract_documents import DOCUMENT_FORMAT, ExportFormat
 from servers.conversations.contract_results import ExportResult
 from servers.conversations.cursors import make_cursor, read_cursor
-from servers.conversations.dynamodb_log import Log, Place, State
+from servers.conversations.dynamodb_log import Log
 from servers.conversations.dynamodb_reads import (
     Stored,
     annotate_found,
     read_annotations,
     to_conversation,
 )
+from servers.conversations.dynamodb_states import Place, State
 from servers.conversations.store_errors import StaleCursorError
 from servers.conversations.transcript_text import (
     cut_text,

@@ -7,9 +7,11 @@ P#<ordinal>#<token>#<n>      parts of a log item that is too large for one
 G#<token>#<n>          messages of a history that was written as a whole (rewritten, copied)
 P#G#<token>#<n>#<m>    parts of one of these
 A#<token>#<number>     the annotations of a message, where they were changed, or tell of a delivery
+N#<life>               how many attachments there are
 F#<life>#<attachment>  an attachment; Q#<life>#<attachment>#<token>#<n> its bytes
 C                      the entry in listings; it may lag behind the log by a minute
 X                      the time at which it is to be removed
+Z                      that something of an earlier history is still to be removed
 
 Under a partition key with an owner and no id stands O: that there is such an owner.
 
@@ -38,11 +40,12 @@ Kind = Literal["messages", "facts", "history", "tombstone"]
 """`history` begins a new history, with what it holds; `facts` changes title and the like."""
 
 INDEX = "listing"
-ENTRY, EXPIRY, OWNER = "C", "X", "O"
+ENTRY, EXPIRY, LEFTOVERS, OWNER = "C", "X", "Z", "O"
 LOG = "M#"
 DELIVERIES = "!delivery#"
 EXPIRIES = "!expires"
 OWNERS = "!owners"
+CLEANING = "!leftovers"
 """What stands in the place of an owner in the index; an owner's own entries begin with `@`."""
 
 _PART_BYTES = 300_000
@@ -180,7 +183,7 @@ def is_before(sk: str, ordinal: int, token: str) -> bool:
 def is_of_life_before(sk: str, life: int) -> bool:
     """Whether it belongs to an attachment of a life before."""
     kind, _, rest = sk.partition("#")
-    return kind in ("F", "Q") and rest.partition("#")[0] < f"{life:016d}"
+    return kind in ("F", "N", "Q") and rest.partition("#")[0] < f"{life:016d}"
 
 
 def entry_place(updated: str, conversation_id: str) -> str:

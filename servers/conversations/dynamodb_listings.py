@@ -14,6 +14,7 @@ from servers.conversations.contract_results import (
 from servers.conversations.cursors import make_cursor, read_cursor
 from servers.conversations.dynamodb_entries import listing_of, to_conversation
 from servers.conversations.dynamodb_items import (
+    CLEANING,
     DELIVERIES,
     EXPIRIES,
     INDEX,
@@ -23,8 +24,8 @@ from servers.conversations.dynamodb_items import (
     entry_place,
     split_partition,
 )
-from servers.conversations.dynamodb_log import State
 from servers.conversations.dynamodb_reads import parse_annotations
+from servers.conversations.dynamodb_states import State
 from servers.conversations.dynamodb_writes import Writer
 from servers.conversations.page_sizes import fit
 
@@ -192,6 +193,13 @@ async def _has_conversations(writer: Writer, owner: str, now: str) -> bool:
 async def find_expired(writer: Writer, now: str, limit: int) -> list[tuple[str, str]]:
     """Owner and id of conversations whose time has come."""
     values = {":o": EXPIRIES, ":s": now}
+    items, _ = await writer.client.query("o = :o AND s <= :s", values, index=INDEX, limit=limit)
+    return [split_partition(str(item["pk"])) for item in items]
+
+
+async def find_left_over(writer: Writer, until: str, limit: int) -> list[tuple[str, str]]:
+    """Owner and id of conversations of which something was to be removed since `until`."""
+    values = {":o": CLEANING, ":s": until}
     items, _ = await writer.client.query("o = :o AND s <= :s", values, index=INDEX, limit=limit)
     return [split_partition(str(item["pk"])) for item in items]
 

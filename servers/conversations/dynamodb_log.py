@@ -1,10 +1,8 @@
-"""The log of a conversation in DynamoDB: read from either end, added to at its end."""
+"""The log of a conversation in DynamoDB, read from either end."""
 
-import hashlib
 from collections import OrderedDict
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
 from contextlib import suppress
-from dataclasses import dataclass, field
 from typing import Any, NamedTuple, TypeVar
 
 import anyio
@@ -25,76 +23,15 @@ from servers.conversations.dynamodb_items import (
     split_partition,
     to_log_item,
 )
-from servers.conversations.file_records import Facts, to_message
+from servers.conversations.dynamodb_states import Known, Place, State, digest_of, remember
+from servers.conversations.file_records import Facts
 from servers.conversations.store_errors import UnavailableError
 
 _PAGE_ITEMS = 16
-_MOST_PAGE_ITEMS = 100
 _WHOLE_PAGE_ITEMS = 500
 _READINGS = 4
 _T = TypeVar("_T")
 _BETWEEN = "pk = :pk AND sk BETWEEN :first AND :last"
-
-
-class Place(NamedTuple):
-    """A message, and the item that holds it."""
-
-    is_log: bool
-    """Or of the `G#` items that the history begins with."""
-    item: int
-    """Its ordinal or number."""
-    number: int
-    """Of the message in the history."""
-
-    def key(self, token: str) -> str:
-        """Sort key of the item."""
-        return log_key(self.item) if self.is_log else history_key(token, self.item)
-
-
-class Known(NamedTuple):
-    """A message that was stored, as far as it matters to who stores it again."""
-
-    place: Place
-    digest: bytes
-    """Of its content."""
-
-
-@dataclass(slots=True)
-class State:
-    """A conversation up to an item of its log."""
-
-    pk: str
-    ordinal: int = 0
-    """Of its last item; 0: it has none."""
-    header: Header | None = None
-    facts: Facts | None = None
-    """Loaded when they are needed."""
-    recent: OrderedDict[str, Known] | None = None
-    """The latest messages by id; loaded when something is to be written."""
-    listed_at: float = 0.0
-    """When its entry in listings was last written by this process."""
-    read_at: float = 0.0
-    latest: Sequence[Attributes] = ()
-    """Items that were read with it, the newest first: not kept."""
-
-    def is_alive(self, now: str) -> bool:
-        """Whether there is such a conversation for a caller at this moment."""
-        header = self.header
-        if header is None or header.kind == "tombstone":
-            return False
-        return header.expires_at is None or header.expires_at > now
-
-    def items_for(self, messages: int) -> int:
-        """About how many items hold so many messages."""
-        header = self.header
-        if header is None or not header.count:
-            return 1
-        items = self.ordinal - header.generation + 1 + header.whole
-        return min(max(-(-messages * items // header.count) + 1, 2), _MOST_PAGE_ITEMS)
-
-    def size(self) -> int:
-        """Roughly: how many messages it knows."""
-        return 1 + len(self.recent or ())
 
 
 class Found(NamedTuple):
@@ -106,30 +43,6 @@ class Found(NamedTuple):
     """How many messages it holds."""
     messages: list[dict[str, Any]] | None
     stored_at: str = ""
-
-
-@dataclass(slots=True)
-class StateCache:
-    """States of the conversations used last, in bounded memory."""
-
-    most: int = 200_000
-    _states: OrderedDict[str, State] = field(default_factory=OrderedDict[str, State])
-    _size: int = 0
-
-    def take(self, pk: str) -> State | None:
-        """Take one out, so that a verb that fails leaves none behind."""
-        state = self._states.pop(pk, None)
-        self._size -= state.size() if state else 0
-        return state
-
-    def put(self, state: State) -> None:
-        """Put one in as that used last."""
-        self.take(state.pk)
-        self._states[state.pk] = state
-        self._size += state.size()
-        while self._size > self.most and len(self._states) > 1:
-            _, dropped = self._states.popitem(last=False)
-            self._size -= dropped.size()
 
 
 class HistoryChangedError(UnavailableError):
@@ -180,7 +93,7 @@ class Log:
         if known is not None and known.ordinal == ordinal_of(item.sk):
             known.read_at = anyio.current_time()
             return known
-        if known is not None and known.header and _goes_on(known.header, item.header):
+        if known is not None and known.header and known.header.token == item.header.token:
             return await self._catch_up(known, item)
         return self._take(State(pk), item, await self._messages_or_none(pk, item))
 
@@ -217,7 +130,7 @@ class Log:
         state.read_at = anyio.current_time()
         if state.recent is not None:
             for number, body in enumerate(messages or (), item.first):
-                _remember(state.recent, Place(True, state.ordinal, number), body)
+                remember(state.recent, Place(True, state.ordinal, number), body)
         return state
 
     async def _messages_or_none(self, pk: str, item: LogItem) -> list[dict[str, Any]] | None:
@@ -420,30 +333,11 @@ class Log:
         return Found(place, item.header.added, messages, item.header.updated)
 
 
-def digest_of(body: Mapping[str, Any]) -> bytes:
-    """Equal for two stored messages exactly when the contract calls their content the same."""
-    content = to_message(body).content_key()
-    return hashlib.blake2b(content.encode(), digest_size=16).digest()
-
-
 def _known_of(found: Found) -> list[tuple[str, Known]]:
     return [
         (body["message_id"], Known(found.place._replace(number=number), digest_of(body)))
         for number, body in enumerate(found.messages or (), found.place.number)
     ]
-
-
-def _remember(recent: OrderedDict[str, Known], place: Place, body: Mapping[str, Any]) -> None:
-    message_id = body["message_id"]
-    recent.pop(message_id, None)
-    recent[message_id] = Known(place, digest_of(body))
-    if len(recent) > REPEAT_WINDOW_MESSAGES:
-        recent.popitem(last=False)
-
-
-def _goes_on(before: Header, now: Header) -> bool:
-    """Whether it is the same history, longer."""
-    return before.token == now.token
 
 
 def _parse(pk: str, item: Attributes) -> LogItem:

@@ -8,7 +8,8 @@ from servers.conversations.contract import MAX_PAGE_BYTES, Conversation, Message
 from servers.conversations.contract_results import ConversationStats, LoadResult
 from servers.conversations.cursors import make_cursor, read_cursor
 from servers.conversations.dynamodb_items import DamagedError, annotation_key, figures_of
-from servers.conversations.dynamodb_log import Found, Log, Place, State
+from servers.conversations.dynamodb_log import Found, Log
+from servers.conversations.dynamodb_states import Place, State
 from servers.conversations.file_records import Facts, to_message
 from servers.conversations.store_errors import NotFoundError, StaleCursorError, UnavailableError
 

@@ -3,8 +3,9 @@
 from datetime import UTC, datetime
 
 from servers.conversations.contract_results import SearchHit, SearchResult
-from servers.conversations.dynamodb_log import Log, State
+from servers.conversations.dynamodb_log import Log
 from servers.conversations.dynamodb_reads import to_conversation
+from servers.conversations.dynamodb_states import State
 from servers.conversations.file_records import to_message
 from servers.conversations.search_matches import match, score
 from servers.conversations.search_query import Search

@@ -1,15 +1,9 @@
 """The back end on DynamoDB: conversations that any number of servers share."""
 
-import logging
 import secrets
-from collections.abc import AsyncGenerator, Mapping, Sequence
-from contextlib import asynccontextmanager
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 from typing import Any
-
-import anyio
-import anyio.to_thread
 
 from servers.conversations import (
     dynamodb_attachments,
@@ -55,37 +49,14 @@ from servers.conversations.contract_results import (
     SaveResult,
     SearchResult,
 )
-from servers.conversations.dynamodb_blobs import Blobs, ItemBlobs
-from servers.conversations.dynamodb_client import DynamoDBClient, create_api, verb
-from servers.conversations.dynamodb_log import State, repeat_if_changed
-from servers.conversations.dynamodb_s3 import open_s3_blobs
-from servers.conversations.dynamodb_table import check_table
+from servers.conversations.dynamodb_blobs import Blobs
+from servers.conversations.dynamodb_client import verb
+from servers.conversations.dynamodb_log import repeat_if_changed
+from servers.conversations.dynamodb_states import State
 from servers.conversations.dynamodb_writes import Writer
 from servers.conversations.search_query import parse_search
 from servers.conversations.store import AttachmentPart, ConversationUpdate
-from servers.conversations.store_errors import ConversationError, InvalidError, NotFoundError
-
-_log = logging.getLogger(__name__)
-
-_UPKEEP_SECONDS = 5.0
-_SWEEP_SECONDS = 600.0
-_SWEPT_AT_ONCE = 100
-
-
-@dataclass(frozen=True, slots=True)
-class DynamoDBSettings:
-    """Which table, and how it is used."""
-
-    table: str
-    region: str | None = None
-    """None: where AWS's own rules say."""
-    endpoint_url: str | None = None
-    listing_seconds: float = 60.0
-    """So long a listing may lag behind messages: each entry costs as much as they do."""
-    listing_shards: int = 1
-    """Over how many partitions an owner's listing is spread. All servers must agree."""
-    bucket: str | None = None
-    """Of S3, for the bytes of attachments. None: they lie in the table."""
+from servers.conversations.store_errors import InvalidError, NotFoundError
 
 
 class DynamoDBConversationStore:
@@ -352,73 +323,6 @@ class DynamoDBConversationStore:
         state = await self._read(name, owner, conversation_id)
         dynamodb_changes.require(state, _now())
         return state
-
-    async def keep_up(self) -> None:
-        """Write entries that wait and remove what has expired, until cancelled."""
-        swept_at = -_SWEEP_SECONDS
-        while True:
-            await anyio.sleep(_UPKEEP_SECONDS)
-            verb.set("upkeep")
-            try:
-                since = anyio.current_time() - self.writer.listing_seconds
-                await self.writer.list_what_waits(older_than=since)
-                if anyio.current_time() - swept_at >= _SWEEP_SECONDS:
-                    swept_at = anyio.current_time()
-                    await self.sweep()
-            except ConversationError as error:
-                _log.warning("the upkeep of the conversation store waits: %s", error)
-
-    async def sweep(self) -> None:
-        """Remove conversations that have expired, some at a time."""
-        for pair in await dynamodb_listings.find_expired(self.writer, _now(), _SWEPT_AT_ONCE):
-            await dynamodb_changes.remove_expired(self.writer, *pair)
-
-
-@asynccontextmanager
-async def open_dynamodb_store(
-    settings: DynamoDBSettings,
-) -> AsyncGenerator[DynamoDBConversationStore]:
-    """Open the table, which `agentic conversations create-table` makes.
-
-    Raises:
-        UnavailableError: It, or the bucket, is not there, or is not as it must be; the text says
-            all that is missing.
-    """
-    api = await anyio.to_thread.run_sync(
-        lambda: create_api(settings.table, settings.region, settings.endpoint_url)
-    )
-    try:
-        client = DynamoDBClient(api, settings.table)
-        writer = Writer(client, settings.listing_seconds, settings.listing_shards)
-        async with (
-            _open_blobs(settings, client) as blobs,
-            anyio.create_task_group() as tasks,
-        ):
-            store = DynamoDBConversationStore(writer, blobs)
-            tasks.start_soon(store.keep_up)
-            try:
-                yield store
-            finally:
-                tasks.cancel_scope.cancel()
-                with anyio.move_on_after(_UPKEEP_SECONDS, shield=True):
-                    try:
-                        await writer.list_what_waits(older_than=anyio.current_time())
-                    except ConversationError as error:
-                        _log.warning("some conversations are not listed as they are: %s", error)
-    finally:
-        api.close()
-
-
-@asynccontextmanager
-async def _open_blobs(settings: DynamoDBSettings, client: DynamoDBClient) -> AsyncGenerator[Blobs]:
-    """Where bytes of attachments go, when it and the table are as they must be."""
-    if settings.bucket is None:
-        await check_table(client)
-        yield ItemBlobs(client)
-        return
-    async with open_s3_blobs(settings.bucket, settings.table, settings.region) as blobs:
-        await check_table(client, await blobs.find_problems())
-        yield blobs
 
 
 def _begin(name: str, owner: str, conversation_id: str) -> None:

@@ -1,98 +1,55 @@
 """Writing to a conversation in DynamoDB: one item at the end of its log, or nothing."""
 
 import logging
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable
 from contextlib import suppress
 from copy import copy
-from dataclasses import dataclass, field, replace
+from dataclasses import replace
 from datetime import UTC, datetime
-from typing import Any
 
 import anyio
 
 from servers.conversations.contract import to_timestamp
 from servers.conversations.dynamodb_blobs import Blobs
-from servers.conversations.dynamodb_client import DynamoDBClient, TakenError, pauses_at_random
+from servers.conversations.dynamodb_client import DynamoDBClient, Put, TakenError, pauses_at_random
 from servers.conversations.dynamodb_entries import (
-    annotation_item,
     entry_item,
     expiry_item,
+    leftovers_item,
     owner_item,
 )
 from servers.conversations.dynamodb_items import (
     ENTRY,
     EXPIRY,
-    Attributes,
+    LEFTOVERS,
     Header,
-    Kind,
     LogItem,
-    encode_payload,
-    figures_of,
-    first_ordinal,
-    group,
-    history_key,
     is_before,
     is_of_life_before,
     log_key,
-    make_token,
-    make_writer,
-    part_key,
     partition,
     split_partition,
-    split_parts,
 )
-from servers.conversations.dynamodb_log import HistoryChangedError, Log, State, StateCache
-from servers.conversations.figures import Figures
-from servers.conversations.file_projection import delivery_state
-from servers.conversations.file_records import Draft, Facts
+from servers.conversations.dynamodb_log import HistoryChangedError, Log
+from servers.conversations.dynamodb_plans import Plan, Write, make_out
+from servers.conversations.dynamodb_states import State, StateCache
 from servers.conversations.store_errors import ConversationError, UnavailableError
 
 _log = logging.getLogger(__name__)
 
+_TOMBSTONE_DAYS = 30
+"""Much longer than anybody remembers a conversation without looking at it anew."""
+_SECONDS_A_DAY = 86_400
 _STRIPES = 64
 _UNKNOWN_ITEMS = 14
 """To be read of a conversation of which nothing is known: about fifty messages."""
 _FORGET_SECONDS = 3_600.0
 """What this process knows of a conversation it looks at anew after so long."""
-_TOMBSTONE_DAYS = 30
-"""Much longer than anybody remembers a conversation without looking at it anew."""
-_SECONDS_A_DAY = 86_400
 _PATIENCE_SECONDS = 20.0
 """With others that are faster again and again."""
 _FREE = "attribute_not_exists(pk)"
-_WHOLE_MESSAGES = 16
-_WHOLE_BYTES = 48 * 1024
-"""Of the items that a history begins with: a page of the latest messages needs a few of them."""
 _MAX_TOGETHER = 90
 """Items of one transaction: DynamoDB takes 100."""
-
-
-@dataclass(slots=True)
-class Plan:
-    """What a verb writes."""
-
-    kind: Kind
-    drafts: Sequence[Draft] = ()
-    facts: Facts | None = None
-    """If they change, or the conversation begins with them."""
-    at: str | None = None
-    """What `last_updated` shall be, unless it is later already; now if absent."""
-
-
-@dataclass(slots=True)
-class _Write:
-    """A plan, made out for a place in the log."""
-
-    ordinal: int
-    item: Attributes
-    header: Header
-    data: bytes
-    bodies: Sequence[dict[str, Any]]
-    facts: Facts | None
-    begins: bool
-    before: list[Attributes] = field(default_factory=list[Attributes])
-    """What it refers to, which is written first and means nothing without it."""
-    annotated: list[Attributes] = field(default_factory=list[Attributes])
 
 
 class Writer:
@@ -183,9 +140,10 @@ class Writer:
         for pk in due:
             async with self._lane(pk):
                 state = await self.log.read_state(pk, self._cache.take(pk))
-                if state.header is not None and state.header.kind != "tombstone":
+                if state.header is None or state.header.kind == "tombstone":
+                    self._unlisted.pop(pk, None)
+                else:
                     await self._put_entry(state)
-                self._unlisted.pop(pk, None)
                 self._cache.put(state)
 
     def _lane(self, pk: str) -> anyio.Lock:
@@ -193,7 +151,7 @@ class Writer:
 
     async def _write(self, state: State, plan: Plan, now: str) -> bool:
         """Whether it was written; else somebody else was faster."""
-        write = self._make_out(state, plan, now)
+        write = make_out(state, plan, now)
         if write.before:
             await self.client.write_all(write.before)
         try:
@@ -215,29 +173,31 @@ class Writer:
         elif plan.kind == "messages":
             await self._list_sometimes(state)
         if write.begins and had_something:
-            await self._clean_up(state)
+            await self._try_to_clean_up(state)
         if write.begins:
             self._owners.add(split_partition(state.pk)[0])
         return True
 
-    async def _put(self, state: State, write: _Write) -> None:
-        together: list[tuple[Attributes, str | None]] = [(write.item, _FREE)]
+    async def _put(self, state: State, write: Write) -> None:
+        together = [Put(write.item, _FREE)]
         removed: list[tuple[str, str]] = []
         header = write.header
         if write.header.kind == "tombstone":
             removed += [(state.pk, ENTRY), (state.pk, EXPIRY)]
         elif write.facts is not None:
             entry = entry_item(state.pk, write.ordinal, header, write.facts, self.shards)
-            together.append((entry, _FREE if state.header is None else None))
+            together.append(Put(entry, _FREE if state.header is None else None))
             if write.begins and split_partition(state.pk)[0] not in self._owners:
-                together.append((owner_item(state.pk), None))
+                together.append(Put(owner_item(state.pk)))
             if header.expires_at is not None:
-                together.append((expiry_item(state.pk, header.expires_at), None))
+                together.append(Put(expiry_item(state.pk, header.expires_at)))
             elif state.header is not None:
                 removed.append((state.pk, EXPIRY))
+        if write.begins and state.header is not None:
+            together.append(Put(leftovers_item(state.pk, write.ordinal, header.updated)))
         annotated = write.annotated
         if len(annotated) <= _MAX_TOGETHER:
-            together += [(item, None) for item in annotated]
+            together += map(Put, annotated)
             annotated = []
         if len(together) == 1 and not removed:
             await self.client.put(write.item, _FREE)
@@ -246,93 +206,12 @@ class Writer:
         if annotated:
             await self.client.write_all(annotated)
 
-    async def _is_own(self, pk: str, write: _Write, taken: TakenError) -> bool:
+    async def _is_own(self, pk: str, write: Write, taken: TakenError) -> bool:
         """Whether what stands there is what we wrote, and only its answer was lost."""
         found = taken.item
         if found is None or "h" not in found:
             found = await self.client.get(pk, str(write.item["sk"]))
         return found is not None and found.get("h") == write.item["h"]
-
-    def _make_out(self, state: State, plan: Plan, now: str) -> _Write:
-        known = state.header
-        is_alive = state.is_alive(now)
-        ordinal = first_ordinal() if known is None else state.ordinal + 1
-        is_end = plan.kind == "tombstone"
-        begins = is_end or plan.kind == "history" or not is_alive
-        kind: Kind = "history" if begins and not is_end else plan.kind
-        facts = plan.facts
-        if facts is None and begins and not is_alive and not is_end:
-            facts = bare_facts(state.pk, now)
-        before = known if known is not None and not begins else None
-        updated = now if known is None else max(now, known.updated)
-        if plan.at is not None:
-            updated = max(plan.at, known.updated) if known and is_alive else plan.at
-        if plan.kind == "facts" and known is not None:
-            updated = known.updated
-        figures = figures_of(before) if before else Figures()
-        for draft in plan.drafts:
-            figures.add_message(draft.body, len(draft.encoded))
-        token = before.token if before else make_token(ordinal)
-        header = Header(
-            kind=kind,
-            generation=before.generation if before else ordinal,
-            token=token,
-            life=known.life if known and is_alive and not is_end else ordinal,
-            count=(before.count if before else 0) + len(plan.drafts),
-            added=len(plan.drafts),
-            whole=before.whole if before else 0,
-            updated=updated,
-            facts_at=ordinal if facts is not None or known is None else known.facts_at,
-            expires_at=_expiry(known if is_alive else None, facts),
-            writer=make_writer(),
-            figures=tuple(figures.as_row()),
-        )
-        return self._encode(state.pk, ordinal, header, plan, facts, begins=begins)
-
-    def _encode(
-        self,
-        pk: str,
-        ordinal: int,
-        header: Header,
-        plan: Plan,
-        facts: Facts | None,
-        *,
-        begins: bool,
-    ) -> _Write:
-        sk, drafts = log_key(ordinal), plan.drafts
-        before: list[Attributes] = []
-        first = header.count - header.added
-        if begins and len(drafts) > _WHOLE_MESSAGES:
-            before = _to_history(pk, header, drafts)
-            whole = sum(str(item["sk"]).startswith("G#") for item in before)
-            header = header.model_copy(update={"whole": whole, "added": 0})
-            drafts = ()
-        given = facts.model_dump(exclude={"owner", "conversation_id"}) if facts else None
-        data = encode_payload([draft.encoded for draft in drafts], given)
-        parts = split_parts(data)
-        if parts:
-            header = header.model_copy(update={"parts": len(parts)})
-            before += [
-                {"pk": pk, "sk": part_key(sk, header.writer, number), "d": part}
-                for number, part in enumerate(parts)
-            ]
-        item: dict[str, str | int | bytes] = {
-            "pk": pk,
-            "sk": sk,
-            "h": header.to_json(),
-            "d": b"" if parts else data,
-        }
-        if header.kind == "tombstone":
-            item["t"] = int(datetime.now(UTC).timestamp()) + _TOMBSTONE_DAYS * _SECONDS_A_DAY
-        annotated: list[Attributes] = [
-            annotation_item(pk, header.token, number, draft.body, header.updated)
-            for number, draft in enumerate(plan.drafts, first)
-            if delivery_state(draft.body.get("annotations") or {}) is not None
-        ]
-        if begins:  # its name is its own: nothing can be in the way
-            before, annotated = before + annotated, []
-        bodies = [draft.body for draft in drafts]
-        return _Write(ordinal, item, header, data, bodies, facts, begins, before, annotated)
 
     async def _list_sometimes(self, state: State) -> None:
         now = anyio.current_time()
@@ -358,69 +237,44 @@ class Writer:
         state.listed_at = anyio.current_time()
         self._unlisted.pop(state.pk, None)
 
-    async def _clean_up(self, state: State) -> None:
-        """Remove what nothing refers to any more. It may be done again."""
-        header = state.header
-        assert header is not None
+    async def _try_to_clean_up(self, state: State) -> None:
         try:
-            await self.remove_old(state.pk, state.ordinal, header)
+            await self.clean_up(state)
         except UnavailableError as error:
-            if header.kind == "tombstone":
+            if state.header is not None and state.header.kind == "tombstone":
                 raise  # what was deleted must be gone when that is acknowledged; it may be repeated
-            _log.warning("what a conversation no longer needs is not yet removed: %s", error)
+            _log.warning("what a conversation no longer needs is removed later: %s", error)
 
-    async def remove_old(self, pk: str, ordinal: int, header: Header) -> None:
-        """Remove what was there before the history, or the end, that began at `ordinal`."""
+    async def clean_up(self, state: State) -> None:
+        """Remove what was there before the history, or the end, that a state is of.
+
+        It may be done again. A tombstone is forgotten some time after it, and not before: what
+        lies below it would come back.
+        """
+        header, pk = state.header, state.pk
+        if header is None:
+            return
         start = None
         while True:
             items, start = await self.client.query("pk = :pk", {":pk": pk}, start=start, only="sk")
             keys = [str(item["sk"]) for item in items]
-            old = [
-                (pk, sk)
-                for sk in keys
-                if is_before(sk, ordinal, header.token) or is_of_life_before(sk, header.life)
-            ]
-            await self.client.write_all([], old)
+            await self.client.write_all([], [(pk, sk) for sk in keys if _is_left_over(sk, header)])
             if start is None:
                 break
-        if self.blobs is not None and header.life == ordinal:
+        if self.blobs is not None and header.life == header.generation:
             await self.blobs.remove_before(pk, header.life)
+        if header.kind == "tombstone":
+            until = int(datetime.now(UTC).timestamp()) + _TOMBSTONE_DAYS * _SECONDS_A_DAY
+            with suppress(TakenError):  # somebody began anew, or it is forgotten already
+                sk = log_key(header.generation)
+                await self.client.update(pk, sk, {"t": until}, "attribute_exists(pk)")
+        with suppress(TakenError):  # another one began anew, and what it left is to be removed, too
+            values = {":v": header.generation}
+            await self.client.delete(pk, LEFTOVERS, "attribute_not_exists(pk) OR v <= :v", values)
 
 
-def bare_facts(pk: str, now: str) -> Facts:
-    """The facts of a conversation that nobody has told anything about."""
-    owner, _, conversation_id = pk.partition("\n")
-    return Facts(owner=owner, conversation_id=conversation_id, created_at=now)
-
-
-def _to_history(pk: str, header: Header, drafts: Sequence[Draft]) -> list[Attributes]:
-    items: list[Attributes] = []
-    sizes = [len(draft.encoded) for draft in drafts]
-    for number, piece in enumerate(group(sizes, _WHOLE_MESSAGES, _WHOLE_BYTES)):
-        sk = history_key(header.token, number)
-        data = encode_payload([draft.encoded for draft in drafts[piece]], None)
-        parts = split_parts(data)
-        of_piece = header.model_copy(
-            update={
-                "count": piece.stop,
-                "added": piece.stop - piece.start,
-                "parts": len(parts),
-                "figures": (),
-                "kind": "messages",
-            }
-        )
-        items += [
-            {"pk": pk, "sk": part_key(sk, header.writer, place), "d": part}
-            for place, part in enumerate(parts)
-        ]
-        items.append({"pk": pk, "sk": sk, "h": of_piece.to_json(), "d": b"" if parts else data})
-    return items
-
-
-def _expiry(known: Header | None, facts: Facts | None) -> str | None:
-    if facts is not None:
-        return facts.expires_at
-    return known.expires_at if known else None
+def _is_left_over(sk: str, header: Header) -> bool:
+    return is_before(sk, header.generation, header.token) or is_of_life_before(sk, header.life)
 
 
 def _is_young(state: State) -> bool:

@@ -46,6 +46,7 @@ def written() -> Generator[list[str]]:
     root.removeHandler(handler)
 
 
+@pytest.mark.slow
 async def test_no_log_line_holds_the_token_in_any_fault(
     api: FakeBotApi, bench: Bench, written: list[str]
 ) -> None:

@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import Any
 
 import httpx2
+import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
 from tests.servers.http_by_hand import (
@@ -52,6 +53,7 @@ async def wait_for_status(http: httpx2.AsyncClient, url: str, status: int) -> di
     return answer.json()
 
 
+@pytest.mark.slow
 async def test_readiness_names_the_server_whose_store_is_away(tmp_path: Path) -> None:
     async with serving(tmp_path) as served, httpx2.AsyncClient() as http:
         ready, away = f"{served.origin}/readyz", tmp_path / "away"

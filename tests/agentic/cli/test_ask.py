@@ -90,6 +90,7 @@ async def test_without_a_model_what_can_be_done_is_listed(command: RealCommand) 
 @pytest.mark.parametrize(
     "number", [signal.SIGINT, pytest.param(signal.SIGTERM, marks=pytest.mark.slow)]
 )
+@pytest.mark.slow
 async def test_signals_in_the_middle_of_a_turn_leave_a_whole_history(
     command: RealCommand, number: signal.Signals
 ) -> None:

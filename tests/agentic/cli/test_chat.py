@@ -4,6 +4,7 @@ import json
 import stat
 
 import anyio
+import pytest
 
 from tests.agentic.cli.real_command import LIMIT_SECONDS, RealCommand
 from tests.fakes.tool_endpoint import Hanging, serve_tool_endpoint
@@ -17,6 +18,7 @@ SCRIPT = r"""
 PROMPT = ">"
 
 
+@pytest.mark.slow
 async def test_a_talk_in_a_terminal(command: RealCommand) -> None:
     hanging = Hanging()
     async with serve_tool_endpoint() as endpoint:
@@ -122,6 +124,7 @@ async def test_a_key_can_be_pasted_and_is_not_shown(command: RealCommand) -> Non
     assert key in kept.read_text(encoding="utf-8")
 
 
+@pytest.mark.slow
 async def test_the_tour_is_labelled_and_leaving_the_choice_leaves(command: RealCommand) -> None:
     async with command.in_terminal("chat") as terminal:
         await terminal.wait_for(PROMPT)

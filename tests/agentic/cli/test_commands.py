@@ -93,6 +93,7 @@ async def test_a_conversation_is_listed_shown_exported_and_deleted(command: Real
     assert r"There is no conversation $'odd \u001b[31m/../id 日本'" in gone.notes
 
 
+@pytest.mark.slow
 async def test_who_stops_reading_hears_no_complaint(command: RealCommand) -> None:
     reading, writing = os.pipe()
     os.close(reading)
@@ -109,6 +110,7 @@ async def test_who_stops_reading_hears_no_complaint(command: RealCommand) -> Non
     assert (done.returncode, done.stderr) == (1, b"")
 
 
+@pytest.mark.slow
 async def test_tools_are_listed_and_called(command: RealCommand) -> None:
     listed = await command.run("tools", "list")
     assert "tools__current_time [read-only]: " in listed.output
@@ -176,6 +178,7 @@ async def test_what_cannot_be_started_is_told_with_what_to_do(
     assert ended.output == ""
 
 
+@pytest.mark.slow
 async def test_a_token_that_is_none_is_wrong_configuration(command: RealCommand) -> None:
     command.script("- {when: ., say: x}")
     ended = await command.run("bot", environment={"TELEGRAM_BOT_TOKEN": "12:secret but none"})
@@ -184,6 +187,7 @@ async def test_a_token_that_is_none_is_wrong_configuration(command: RealCommand)
     assert "secret" not in ended.notes
 
 
+@pytest.mark.slow
 async def test_a_bot_that_is_told_twice_to_end_ends_in_order(command: RealCommand) -> None:
     async with open_bot_api(TOKEN) as api:
         command.script("- {when: ., say: x}", more=f"bot: {{base_url: '{api.base_url}'}}")
@@ -229,6 +233,7 @@ def test_what_is_no_address_is_refused(text: str) -> None:
         parse_address(text)
 
 
+@pytest.mark.slow
 async def test_a_model_that_lacks_its_key_stops_only_what_asks_it(command: RealCommand) -> None:
     command.configure("models: {m: {provider: openai, model: x, api_key: '${A_KEY_NOBODY_SET}'}}")
     listed = await command.run("conversations", "list")

@@ -13,6 +13,7 @@ from tests.fakes.streaming_http import HttpReply, HttpRequest, open_http_server
 KEY = "sk-ant-sekret-key-of-the-tests"
 
 
+@pytest.mark.slow
 async def test_without_any_model_the_way_to_one_is_told(command: RealCommand) -> None:
     _, found = await examine(command)
     state, text = only(found, "models")

@@ -5,6 +5,7 @@ import sys
 
 import anyio
 import httpx2
+import pytest
 from anyio.abc import Process
 from anyio.streams.text import TextReceiveStream
 
@@ -25,6 +26,7 @@ async def read_page(process: Process, said: list[str]) -> str:
     raise AssertionError("".join(said))
 
 
+@pytest.mark.slow
 async def test_after_a_login_the_servers_tools_are_there(command: RealCommand) -> None:
     async with open_oauth_server() as server:
         ours = "conversations: {enabled: false}, tools: {enabled: false}"

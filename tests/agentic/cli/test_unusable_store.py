@@ -43,13 +43,11 @@ async def test_a_place_for_data_that_cannot_be_made_is_named(command: RealComman
     assert "data_directory" in ended.notes
 
 
-async def test_a_kind_of_store_that_is_not_there_is_named_with_one_that_is(
-    command: RealCommand,
-) -> None:
+async def test_a_table_without_a_region_is_told_with_what_to_set(command: RealCommand) -> None:
     command.script(SCRIPT, more="conversations: {store: dynamodb}")
     ended = await command.run("ask", "hello")
     assert ended.exit_code == 2
-    assert "dynamodb is not part of this version, only file is" in ended.notes
+    assert "no AWS region is set: set conversations.region, or AWS_REGION" in ended.notes
 
 
 async def test_what_needs_no_conversations_goes_on_without_them(command: RealCommand) -> None:

@@ -20,6 +20,7 @@ async def wait_tool(hub: Hub, tool: str) -> None:
 
 
 @pytest.mark.parametrize("transport", ["memory", "stdio", "http"])
+@pytest.mark.slow
 async def test_a_new_tool_of_a_modern_server_is_there_at_once(transport: str) -> None:
     port = free_port()
     servers = {

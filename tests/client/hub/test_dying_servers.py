@@ -81,6 +81,7 @@ async def test_a_process_killed_during_fifty_calls_fails_each_of_them_once() -> 
     assert all(failure.outcome_unknown for failure in failures)
 
 
+@pytest.mark.slow
 async def test_a_server_that_cannot_start_says_why_without_its_secrets() -> None:
     env = {"FAKE_TOKEN": "hunter2-hunter2"}
     with anyio.fail_after(10):
@@ -98,6 +99,7 @@ async def test_a_server_that_cannot_start_says_why_without_its_secrets() -> None
         assert "\x1b" not in text
 
 
+@pytest.mark.slow
 async def test_a_server_that_cannot_start_is_tried_again_but_not_in_a_frenzy(
     tmp_path: Path,
 ) -> None:

@@ -121,6 +121,7 @@ async def test_a_program_that_is_not_there_is_told(engine: FakeEngine) -> None:
             pass
 
 
+@pytest.mark.slow
 async def test_a_start_that_is_cancelled_leaves_no_process(engine: FakeEngine) -> None:
     engine.script.unlink()
     os.mkfifo(engine.script)  # so that it waits for its script for ever

@@ -85,6 +85,7 @@ async def test_a_pull_that_is_cancelled_goes_on_where_it_was(
     assert server.sent_bytes - before == len(DATA) - kept.done_bytes + 1
 
 
+@pytest.mark.slow
 async def test_a_pull_that_is_killed_goes_on(server: FileServer, puller: Puller) -> None:
     serve_on_hugging_face(server)
     server.left_bytes = PART_BYTES + 700_000
@@ -210,6 +211,7 @@ async def test_wrong_bytes_are_refused_and_not_kept(server: FileServer, puller: 
         assert (await puller.ensure()).read_bytes() == DATA
 
 
+@pytest.mark.slow
 async def test_what_came_of_another_version_is_not_mixed_in(
     server: FileServer, puller: Puller
 ) -> None:

@@ -327,6 +327,22 @@ class ContractOfAttachments:
             await put(store, chunk, offset=offset, total_size=len(whole))
         assert await read(store) == whole
 
+    @pytest.mark.parametrize("conversation_id", ["", "x" * 1_025, "a\0b", "\ud800"])
+    async def test_what_cannot_name_a_conversation_has_no_attachments(
+        self, store: ConversationStore, conversation_id: str
+    ) -> None:
+        for call in (
+            put(store, b"x", conversation_id=conversation_id),
+            store.read_attachment(OWNER, conversation_id, "a"),
+        ):
+            with pytest.raises(InvalidError) as refused:
+                await call
+            assert refused.value.field == "conversation_id"
+
+
+class ContractOfManyAttachments:
+    """How many there may be, where putting a thousand takes seconds and not minutes."""
+
     @pytest.mark.slow
     async def test_a_conversation_has_a_thousand_attachments_at_most(
         self, store: ConversationStore
@@ -340,15 +356,3 @@ class ContractOfAttachments:
             assert (await store.get_conversation(OWNER, ID)).stats.attachments == MAX_ATTACHMENTS
             await store.delete_conversation(OWNER, ID)
             assert (await put(store, b"x", "one more")).complete
-
-    @pytest.mark.parametrize("conversation_id", ["", "x" * 1_025, "a\0b", "\ud800"])
-    async def test_what_cannot_name_a_conversation_has_no_attachments(
-        self, store: ConversationStore, conversation_id: str
-    ) -> None:
-        for call in (
-            put(store, b"x", conversation_id=conversation_id),
-            store.read_attachment(OWNER, conversation_id, "a"),
-        ):
-            with pytest.raises(InvalidError) as refused:
-                await call
-            assert refused.value.field == "conversation_id"

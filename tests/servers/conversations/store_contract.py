@@ -4,7 +4,10 @@ A rule that is not in it does not exist. A back end's test file derives from
 `ConversationStoreContract` and supplies the fixture `store`.
 """
 
-from tests.servers.conversations.contract_of_attachments import ContractOfAttachments
+from tests.servers.conversations.contract_of_attachments import (
+    ContractOfAttachments,
+    ContractOfManyAttachments,
+)
 from tests.servers.conversations.contract_of_changes import ContractOfChanges
 from tests.servers.conversations.contract_of_copies import ContractOfCopies
 from tests.servers.conversations.contract_of_exchange import ContractOfExchange
@@ -24,6 +27,7 @@ class ConversationStoreContract(
     ContractOfCopies,
     ContractOfExchange,
     ContractOfAttachments,
+    ContractOfManyAttachments,
     ContractOfSearch,
 ):
     """All parts; each asks for the fixture `store`, opened and empty."""

@@ -11,11 +11,9 @@ import pytest
 from servers.conversations.contract import MAX_MESSAGE_BYTES
 from servers.conversations.dynamodb_blobs import ItemBlobs
 from servers.conversations.dynamodb_client import DynamoDBClient
-from servers.conversations.dynamodb_store import (
-    DynamoDBConversationStore,
-    DynamoDBSettings,
-    open_dynamodb_store,
-)
+from servers.conversations.dynamodb_opening import DynamoDBSettings, open_dynamodb_store
+from servers.conversations.dynamodb_store import DynamoDBConversationStore
+from servers.conversations.dynamodb_upkeep import sweep
 from servers.conversations.dynamodb_writes import Writer
 from servers.conversations.store import ConversationUpdate
 from servers.conversations.store_errors import (
@@ -82,7 +80,7 @@ async def test_nothing_is_scanned(api: Any, store: DynamoDBConversationStore) ->
         await store.merge_conversations(OWNER, [ID, "copy"], "both")
         await store.export_conversation(OWNER, ID)
         await store.list_owners()
-        await store.sweep()
+        await sweep(store.writer)
         await store.delete_conversation(OWNER, ID)
     assert not _SCANS & wire.counts.keys()
     assert wire.counts["Query"] > 5
@@ -288,6 +286,49 @@ async def test_a_deletion_that_was_broken_off_is_ended_by_the_next_one(
     assert len(_keys(api, table, f"{OWNER}\n{ID}")) == 1
 
 
+async def test_what_a_killed_remover_left_is_removed_by_the_sweeper(
+    api: Any, table: str, store: DynamoDBConversationStore
+) -> None:
+    for name in (ID, "rewritten"):
+        await store.append_messages(OWNER, name, users(30))
+    version = await store.read_version(OWNER, "rewritten")
+    with watch(api) as wire:
+        wire.for_operation = "BatchWriteItem"
+        wire.faults = [refuse("AccessDeniedException"), refuse("AccessDeniedException")]
+        with pytest.raises(UnavailableError):
+            await store.delete_conversation(OWNER, ID)
+        await store.save_conversation(OWNER, "rewritten", users(3), expected_version=version)
+    (tombstone,) = [
+        item
+        for item in _items(api, table, f"{OWNER}\n{ID}")
+        if "tombstone" in item.get("h", {}).get("S", "")
+    ]
+    assert "t" not in tombstone  # what lies below it would come back, were it forgotten
+    await sweep(store.writer)
+    assert len(_keys(api, table, f"{OWNER}\n{ID}")) > 1  # its remover may be at it
+    await sweep(open_store(api, table).writer, remover_seconds=0)
+    (tombstone,) = _items(api, table, f"{OWNER}\n{ID}")
+    assert "t" in tombstone
+    assert "text 20" not in str(_items(api, table, f"{OWNER}\nrewritten"))
+    assert len(_keys(api, table, f"{OWNER}\nrewritten")) == 2
+    assert await load_ids(store, "rewritten") == ["m0", "m1", "m2"]
+
+
+async def test_an_entry_that_could_not_be_written_is_written_later(
+    api: Any, table: str, store: DynamoDBConversationStore
+) -> None:
+    await store.append_messages(OWNER, ID, users(1))
+    await store.append_messages(OWNER, ID, users(1, 1))
+    with watch(api) as wire:
+        wire.for_operation, wire.faults = "UpdateItem", [refuse("AccessDeniedException")]
+        await store.writer.list_what_waits(older_than=anyio.current_time())
+    (listed,) = (await store.list_conversations(OWNER)).conversations
+    assert listed.message_count == 1
+    await store.writer.list_what_waits(older_than=anyio.current_time())
+    (listed,) = (await store.list_conversations(OWNER)).conversations
+    assert listed.message_count == 2
+
+
 async def test_what_has_expired_is_hidden_at_once_and_removed_by_the_sweeper(
     api: Any, table: str, store: DynamoDBConversationStore
 ) -> None:
@@ -300,10 +341,10 @@ async def test_what_has_expired_is_hidden_at_once_and_removed_by_the_sweeper(
         "stays"
     ]
     assert len(_keys(api, table, f"{OWNER}\n{ID}")) > 2
-    await store.sweep()
+    await sweep(store.writer)
     assert len(_keys(api, table, f"{OWNER}\n{ID}")) == 1
     await store.append_messages(OWNER, ID, [user("anew")])
-    await store.sweep()
+    await sweep(store.writer)
     assert await load_ids(store) == ["anew"]
     assert await load_ids(store, "stays") == ["m0"]
 
@@ -400,9 +441,13 @@ async def test_a_hundred_thousand_messages_work(
 
 
 def _keys(api: Any, table: str, pk: str) -> list[str]:
+    return [item["sk"]["S"] for item in _items(api, table, pk)]
+
+
+def _items(api: Any, table: str, pk: str) -> list[dict[str, Any]]:
     answer = api.query(
         TableName=table,
         KeyConditionExpression="pk = :pk",
         ExpressionAttributeValues={":pk": {"S": pk}},
     )
-    return [item["sk"]["S"] for item in answer["Items"]]
+    return answer["Items"]

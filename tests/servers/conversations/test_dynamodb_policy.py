@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 from typing import Any
 
-from servers.conversations.dynamodb_client import DynamoDBClient, create_api
+from servers.conversations.dynamodb_client import DynamoDBClient, Put, create_api
 from servers.conversations.dynamodb_items import INDEX
 from servers.conversations.dynamodb_s3 import S3Blobs
 from tests.deploy.cloudformation import Template
@@ -51,8 +51,9 @@ async def test_the_policy_permits_what_the_store_asks_of_the_table(api: Any) -> 
         "get": lambda: client.get("a", "b"),
         "put": lambda: client.put(item),
         "query": lambda: client.query("o = :o", {":o": "x"}, index=INDEX),
+        "delete": lambda: client.delete("a", "c", "attribute_not_exists(v) OR v < :v", {":v": 1}),
         "update": lambda: client.update("a", "b", {"v": 2}, "attribute_exists(pk)"),
-        "write_together": lambda: client.write_together([(item, None)], [("a", "c")]),
+        "write_together": lambda: client.write_together([Put(item)], [("a", "c")]),
         "write_all": lambda: client.write_all([item], [("a", "c")]),
         "describe_table": client.describe_table,
         "describe_ttl": client.describe_ttl,

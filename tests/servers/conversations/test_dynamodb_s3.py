@@ -6,12 +6,10 @@ from typing import Any
 import pytest
 
 from servers.conversations.dynamodb_client import DynamoDBClient, create_api
+from servers.conversations.dynamodb_opening import DynamoDBSettings, open_dynamodb_store
 from servers.conversations.dynamodb_s3 import S3Blobs
-from servers.conversations.dynamodb_store import (
-    DynamoDBConversationStore,
-    DynamoDBSettings,
-    open_dynamodb_store,
-)
+from servers.conversations.dynamodb_store import DynamoDBConversationStore
+from servers.conversations.dynamodb_upkeep import sweep
 from servers.conversations.dynamodb_writes import Writer
 from servers.conversations.store import ConversationUpdate
 from servers.conversations.store_errors import UnavailableError
@@ -100,7 +98,7 @@ async def test_what_expires_takes_its_bytes_along(
 ) -> None:
     await put(store, b"one")
     await store.update_conversation(OWNER, ID, ConversationUpdate(expires_at=in_seconds(-1)))
-    await store.sweep()
+    await sweep(store.writer)
     assert keys() == []
 
 

@@ -10,6 +10,7 @@ from hypothesis.stateful import initialize, rule, run_state_machine_as_test
 from servers.conversations.dynamodb_blobs import ItemBlobs
 from servers.conversations.dynamodb_client import DynamoDBClient
 from servers.conversations.dynamodb_store import DynamoDBConversationStore
+from servers.conversations.dynamodb_upkeep import sweep
 from servers.conversations.dynamodb_writes import Writer
 from tests.fakes.dynamodb_server import create_table
 from tests.servers.conversations.states_of_store import (
@@ -41,7 +42,7 @@ class TableMachine(StoreMachine):
     @rule()
     def remove_what_can_be_made_anew(self) -> None:
         """There is nothing of that kind; what has expired may be removed at any time."""
-        self._portal.call(self._stores[0].sweep)
+        self._portal.call(sweep, self._stores[0].writer)
 
     @rule(
         owner=st.sampled_from(OWNERS),

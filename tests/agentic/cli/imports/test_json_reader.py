@@ -34,6 +34,7 @@ def elements_of(reader: JsonReader, max_bytes: int = 10_000) -> Iterator[Any]:
 
 @few
 @given(st.lists(JSON), st.integers(1, 40), st.booleans(), st.sampled_from([None, 1]), st.booleans())
+@pytest.mark.slow
 def test_an_array_is_read_element_by_element(
     values: list[Any], chunk_bytes: int, ascii_only: bool, indent: int | None, marked: bool
 ) -> None:

@@ -1,0 +1,85 @@
+"""Opening the store in DynamoDB: its table, where bytes of attachments lie, and its upkeep."""
+
+import logging
+from collections.abc import AsyncGenerator
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+
+import anyio
+import anyio.to_thread
+
+from servers.conversations.dynamodb_blobs import Blobs, ItemBlobs
+from servers.conversations.dynamodb_client import DynamoDBClient, create_api
+from servers.conversations.dynamodb_s3 import open_s3_blobs
+from servers.conversations.dynamodb_store import DynamoDBConversationStore
+from servers.conversations.dynamodb_table import check_table
+from servers.conversations.dynamodb_upkeep import keep_up
+from servers.conversations.dynamodb_writes import Writer
+from servers.conversations.store_errors import ConversationError
+
+_log = logging.getLogger(__name__)
+
+_CLOSE_SECONDS = 5.0
+
+
+@dataclass(frozen=True, slots=True)
+class DynamoDBSettings:
+    """Which table, and how it is used."""
+
+    table: str
+    region: str | None = None
+    """None: where AWS's own rules say."""
+    endpoint_url: str | None = None
+    listing_seconds: float = 60.0
+    """So long a listing may lag behind messages: each entry costs as much as they do."""
+    listing_shards: int = 1
+    """Over how many partitions an owner's listing is spread. All servers must agree."""
+    bucket: str | None = None
+    """Of S3, for the bytes of attachments. None: they lie in the table."""
+
+
+@asynccontextmanager
+async def open_dynamodb_store(
+    settings: DynamoDBSettings,
+) -> AsyncGenerator[DynamoDBConversationStore]:
+    """Open the table, which `agentic conversations create-table` makes.
+
+    Raises:
+        UnavailableError: It, or the bucket, is not there, or is not as it must be; the text says
+            all that is missing.
+    """
+    api = await anyio.to_thread.run_sync(
+        lambda: create_api(settings.table, settings.region, settings.endpoint_url)
+    )
+    try:
+        client = DynamoDBClient(api, settings.table)
+        writer = Writer(client, settings.listing_seconds, settings.listing_shards)
+        async with _open_blobs(settings, client) as blobs, anyio.create_task_group() as tasks:
+            tasks.start_soon(keep_up, writer)
+            try:
+                yield DynamoDBConversationStore(writer, blobs)
+            finally:
+                tasks.cancel_scope.cancel()
+                await _list_what_waits(writer)
+    finally:
+        api.close()
+
+
+async def _list_what_waits(writer: Writer) -> None:
+    with anyio.move_on_after(_CLOSE_SECONDS, shield=True):
+        try:
+            await writer.list_what_waits(older_than=anyio.current_time())
+        except ConversationError as error:
+            _log.warning("some conversations are not listed as they are: %s", error)
+
+
+@asynccontextmanager
+async def _open_blobs(settings: DynamoDBSettings, client: DynamoDBClient) -> AsyncGenerator[Blobs]:
+    """Where bytes of attachments go, when it and the table are as they must be."""
+    if settings.bucket is None:
+        await check_table(client)
+        yield ItemBlobs(client)
+        return
+    async with open_s3_blobs(settings.bucket, settings.table, settings.region) as blobs:
+        await check_table(client, await blobs.find_problems())
+        yield blobs
