@@ -3,7 +3,12 @@
 from collections.abc import Callable
 
 from servers.access.contract import check_owner
-from servers.conversations.contract import check_conversation_id, encode_json
+from servers.conversations.contract import (
+    MAX_LIST_LIMIT,
+    MAX_OFFSET,
+    check_conversation_id,
+    encode_json,
+)
 from servers.conversations.contract_documents import ConversationDocument
 from servers.conversations.store_errors import InvalidError
 
@@ -44,6 +49,25 @@ def check_id(conversation_id: str, field: str = "conversation_id") -> None:
         check_conversation_id(conversation_id)
     except ValueError as error:
         raise InvalidError(f"a conversation_id {error}", field=field) from None
+
+
+def check_listing(owner: str, limit: int, offset: int, cursor: str | None, tag: str | None) -> None:
+    """Raise `InvalidError` if these can't be arguments of a listing."""
+    check_owner_name(owner)
+    check_range("limit", limit, 1, MAX_LIST_LIMIT)
+    check_range("offset", offset, 0, MAX_OFFSET)
+    if tag is not None:
+        check_text("tag", tag)
+    if cursor is not None and offset:
+        raise InvalidError("give offset or cursor, not both", field="cursor")
+
+
+def check_deliveries(state: str, owner: str | None, limit: int) -> None:
+    """Raise `InvalidError` if these can't be arguments of a listing of deliveries."""
+    check_text("state", state)
+    check_range("limit", limit, 1, MAX_LIST_LIMIT)
+    if owner is not None:
+        check_owner_name(owner)
 
 
 def name_target(document: ConversationDocument, conversation_id: str | None) -> str:

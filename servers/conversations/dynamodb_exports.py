@@ -21,13 +21,7 @@ from servers.conversations.dynamodb_reads import (
 )
 from servers.conversations.dynamodb_states import Place, State
 from servers.conversations.store_errors import StaleCursorError
-from servers.conversations.transcript_text import (
-    cut_text,
-    json_size,
-    render_damage,
-    render_head,
-    render_message,
-)
+from servers.conversations.transcript_text import MarkdownPage
 
 _ITEMS = 32
 
@@ -122,23 +116,9 @@ async def _make_json(
 async def _make_markdown(
     log: Log, state: State, conversation: Conversation, position: _Position | None
 ) -> tuple[str, _Position | None]:
-    head = f"{conversation.message_count} messages, oldest first."
-    parts = [] if position else [render_head(conversation, head)]
-    room = MAX_PAGE_BYTES - sum(map(json_size, parts))  # as clients get it, where limits count
-    written = position.written if position else 0
+    page = MarkdownPage(conversation, position and position.written)
     async for found in _read_forward(log, state, position):
-        text = _render(found)[written:]
-        size = json_size(text)
-        if size > room:
-            fitting = "" if parts else cut_text(text, room)
-            after = _Position(found.place, written + len(fitting) if fitting else 0)
-            return "".join([*parts, fitting]), after
-        parts.append(text)
-        room -= size
-        written = 0
-    return "".join(parts), None
-
-
-def _render(found: _Next) -> str:
-    damage = f"{render_damage(found.lost)}\n\n" if found.lost else ""
-    return damage + (render_message(found.stored.message) if found.stored else "")
+        written = page.take(found.stored and found.stored.message, found.lost)
+        if written is not None:
+            return page.text, _Position(found.place, written)
+    return page.text, None

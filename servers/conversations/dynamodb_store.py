@@ -16,7 +16,9 @@ from servers.conversations import (
 )
 from servers.conversations.attachment_chunks import Chunk
 from servers.conversations.checks import (
+    check_deliveries,
     check_id,
+    check_listing,
     check_owner_name,
     check_range,
     check_text,
@@ -26,7 +28,6 @@ from servers.conversations.checks import (
 from servers.conversations.contract import (
     MAX_LIST_LIMIT,
     MAX_LOAD_LIMIT,
-    MAX_OFFSET,
     Conversation,
     Message,
     Role,
@@ -56,7 +57,7 @@ from servers.conversations.dynamodb_states import State
 from servers.conversations.dynamodb_writes import Writer
 from servers.conversations.search_query import parse_search
 from servers.conversations.store import AttachmentPart, ConversationUpdate
-from servers.conversations.store_errors import InvalidError, NotFoundError
+from servers.conversations.store_errors import NotFoundError
 
 
 class DynamoDBConversationStore:
@@ -141,13 +142,7 @@ class DynamoDBConversationStore:
         tag: str | None = None,
     ) -> ListResult:
         """See `ConversationStore`."""
-        check_owner_name(owner)
-        check_range("limit", limit, 1, MAX_LIST_LIMIT)
-        check_range("offset", offset, 0, MAX_OFFSET)
-        if tag is not None:
-            check_text("tag", tag)
-        if cursor is not None and offset:
-            raise InvalidError("give offset or cursor, not both", field="cursor")
+        check_listing(owner, limit, offset, cursor, tag)
         verb.set("list_conversations")
         return await dynamodb_listings.list_newest(
             self.writer, owner, _now(), limit=limit, offset=offset, cursor=cursor, tag=tag
@@ -261,10 +256,7 @@ class DynamoDBConversationStore:
         self, state: str, *, owner: str | None = None, limit: int = 100, cursor: str | None = None
     ) -> DeliveriesResult:
         """See `ConversationStore`."""
-        check_text("state", state)
-        check_range("limit", limit, 1, MAX_LIST_LIMIT)
-        if owner is not None:
-            check_owner_name(owner)
+        check_deliveries(state, owner, limit)
         verb.set("list_deliveries")
         return await dynamodb_listings.list_deliveries(
             self.writer, state, _now(), owner=owner, limit=limit, cursor=cursor

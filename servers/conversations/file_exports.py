@@ -19,13 +19,7 @@ from servers.conversations.file_pages import Annotations
 from servers.conversations.file_reader import ConversationReader
 from servers.conversations.file_records import Record, to_message
 from servers.conversations.store_errors import StaleCursorError
-from servers.conversations.transcript_text import (
-    cut_text,
-    json_size,
-    render_damage,
-    render_head,
-    render_message,
-)
+from servers.conversations.transcript_text import MarkdownPage
 
 
 class _Taken(NamedTuple):
@@ -115,24 +109,10 @@ def _take(found: Iterator[Found], room: int) -> tuple[list[_Taken], Start | None
 def _make_markdown(
     opened: ConversationReader, conversation: Conversation, position: _Position | None
 ) -> tuple[str, _Position | None]:
-    head = f"{conversation.message_count} messages, oldest first."
-    parts = [] if position else [render_head(conversation, head)]
-    room = MAX_PAGE_BYTES - sum(map(json_size, parts))  # as clients get it, where limits count
-    written = position.written if position else 0
+    page = MarkdownPage(conversation, position and position.written)
     for found in opened.read_forward(position and position.start):
-        text = _render(found)[written:]
-        size = json_size(text)
-        if size > room:
-            fitting = "" if parts else cut_text(text, room)
-            after = _Position(found.start, written + len(fitting) if fitting else 0)
-            return "".join([*parts, fitting]), after
-        parts.append(text)
-        room -= size
-        written = 0
-    return "".join(parts), None
-
-
-def _render(found: Found) -> str:
-    damage = f"{render_damage(found.lost)}\n\n" if found.lost else ""
-    message = render_message(to_message(found.record.body)) if found.record else ""
-    return damage + message
+        message = found.record and to_message(found.record.body)
+        written = page.take(message, found.lost)
+        if written is not None:
+            return page.text, _Position(found.start, written)
+    return page.text, None

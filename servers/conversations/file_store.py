@@ -16,7 +16,8 @@ from servers.conversations import (
 )
 from servers.conversations.attachment_chunks import Chunk
 from servers.conversations.checks import (
-    check_owner_name,
+    check_deliveries,
+    check_listing,
     check_range,
     check_text,
     checked,
@@ -25,7 +26,6 @@ from servers.conversations.checks import (
 from servers.conversations.contract import (
     MAX_LIST_LIMIT,
     MAX_LOAD_LIMIT,
-    MAX_OFFSET,
     Conversation,
     Message,
     Role,
@@ -54,7 +54,6 @@ from servers.conversations.file_search import FileSearch, open_file_search
 from servers.conversations.file_sweeper import Sweeping, swept_now_and_then
 from servers.conversations.search_query import parse_search
 from servers.conversations.store import AttachmentPart, ConversationUpdate
-from servers.conversations.store_errors import InvalidError
 
 _SEALING = Sealing()
 _SWEEPING = Sweeping()
@@ -148,13 +147,7 @@ class FileConversationStore:
         tag: str | None = None,
     ) -> ListResult:
         """See `ConversationStore`."""
-        check_owner_name(owner)
-        check_range("limit", limit, 1, MAX_LIST_LIMIT)
-        check_range("offset", offset, 0, MAX_OFFSET)
-        if tag is not None:
-            check_text("tag", tag)
-        if cursor is not None and offset:
-            raise InvalidError("give offset or cursor, not both", field="cursor")
+        check_listing(owner, limit, offset, cursor, tag)
         return await self._engine.consult(
             lambda: file_reads.list_newest(
                 self._engine.catalogue, owner, limit=limit, offset=offset, cursor=cursor, tag=tag
@@ -249,10 +242,7 @@ class FileConversationStore:
         self, state: str, *, owner: str | None = None, limit: int = 100, cursor: str | None = None
     ) -> DeliveriesResult:
         """See `ConversationStore`."""
-        check_text("state", state)
-        check_range("limit", limit, 1, MAX_LIST_LIMIT)
-        if owner is not None:
-            check_owner_name(owner)
+        check_deliveries(state, owner, limit)
         return await self._engine.consult(
             lambda: file_reads.list_deliveries(
                 self._engine.catalogue, state, owner=owner, limit=limit, cursor=cursor

@@ -9,13 +9,46 @@ import re
 from collections.abc import Mapping
 from typing import Any
 
-from servers.conversations.contract import Conversation, Message, encode_json
+from servers.conversations.contract import MAX_PAGE_BYTES, Conversation, Message, encode_json
 
 _MAX_INLINE_CHARACTERS = 1_024
 NOT_SHOWN = re.compile(
     "[\x00-\x08\x0b-\x1f\x7f-\x9f\u061c\u200e\u200f\u2028-\u202e\u2066-\u2069\ufeff]"
 )
 """Controls but tab and line feed, further line separators, and what shows text in another order."""
+
+
+class MarkdownPage:
+    """A page of a conversation as one text, as large as clients may get it."""
+
+    def __init__(self, conversation: Conversation, written: int | None) -> None:
+        """`written`: characters of its first message on pages before; None: there are none."""
+        head = f"{conversation.message_count} messages, oldest first."
+        self._parts = [] if written is not None else [render_head(conversation, head)]
+        self._room = MAX_PAGE_BYTES - sum(map(json_size, self._parts))
+        self._written = written or 0
+
+    @property
+    def text(self) -> str:
+        """All that was taken."""
+        return "".join(self._parts)
+
+    def take(self, message: Message | None, lost: int) -> int | None:
+        """Take a message, or the end, with what is lost before it.
+
+        If there is no room for all of it: how many characters of it are on pages so far.
+        """
+        damage = f"{render_damage(lost)}\n\n" if lost else ""
+        text = (damage + (render_message(message) if message else ""))[self._written :]
+        size = json_size(text)
+        if size > self._room:
+            fitting = "" if self._parts else _cut(text, self._room)
+            self._parts.append(fitting)
+            return self._written + len(fitting) if fitting else 0
+        self._parts.append(text)
+        self._room -= size
+        self._written = 0
+        return None
 
 
 def render_head(conversation: Conversation, extent: str) -> str:
@@ -57,7 +90,7 @@ def json_size(text: str) -> int:
     return len(encode_json(text))
 
 
-def cut_text(text: str, room: int) -> str:
+def _cut(text: str, room: int) -> str:
     """As much of the beginning as surely fits into `room` bytes of JSON."""
     data = text.encode()
     fitting = data[:room].decode(errors="ignore")

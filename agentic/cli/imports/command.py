@@ -7,12 +7,13 @@ from pathlib import Path
 
 from agentic.cli.compose import open_store
 from agentic.cli.failures import CommandError
+from agentic.cli.figures_bar import Show, showing_figures
 from agentic.cli.imports.found import Found
 from agentic.cli.imports.reading import Format, read_conversations
 from agentic.cli.imports.sending import Sender, paginate, take
 from agentic.cli.imports.source import Source
 from agentic.cli.imports.tally import Tally
-from agentic.cli.imports.view import Show, render_summary, showing_progress
+from agentic.cli.imports.view import look_at, render_summary
 from agentic.cli.invocation import Invocation, note
 from agentic.cli.terminal_text import to_json
 from agentic.config.children import SECTIONS_OF_TALKERS
@@ -51,7 +52,7 @@ async def _import(
         found = await take(conversations)
         if found is None:
             return
-        with showing_progress(source.reading, tally) as show:
+        with showing_figures("Reading", lambda: look_at(source.reading, tally)) as show:
             storing = _counting(tally, show) if dry_run else _storing(config, tally, show)
             async with storing as store:
                 while found is not None:

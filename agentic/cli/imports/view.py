@@ -1,51 +1,24 @@
 """Shows how an import goes, and what came of it."""
 
-import sys
-from collections.abc import Callable, Generator
-from contextlib import contextmanager
-
+from agentic.cli.figures_bar import Figures, count
 from agentic.cli.imports.source import Reading
 from agentic.cli.imports.tally import Tally
 from agentic.cli.terminal_text import one_line
 
-Show = Callable[[], None]
 
-
-@contextmanager
-def showing_progress(reading: Reading, tally: Tally) -> Generator[Show]:
-    """What it yields is called when there is news of these: a bar in a terminal, else nothing."""
-    if not sys.stderr.isatty():
-        yield lambda: None
-        return
-    from rich.console import Console
-    from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
-
-    bars = Progress(
-        BarColumn(bar_width=24),
-        TextColumn("{task.fields[figures]}", markup=False),
-        TimeRemainingColumn(),
-        console=Console(stderr=True, highlight=False),
-        transient=True,
-    )
-    with bars:
-        task = bars.add_task("", total=None, figures="Reading")
-
-        def show() -> None:
-            bars.update(
-                task,
-                total=reading.total_bytes,
-                completed=reading.done_bytes,
-                figures=_render_figures(reading, tally),
-            )
-
-        yield show
+def look_at(reading: Reading, tally: Tally) -> Figures:
+    """How far an import has come."""
+    done = f"{reading.done_bytes / 1_000_000:,.0f}"
+    size = f"{done} of {reading.total_bytes / 1_000_000:,.0f}" if reading.total_bytes else done
+    found = f"{count(tally.conversations, 'conversation')}, {count(tally.messages, 'message')}"
+    return Figures(reading.done_bytes, reading.total_bytes, f"{size} MB, {found}")
 
 
 def render_summary(tally: Tally, *, dry_run: bool) -> str:
     """What was stored, what was there, and what was left out, for a person."""
     lines = [_render_done(tally, dry_run=dry_run)]
     if tally.repeated:
-        lines.append(f"There already: {_count(tally.repeated, 'message')}.")
+        lines.append(f"There already: {count(tally.repeated, 'message')}.")
     if tally.skipped:
         lines.append("Left out:")
         lines.extend(
@@ -53,36 +26,23 @@ def render_summary(tally: Tally, *, dry_run: bool) -> str:
             for reason, skipped in tally.skipped.items()
         )
     if tally.cut:
-        lines.append(f"Stored in several parts: {_count(tally.cut, 'message')} over 512 KiB.")
+        lines.append(f"Stored in several parts: {count(tally.cut, 'message')} over 512 KiB.")
     if tally.cleaned:
         lines.append(
-            f"Characters that can't be stored were replaced in {_count(tally.cleaned, 'text')}."
+            f"Characters that can't be stored were replaced in {count(tally.cleaned, 'text')}."
         )
     return "\n".join(lines)
 
 
 def _render_done(tally: Tally, *, dry_run: bool) -> str:
-    found = _count(tally.conversations, "conversation")
+    found = count(tally.conversations, "conversation")
     if dry_run:
         return (
-            f"Can be imported: {_count(tally.messages, 'message')} in {found}. Nothing was stored."
+            f"Can be imported: {count(tally.messages, 'message')} in {found}. Nothing was stored."
         )
     changed = f"{tally.changed:,} of {found}"
-    return f"Imported: {_count(tally.appended, 'message')} in {changed}."
+    return f"Imported: {count(tally.appended, 'message')} in {changed}."
 
 
 def _render_titles(titles: list[str]) -> str:
     return ", ".join(f"“{one_line(title, 60)}”" for title in titles)
-
-
-def _render_figures(reading: Reading, tally: Tally) -> str:
-    done = f"{reading.done_bytes / 1_000_000:,.0f}"
-    size = f"{done} of {reading.total_bytes / 1_000_000:,.0f}" if reading.total_bytes else done
-    return (
-        f"{size} MB, {_count(tally.conversations, 'conversation')}, "
-        f"{_count(tally.messages, 'message')}"
-    )
-
-
-def _count(number: int, what: str) -> str:
-    return f"{number:,} {what}{'' if number == 1 else 's'}"

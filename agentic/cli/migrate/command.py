@@ -8,6 +8,7 @@ import anyio
 
 from agentic.cli.compose import open_connections
 from agentic.cli.failures import CommandError
+from agentic.cli.figures_bar import Show, is_watched, showing_figures
 from agentic.cli.invocation import Invocation, note
 from agentic.cli.migrate.ends import End, Given, find_ends
 from agentic.cli.migrate.journal import open_journal
@@ -16,7 +17,7 @@ from agentic.cli.migrate.reading import Place
 from agentic.cli.migrate.rights import check_end
 from agentic.cli.migrate.rounds import Migration
 from agentic.cli.migrate.tally import Tally
-from agentic.cli.migrate.view import Show, is_watched, render_summary, showing_progress
+from agentic.cli.migrate.view import look_at, render_summary
 from agentic.cli.terminal_text import to_json
 from agentic.config.children import SECTIONS_OF_TALKERS
 from agentic.config.models import Config
@@ -33,7 +34,7 @@ def migrate(
         ends = await anyio.to_thread.run_sync(find_ends, source, target, config)
         tally, done = Tally(), False
         try:
-            with showing_progress(tally) as show:
+            with showing_figures("Connecting", lambda: look_at(tally)) as show:
                 is_quiet = await _migrate(config, *ends, tally, show, thorough=thorough)
             done = True
             if not is_quiet:
