@@ -22,7 +22,12 @@ from servers.conversations.dynamodb_client import TakenError
 from servers.conversations.dynamodb_entries import annotation_item
 from servers.conversations.dynamodb_items import EXPIRY
 from servers.conversations.dynamodb_plans import Plan, bare_facts
-from servers.conversations.dynamodb_reads import find_message, read_all, to_conversation
+from servers.conversations.dynamodb_reads import (
+    find_message,
+    read_all,
+    revisions_of,
+    to_conversation,
+)
 from servers.conversations.dynamodb_states import Known, State, digest_of
 from servers.conversations.dynamodb_writes import Writer
 from servers.conversations.facts_changes import change_facts, check_facts_of, merge_facts
@@ -124,7 +129,8 @@ async def save(
     result: list[SaveResult] = []
 
     async def plan(state: State, now: str) -> Plan | None:
-        stored = [found.message for found in await read_all(writer.log, state, now)]
+        found = await read_all(writer.log, state, now)
+        stored = [each.message for each in found]
         by_id = {str(message.message_id): message for message in stored}
         wanted = [keep_unless_given(by_id, message, now) for message in messages]
         ids = {str(message.message_id) for message in wanted}
@@ -152,7 +158,8 @@ async def save(
                 field="expected_version",
                 current_version=version_of(state, now),
             )
-        return Plan("history", drafts, await writer.log.read_facts(state))
+        facts = await writer.log.read_facts(state)
+        return Plan("history", drafts, facts, seen=revisions_of(found))
 
     state = await writer.change(owner, conversation_id, plan)
     now = to_timestamp(datetime.now(UTC))

@@ -8,7 +8,7 @@ from servers.conversations.checks import check_id
 from servers.conversations.contract import MAX_MERGE_MESSAGES, MAX_MERGE_SOURCES, Conversation
 from servers.conversations.dynamodb_changes import require, version_of
 from servers.conversations.dynamodb_plans import Plan, bare_facts
-from servers.conversations.dynamodb_reads import Stored, read_all, to_conversation
+from servers.conversations.dynamodb_reads import Stored, read_all, revisions_of, to_conversation
 from servers.conversations.dynamodb_states import State
 from servers.conversations.dynamodb_writes import Writer
 from servers.conversations.facts_changes import check_facts_of
@@ -107,7 +107,8 @@ async def merge(writer: Writer, owner: str, source_ids: Sequence[str], into: str
             facts = bare_facts(state.pk, now).model_copy(
                 update={"title": first.title, "tags": first.tags, "metadata": first.metadata}
             )
-        return Plan("history", [_take(each, sources, target) for each in kept], facts)
+        seen = None if target is None else revisions_of(sources[target])
+        return Plan("history", [_take(each, sources, target) for each in kept], facts, seen=seen)
 
     state = await writer.change(owner, into, plan)
     return to_conversation(state, await writer.log.read_facts(state))

@@ -1,6 +1,6 @@
 """What a verb writes to a conversation in DynamoDB, made out as items."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -41,6 +41,8 @@ class Plan:
     """If they change, or the conversation begins with them."""
     at: str | None = None
     """What `last_updated` shall be, unless it is later already; now if absent."""
+    seen: Mapping[str, int] | None = None
+    """Of a history that takes another one's place: how often the messages there were annotated."""
 
 
 @dataclass(slots=True)

@@ -1,6 +1,6 @@
 """The verbs that read one conversation in DynamoDB."""
 
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, cast
 
@@ -108,6 +108,11 @@ def annotate_found(found: Found, annotated: Annotated) -> list[Stored]:
 async def read_all(log: Log, state: State, now: str) -> list[Stored]:
     """All messages that can be read, in order; none of a conversation that isn't there."""
     return [each async for each in iterate(log, state, now)]
+
+
+def revisions_of(stored: Sequence[Stored]) -> dict[str, int]:
+    """How often each message was annotated since it was stored, by its id."""
+    return {each.body["message_id"]: each.revision for each in stored}
 
 
 async def iterate(log: Log, state: State, now: str) -> AsyncIterator[Stored]:

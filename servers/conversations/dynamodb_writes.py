@@ -13,6 +13,7 @@ from servers.conversations.contract import to_timestamp
 from servers.conversations.dynamodb_blobs import Blobs
 from servers.conversations.dynamodb_client import DynamoDBClient, Put, TakenError, pauses_at_random
 from servers.conversations.dynamodb_entries import (
+    annotation_item,
     entry_item,
     expiry_item,
     leftovers_item,
@@ -32,6 +33,7 @@ from servers.conversations.dynamodb_items import (
 )
 from servers.conversations.dynamodb_log import HistoryChangedError, Log
 from servers.conversations.dynamodb_plans import Plan, Write, make_out
+from servers.conversations.dynamodb_reads import read_annotations
 from servers.conversations.dynamodb_states import State, StateCache
 from servers.conversations.store_errors import ConversationError, UnavailableError
 
@@ -162,7 +164,7 @@ class Writer:
                     keys = [(state.pk, str(item["sk"])) for item in write.before]
                     await self.client.write_all([], keys)
                 return False
-        had_something = state.header is not None
+        before = copy(state)
         item = LogItem(str(write.item["sk"]), write.header, write.data)
         self.log.take_own(state, item, write.bodies)
         if write.facts is not None:
@@ -172,7 +174,9 @@ class Writer:
             self._unlisted.pop(state.pk, None)
         elif plan.kind == "messages":
             await self._list_sometimes(state)
-        if write.begins and had_something:
+        if plan.seen is not None:
+            await self._carry_annotations(before, state, plan)
+        if write.begins and before.header is not None:
             await self._try_to_clean_up(state)
         if write.begins:
             self._owners.add(split_partition(state.pk)[0])
@@ -212,6 +216,25 @@ class Writer:
         if found is None or "h" not in found:
             found = await self.client.get(pk, str(write.item["sk"]))
         return found is not None and found.get("h") == write.item["h"]
+
+    async def _carry_annotations(self, before: State, state: State, plan: Plan) -> None:
+        """Put annotations into a new history that came into the old one while it was written.
+
+        Whoever annotates looks afterwards whether the history is still the same, so none is lost.
+        """
+        if before.header is None or state.header is None:
+            return
+        numbers = {draft.body["message_id"]: n for n, draft in enumerate(plan.drafts)}
+        found = await read_annotations(self.log, before, 0, before.header.count)
+        for message_id, annotations, revision in found.values():
+            number = numbers.get(message_id)
+            if number is None or revision <= (plan.seen or {}).get(message_id, 0):
+                continue
+            body = {"message_id": message_id, "annotations": annotations}
+            item = annotation_item(state.pk, state.header.token, number, body, state.header.updated)
+            item["r"] = 1
+            with suppress(TakenError):  # somebody annotated it anew
+                await self.client.put(item, "attribute_not_exists(r)")
 
     async def _list_sometimes(self, state: State) -> None:
         now = anyio.current_time()

@@ -7,10 +7,11 @@ from typing import Any
 
 import anyio
 import pytest
+from anyio import from_thread
 
 from servers.conversations.contract import MAX_MESSAGE_BYTES
 from servers.conversations.dynamodb_blobs import ItemBlobs
-from servers.conversations.dynamodb_client import DynamoDBClient
+from servers.conversations.dynamodb_client import DynamoDBClient, create_api
 from servers.conversations.dynamodb_opening import DynamoDBSettings, open_dynamodb_store
 from servers.conversations.dynamodb_store import DynamoDBConversationStore
 from servers.conversations.dynamodb_upkeep import sweep
@@ -284,6 +285,34 @@ async def test_a_deletion_that_was_broken_off_is_ended_by_the_next_one(
     assert len(_keys(api, table, f"{OWNER}\n{ID}")) > 1
     assert (await store.delete_conversation(OWNER, ID)).deleted is False
     assert len(_keys(api, table, f"{OWNER}\n{ID}")) == 1
+
+
+@pytest.mark.parametrize("verb", ["save", "merge"])
+async def test_an_annotation_that_comes_while_a_history_is_rewritten_is_kept(
+    api: Any, table: str, store: DynamoDBConversationStore, verb: str
+) -> None:
+    await store.append_messages(OWNER, ID, users(20))
+    await store.append_messages(OWNER, "other", [user("x")])
+    await store.annotate_message(OWNER, ID, "m3", {"kept": 1, "delivery": "pending"})
+    version = await store.read_version(OWNER, ID)
+    second = open_store(create_api("second", REGION, str(api.meta.endpoint_url)), table)
+
+    def annotate(_: Any) -> None:
+        changes = {"delivery": "delivered"}
+        from_thread.run(second.annotate_message, OWNER, ID, "m3", changes)
+
+    with watch(api) as wire:
+        wire.for_operation, wire.faults = "TransactWriteItems", [annotate]
+        if verb == "save":
+            await store.save_conversation(OWNER, ID, users(10), expected_version=version)
+        else:
+            await store.merge_conversations(OWNER, ["other", ID], ID)
+    for each in (store, open_store(api, table)):
+        loaded = await each.load_conversation(OWNER, ID)
+        annotated = {m.message_id: m.annotations for m in loaded.messages if m.annotations}
+        assert annotated == {"m3": {"kept": 1, "delivery": "delivered"}}
+    assert (await store.list_deliveries("pending")).deliveries == []
+    assert len((await store.list_deliveries("delivered")).deliveries) == 1
 
 
 async def test_what_a_killed_remover_left_is_removed_by_the_sweeper(
