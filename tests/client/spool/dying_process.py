@@ -2,7 +2,8 @@
 
 The store goes away before a tool that changes things, and is back when the turn is over, so that
 what waits is stored. MOMENT is `tool` (it runs), `reply` (it is there), `sent` (the store has the
-first of what waited), or a number of awaits; exits with 0 if all of it took fewer.
+first of what waited), or a number of awaits after the store went away; exits with 0 if all of it
+took fewer.
 """
 
 import os
@@ -33,6 +34,7 @@ async def main(directory: Path, moment: str) -> None:
         return "booked"
 
     async def die_after(awaits: int) -> None:
+        await outage.begun.wait()
         for _ in range(awaits):
             await checkpoint()
         die()

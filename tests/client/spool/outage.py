@@ -2,6 +2,8 @@
 
 from pathlib import Path
 
+import anyio
+
 from client.coordinator.coordinator import Coordinator
 from client.hub.errors import HubError
 from client.llm.protocol import LanguageModel
@@ -19,6 +21,7 @@ class Outage:
     def __init__(self, hub: WatchedHub, after: int, *, is_mute: bool = False) -> None:
         self._hub = hub
         self._left = after
+        self.begun = anyio.Event()
         if is_mute:
             hub.after = self._fail
         else:
@@ -32,6 +35,7 @@ class Outage:
             return
         self._left -= 1
         if self._left < 0:
+            self.begun.set()
             raise HubError(server, "away, says the test", outcome_unknown=True)
 
 

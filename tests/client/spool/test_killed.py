@@ -25,12 +25,12 @@ async def test_killed_while_something_waits(tmp_path: Path, moment: str, waiting
 
 @pytest.mark.crash
 async def test_killed_after_any_number_of_awaits(tmp_path: Path) -> None:
-    awaits, waited = 20, 0
+    awaits, waited = 1, 0
     while await is_killed(tmp_path / str(awaits), str(awaits)):
         waited += Machine(tmp_path / str(awaits) / "spool").waiting > 0
         await check_answered_once(tmp_path / str(awaits))
         # How many awaits a turn takes depends on how long the disk takes.
-        awaits = int(awaits * 1.1) + 1
+        awaits = int(awaits * 1.2) + 1
         assert awaits < 10_000_000, "the turn never came to its end"
     assert waited, "it was never killed while something waited"
 
