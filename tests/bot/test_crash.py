@@ -50,6 +50,7 @@ async def test_a_message_is_answered_once_when_the_bot_is_killed_before_it_answe
     assert TOKEN.encode() not in (tmp_path / "log").read_bytes()
 
 
+@pytest.mark.slow
 async def test_a_reply_that_may_have_been_sent_when_the_bot_was_killed_is_sent_once_marked(
     api: FakeBotApi, tmp_path: Path
 ) -> None:

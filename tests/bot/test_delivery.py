@@ -171,6 +171,7 @@ async def test_polling_goes_on_after_each_kind_of_trouble(
     assert "Another program is polling with this bot token" in caplog.text
 
 
+@pytest.mark.slow
 async def test_the_bot_waits_for_a_network_that_is_down_when_it_starts(
     bench: Bench, caplog: pytest.LogCaptureFixture
 ) -> None:

@@ -288,6 +288,7 @@ async def test_calls_that_arrive_during_the_end_are_refused_and_those_that_run_f
         assert_untroubled(await errors_of(process))
 
 
+@pytest.mark.slow
 async def test_a_second_signal_cuts_calls_off_without_a_traceback(tmp_path: Path) -> None:
     async with serving_http(tmp_path / "c") as (process, url), half_sent_call(url) as (call, _):
         process.send_signal(signal.SIGTERM)

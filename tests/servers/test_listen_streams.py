@@ -9,6 +9,7 @@ from pathlib import Path
 
 import anyio
 import httpx2
+import pytest
 from anyio.abc import Process
 from anyio.streams.buffered import BufferedByteReceiveStream
 
@@ -61,6 +62,7 @@ async def read_to_the_end(response: httpx2.Response) -> str:
     return "".join([text async for text in response.aiter_text()])
 
 
+@pytest.mark.slow
 async def test_it_ends_when_its_token_is_revoked(tmp_path: Path) -> None:
     path = tmp_path / "tokens.json"
     async with listening(path) as (_, response):

@@ -45,6 +45,7 @@ async def test_json_is_one_object_and_loses_nothing(command: RealCommand) -> Non
     assert {"turn_id", "usage", "seconds"} <= set(result)
 
 
+@pytest.mark.slow
 async def test_a_turn_without_a_reply_fails_with_its_reason(command: RealCommand) -> None:
     command.script("- {when: never, say: x}")
     ended = await command.run("ask", "--json", "hello")

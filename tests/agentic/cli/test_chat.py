@@ -92,6 +92,7 @@ async def test_through_pipes_each_line_is_a_turn_and_nothing_is_painted(
     assert "\x1b" not in ended.output + ended.notes
 
 
+@pytest.mark.slow
 async def test_what_cannot_be_kept_is_not_sent_and_the_reason_says_what_to_do(
     command: RealCommand,
 ) -> None:
@@ -101,6 +102,7 @@ async def test_what_cannot_be_kept_is_not_sent_and_the_reason_says_what_to_do(
     assert "Not sent: the message holds a NUL character: remove it." in ended.notes
 
 
+@pytest.mark.slow
 async def test_a_key_can_be_pasted_and_is_not_shown(command: RealCommand) -> None:
     key = "sk-ant-api03-0123456789abcdefghij"
     async with command.in_terminal("chat") as terminal:

@@ -14,7 +14,7 @@ from tests.assistant import ask, assert_whole, open_assistant, run_turn, said
 from tests.client.coordinator.dying_turn import MESSAGE_ID
 
 
-@pytest.mark.parametrize("growth", [1.7, pytest.param(1.1, marks=pytest.mark.crash)])
+@pytest.mark.parametrize("growth", [2.5, pytest.param(1.1, marks=pytest.mark.crash)])
 async def test_killed_after_any_number_of_awaits(tmp_path: Path, growth: float) -> None:
     awaits, deaths = 20, 0
     while await is_killed(tmp_path / str(awaits), awaits):

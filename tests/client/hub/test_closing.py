@@ -101,6 +101,7 @@ anyio.run(main)
 """
 
 
+@pytest.mark.slow
 def test_ctrl_c_at_the_terminal_reaches_us_before_the_servers() -> None:
     """A signal to the whole process group, as a terminal sends it."""
     program = subprocess.Popen(

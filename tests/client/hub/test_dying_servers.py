@@ -59,6 +59,7 @@ async def test_a_call_right_after_a_death_waits_for_the_new_process() -> None:
                 await wait_state(hub, "mortal", "connecting", "waiting")
 
 
+@pytest.mark.slow
 async def test_a_process_killed_during_fifty_calls_fails_each_of_them_once() -> None:
     failures: list[HubError] = []
     with anyio.fail_after(15):

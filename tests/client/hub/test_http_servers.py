@@ -83,6 +83,7 @@ async def test_a_server_that_dies_during_calls_leaves_their_outcome_unknown(
     assert [failure.outcome_unknown for failure in failures] == [True] * 3
 
 
+@pytest.mark.slow
 async def test_an_older_server_that_goes_away_idle_is_noticed() -> None:
     port = free_port()
     with anyio.fail_after(20):
@@ -284,6 +285,7 @@ async def test_an_answer_of_seventeen_mebibytes_is_refused() -> None:
                 await hub.call_tool("web", "odd", {})
 
 
+@pytest.mark.slow
 async def test_five_megabytes_arrive_over_http() -> None:
     arguments = {"text": "x" * 3_000_000}
     port = free_port()
@@ -295,6 +297,7 @@ async def test_five_megabytes_arrive_over_http() -> None:
     assert result.structured_content == arguments
 
 
+@pytest.mark.slow
 async def test_a_token_that_is_refused_is_not_shown() -> None:
     port = free_port()
     target = HttpTarget(f"http://127.0.0.1:{port}/mcp", {"Authorization": "Bearer s3cr3t-s3cr3t"})

@@ -113,6 +113,7 @@ async def test_tools_no_model_could_be_shown_are_left_out_alone(era: tuple[str, 
         assert [tool.tool for tool in await list_of("schemas", *era)] == ["good"]
 
 
+@pytest.mark.slow
 async def test_a_list_that_is_none_leaves_the_other_servers_usable() -> None:
     with anyio.fail_after(10):
         async with open_hub([stdio("liar", "liar", "no_list"), in_memory()]) as hub:

@@ -232,6 +232,7 @@ async def test_a_redirect_is_not_followed_with_the_key(vendor: Vendor) -> None:
     )
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("is_there", [True, False])
 async def test_a_public_service_behind_a_broken_proxy_is_not_said_to_be_down(
     vendor: Vendor, is_there: bool, monkeypatch: pytest.MonkeyPatch

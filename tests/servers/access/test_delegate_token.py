@@ -116,6 +116,7 @@ def start_in_process(folder: Path) -> str:
     return Place(folder).start()
 
 
+@pytest.mark.slow
 def test_servers_that_start_at_once_agree_on_one_token(tmp_path: Path) -> None:
     with ProcessPoolExecutor(4, mp_context=get_context("spawn")) as pool:
         texts = set(pool.map(start_in_process, [tmp_path] * 12, timeout=60))

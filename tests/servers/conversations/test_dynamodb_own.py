@@ -96,6 +96,7 @@ async def test_fifty_of_a_listing_are_one_query(api: Any, store: DynamoDBConvers
     assert wire.operations == ["Query"]
 
 
+@pytest.mark.slow
 async def test_sixteen_who_know_nothing_of_each_other_lose_and_double_nothing(
     api: Any, table: str
 ) -> None:

@@ -100,6 +100,7 @@ async def test_copies_are_whole_or_not_there_after_kill_9(tmp_path: Path, kills:
                         await store.delete_conversation(OWNER, conversation_id)
 
 
+@pytest.mark.slow
 async def test_two_processes_copy_at_the_same_time(tmp_path: Path) -> None:
     directory = tmp_path / "store"
     with anyio.fail_after(120):

@@ -176,6 +176,7 @@ async def listening(
         yield found
 
 
+@pytest.mark.slow
 async def test_over_http_only_subscribers_of_that_owner_are_told_and_only_while_they_may(
     tmp_path: Path,
 ) -> None:

@@ -53,6 +53,7 @@ async def test_a_dry_run_says_what_is_in_the_file_and_stores_nothing(command: Re
     assert (await command.run("conversations", "list", "--json")).output == "[]\n"
 
 
+@pytest.mark.slow
 async def test_what_can_not_be_imported_is_told_with_the_exit_code(command: RealCommand) -> None:
     missing = await command.run(*IMPORT, "missing.json")
     assert (missing.exit_code, missing.notes) == (2, "Error: There is no file missing.json.\n")

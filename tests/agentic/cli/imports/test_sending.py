@@ -150,6 +150,7 @@ async def test_a_server_that_refuses_everything_ends_the_import(
     assert len(server.pages) == pages
 
 
+@pytest.mark.slow
 async def test_a_server_that_is_away_for_a_moment_is_asked_again(tmp_path: Path) -> None:
     server = StoreServer()
     away: list[Answer] = [
