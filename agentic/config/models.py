@@ -105,6 +105,8 @@ class ToolConfig(Frozen):
     """
     missing_variables: tuple[str, ...] = Field(default=(), exclude=True)
     """Variables that `token` and `headers` name and that are not set; those are left out."""
+    private_network: bool = False
+    """Whether `url`, which names no private host itself, may lead into the private network."""
     read_only: bool = False
     max_response_bytes: int = Field(default=524_288, gt=0, le=16_777_216)
     """After decompression. Clients take 1 MiB per result, which holds the answer and its text."""

@@ -15,6 +15,7 @@ from agentic.config.findings import Findings, KeyPath, dotted, printable
 from agentic.config.loopback import is_loopback_url
 from agentic.config.models import Config, ServerConfig
 from agentic.config.private_files import read_private, update_private
+from agentic.config.reach import leads_inside
 from agentic.config.variables import find_variables
 from agentic.config.yaml_text import Tree
 
@@ -57,7 +58,10 @@ def find_risks(config: Config, written: Mapping[str, Tree], findings: Findings) 
     for name, server in config.servers.items():
         risks += search.find_in_server(name, server) if server.enabled else ()
     for name, tool in config.tools.items():
-        if sent := search.list_variables(("tools", name)):
+        sent = search.list_variables(("tools", name))
+        if not sent and leads_inside(tool.url, private_network=tool.private_network):
+            sent = "what the model asks"
+        if sent:
             risks += search.find_address(("tools", name, "url"), tool.url, sent)
     for name, model in config.models.by_name.items():
         path = ("models", name, "base_url")

@@ -56,7 +56,7 @@ class DeclaredTool:
         )
 
     async def call(
-        self, arguments: Mapping[str, object], transport: httpx2.AsyncHTTPTransport
+        self, arguments: Mapping[str, object], transport: httpx2.AsyncBaseTransport
     ) -> types.CallToolResult:
         """Check the arguments, call the endpoint, render its answer.
 

@@ -1,6 +1,5 @@
 """One HTTP call to a declared endpoint, bounded in time, and why it can fail on its way."""
 
-import logging
 import socket
 import ssl
 from collections.abc import Iterator
@@ -11,29 +10,16 @@ import anyio
 import httpx2
 
 from agentic.config.models import ToolConfig
+from agentic.config.reach import find_reach
 from servers.tools.answer import AnswerReader
 from servers.tools.credentials import create_headers
+from servers.tools.guarded_network import REACH, UnreachableError
 from servers.tools.response_body import ACCEPTED_ENCODING
 from servers.tools.results import ToolFailedError
 from servers.tools.untrusted_text import excerpt
 
 _MAX_REQUESTS_IN_FLIGHT = 32
 """Of one endpoint. More wait, within their own time limit, so no endpoint takes all connections."""
-_MAX_CONNECTIONS = 512
-_IDLE_SECONDS = 3.0
-"""Shorter than servers' usual limit (5 s), so that a kept connection is rarely a closed one."""
-
-
-def create_transport() -> httpx2.AsyncHTTPTransport:
-    """The connections that all endpoints share, an async context manager.
-
-    A transport and not a client: it keeps no cookies between callers, follows no redirects, logs no
-    URLs and takes no proxies or certificates from the environment.
-    """
-    # its debug lines show the headers of answers, which may repeat ours
-    logging.getLogger("httpcore2").setLevel(logging.INFO)
-    limits = httpx2.Limits(max_connections=_MAX_CONNECTIONS, keepalive_expiry=_IDLE_SECONDS)
-    return httpx2.AsyncHTTPTransport(limits=limits, trust_env=False)
 
 
 class Endpoint:
@@ -50,12 +36,14 @@ class Endpoint:
             "accept-encoding": ACCEPTED_ENCODING,
             "content-type": "application/json",
         }
+        reach = find_reach(config.url, private_network=config.private_network)
+        self._extensions = {REACH: reach}
         self._timeout_seconds = config.timeout_seconds
         self._read_only = config.read_only
         self._in_flight = anyio.CapacityLimiter(_MAX_REQUESTS_IN_FLIGHT)
         self._reader = AnswerReader(config)
 
-    async def post(self, transport: httpx2.AsyncHTTPTransport, body: bytes) -> object:
+    async def post(self, transport: httpx2.AsyncBaseTransport, body: bytes) -> object:
         """Send `body`; the `result` of the answer.
 
         Raises:
@@ -69,12 +57,16 @@ class Endpoint:
             limit = f"{self._timeout_seconds:g} seconds"
             raise ToolFailedError("timeout", f"no answer within {limit}{self._outcome()}") from None
 
-    async def _exchange(self, transport: httpx2.AsyncHTTPTransport, body: bytes) -> object:
-        request = httpx2.Request("POST", self._url, headers=self._headers, content=body)
+    async def _exchange(self, transport: httpx2.AsyncBaseTransport, body: bytes) -> object:
+        request = httpx2.Request(
+            "POST", self._url, headers=self._headers, content=body, extensions=self._extensions
+        )
         try:
             response = await transport.handle_async_request(request)
             async with aclosing(response):
                 return await self._reader.read(response)
+        except UnreachableError as error:
+            raise ToolFailedError("unavailable", str(error)) from None
         except (httpx2.ConnectError, UnicodeError) as error:  # UnicodeError: no name for a host
             raise ToolFailedError("unavailable", self._why_unreachable(error)) from None
         except httpx2.RemoteProtocolError:

@@ -7,7 +7,6 @@ from contextlib import asynccontextmanager
 from importlib.metadata import version
 from typing import Protocol
 
-import anyio.to_thread
 import httpx2
 from mcp import types
 from mcp.server import Server, ServerRequestContext
@@ -21,7 +20,7 @@ from servers.cache_hints import FIXED
 from servers.faults import report_fault
 from servers.tools.builtin import CurrentTime
 from servers.tools.declared import DeclaredTool
-from servers.tools.endpoint import create_transport
+from servers.tools.guarded_network import Network, open_transport
 from servers.tools.results import ToolFailedError, render_failure
 from servers.tools.untrusted_text import excerpt
 
@@ -34,7 +33,7 @@ class Tool(Protocol):
     definition: types.Tool
 
     async def call(
-        self, arguments: Mapping[str, object], transport: httpx2.AsyncHTTPTransport
+        self, arguments: Mapping[str, object], transport: httpx2.AsyncBaseTransport
     ) -> types.CallToolResult:
         """The tool's result.
 
@@ -45,11 +44,16 @@ class Tool(Protocol):
 
 
 def create_server(
-    tools: Mapping[str, ToolConfig], callers: Callers, *, local_zone: str | None = None
-) -> Server[httpx2.AsyncHTTPTransport]:
+    tools: Mapping[str, ToolConfig],
+    callers: Callers,
+    *,
+    local_zone: str | None = None,
+    network: Network | None = None,
+) -> Server[httpx2.AsyncBaseTransport]:
     """The server for these declarations. Its lifespan owns the HTTP connections.
 
-    `local_zone`: the time zone of this machine, where the environment says it.
+    `local_zone`: the time zone of this machine, where the environment says it. `network`: absent,
+    the machine's own.
 
     Raises:
         ConfigError: A declaration can't be served under its name, or its URL can't be used.
@@ -58,9 +62,8 @@ def create_server(
     definitions = [tool.definition for tool in served.values()]
 
     @asynccontextmanager
-    async def open_connections(_: object) -> AsyncGenerator[httpx2.AsyncHTTPTransport]:
-        # certificates are read from files
-        async with await anyio.to_thread.run_sync(create_transport) as transport:
+    async def open_connections(_: object) -> AsyncGenerator[httpx2.AsyncBaseTransport]:
+        async with open_transport(network or Network()) as transport:
             yield transport
 
     def get_input_schema(name: str) -> Mapping[str, object] | None:
@@ -73,7 +76,7 @@ def create_server(
         return types.ListToolsResult(tools=definitions)
 
     async def call_tool(
-        context: ServerRequestContext[httpx2.AsyncHTTPTransport],
+        context: ServerRequestContext[httpx2.AsyncBaseTransport],
         params: types.CallToolRequestParams,
     ) -> types.CallToolResult:
         try:
