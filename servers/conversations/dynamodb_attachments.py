@@ -6,6 +6,7 @@ from typing import NamedTuple
 
 from pydantic import BaseModel, ConfigDict, ValidationError
 
+from servers.aws.dynamodb import Attributes, Put, TakenError
 from servers.conversations.attachment_chunks import Chunk
 from servers.conversations.checks import check_range
 from servers.conversations.contract_attachments import MAX_ATTACHMENTS, MAX_LISTED_ATTACHMENTS
@@ -17,8 +18,7 @@ from servers.conversations.contract_results import (
 from servers.conversations.contract_uris import AttachmentUri
 from servers.conversations.dynamodb_blobs import Blobs
 from servers.conversations.dynamodb_changes import version_of
-from servers.conversations.dynamodb_client import Put, TakenError
-from servers.conversations.dynamodb_items import Attributes, make_writer, split_partition
+from servers.conversations.dynamodb_items import make_writer, split_partition
 from servers.conversations.dynamodb_plans import Plan
 from servers.conversations.dynamodb_states import State
 from servers.conversations.dynamodb_writes import Writer

@@ -2,7 +2,7 @@
 
 from typing import Protocol
 
-from servers.conversations.dynamodb_client import DynamoDBClient
+from servers.aws.dynamodb import DynamoDBClient
 from servers.conversations.store_errors import UnavailableError
 
 _PIECE_BYTES = 300_000

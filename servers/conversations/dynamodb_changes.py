@@ -4,6 +4,7 @@ from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 from typing import Any
 
+from servers.aws.dynamodb import TakenError
 from servers.conversations.contract import (
     MAX_FACTS_CHANGES_BYTES,
     Conversation,
@@ -18,7 +19,6 @@ from servers.conversations.contract_results import (
     ImportResult,
     SaveResult,
 )
-from servers.conversations.dynamodb_client import TakenError
 from servers.conversations.dynamodb_entries import annotation_item
 from servers.conversations.dynamodb_items import EXPIRY
 from servers.conversations.dynamodb_plans import Plan, bare_facts

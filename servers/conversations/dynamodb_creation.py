@@ -1,18 +1,17 @@
 """Making the table of conversations; what is there already is looked at, and never destroyed."""
 
 from collections.abc import AsyncGenerator, Callable, Mapping
-from contextlib import asynccontextmanager
+from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass, field
 from functools import partial
 from typing import Any
 
 import anyio
-import anyio.to_thread
 
+from servers.aws.failures import explain
 from servers.conversations.dynamodb_calls import AnswerError, Calls
 from servers.conversations.dynamodb_capacity import Provisioned
-from servers.conversations.dynamodb_client import create_api
-from servers.conversations.dynamodb_failures import explain
+from servers.conversations.dynamodb_client import open_api
 from servers.conversations.dynamodb_scaling import plan_scaling
 from servers.conversations.dynamodb_steps import Step
 from servers.conversations.dynamodb_table import (
@@ -66,18 +65,14 @@ async def open_apis(wanted: Wanted) -> AsyncGenerator[tuple[Any, Any]]:
     Raises:
         UnavailableError: There is no region, or a profile that AWS's files don't hold.
     """
-    make = partial(create_api, wanted.table, wanted.region)
-    tables = await anyio.to_thread.run_sync(make, wanted.endpoint_url)
-    scaling = None
-    if wanted.capacity is not None:
-        of_scaling = partial(make, None, service="application-autoscaling")
-        scaling = await anyio.to_thread.run_sync(of_scaling)
-    try:
+    async with AsyncExitStack() as stack:
+        opening = open_api(wanted.table, wanted.region, wanted.endpoint_url)
+        tables = await stack.enter_async_context(opening)
+        scaling = None
+        if wanted.capacity is not None:
+            opening = open_api(wanted.table, wanted.region, None, service="application-autoscaling")
+            scaling = await stack.enter_async_context(opening)
         yield tables, scaling
-    finally:
-        for api in (tables, scaling):
-            if api is not None:
-                api.close()
 
 
 async def create_table(

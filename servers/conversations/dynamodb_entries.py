@@ -6,6 +6,7 @@ from typing import Any
 
 from pydantic import ValidationError
 
+from servers.aws.dynamodb import Attributes
 from servers.conversations.contract import Conversation, encode_json
 from servers.conversations.dynamodb_items import (
     CLEANING,
@@ -16,7 +17,6 @@ from servers.conversations.dynamodb_items import (
     LEFTOVERS,
     OWNER,
     OWNERS,
-    Attributes,
     DamagedError,
     Header,
     annotation_key,

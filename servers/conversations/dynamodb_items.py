@@ -31,11 +31,10 @@ from typing import Any, Literal
 import zstandard
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
+from servers.aws.dynamodb import Attributes
 from servers.conversations.contract import encode_json, to_timestamp
 from servers.conversations.figures import Figures
 
-Attributes = Mapping[str, str | int | bytes]
-"""Of an item, by name."""
 Kind = Literal["messages", "facts", "history", "tombstone"]
 """`history` begins a new history, with what it holds; `facts` changes title and the like."""
 
@@ -276,15 +275,3 @@ def figures_of(header: Header) -> Figures:
         return Figures(*header.figures)  # pyright: ignore[reportArgumentType] - as they were stored
     except TypeError:
         return Figures()
-
-
-def from_item(item: Mapping[str, Mapping[str, Any]]) -> Attributes:
-    """Attributes out of DynamoDB's own form; of types that we don't write nothing is kept."""
-    found: dict[str, str | int | bytes] = {}
-    for name, typed in item.items():
-        ((kind, value),) = typed.items()
-        if kind == "N":
-            found[name] = int(float(value))
-        elif kind in ("S", "B"):
-            found[name] = value if isinstance(value, str) else bytes(value)
-    return found

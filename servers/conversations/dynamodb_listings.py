@@ -4,6 +4,7 @@ import heapq
 from collections.abc import AsyncIterator, Mapping
 from typing import Any, cast
 
+from servers.aws.dynamodb import Attributes
 from servers.conversations.contract import Conversation
 from servers.conversations.contract_results import (
     DeliveriesResult,
@@ -19,7 +20,6 @@ from servers.conversations.dynamodb_items import (
     EXPIRIES,
     INDEX,
     OWNERS,
-    Attributes,
     DamagedError,
     entry_place,
     split_partition,

@@ -8,10 +8,9 @@ from typing import Any, NamedTuple, TypeVar
 import anyio
 from pydantic import ValidationError
 
+from servers.aws.dynamodb import Attributes, DynamoDBClient
 from servers.conversations.contract import REPEAT_WINDOW_MESSAGES
-from servers.conversations.dynamodb_client import DynamoDBClient
 from servers.conversations.dynamodb_items import (
-    Attributes,
     DamagedError,
     Header,
     LogItem,

@@ -6,10 +6,10 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass
 
 import anyio
-import anyio.to_thread
 
+from servers.aws.dynamodb import DynamoDBClient
 from servers.conversations.dynamodb_blobs import Blobs, ItemBlobs
-from servers.conversations.dynamodb_client import DynamoDBClient, create_api
+from servers.conversations.dynamodb_client import create_client, open_api
 from servers.conversations.dynamodb_s3 import open_s3_blobs
 from servers.conversations.dynamodb_store import DynamoDBConversationStore
 from servers.conversations.dynamodb_table import check_table
@@ -48,11 +48,8 @@ async def open_dynamodb_store(
         UnavailableError: It, or the bucket, is not there, or is not as it must be; the text says
             all that is missing.
     """
-    api = await anyio.to_thread.run_sync(
-        lambda: create_api(settings.table, settings.region, settings.endpoint_url)
-    )
-    try:
-        client = DynamoDBClient(api, settings.table)
+    async with open_api(settings.table, settings.region, settings.endpoint_url) as api:
+        client = create_client(api, settings.table)
         writer = Writer(client, settings.listing_seconds, settings.listing_shards)
         async with _open_blobs(settings, client) as blobs, anyio.create_task_group() as tasks:
             tasks.start_soon(keep_up, writer)
@@ -61,8 +58,6 @@ async def open_dynamodb_store(
             finally:
                 tasks.cancel_scope.cancel()
                 await _list_what_waits(writer)
-    finally:
-        api.close()
 
 
 async def _list_what_waits(writer: Writer) -> None:

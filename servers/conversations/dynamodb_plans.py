@@ -4,9 +4,9 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
+from servers.aws.dynamodb import Attributes
 from servers.conversations.dynamodb_entries import annotation_item
 from servers.conversations.dynamodb_items import (
-    Attributes,
     Header,
     Kind,
     encode_payload,

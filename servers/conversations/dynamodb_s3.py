@@ -7,13 +7,10 @@ from contextlib import asynccontextmanager
 from functools import partial
 from typing import Any
 
-import anyio
-import anyio.to_thread
-
+from servers.aws.failures import explain_bucket
 from servers.conversations.dynamodb_blobs import missing
 from servers.conversations.dynamodb_calls import AnswerError, Calls
-from servers.conversations.dynamodb_client import create_api
-from servers.conversations.dynamodb_failures import NotPermittedError, explain_bucket
+from servers.conversations.dynamodb_client import NotPermittedError, open_api
 from servers.conversations.store_errors import UnavailableError
 
 _READ_SECONDS = 15.0
@@ -136,9 +133,6 @@ async def open_s3_blobs(bucket: str, table: str, region: str | None) -> AsyncGen
     Raises:
         UnavailableError: There is no region, or a profile that AWS's files don't hold.
     """
-    make = partial(create_api, table, region, None, service="s3", read_seconds=_READ_SECONDS)
-    api = await anyio.to_thread.run_sync(make)
-    try:
+    opening = open_api(table, region, None, service="s3", read_seconds=_READ_SECONDS)
+    async with opening as api:
         yield S3Blobs(api, bucket, table)
-    finally:
-        api.close()

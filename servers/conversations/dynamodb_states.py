@@ -6,8 +6,9 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
+from servers.aws.dynamodb import Attributes
 from servers.conversations.contract import REPEAT_WINDOW_MESSAGES
-from servers.conversations.dynamodb_items import Attributes, Header, history_key, log_key
+from servers.conversations.dynamodb_items import Header, history_key, log_key
 from servers.conversations.file_records import Facts, to_message
 
 _MOST_PAGE_ITEMS = 100

@@ -5,6 +5,7 @@ from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 from typing import Any
 
+from servers.aws.dynamodb import verb
 from servers.conversations import (
     dynamodb_attachments,
     dynamodb_changes,
@@ -51,7 +52,6 @@ from servers.conversations.contract_results import (
     SearchResult,
 )
 from servers.conversations.dynamodb_blobs import Blobs
-from servers.conversations.dynamodb_client import verb
 from servers.conversations.dynamodb_log import repeat_if_changed
 from servers.conversations.dynamodb_states import State
 from servers.conversations.dynamodb_writes import Writer

@@ -3,9 +3,9 @@
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from typing import Any
 
+from servers.aws.dynamodb import DynamoDBClient
 from servers.conversations.dynamodb_capacity import Provisioned
-from servers.conversations.dynamodb_client import DynamoDBClient
-from servers.conversations.dynamodb_failures import NotPermittedError
+from servers.conversations.dynamodb_client import NotPermittedError
 from servers.conversations.dynamodb_items import INDEX
 from servers.conversations.store_errors import UnavailableError
 

@@ -5,9 +5,9 @@ from datetime import UTC, datetime, timedelta
 
 import anyio
 
+from servers.aws.dynamodb import verb
 from servers.conversations.contract import to_timestamp
 from servers.conversations.dynamodb_changes import remove_expired
-from servers.conversations.dynamodb_client import verb
 from servers.conversations.dynamodb_listings import find_expired, find_left_over
 from servers.conversations.dynamodb_writes import Writer
 from servers.conversations.store_errors import ConversationError

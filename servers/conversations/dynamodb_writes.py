@@ -9,9 +9,10 @@ from datetime import UTC, datetime
 
 import anyio
 
+from servers.aws.api import pauses_at_random
+from servers.aws.dynamodb import DynamoDBClient, Put, TakenError
 from servers.conversations.contract import to_timestamp
 from servers.conversations.dynamodb_blobs import Blobs
-from servers.conversations.dynamodb_client import DynamoDBClient, Put, TakenError, pauses_at_random
 from servers.conversations.dynamodb_entries import (
     annotation_item,
     entry_item,

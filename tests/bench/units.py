@@ -17,9 +17,10 @@ from typing import Any
 
 import anyio
 
+from servers.aws.api import create_api
 from servers.conversations.contract import Message
 from servers.conversations.dynamodb_blobs import ItemBlobs
-from servers.conversations.dynamodb_client import DynamoDBClient, create_api
+from servers.conversations.dynamodb_client import create_client
 from servers.conversations.dynamodb_store import DynamoDBConversationStore
 from servers.conversations.dynamodb_writes import Writer
 from tests.bench.table import Row
@@ -101,7 +102,7 @@ async def measure(sizes: tuple[int, ...]) -> list[Row]:
     rows: list[Row] = []
     with open_aws_server() as address:
         api = create_api("units", REGION, address)
-        client = DynamoDBClient(api, create_table(api))
+        client = create_client(api, create_table(api))
         store = DynamoDBConversationStore(Writer(client, 60, 1), ItemBlobs(client))
         with metering(api) as meter:
             for size in sizes:

@@ -9,7 +9,7 @@ from mcp import Client
 
 from agentic.config.models import Config
 from servers.access.principal import create_operator
-from servers.conversations.dynamodb_client import create_api
+from servers.aws.api import create_api
 from servers.errors import SetupError
 from servers.host import check_conversations, open_server
 from servers.metrics import Metrics

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from servers.conversations.dynamodb_client import create_api
+from servers.aws.api import create_api
 from tests.fakes.dynamodb_server import CREDENTIALS, REGION, open_aws_server
 
 

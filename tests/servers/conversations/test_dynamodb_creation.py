@@ -8,8 +8,9 @@ from typing import Any
 
 import pytest
 
+from servers.aws.api import create_api
 from servers.conversations.dynamodb_capacity import Bounds, Provisioned, Scheduled, scalables
-from servers.conversations.dynamodb_client import DynamoDBClient, create_api
+from servers.conversations.dynamodb_client import create_client
 from servers.conversations.dynamodb_creation import Outcome, Wanted, create_table, open_apis
 from servers.conversations.dynamodb_table import check_table, describe_table
 from servers.conversations.store_errors import UnavailableError
@@ -90,7 +91,7 @@ async def test_a_table_is_made_with_all_that_belongs_to_it(
 ) -> None:
     outcome = await make(replace(wanted, tags={"team": "support"}))
     assert (outcome.made, outcome.region, outcome.differences) == (True, REGION, ())
-    await check_table(DynamoDBClient(api, wanted.table))
+    await check_table(create_client(api, wanted.table))
     table = api.describe_table(TableName=wanted.table)["Table"]
     assert table["DeletionProtectionEnabled"]
     assert table["BillingModeSummary"]["BillingMode"] == "PAY_PER_REQUEST"
@@ -177,7 +178,7 @@ async def test_another_table_of_that_name_is_told_of_and_left(
     ttl = api.describe_time_to_live(TableName=wanted.table)["TimeToLiveDescription"]
     assert ttl["TimeToLiveStatus"] == "DISABLED"
     with pytest.raises(UnavailableError) as caught:
-        await check_table(DynamoDBClient(api, wanted.table))
+        await check_table(create_client(api, wanted.table))
     assert f"conversations: {text}; its time to live is not enabled on" in str(caught.value)
 
 
@@ -354,7 +355,7 @@ async def test_all_that_a_table_lacks_is_told_at_once(
     answers: Answers, remake: Make, wanted: Wanted
 ) -> None:
     api = create_api("x", REGION, answers.address)
-    client = DynamoDBClient(api, wanted.table)
+    client = create_client(api, wanted.table)
 
     async def check() -> str:
         with pytest.raises(UnavailableError) as caught:

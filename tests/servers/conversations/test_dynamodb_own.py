@@ -9,9 +9,10 @@ import anyio
 import pytest
 from anyio import from_thread
 
+from servers.aws.api import create_api
 from servers.conversations.contract import MAX_MESSAGE_BYTES
 from servers.conversations.dynamodb_blobs import ItemBlobs
-from servers.conversations.dynamodb_client import DynamoDBClient, create_api
+from servers.conversations.dynamodb_client import create_client
 from servers.conversations.dynamodb_opening import DynamoDBSettings, open_dynamodb_store
 from servers.conversations.dynamodb_store import DynamoDBConversationStore
 from servers.conversations.dynamodb_upkeep import sweep
@@ -39,7 +40,7 @@ def open_store(
     api: Any, table: str, *, listing_seconds: float = 60, shards: int = 1, deadline: float = 10
 ) -> DynamoDBConversationStore:
     """As another process would: nothing is known yet."""
-    client = DynamoDBClient(api, table, deadline_seconds=deadline)
+    client = create_client(api, table, deadline_seconds=deadline)
     return DynamoDBConversationStore(Writer(client, listing_seconds, shards), ItemBlobs(client))
 
 

@@ -3,7 +3,9 @@
 from collections.abc import Mapping
 from typing import Any
 
-from servers.conversations.dynamodb_client import DynamoDBClient, Put, create_api
+from servers.aws.api import create_api
+from servers.aws.dynamodb import DynamoDBClient, Put
+from servers.conversations.dynamodb_client import create_client
 from servers.conversations.dynamodb_items import INDEX
 from servers.conversations.dynamodb_s3 import S3Blobs
 from tests.deploy.cloudformation import Template
@@ -45,7 +47,7 @@ def needed(operation: str, body: Mapping[str, Any]) -> set[str]:
 
 
 async def test_the_policy_permits_what_the_store_asks_of_the_table(api: Any) -> None:
-    client = DynamoDBClient(api, create_table(api))
+    client = create_client(api, create_table(api))
     item = {"pk": "a", "sk": "b", "v": 1}
     exercise = {
         "get": lambda: client.get("a", "b"),

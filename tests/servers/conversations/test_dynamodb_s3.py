@@ -5,7 +5,8 @@ from typing import Any
 
 import pytest
 
-from servers.conversations.dynamodb_client import DynamoDBClient, create_api
+from servers.aws.api import create_api
+from servers.conversations.dynamodb_client import create_client
 from servers.conversations.dynamodb_opening import DynamoDBSettings, open_dynamodb_store
 from servers.conversations.dynamodb_s3 import S3Blobs
 from servers.conversations.dynamodb_store import DynamoDBConversationStore
@@ -35,7 +36,7 @@ def table(api: Any) -> str:
 
 @pytest.fixture
 def store(api: Any, s3: Any, table: str) -> DynamoDBConversationStore:
-    writer = Writer(DynamoDBClient(api, table), 0, 1)
+    writer = Writer(create_client(api, table), 0, 1)
     return DynamoDBConversationStore(writer, S3Blobs(s3, _BUCKET, table))
 
 
@@ -85,7 +86,7 @@ async def test_a_deletion_that_was_broken_off_is_gone_on_with(
 ) -> None:
     await put(store, b"one")
     nowhere = S3Blobs(s3, "no-such-bucket", table)
-    broken = DynamoDBConversationStore(Writer(DynamoDBClient(api, table), 0, 1), nowhere)
+    broken = DynamoDBConversationStore(Writer(create_client(api, table), 0, 1), nowhere)
     with pytest.raises(UnavailableError, match="the S3 bucket no-such-bucket can't be used"):
         await broken.delete_conversation(OWNER, ID)
     assert len(keys()) == 1

@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 from hypothesis.stateful import initialize, rule, run_state_machine_as_test
 
 from servers.conversations.dynamodb_blobs import ItemBlobs
-from servers.conversations.dynamodb_client import DynamoDBClient
+from servers.conversations.dynamodb_client import create_client
 from servers.conversations.dynamodb_store import DynamoDBConversationStore
 from servers.conversations.dynamodb_upkeep import sweep
 from servers.conversations.dynamodb_writes import Writer
@@ -59,7 +59,7 @@ class TableMachine(StoreMachine):
         assert to_hits(ours) == to_hits(theirs)
 
     def _open_table(self) -> DynamoDBConversationStore:
-        client = DynamoDBClient(self.api, self._table)
+        client = create_client(self.api, self._table)
         return DynamoDBConversationStore(Writer(client, 0, self._shards), ItemBlobs(client))
 
 

@@ -6,7 +6,7 @@ import pytest
 
 from servers.conversations.contract_attachments import MAX_ATTACHMENTS
 from servers.conversations.dynamodb_blobs import ItemBlobs
-from servers.conversations.dynamodb_client import DynamoDBClient
+from servers.conversations.dynamodb_client import create_client
 from servers.conversations.dynamodb_store import DynamoDBConversationStore
 from servers.conversations.dynamodb_writes import Writer
 from servers.conversations.store_errors import InvalidError
@@ -31,7 +31,7 @@ def table(api: Any) -> str:
 @pytest.fixture
 def store(api: Any, table: str) -> DynamoDBConversationStore:
     """Its listings don't lag."""
-    client = DynamoDBClient(api, table)
+    client = create_client(api, table)
     return DynamoDBConversationStore(Writer(client, 0, 1), ItemBlobs(client))
 
 

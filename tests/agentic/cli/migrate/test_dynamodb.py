@@ -6,8 +6,9 @@ from pathlib import Path
 
 import pytest
 
+from servers.aws.api import create_api
 from servers.conversations.dynamodb_blobs import ItemBlobs
-from servers.conversations.dynamodb_client import DynamoDBClient, create_api
+from servers.conversations.dynamodb_client import create_client
 from servers.conversations.dynamodb_store import DynamoDBConversationStore
 from servers.conversations.dynamodb_writes import Writer
 from tests.agentic.cli.migrate.two_stores import everything, fill, open_two
@@ -26,7 +27,7 @@ def address() -> Generator[str]:
 
 def open_table(address: str, listing_seconds: float) -> DynamoDBConversationStore:
     api = create_api("conversations", REGION, address)
-    client = DynamoDBClient(api, create_table(api))
+    client = create_client(api, create_table(api))
     return DynamoDBConversationStore(Writer(client, listing_seconds, 1), ItemBlobs(client))
 
 

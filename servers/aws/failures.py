@@ -21,8 +21,6 @@ from botocore.exceptions import (
     ConnectionError as AWSConnectionError,
 )
 
-from servers.conversations.store_errors import UnavailableError
-
 _PASSING = {
     "ConcurrentUpdateException",
     "InternalServerError",
@@ -76,7 +74,15 @@ _LIMIT = re.compile(r"Subscriber limit exceeded|quota", re.IGNORECASE)
 """Of the account: that does not pass, unlike others of the same code."""
 
 
-class NotPermittedError(UnavailableError):
+class AwsError(Exception):
+    """AWS can't be used now; the text is for a person who can mend it."""
+
+    def __init__(self, message: str, *, retry_after_seconds: float | None = None) -> None:
+        super().__init__(message)
+        self.retry_after_seconds = retry_after_seconds
+
+
+class NotPermittedError(AwsError):
     """The IAM policy does not permit it; the text names the action."""
 
 
@@ -102,22 +108,20 @@ def is_passing(error: Exception) -> bool:
     return isinstance(error, HTTPClientError | AWSConnectionError | IncompleteReadError)
 
 
-def explain(error: Exception, table: str, region: str) -> UnavailableError:
+def explain(error: Exception, table: str, region: str) -> AwsError:
     """The error for a person who can mend it; never with what a request held."""
     where = f"the DynamoDB table {table} in {region or 'no region'}"
     way = "the region, conversations.endpoint_url and the network"
     return _explain(error, where, way, _OF_TABLES)
 
 
-def explain_bucket(error: Exception, bucket: str) -> UnavailableError:
+def explain_bucket(error: Exception, bucket: str) -> AwsError:
     """The same of a bucket of S3."""
     way = "the region and the network"
     return _explain(error, f"the S3 bucket {bucket}", way, _OF_BUCKETS)
 
 
-def _explain(
-    error: Exception, where: str, way: str, of_service: Mapping[str, str]
-) -> UnavailableError:
+def _explain(error: Exception, where: str, way: str, of_service: Mapping[str, str]) -> AwsError:
     if isinstance(error, ClientError):
         return _explain_answer(error, where, of_service)
     match error:
@@ -135,27 +139,23 @@ def _explain(
         case ProfileNotFound():
             text = f"{error}: correct AWS_PROFILE"
         case HTTPClientError() | AWSConnectionError() | IncompleteReadError():
-            return UnavailableError(
-                f"{where} can't be reached: check {way}", retry_after_seconds=1.0
-            )
+            return AwsError(f"{where} can't be reached: check {way}", retry_after_seconds=1.0)
         case BotoCoreError():
             text = f"AWS's library can't make the call ({type(error).__name__})"
         case _:
             text = f"the configuration for AWS can't be used ({error})"
-    return UnavailableError(f"{where} can't be used: {text}")
+    return AwsError(f"{where} can't be used: {text}")
 
 
-def _explain_answer(
-    error: ClientError, where: str, of_service: Mapping[str, str]
-) -> UnavailableError:
+def _explain_answer(error: ClientError, where: str, of_service: Mapping[str, str]) -> AwsError:
     code, message = code_of(error), str(error.response.get("Error", {}).get("Message", ""))
     if code == "LimitExceededException" and _is_limit(error.response):
-        return UnavailableError(
+        return AwsError(
             f"{where} can't be made: the AWS account has reached a limit ({message}): remove what "
             "nobody needs, or ask for more under Service Quotas"
         )
     if code in _PASSING or code == "TransactionCanceledException":
-        return UnavailableError(
+        return AwsError(
             f"{where} is busy ({code}): try again; if that goes on, raise its capacity",
             retry_after_seconds=1.0,
         )
@@ -168,7 +168,7 @@ def _explain_answer(
             f"add {missing} to the IAM policy{told}"
         )
     known = of_service.get(code) or _CREDENTIALS.get(code) or f"{code}: {message}"
-    return UnavailableError(f"{where} can't be used: {known}")
+    return AwsError(f"{where} can't be used: {known}")
 
 
 def _is_limit(response: Mapping[str, Any]) -> bool:
