@@ -4,6 +4,7 @@ from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from contextvars import ContextVar
+from decimal import Decimal
 from functools import partial
 from typing import Any, NamedTuple, cast
 
@@ -309,7 +310,7 @@ def from_item(item: Mapping[str, Mapping[str, Any]]) -> Attributes:
     for name, typed in item.items():
         ((kind, value),) = typed.items()
         if kind == "N":
-            found[name] = int(float(value))
+            found[name] = int(Decimal(value))
         elif kind in ("S", "B"):
             found[name] = value if isinstance(value, str) else bytes(value)
     return found

@@ -1,9 +1,14 @@
-"""Ways to reach the conversation server."""
+"""Ways to reach the conversation server, and one moto for all tests of a process."""
 
+import os
+from collections.abc import Generator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
+from servers.aws.api import create_api
+from tests.fakes.dynamodb_server import CREDENTIALS, REGION, open_aws_server
 from tests.servers.connections import WAYS, Connections, Era, Transport
 
 
@@ -20,3 +25,16 @@ def connections(request: pytest.FixtureRequest, tmp_path: Path) -> Connections:
 def in_memory(request: pytest.FixtureRequest, tmp_path: Path) -> Connections:
     """In memory, in both protocol eras."""
     return Connections(tmp_path / "conversations", "memory", request.param)
+
+
+@pytest.fixture(scope="session")
+def aws() -> Generator[str]:
+    """Where moto is."""
+    os.environ.update(CREDENTIALS)
+    with open_aws_server() as address:
+        yield address
+
+
+@pytest.fixture(scope="session")
+def api(aws: str) -> Any:
+    return create_api("conversations", REGION, aws)

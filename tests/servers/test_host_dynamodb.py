@@ -1,7 +1,5 @@
 """The conversation server over a table, as the configuration opens it."""
 
-import os
-from collections.abc import Generator
 from pathlib import Path
 
 import pytest
@@ -13,14 +11,7 @@ from servers.aws.api import create_api
 from servers.errors import SetupError
 from servers.host import check_conversations, open_server
 from servers.metrics import Metrics
-from tests.fakes.dynamodb_server import CREDENTIALS, REGION, create_table, open_aws_server
-
-
-@pytest.fixture(scope="module")
-def aws() -> Generator[str]:
-    os.environ.update(CREDENTIALS)
-    with open_aws_server() as address:
-        yield address
+from tests.fakes.dynamodb_server import REGION, create_table
 
 
 def configure(tmp_path: Path, aws: str, table: str) -> Config:
