@@ -79,6 +79,8 @@ class Invocation:
         )
         for warning in config.warnings:
             note(f"Warning: {warning}")
+        for findings in config.broken_tools.values():
+            note("\n".join(f"Error: {finding}; this tool is left out" for finding in findings))
         if needs_trust:
             check_trust(config)
         return config

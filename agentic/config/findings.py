@@ -18,6 +18,15 @@ class ConfigError(Exception):
         self.findings = findings
 
 
+class WrongFieldError(ValueError):
+    """What a check of a whole entry found wrong with one value in it: `path`, from the entry on."""
+
+    def __init__(self, path: KeyPath, text: str) -> None:
+        super().__init__(f"{dotted(path)}: {text}")
+        self.path = path
+        self.text = text
+
+
 def printable(text: str) -> str:
     """`text` with control and other invisible characters escaped, safe to show in a terminal."""
     return "".join(
@@ -56,14 +65,22 @@ class Findings:
         """Note what can be lived with."""
         self.warnings.append(self._locate(path, text))
 
-    def raise_errors(self) -> None:
-        """Do nothing if there are no errors.
+    def take_errors_below(self, section: str) -> dict[str, tuple[str, ...]]:
+        """Take out the errors of a section's entries, by the names of the entries."""
+        found: dict[str, tuple[str, ...]] = {}
+        for path in [path for path in self.errors if path[0] == section and len(path) > 1]:
+            name = str(path[1])
+            found[name] = (*found.get(name, ()), self.errors.pop(path))
+        return found
+
+    def raise_errors(self, *others: str) -> None:
+        """Do nothing if there are no errors; else raise them, and `others` after them.
 
         Raises:
             ConfigError: There are.
         """
         if self.errors:
-            raise ConfigError(*self.errors.values())
+            raise ConfigError(*self.errors.values(), *others)
 
     def find_variable(self, path: KeyPath) -> str | None:
         """The variable that set this value, by itself or with what it is a part of."""

@@ -6,7 +6,7 @@ from datetime import datetime
 from typing import Any, cast
 from urllib.parse import urlsplit
 
-from jsonschema import Draft202012Validator, FormatChecker, ValidationError
+from jsonschema import Draft202012Validator, FormatChecker, SchemaError, ValidationError
 
 _SHOWN_CHARACTERS = 60
 _TYPE_NAMES: Mapping[str, str] = {
@@ -26,6 +26,34 @@ def create_validator(schema: Mapping[str, Any]) -> Draft202012Validator:
     return Draft202012Validator(schema, format_checker=_formats)
 
 
+def check_schema(schema: Mapping[str, Any]) -> None:
+    """Check that a schema is one, and complete in itself.
+
+    Raises:
+        ValueError: It is none, or refers to something outside.
+    """
+    if any(_holds_key(schema, keyword) for keyword in ("$ref", "$dynamicRef", "$id")):
+        raise ValueError("should be written out, without $ref and $id")
+    try:
+        Draft202012Validator.check_schema(schema)
+    except SchemaError as error:
+        where = ".".join(map(str, error.absolute_path))
+        raise ValueError(
+            f"is no JSON Schema: {f'{where} ' if where else ''}{describe_problem(error)}"
+        ) from None
+
+
+def _holds_key(value: object, key: str) -> bool:
+    match value:
+        case dict():
+            entries = cast("dict[str, object]", value)
+            return key in entries or any(_holds_key(each, key) for each in entries.values())
+        case list():
+            return any(_holds_key(each, key) for each in cast("list[object]", value))
+        case _:
+            return False
+
+
 def iterate_problems(validator: Draft202012Validator, value: object) -> Iterator[ValidationError]:
     """What is wrong with `value`, one by one."""
     errors: Iterator[ValidationError] = validator.iter_errors(  # pyright: ignore[reportUnknownMemberType] # untyped stubs
@@ -34,7 +62,7 @@ def iterate_problems(validator: Draft202012Validator, value: object) -> Iterator
     return errors
 
 
-def describe_problem(error: ValidationError) -> str:
+def describe_problem(error: ValidationError | SchemaError) -> str:
     """What was expected instead of the value at hand, as the rest of a sentence about it."""
     describe = _DESCRIPTIONS.get(str(error.validator))
     expected = describe(error.validator_value) if describe else f"must satisfy {error.validator}"

@@ -4,8 +4,9 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Literal, Self
 
-from pydantic import BaseModel, ConfigDict, Field, SecretStr, field_validator, model_validator
+from pydantic import Field, SecretStr, model_validator
 
+from agentic.config.frozen import Frozen
 from agentic.config.rules import (
     BucketName,
     Headers,
@@ -18,19 +19,7 @@ from agentic.config.rules import (
     Url,
     VariableName,
 )
-from agentic.config.tool_parameters import ParameterConfig, check_parameters
-
-
-class Frozen(BaseModel):
-    """Read once, never changed. Unknown keys are kept out (and warned about by the loader)."""
-
-    model_config = ConfigDict(
-        frozen=True,
-        extra="ignore",
-        coerce_numbers_to_str=True,
-        allow_inf_nan=False,
-        hide_input_in_errors=True,
-    )
+from agentic.config.tools import ToolConfig, ToolName
 
 
 class ToolFilter(Frozen):
@@ -81,55 +70,6 @@ class ServerConfig(Frozen):
     def _check_way(self) -> Self:
         if (self.command is None) == (self.url is None):
             raise ValueError("should have either a command (stdio) or a url (HTTP)")
-        return self
-
-
-class ToolConfig(Frozen):
-    """A plain HTTP endpoint, served as an MCP tool."""
-
-    url: Url = Field(repr=False)
-    """May hold a user and password, or a key in its query: never shown."""
-    description: str = ""
-    title: str | None = None
-    timeout_seconds: float = Field(default=30.0, gt=0, le=600, alias="timeout")
-    parameters: dict[str, ParameterConfig] = Field(default_factory=dict[str, ParameterConfig])
-    required: list[str] | None = None
-    """Absent: the parameters without a default."""
-    headers: Headers = Field(default_factory=dict[str, SecretStr])
-    requires_auth: bool = False
-    token: SecretStr | None = None
-    """Sent as `Authorization: Bearer …`.
-
-    `requires_auth` is met by it, by a user in `url`, or by a header or query parameter whose name
-    says that it is a credential (`Authorization`, `X-API-Key`); else the tool is unavailable.
-    """
-    missing_variables: tuple[str, ...] = Field(default=(), exclude=True)
-    """Variables that `token` and `headers` name and that are not set; those are left out."""
-    private_network: bool = False
-    """Whether `url`, which names no private host itself, may lead into the private network."""
-    read_only: bool = False
-    max_response_bytes: int = Field(default=524_288, gt=0, le=16_777_216)
-    """After decompression. Clients take 1 MiB per result, which holds the answer and its text."""
-
-    @field_validator("headers")
-    @classmethod
-    def _check_own_headers(cls, headers: dict[str, SecretStr]) -> dict[str, SecretStr]:
-        for name in headers:
-            if name.lower() in ("connection", "content-length", "transfer-encoding"):
-                raise ValueError(f"{name} is set for each request; leave it out")
-        return headers
-
-    @field_validator("token")
-    @classmethod
-    def _check_token(cls, token: SecretStr | None) -> SecretStr | None:
-        text = "" if token is None else token.get_secret_value().strip()
-        if not (text.isascii() and text.isprintable()):
-            raise ValueError("should be printable ASCII on one line")
-        return token
-
-    @model_validator(mode="after")
-    def _check_parameters(self) -> Self:
-        check_parameters(self.parameters, self.required)
         return self
 
 
@@ -261,7 +201,7 @@ class Config(Frozen):
     cache_directory: Path = Path("~/.cache/agentic")
     """What can be fetched again: the weights of embedded models."""
     servers: dict[ServerName, ServerConfig] = Field(default_factory=dict)
-    tools: dict[str, ToolConfig] = Field(default_factory=dict)
+    tools: dict[ToolName, ToolConfig] = Field(default_factory=dict)
     models: ModelsConfig = Field(default_factory=ModelsConfig)
     conversations: ConversationsConfig = Field(default_factory=ConversationsConfig)
     access: AccessConfig = Field(default_factory=AccessConfig)
@@ -278,6 +218,8 @@ class Config(Frozen):
     risks: tuple[str, ...] = Field(default=(), exclude=True)
     """What a file found by itself would do that needs trust, in words."""
     warnings: list[str] = Field(default_factory=list, exclude=True)
+    broken_tools: Mapping[str, tuple[str, ...]] = Field(default_factory=dict, exclude=True)
+    """Declarations that can't be used, by name, and what is wrong: they are not in `tools`."""
     config_directory: Path = Field(default=Path("~/.config/agentic"), exclude=True)
     section_variables: Mapping[str, frozenset[str]] = Field(default_factory=dict, exclude=True)
     """Top-level section (`tools`, `conversations`, …) → names of the variables it expands."""

@@ -5,7 +5,7 @@ from collections.abc import Iterator, Mapping
 from pydantic import ValidationError
 from pydantic_core import ErrorDetails
 
-from agentic.config.findings import Findings, KeyPath, find_nearest
+from agentic.config.findings import Findings, KeyPath, WrongFieldError, find_nearest
 from agentic.config.models import Config
 from agentic.config.shape import ROOT, Shape
 from agentic.config.yaml_text import Tree
@@ -18,19 +18,35 @@ def parse_config(
 ) -> Config:
     """The models, once everything that was found is known.
 
+    A wrong declaration of a tool costs that tool only: see `Config.broken_tools`.
+
     Raises:
-        ConfigError: Anything is wrong, here or before.
+        ConfigError: Anything else is wrong, here or before.
     """
     for path, text in _check_references(tree):
         findings.add_error(path, text)
     config = Config()
     try:
-        config = Config.model_validate(_add_missing(_nest_models(tree), missing))
+        config = _validate(tree, missing)
     except ValidationError as error:
         for details in error.errors(include_url=False):
             _add_finding(details, tree, findings)
-    findings.raise_errors()
-    return config
+    broken = findings.take_errors_below("tools")
+    findings.raise_errors(*(text for texts in broken.values() for text in texts))
+    if broken:
+        config = _validate(_without_tools(tree, broken), missing)
+    return config.model_copy(update={"broken_tools": broken})
+
+
+def _validate(tree: Mapping[str, Tree], missing: Mapping[KeyPath, set[str]]) -> Config:
+    return Config.model_validate(_add_missing(_nest_models(tree), missing))
+
+
+def _without_tools(tree: Mapping[str, Tree], broken: Mapping[str, object]) -> dict[str, Tree]:
+    tools = tree.get("tools")
+    if not isinstance(tools, dict):
+        return dict(tree)
+    return {**tree, "tools": {name: each for name, each in tools.items() if name not in broken}}
 
 
 def _nest_models(tree: Mapping[str, Tree]) -> dict[str, Tree]:
@@ -78,7 +94,11 @@ def _check_references(tree: Mapping[str, Tree]) -> Iterator[tuple[KeyPath, str]]
 def _add_finding(details: ErrorDetails, tree: Mapping[str, Tree], findings: Findings) -> None:
     path, shape = _find_place(details["loc"])
     if details["type"] == "value_error":
-        findings.add_error(path, str(details.get("ctx", {}).get("error", details["msg"])))
+        wrong: object = details.get("ctx", {}).get("error", details["msg"])
+        if isinstance(wrong, WrongFieldError):
+            findings.add_error((*path, *wrong.path), wrong.text)
+        else:
+            findings.add_error(path, str(wrong))
         return
     wanted = f"should be {shape.describe()}" if shape is not None else details["msg"]
     if details["type"] == "missing":

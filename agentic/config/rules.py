@@ -12,7 +12,7 @@ _TABLE_NAME = re.compile(r"[A-Za-z0-9_.-]{3,255}")
 _BUCKET_NAME = re.compile(r"[a-z0-9][a-z0-9.-]{1,61}[a-z0-9]")
 _TELEGRAM_ID = re.compile(r"[1-9][0-9]{0,18}")
 _VARIABLE_NAME = re.compile(r"[^=\0]+")
-_HEADER_NAME = re.compile(r"[A-Za-z0-9!#$%&'*+.^_`|~-]+")
+HEADER_NAME = re.compile(r"[A-Za-z0-9!#$%&'*+.^_`|~-]+")
 
 
 def _check_owner(owner: str) -> str:
@@ -68,7 +68,7 @@ def _check_variable_name(name: str) -> str:
 def _check_headers(headers: dict[str, SecretStr]) -> dict[str, SecretStr]:
     for name, value in headers.items():
         text = value.get_secret_value()
-        if not _HEADER_NAME.fullmatch(name):
+        if not HEADER_NAME.fullmatch(name):
             raise ValueError("has a name that can't be a header's")
         if not (text.isascii() and text.isprintable()):
             raise ValueError(f"{name} should be printable ASCII on one line")

@@ -61,7 +61,9 @@ class Sieve:
             return text
 
     def _warn_unknown(self, path: KeyPath, shape: Shape) -> None:
-        nearest = find_nearest(str(path[-1]), shape.names)
+        unknown = str(path[-1])
+        longer = (name for name in shape.names if unknown.startswith(f"{name}_"))
+        nearest = next(longer, None) or find_nearest(unknown, shape.names)
         hint = f"did you mean {nearest}?" if nearest else f"known here: {', '.join(shape.names)}"
         self.findings.add_warning(path, f"is not known and has no effect; {hint}")
 

@@ -15,6 +15,8 @@ from pydantic import (
     model_validator,
 )
 
+from agentic.config.findings import WrongFieldError
+
 ParameterType = Literal["string", "integer", "number", "boolean", "array", "object"]
 Size = Annotated[int, Field(ge=0)]
 
@@ -189,23 +191,45 @@ def check_parameters(
 def to_object_schema(
     parameters: Mapping[str, ParameterConfig], listed: Sequence[str] | None
 ) -> dict[str, Any]:
-    """JSON Schema of an object with these properties and no others.
+    """JSON Schema of an object with these properties and no others."""
+    schema: dict[str, Any] = {
+        "type": "object",
+        "properties": {name: each.to_json_schema() for name, each in parameters.items()},
+    }
+    if required := find_required(parameters, listed):
+        schema["required"] = required
+    return schema | {"additionalProperties": False}
 
-    Required is what says so itself, else what is `listed`; without a list what has no default.
-    """
+
+def find_required(
+    parameters: Mapping[str, ParameterConfig], listed: Sequence[str] | None
+) -> list[str]:
+    """What says so itself, else what is `listed`; without a list what has no default."""
 
     def is_required(name: str, parameter: ParameterConfig) -> bool:
         if isinstance(parameter.required, bool):
             return parameter.required
         return not parameter.has_default if listed is None else name in listed
 
-    schema: dict[str, Any] = {
-        "type": "object",
-        "properties": {name: each.to_json_schema() for name, each in parameters.items()},
-    }
-    if required := [name for name, each in parameters.items() if is_required(name, each)]:
-        schema["required"] = required
-    return schema | {"additionalProperties": False}
+    return [name for name, each in parameters.items() if is_required(name, each)]
+
+
+def check_examples(
+    examples: Sequence[dict[str, JsonValue]],
+    parameters: Mapping[str, ParameterConfig],
+    listed: Sequence[str] | None,
+) -> None:
+    """Check that each example could be the arguments of a call.
+
+    Raises:
+        WrongFieldError: One could not.
+    """
+    if not examples:
+        return
+    schema = to_object_schema(parameters, listed)
+    for at, example in enumerate(examples):
+        if problem := _find_problem(schema, example):
+            raise WrongFieldError(("examples", at), problem)
 
 
 def fill_defaults(

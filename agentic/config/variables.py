@@ -16,6 +16,14 @@ _REFERENCE = re.compile(r"\$\$\{|\$\{(?P<inside>[^{}]*)(?P<end>\}?)")
 _INSIDE = re.compile(r"(?P<name>[A-Za-z_][A-Za-z0-9_]*)(?P<default>:-(?P<text>.*))?", re.DOTALL)
 _REAL_KEY_CHARACTERS = 20
 """Shorter ones are what local engines get, which want any key at all."""
+_AUTH_SECRETS = (
+    ("bearer",),
+    ("basic", "password"),
+    ("header", "value"),
+    ("query", "value"),
+    ("oauth", "client_secret"),
+)
+"""Below a tool's `auth`."""
 
 
 class _MissingError(Exception):
@@ -55,6 +63,8 @@ class Expansion:
             except _MissingError as error:
                 if _is_credential(here):
                     self.missing.setdefault(here[:2], set()).add(error.name)
+                    if here[2:3] == ("auth",):  # which says more than its secret
+                        expanded[key] = ""
                 else:
                     self._refuse_missing(error.name, here)
                     expanded[key] = value
@@ -100,6 +110,8 @@ def _is_credential(path: KeyPath) -> bool:
     match path:
         case ("tools", _, "token") | ("tools", _, "headers", _) | ("bot", "token"):
             return True
+        case ("tools", _, "auth", *rest):
+            return tuple(rest) in _AUTH_SECRETS
         case ("servers", _, "headers" | "env", _):
             return True
         case _:
@@ -110,6 +122,8 @@ def _is_key(path: KeyPath) -> bool:
     match path:
         case ("tools", _, "token") | ("bot", "token") | ("models", _, "api_key"):
             return True
+        case ("tools", _, "auth", *rest):
+            return tuple(rest) in _AUTH_SECRETS
         case ("tools" | "servers", _, "headers", str(name)):
             return name.lower() == "authorization"
         case _:

@@ -8,7 +8,7 @@ from typing import NoReturn, cast
 
 import httpx2
 
-from agentic.config.models import ToolConfig
+from agentic.config.tools import ToolConfig
 from servers.tools.credentials import iterate_credentials, iterate_private_values
 from servers.tools.response_body import describe_limit, read_body
 from servers.tools.results import ToolFailedError

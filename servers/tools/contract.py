@@ -4,6 +4,9 @@ from typing import Literal
 
 from pydantic import BaseModel, ConfigDict
 
+CONFIRM_META_KEY = "agentic/confirm"
+"""In `_meta` of a tool whose calls wait for a person's consent: true."""
+
 ToolErrorCode = Literal[
     "invalid",  # an argument is wrong or unknown: `field` names it
     "not_found",  # no such tool

@@ -5,7 +5,7 @@ import re
 from collections.abc import Iterator
 from urllib.parse import parse_qsl, unquote, urlsplit
 
-from agentic.config.models import ToolConfig
+from agentic.config.tools import ToolConfig
 
 _CREDENTIAL_NAME = re.compile(
     r"auth(?!ors?\b)|api_?key|(^|[-_.])(key|sig)$|token|secret|cookie|passw|credential|signature",

@@ -17,8 +17,9 @@ from agentic.config.json_schema import (
     describe_type,
     iterate_problems,
 )
-from agentic.config.models import ToolConfig
 from agentic.config.tool_parameters import fill_defaults, to_object_schema
+from agentic.config.tools import ToolConfig
+from servers.tools.contract import CONFIRM_META_KEY
 from servers.tools.credentials import has_credential
 from servers.tools.endpoint import Endpoint
 from servers.tools.results import ANSWER_SCHEMA, ToolFailedError, render_answer, to_json
@@ -49,10 +50,12 @@ class DeclaredTool:
             input_schema=self._schema,
             output_schema=ANSWER_SCHEMA,
             annotations=types.ToolAnnotations(
-                read_only_hint=config.read_only,
-                destructive_hint=not config.read_only,
+                read_only_hint=config.is_read_only,
+                destructive_hint=config.is_destructive,
+                idempotent_hint=config.is_idempotent,
                 open_world_hint=True,
             ),
+            _meta={CONFIRM_META_KEY: True} if config.confirm else None,
         )
 
     async def call(

@@ -9,8 +9,8 @@ from typing import cast
 import anyio
 import httpx2
 
-from agentic.config.models import ToolConfig
 from agentic.config.reach import find_reach
+from agentic.config.tools import ToolConfig
 from servers.tools.answer import AnswerReader
 from servers.tools.credentials import create_headers
 from servers.tools.guarded_network import REACH, UnreachableError
@@ -39,7 +39,7 @@ class Endpoint:
         reach = find_reach(config.url, private_network=config.private_network)
         self._extensions = {REACH: reach}
         self._timeout_seconds = config.timeout_seconds
-        self._read_only = config.read_only
+        self._read_only = config.is_read_only
         self._in_flight = anyio.CapacityLimiter(_MAX_REQUESTS_IN_FLIGHT)
         self._reader = AnswerReader(config)
 

@@ -11,9 +11,8 @@ import httpx2
 from mcp import types
 from mcp.server import Server, ServerRequestContext
 
-from agentic.config.findings import ConfigError, dotted
-from agentic.config.models import ToolConfig
-from agentic.config.tool_parameters import check_tool_name
+from agentic.config.findings import dotted
+from agentic.config.tools import ToolConfig
 from servers.access.contract import SCOPE_TOOLS_CALL
 from servers.access.principal import Callers, ForbiddenError
 from servers.cache_hints import FIXED
@@ -53,10 +52,7 @@ def create_server(
     """The server for these declarations. Its lifespan owns the HTTP connections.
 
     `local_zone`: the time zone of this machine, where the environment says it. `network`: absent,
-    the machine's own.
-
-    Raises:
-        ConfigError: A declaration can't be served under its name, or its URL can't be used.
+    the machine's own. A declaration whose URL can't be used is left out, and told in the log.
     """
     served = _create_tools(tools, CurrentTime(local_zone))
     definitions = [tool.definition for tool in served.values()]
@@ -112,20 +108,12 @@ def create_server(
 
 def _create_tools(tools: Mapping[str, ToolConfig], clock: CurrentTime) -> dict[str, Tool]:
     served: dict[str, Tool] = {clock.definition.name: clock}
-    findings: list[str] = []
     for name, config in tools.items():
-        where = dotted(("tools", name))
-        if name in served:
-            findings.append(f"{where}: this name belongs to a built-in tool; choose another")
-            continue
         try:
-            served[check_tool_name(name)] = DeclaredTool(name, config)
+            served[name] = DeclaredTool(name, config)
         except httpx2.InvalidURL:
-            findings.append(f"{where}.url: can't be used; check its host and port")
-        except ValueError as error:
-            findings.append(f"{where}: {error}")
-    if findings:
-        raise ConfigError(*findings)
+            where = dotted(("tools", name, "url"))
+            _logger.error("%s: can't be used; check its host. This tool is left out", where)
     return served
 
 

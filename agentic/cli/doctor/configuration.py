@@ -60,6 +60,10 @@ def _read_rest(environ: Mapping[str, str], path: Path | None) -> Config | None:
 def _look_into(config: Config) -> Iterator[Finding]:
     for warning in config.warnings:
         yield Finding("config", "warning", warning, f"Change it in {config.path or 'that place'}.")
+    for name, findings in config.broken_tools.items():
+        for text in findings:
+            fix = "Correct that; until then the tool is left out."
+            yield Finding(f"tools/{name}", "problem", text, fix)
     for name, tool in config.tools.items():
         if tool.missing_variables:
             missing = ", ".join(tool.missing_variables)

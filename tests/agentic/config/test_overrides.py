@@ -18,6 +18,13 @@ models: {m: {provider: openai, price: {input: 1, output: 2}}}
 agents: {a: {}}
 """
 NAMES = {"servers": "s", "tools": "t", "models": "m", "agents": "a"}
+AUTH = {
+    "bearer": "b",
+    "basic": "{user: u, password: p}",
+    "header": "{name: n, value: v}",
+    "query": "{name: n, value: v}",
+    "oauth": "{token_url: 'https://h/token', client_id: c, client_secret: s}",
+}
 IMPOSSIBLE_BESIDE_BASE = {("servers", "s", "url")}
 
 
@@ -40,12 +47,26 @@ def sample(path: tuple[str, ...], shape: Shape) -> str:
         return "m"
     if path[-1].endswith("url"):
         return "http://127.0.0.1:9/x"
+    if path[-1] == "rate_limit":
+        return "7/minute"
     if get_origin(shape.kind) is Literal:
         return str(get_args(shape.kind)[-1])
     samples: Mapping[object, str] = {
         bool: "true", int: "7", float: "7.5", Path: "/somewhere", str: "word", SecretStr: "word",
     }  # fmt: skip
     return samples[shape.kind]
+
+
+def base_for(path: tuple[str, ...]) -> str:
+    """BASE, and beside the value what it can't be without."""
+    match path:
+        case ("tools", "t", "auth", way, *_):
+            beside = f", auth: {{{way}: {AUTH[way]}}}"
+        case ("tools", "t", "cache_seconds" | "cache_shared"):
+            beside = ", read_only: true, cache_seconds: 1"
+        case _:
+            beside = ""
+    return BASE.replace('"http://h"', f'"http://h"{beside}')
 
 
 def value_at(config: Config, path: tuple[str, ...]) -> object:
@@ -71,7 +92,7 @@ def test_every_plain_value_can_be_set_by_the_environment(
     place: Place, path: tuple[str, ...], shape: Shape
 ) -> None:
     text = sample(path, shape)
-    config = place.load(BASE, {f"AGENTIC_{'__'.join(path).upper()}": text})
+    config = place.load(base_for(path), {f"AGENTIC_{'__'.join(path).upper()}": text})
     value = value_at(config, path)
     found = value.get_secret_value() if isinstance(value, SecretStr) else value
     typed: Mapping[object, object] = {bool: True, int: 7, float: 7.5, Path: Path("/somewhere")}

@@ -61,8 +61,8 @@ servers: {f: {command: y, args: ["${THREE}"]}}
         f"set it, or write ${{{name}:-default}}"
         for line, path, name in (
             (1, "owner", "ONE"),
-            (3, "tools.x.url", "TWO"),
             (4, "servers.f.args[0]", "THREE"),
+            (3, "tools.x.url", "TWO"),
         )
     ]
 
@@ -73,12 +73,16 @@ tools:
   a: {url: "http://h/a", token: "${A}"}
   b: {url: "http://h/b", headers: {X-Key: "${B}", X-Other: fine}}
   c: {url: "http://h/c", token: "${C}"}
+  f: {url: "http://h/f", auth: {basic: {user: ada, password: "${F}"}}}
 servers:
   d: {url: "http://h/d", headers: {Authorization: "Bearer ${D}"}}
-  e: {command: x, env: {KEY: "${E}", F: "${C}"}}
+  e: {command: x, env: {KEY: "${E}", H: "${C}"}}
 bot: {token: "${G}"}
 """, {"C": "c-secret"})  # fmt: skip
     assert config.tools["a"].token is None
+    assert config.tools["f"].missing_variables == ("F",)
+    assert config.tools["f"].auth is not None
+    assert not config.tools["f"].auth.is_complete
     assert config.tools["a"].missing_variables == ("A",)
     assert config.tools["b"].missing_variables == ("B",)
     assert list(config.tools["b"].headers) == ["X-Other"]
@@ -89,7 +93,7 @@ bot: {token: "${G}"}
     assert config.servers["d"].missing_variables == ("D",)
     assert config.servers["d"].headers == {}
     assert config.servers["e"].missing_variables == ("E",)
-    assert list(config.servers["e"].env) == ["F"]
+    assert list(config.servers["e"].env) == ["H"]
     assert config.bot.token is None
 
 

@@ -9,7 +9,7 @@ import pytest
 from mcp import Client
 from mcp.types import CallToolResult
 
-from agentic.config.models import ToolConfig
+from agentic.config.tools import ToolConfig
 from servers.access.principal import Principal, create_operator
 from servers.tools.server import create_server
 from tests.fakes.tool_endpoint import ToolEndpoint, serve_tool_endpoint

@@ -5,14 +5,11 @@ from typing import Any
 
 import pytest
 import yaml
+from mcp.types import Tool
 from pydantic import ValidationError
 
-from agentic.config.findings import ConfigError
 from agentic.config.load import load_config
-from agentic.config.models import ToolConfig
 from agentic.config.tool_parameters import ParameterConfig
-from servers.access.principal import create_operator
-from servers.tools.server import create_server
 from tests.fakes.tool_endpoint import ToolEndpoint, compute
 from tests.servers.tools.conftest import OpenTools, declare, error_of
 
@@ -169,29 +166,36 @@ async def test_a_tool_without_words_of_its_own_is_described_by_its_name(
     assert tool.input_schema["additionalProperties"] is False
 
 
+def _hints(tool: Tool) -> dict[str, Any]:
+    assert tool.annotations is not None
+    return tool.annotations.model_dump(exclude_none=True, exclude={"open_world_hint", "title"})
+
+
 async def test_hints_say_what_was_declared_and_expect_the_worst_otherwise(
     open_tools: OpenTools,
 ) -> None:
-    async with open_tools(read={"url": URL, "read_only": True}, write={"url": URL}) as client:
-        [clock, read, write] = (await client.list_tools()).tools
+    async with open_tools(
+        read={"url": URL, "read_only": True},
+        write={"url": URL},
+        get={"url": URL, "method": "get"},
+        put={"url": URL, "method": "PUT", "destructive": True, "confirm": True},
+        delete={"url": URL, "method": "DELETE"},
+    ) as client:
+        [clock, read, write, get, put, delete] = (await client.list_tools()).tools
     assert clock.annotations
     assert (clock.annotations.read_only_hint, clock.annotations.open_world_hint) == (True, False)
     assert read.annotations
     assert (read.annotations.read_only_hint, read.annotations.destructive_hint) == (True, False)
     assert write.annotations
-    assert (write.annotations.read_only_hint, write.annotations.destructive_hint) == (False, True)
+    # absent means destructive to MCP, and lets a client tell what was declared from what was not
+    assert _hints(write) == {"read_only_hint": False, "idempotent_hint": False}
+    assert _hints(get) == {
+        "read_only_hint": True, "destructive_hint": False, "idempotent_hint": True
+    }  # fmt: skip
+    destroys = {"read_only_hint": False, "destructive_hint": True, "idempotent_hint": True}
+    assert _hints(put) == _hints(delete) == destroys
     assert write.annotations.open_world_hint is True
-
-
-@pytest.mark.parametrize("name", ["a b", "wetter/heute", "", "x" * 129, "größe", "a\n"])
-def test_a_name_that_mcp_does_not_allow_is_a_configuration_error(name: str) -> None:
-    with pytest.raises(ConfigError, match=r"tools\..*1 to 128 of a-z"):
-        create_server({name: ToolConfig(url=URL)}, create_operator("ada"))
-
-
-def test_the_name_of_a_built_in_tool_is_taken() -> None:
-    with pytest.raises(ConfigError, match=r"tools\.current_time: .*built-in.*another"):
-        create_server(declare(current_time={"url": URL}), create_operator("ada"))
+    assert (put.meta, delete.meta) == ({"agentic/confirm": True}, None)
 
 
 @pytest.mark.parametrize(
@@ -214,9 +218,12 @@ def test_an_address_that_is_none_says_what_would_be_one(url: str) -> None:
         declare(t={"url": url})
 
 
-def test_an_address_whose_host_cannot_be_encoded_is_a_configuration_error() -> None:
-    with pytest.raises(ConfigError, match=r"tools\.t\.url: can't be used"):
-        create_server(declare(t={"url": "http://" + "ö" * 70 + "/"}), create_operator("ada"))
+async def test_an_address_whose_host_cannot_be_encoded_costs_its_tool_and_is_logged(
+    open_tools: OpenTools, caplog: pytest.LogCaptureFixture
+) -> None:
+    async with open_tools(t={"url": f"http://{'ö' * 70}/"}, u={"url": URL}) as client:
+        assert [each.name for each in (await client.list_tools()).tools] == ["current_time", "u"]
+    assert "tools.t.url: can't be used; check its host" in caplog.text
 
 
 @pytest.mark.parametrize(

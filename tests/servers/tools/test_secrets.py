@@ -8,7 +8,7 @@ from urllib.parse import unquote
 import pytest
 from pydantic import ValidationError
 
-from agentic.config.models import ToolConfig
+from agentic.config.tools import ToolConfig
 from tests.fakes.tool_endpoint import (
     Connection,
     Handler,

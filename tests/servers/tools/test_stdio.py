@@ -13,7 +13,7 @@ from tests.servers.tools.conftest import Era, error_of
 PROGRAM = """
 import json, sys, anyio
 from mcp.server.stdio import stdio_server
-from agentic.config.models import ToolConfig
+from agentic.config.tools import ToolConfig
 from servers.access.principal import create_operator
 from servers.tools.server import create_server
 
