@@ -183,6 +183,11 @@ def find_held_of(connection: sqlite3.Connection, key: str) -> HeldOf | None:
     )
 
 
+def find_living(connection: sqlite3.Connection) -> list[tuple[str, int]]:
+    """The keys of all conversations that were not deleted, with their counts of messages."""
+    return connection.execute("SELECT key, count FROM conversations WHERE alive").fetchall()
+
+
 def find_prefixes(connection: sqlite3.Connection, length: int) -> set[str]:
     """The beginnings of all keys."""
     rows = connection.execute("SELECT DISTINCT substr(key, 1, ?) FROM conversations", (length,))

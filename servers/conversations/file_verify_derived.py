@@ -1,26 +1,43 @@
 """Looking for damage in what is derived from the files: the index, and that of searches.
 
 Nothing is lost by it. What lags mends itself; what says of itself that it is in step, and is not,
-is what only `reindex` mends.
+is what only `reindex` mends. The other way round the index knows of losses that no file can tell
+of: where it had read further than a file goes now, or there is no file any more.
 """
 
 import sqlite3
 from collections.abc import Callable
 from contextlib import ExitStack, closing
 
-from servers.conversations.file_directory import INDEX_NAME, SEARCH_NAME, StoreDirectory
+from servers.conversations.file_directory import (
+    ACTIVE,
+    INDEX_NAME,
+    SEARCH_NAME,
+    StoreDirectory,
+    path_of,
+)
 from servers.conversations.file_index import snapshot
-from servers.conversations.file_index_rows import SCHEMA_VERSION, find_held_of
+from servers.conversations.file_index_rows import (
+    SCHEMA_VERSION,
+    HeldOf,
+    find_held_of,
+    find_living,
+    find_mark,
+)
 from servers.conversations.file_search_rows import SEARCH_SCHEMA_VERSION, count_held_of
 from servers.conversations.file_verify import Examination, Finding
 
 _ADVICE = "nothing is lost; `agentic conversations reindex` makes it anew"
+_RESTORE = "put it back from a copy, if there is one"
 
 
 class DerivedCheck:
     """Compares what conversations were found to hold with what is derived of them."""
 
     def __init__(self, directory: StoreDirectory) -> None:
+        self._directory = directory
+        self._seen: set[str] = set()
+        self._losses: list[Finding] = []
         self._stack = ExitStack()
         self._damage: dict[str, str] = {}
         self._wrong = {INDEX_NAME: 0, SEARCH_NAME: 0}
@@ -38,6 +55,7 @@ class DerivedCheck:
 
     def compare(self, found: Examination) -> None:
         """Compare a conversation that was read just now; one that lags is not wrong."""
+        self._seen.add(found.key)
         if found.findings or found.facts is None:
             return
         self._ask(INDEX_NAME, lambda: self._compare_row(found))
@@ -45,12 +63,13 @@ class DerivedCheck:
 
     def findings(self) -> list[Finding]:
         """What was found, when all were compared."""
+        self._ask(INDEX_NAME, self._look_for_missing)
         found = {
             name: f"is wrong about {count} conversations"
             for name, count in self._wrong.items()
             if count
         } | self._damage
-        return [
+        return self._losses + [
             Finding(name, None, f"{what}: {_ADVICE}", is_damage=False)
             for name, what in found.items()
         ]
@@ -93,6 +112,9 @@ class DerivedCheck:
         with snapshot(connection):
             held = find_held_of(connection, found.key)
         if held is None or held.end != (found.generation, found.end):
+            if held is not None and self._is_cut(connection, found, held):
+                what = f"is shorter than it was: of {held.count} messages the index had read "
+                self._lose(found.key, f"{what}{found.messages} are left; {_RESTORE}")
             return
         tags = sorted(set(found.facts.tags)) if found.facts else []
         is_right = (
@@ -103,6 +125,26 @@ class DerivedCheck:
             and held.annotations == expected
         )
         self._wrong[INDEX_NAME] += not is_right
+
+    def _is_cut(self, connection: sqlite3.Connection, found: Examination, held: HeldOf) -> bool:
+        """Whether the file ends before what was read of it, and is not just being written."""
+        if held.end[0] != found.generation or held.end[1] <= found.end:
+            return False
+        status = self._directory.files_in(found.key).get(found.key)
+        mark = find_mark(connection, found.key)  # after the file: it is changed first
+        return status is not None and mark is not None and status.st_size < mark.end - mark.base
+
+    def _look_for_missing(self) -> None:
+        """Conversations that the index knows and that have no file; one that was read has one."""
+        connection = self._open.get(INDEX_NAME)
+        if connection is None:
+            return
+        for key, count in find_living(connection):
+            if key not in self._seen and key not in self._directory.files_in(key):
+                self._lose(key, f"is gone, of which the index knows {count} messages; {_RESTORE}")
+
+    def _lose(self, key: str, what: str) -> None:
+        self._losses.append(Finding(path_of(key, ACTIVE), None, what))
 
     def _compare_documents(self, found: Examination) -> None:
         connection = self._open.get(SEARCH_NAME)

@@ -410,3 +410,33 @@ async def test_a_derived_file_that_is_damaged_is_named(tmp_path: Path, name: str
     assert found.startswith(f"{path.name} is a directory")
     path.rmdir()
     assert await find_derived(directory) == []  # it is made when it is needed
+
+
+async def find_losses(directory: Path) -> list[str]:
+    async with open_file_engine(directory) as engine:
+        with closing(DerivedCheck(engine.directory)) as derived:
+            for step in await gather(verify(engine)):
+                derived.compare(step.examination)
+            return [f"{each.file} {each.what}" for each in derived.findings() if each.is_damage]
+
+
+async def test_what_files_have_lost_is_known_from_the_index(tmp_path: Path) -> None:
+    directory = tmp_path / "store"
+    await fill(directory, None)
+    async with open_file_store(directory) as store:
+        await store.append_messages(OWNER, "gone", [user("hello")])
+        await store.append_messages(OWNER, "deleted", [user("hello")])
+        assert len((await store.list_conversations(OWNER)).conversations) == 4
+        await store.delete_conversation(OWNER, "deleted")
+    assert await find_losses(directory) == []
+    file_of(directory, "gone").unlink()
+    cut = file_of(directory)
+    lines = cut.read_bytes().splitlines(keepends=True)
+    cut.write_bytes(b"".join(lines[:20]))
+    assert sorted(what.partition(" ")[2] for what in await find_losses(directory)) == [
+        "is gone, of which the index knows 1 messages; put it back from a copy, if there is one",
+        "is shorter than it was: of 30 messages the index had read 18 are left; put it back from a "
+        "copy, if there is one",
+    ]
+    shutil.rmtree(directory / "v1")
+    assert len(await find_losses(directory)) == 3
