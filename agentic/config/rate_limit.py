@@ -4,7 +4,7 @@ import re
 from dataclasses import dataclass
 
 _SECONDS = {"second": 1, "minute": 60, "hour": 3_600}
-_RATE = re.compile(r"(?P<calls>[1-9][0-9]{0,5}) ?/ ?(?P<unit>second|minute|hour)", re.ASCII)
+_RATE = re.compile(r"(?P<calls>[1-9][0-9]{0,4}) ?/ ?(?P<unit>second|minute|hour)", re.ASCII)
 
 
 @dataclass(frozen=True, slots=True)
@@ -13,6 +13,10 @@ class RateLimit:
 
     calls: int
     seconds: int
+
+    def __str__(self) -> str:
+        unit = next(name for name, seconds in _SECONDS.items() if seconds == self.seconds)
+        return f"{self.calls} {'call' if self.calls == 1 else 'calls'} per {unit}"
 
 
 def parse_rate_limit(text: str) -> RateLimit:

@@ -63,6 +63,9 @@ def find_risks(config: Config, written: Mapping[str, Tree], findings: Findings) 
             sent = "what the model asks"
         if sent:
             risks += search.find_address(("tools", name, "url"), tool.url, sent)
+        if tool.auth is not None and tool.auth.oauth is not None:
+            path = ("tools", name, "auth", "oauth", "token_url")
+            risks += search.find_address(path, tool.auth.oauth.token_url, sent or "a credential")
     for name, model in config.models.by_name.items():
         path = ("models", name, "base_url")
         risks += search.find_address(path, model.base_url, "a key and conversations")

@@ -2,6 +2,7 @@
 
 import json
 import math
+from collections import deque
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
 from typing import NoReturn, cast
@@ -11,11 +12,16 @@ import httpx2
 from agentic.config.tools import ToolConfig
 from servers.tools.credentials import iterate_credentials, iterate_private_values
 from servers.tools.response_body import describe_limit, read_body
+from servers.tools.result import ResultReader
 from servers.tools.results import ToolFailedError
 from servers.tools.untrusted_text import Cleaner, UnfitError
 
 _MAX_ERROR_BYTES = 65_536
 _MAX_RETRY_AFTER_DIGITS = 7
+_PASSING = (408, 425, 429, 500, 502, 503, 504)
+"""After them another attempt may succeed."""
+_TOKENS = 4
+"""So many of the latest access tokens are looked for: calls that are under way have older ones."""
 _EXPECTED = 'expected {"result": …} or {"error": …}'
 
 
@@ -24,16 +30,27 @@ class AnswerReader:
 
     def __init__(self, config: ToolConfig) -> None:
         self._max_bytes = config.max_response_bytes
-        self._private = Cleaner(iterate_private_values(config))
-        self._credentials = Cleaner(iterate_credentials(config))
+        self._has_envelope = config.body_kind == "params"
+        self._result = ResultReader(config)
+        self._private_values = frozenset(iterate_private_values(config))
+        self._credential_values = frozenset(iterate_credentials(config))
+        self._tokens: deque[str] = deque(maxlen=_TOKENS)
+        self._hide_tokens()
 
-    async def read(self, response: httpx2.Response) -> object:
-        """The `result` of the answer, its texts made safe.
+    def _hide_tokens(self) -> None:
+        self._private = Cleaner(self._private_values.union(self._tokens))
+        self._credentials = Cleaner(self._credential_values.union(self._tokens))
+
+    async def read(self, response: httpx2.Response, token: str = "") -> object:
+        """The result of the answer, its texts made safe. `token` is what was sent besides.
 
         Raises:
             ToolFailedError: There is none.
             httpx2.TransportError: The connection broke.
         """
+        if token and token not in self._tokens:
+            self._tokens.append(token)
+            self._hide_tokens()
         if httpx2.codes.is_error(response.status_code):
             self._raise_status(response, await read_body(response, _MAX_ERROR_BYTES))
         if not httpx2.codes.is_success(response.status_code):
@@ -59,9 +76,26 @@ class AnswerReader:
         if response.status_code in (httpx2.codes.UNAUTHORIZED, httpx2.codes.FORBIDDEN):
             message = f"{message} (check the tool's credential in mcp.yml)"
         wait = parse_retry_after(response.headers.get("retry-after", ""))
-        raise ToolFailedError("failed", message, retry_after_seconds=wait)
+        raise ToolFailedError(
+            "failed",
+            message,
+            retry_after_seconds=wait,
+            may_pass=response.status_code in _PASSING,
+        )
 
     def _parse(self, headers: httpx2.Headers, body: bytes) -> object:
+        answer = self._open_envelope(headers, body) if self._has_envelope else _parse_freely(body)
+        selected = self._result.select(answer)
+        try:
+            result = self._credentials.clean_json(selected)
+        except UnfitError as error:
+            raise ToolFailedError(
+                "failed", f"the endpoint's result can't be passed on: {error}"
+            ) from None
+        self._result.check(result)
+        return result
+
+    def _open_envelope(self, headers: httpx2.Headers, body: bytes) -> object:
         try:
             answer: object = json.loads(body, parse_constant=_refuse_constant)
         except (ValueError, RecursionError):
@@ -75,12 +109,7 @@ class AnswerReader:
             raise ToolFailedError("failed", f"the endpoint reports an error: {said}")
         if "result" not in fields:
             raise ToolFailedError("failed", f"the endpoint's answer has no result; {_EXPECTED}")
-        try:
-            return self._credentials.clean_json(fields["result"])
-        except UnfitError as error:
-            raise ToolFailedError(
-                "failed", f"the endpoint's result can't be passed on: {error}"
-            ) from None
+        return fields["result"]
 
     def _quote(self, headers: httpx2.Headers, body: bytes) -> str:
         """What an error's body says, in short."""
@@ -109,6 +138,14 @@ class AnswerReader:
         if "html" in headers.get("content-type", "").lower() or text.lstrip().startswith("<"):
             return "an HTML page"
         return self._private.excerpt(text)
+
+
+def _parse_freely(body: bytes) -> object:
+    """JSON if it is some, else text."""
+    try:
+        return json.loads(body, parse_constant=_refuse_constant)
+    except (ValueError, RecursionError):
+        return body.decode("utf-8", "replace")
 
 
 def parse_retry_after(value: str) -> float | None:

@@ -61,6 +61,7 @@ class CurrentTime:
         self,
         arguments: Mapping[str, object],
         transport: object,  # noqa: ARG002 - as every tool's
+        owner: str,  # noqa: ARG002 - the same
     ) -> types.CallToolResult:
         """Tell the time.
 

@@ -1,16 +1,14 @@
 """What a declaration sends to prove who calls, and what must therefore never be shown."""
 
 import base64
-import re
 from collections.abc import Iterator
-from urllib.parse import parse_qsl, unquote, urlsplit
+from urllib.parse import parse_qsl, quote, quote_plus, unquote, urlsplit
 
+from pydantic import SecretStr
+
+from agentic.config.tool_auth import OAuthClient, is_credential_name
 from agentic.config.tools import ToolConfig
 
-_CREDENTIAL_NAME = re.compile(
-    r"auth(?!ors?\b)|api_?key|(^|[-_.])(key|sig)$|token|secret|cookie|passw|credential|signature",
-    re.IGNORECASE,
-)
 _LONG_SEGMENT = 20
 """A part of a path with so many characters may be a key, as in the addresses of webhooks."""
 _PUBLIC_HEADERS = {"accept", "accept-language", "content-type", "user-agent"}
@@ -21,8 +19,14 @@ def create_headers(config: ToolConfig) -> dict[str, str]:
     headers = {
         name.lower(): value.get_secret_value().strip() for name, value in config.headers.items()
     }
+    auth = config.auth
     if token := _token(config):
         headers["authorization"] = f"Bearer {token}"
+    elif auth is not None and auth.basic is not None:
+        basic = auth.basic
+        headers["authorization"] = f"Basic {to_basic(basic.user, basic.password)}"
+    elif auth is not None and auth.header is not None:
+        headers[auth.header.name.lower()] = auth.header.value.get_secret_value()
     elif userinfo := _userinfo(config):
         headers.setdefault("authorization", f"Basic {userinfo}")
     return headers
@@ -30,9 +34,11 @@ def create_headers(config: ToolConfig) -> dict[str, str]:
 
 def has_credential(config: ToolConfig) -> bool:
     """Whether the request proves who calls."""
+    if config.auth is not None:
+        return config.auth.is_complete
     headers = create_headers(config)
     return any(
-        _CREDENTIAL_NAME.search(name) and _without_scheme(value)
+        is_credential_name(name) and _without_scheme(value)
         for name, value in (*headers.items(), *_query(config))
     )
 
@@ -40,12 +46,21 @@ def has_credential(config: ToolConfig) -> bool:
 def iterate_credentials(config: ToolConfig) -> Iterator[str]:
     """What proves who calls, in each form in which an endpoint may echo it."""
     for name, value in (*create_headers(config).items(), *_query(config)):
-        if _CREDENTIAL_NAME.search(name):
+        if is_credential_name(name):
             yield value
             yield _without_scheme(value)
     if password := urlsplit(config.url).password:
         yield password
         yield unquote(password)
+    if config.auth is not None:
+        for secret in config.auth.iterate_secrets():
+            yield secret
+            yield quote(secret, safe="")
+            yield quote_plus(secret)
+        if (header := config.auth.header) is not None:
+            yield _without_scheme(header.value.get_secret_value())
+        if (client := config.auth.oauth) is not None:
+            yield to_client_basic(client)
 
 
 def iterate_private_values(config: ToolConfig) -> Iterator[str]:
@@ -59,8 +74,26 @@ def iterate_private_values(config: ToolConfig) -> Iterator[str]:
     yield from (each for each in parts.path.split("/") if len(each) >= _LONG_SEGMENT)
 
 
+def iterate_query_credentials(config: ToolConfig) -> Iterator[tuple[str, str]]:
+    """What `auth` adds to the query."""
+    if config.auth is not None and config.auth.query is not None:
+        yield config.auth.query.name, config.auth.query.value.get_secret_value()
+
+
+def to_client_basic(client: OAuthClient) -> str:
+    """How an OAuth client proves itself: encoded first (RFC 6749, section 2.3.1)."""
+    secret = quote_plus(client.client_secret.get_secret_value())
+    return to_basic(quote_plus(client.client_id), SecretStr(secret))
+
+
+def to_basic(user: str, password: SecretStr) -> str:
+    """User and password as `Basic` authentication wants them."""
+    return base64.b64encode(f"{user}:{password.get_secret_value()}".encode()).decode("ascii")
+
+
 def _token(config: ToolConfig) -> str:
-    return "" if config.token is None else config.token.get_secret_value().strip()
+    token = config.token if config.auth is None else config.auth.bearer
+    return "" if token is None else token.get_secret_value().strip()
 
 
 def _userinfo(config: ToolConfig) -> str:
@@ -68,7 +101,7 @@ def _userinfo(config: ToolConfig) -> str:
     if not (parts.username or parts.password):
         return ""
     user, password = unquote(parts.username or ""), unquote(parts.password or "")
-    return base64.b64encode(f"{user}:{password}".encode()).decode("ascii")
+    return to_basic(user, SecretStr(password))
 
 
 def _query(config: ToolConfig) -> Iterator[tuple[str, str]]:
@@ -77,6 +110,7 @@ def _query(config: ToolConfig) -> Iterator[tuple[str, str]]:
         name, _, value = part.partition("=")
         yield unquote(name), value
         yield from parse_qsl(part)
+    yield from ((name, value) for name, value in config.query.items() if "{" not in value)
 
 
 def _without_scheme(value: str) -> str:

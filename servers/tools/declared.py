@@ -1,8 +1,9 @@
 """A declaration of `mcp.yml` as an MCP tool: its definition, its arguments' checks, its call."""
 
 import difflib
+import json
 import uuid
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from functools import partial
 from itertools import islice
 from typing import Any, cast
@@ -19,10 +20,12 @@ from agentic.config.json_schema import (
 )
 from agentic.config.tool_parameters import fill_defaults, to_object_schema
 from agentic.config.tools import ToolConfig
+from servers.tools.answer_cache import AnswerCache
 from servers.tools.contract import CONFIRM_META_KEY
 from servers.tools.credentials import has_credential
 from servers.tools.endpoint import Endpoint
-from servers.tools.results import ANSWER_SCHEMA, ToolFailedError, render_answer, to_json
+from servers.tools.request import PreparedRequest, RequestBuilder
+from servers.tools.results import ToolFailedError, render_answer, to_answer_schema
 from servers.tools.untrusted_text import excerpt
 
 REQUEST_ID = "request_id"
@@ -36,19 +39,20 @@ class DeclaredTool:
 
     def __init__(self, name: str, config: ToolConfig) -> None:
         self._parameters = config.parameters
+        self._has_envelope = config.body_kind == "params"
         self._schema = to_object_schema(config.parameters, config.required)
         self._validator = create_validator(self._schema)
         self._unavailable = _why_unavailable(name, config)
+        self._requests = RequestBuilder(config)
         self._endpoint = Endpoint(config)
-        description = config.description.strip() or f"Calls the HTTP endpoint declared as {name}."
+        self._cache = None if config.cache_seconds is None else AnswerCache(config.cache_seconds)
+        self._cache_shared = config.cache_shared
         self.definition = types.Tool(
             name=name,
             title=config.title,
-            description=f"{self._unavailable}\n\n{description}"
-            if self._unavailable
-            else description,
+            description="\n\n".join(_describe(name, config, self._unavailable)),
             input_schema=self._schema,
-            output_schema=ANSWER_SCHEMA,
+            output_schema=to_answer_schema(config.output),
             annotations=types.ToolAnnotations(
                 read_only_hint=config.is_read_only,
                 destructive_hint=config.is_destructive,
@@ -59,27 +63,43 @@ class DeclaredTool:
         )
 
     async def call(
-        self, arguments: Mapping[str, object], transport: httpx2.AsyncBaseTransport
+        self, arguments: Mapping[str, object], transport: httpx2.AsyncBaseTransport, owner: str
     ) -> types.CallToolResult:
-        """Check the arguments, call the endpoint, render its answer.
+        """Check the arguments, call the endpoint for `owner`, render its answer.
 
         Raises:
             ToolFailedError: An argument is wrong, or the endpoint gave no answer.
         """
         if self._unavailable:
             raise ToolFailedError("unavailable", self._unavailable)
+        request_id, params = self._read(arguments)
+        request = self._requests.build(params, request_id)
+        if self._cache is None:
+            return render_answer(await self._endpoint.call(transport, request))
+        key = (None if self._cache_shared else owner, json.dumps(params, sort_keys=True))
+        result = self._cache.find(key)
+        if result is None:
+            result = render_answer(await self._endpoint.call(transport, request))
+            self._cache.keep(key, result)
+        return result
+
+    def prepare(self, arguments: Mapping[str, object]) -> PreparedRequest:
+        """The request that a call with these arguments sends.
+
+        Raises:
+            ToolFailedError: An argument is wrong, or can't be sent in its place.
+        """
+        request_id, params = self._read(arguments)
+        return self._requests.build(params, request_id)
+
+    def _read(self, arguments: Mapping[str, object]) -> tuple[object, dict[str, object]]:
+        """The request's id, and the arguments as they are sent."""
         request_id, given = self._take_request_id(arguments)
         self._check(given)
         params = fill_defaults(self._parameters, given)
-        if REQUEST_ID in params:
+        if REQUEST_ID in params and self._has_envelope:
             request_id = params.pop(REQUEST_ID)
-        try:
-            body = to_json({"params": params, REQUEST_ID: request_id}).encode("utf-8")
-        except (ValueError, RecursionError):
-            raise ToolFailedError(
-                "invalid", "the arguments hold what JSON can't express, or nest too deeply"
-            ) from None
-        return render_answer(await self._endpoint.post(transport, body))
+        return request_id, params
 
     def _take_request_id(
         self, arguments: Mapping[str, object]
@@ -91,6 +111,7 @@ class DeclaredTool:
         if (
             not isinstance(request_id, str)
             or not request_id.isprintable()
+            or not (request_id.isascii() or self._has_envelope)
             or not 1 <= len(request_id) <= _MAX_REQUEST_ID_CHARACTERS
         ):
             raise ToolFailedError(
@@ -109,16 +130,28 @@ class DeclaredTool:
             raise ToolFailedError("invalid", text, field=problems[0][0])
 
 
+def _describe(name: str, config: ToolConfig, unavailable: str | None) -> Iterator[str]:
+    if unavailable is not None:
+        yield unavailable
+    yield config.description.strip() or f"Calls the HTTP endpoint declared as {name}."
+    if config.examples:
+        shown = "\n".join(json.dumps(each, ensure_ascii=False) for each in config.examples)
+        yield f"Examples of arguments:\n{shown}"
+
+
 def _why_unavailable(name: str, config: ToolConfig) -> str | None:
     if missing := config.missing_variables:
         return (
             f"Unavailable: tools.{name} in mcp.yml names {', '.join(missing)}, which the "
             "environment does not have. Set it, and start the server again."
         )
-    if config.requires_auth and not has_credential(config):
+    if (config.requires_auth or config.auth is not None) and not has_credential(config):
+        example = "auth in mcp.yml, whose secret is empty"
+        if config.auth is None:
+            example = f"token in mcp.yml, for example token: ${{{_variable(name)}}}"
         return (
-            f"Unavailable: {name} needs a credential. Set tools.{name}.token in mcp.yml, for "
-            "example token: ${" + _variable(name) + "}, and start the server again."
+            f"Unavailable: {name} needs a credential. Set tools.{name}.{example}, and start the "
+            "server again."
         )
     return None
 

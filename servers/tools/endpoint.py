@@ -1,4 +1,4 @@
-"""One HTTP call to a declared endpoint, bounded in time, and why it can fail on its way."""
+"""The HTTP calls to a declared endpoint, bounded in time, and why they can fail on their way."""
 
 import socket
 import ssl
@@ -9,17 +9,25 @@ from typing import cast
 import anyio
 import httpx2
 
+from agentic.config.rate_limit import parse_rate_limit
 from agentic.config.reach import find_reach
 from agentic.config.tools import ToolConfig
 from servers.tools.answer import AnswerReader
-from servers.tools.credentials import create_headers
+from servers.tools.attempts import Attempts
 from servers.tools.guarded_network import REACH, UnreachableError
-from servers.tools.response_body import ACCEPTED_ENCODING
+from servers.tools.oauth_tokens import TokenSource
+from servers.tools.rate_gate import RateGate
+from servers.tools.request import PreparedRequest
 from servers.tools.results import ToolFailedError
 from servers.tools.untrusted_text import excerpt
 
 _MAX_REQUESTS_IN_FLIGHT = 32
 """Of one endpoint. More wait, within their own time limit, so no endpoint takes all connections."""
+_UNAUTHORIZED = 401
+
+
+class _UnauthorizedError(Exception):
+    """The endpoint does not take the token, which may have ended early."""
 
 
 class Endpoint:
@@ -27,55 +35,105 @@ class Endpoint:
 
     def __init__(self, config: ToolConfig) -> None:
         url = httpx2.URL(config.url)
-        self._url = url.copy_with(userinfo=b"", fragment=None)
         self._origin = f"{url.scheme}://{url.netloc.decode('ascii')}"
-        self._headers = {
-            "accept": "application/json",
-            "user-agent": "agentic-ai",
-            **create_headers(config),
-            "accept-encoding": ACCEPTED_ENCODING,
-            "content-type": "application/json",
-        }
         reach = find_reach(config.url, private_network=config.private_network)
         self._extensions = {REACH: reach}
         self._timeout_seconds = config.timeout_seconds
         self._read_only = config.is_read_only
         self._in_flight = anyio.CapacityLimiter(_MAX_REQUESTS_IN_FLIGHT)
+        self._attempts = Attempts(config.retries, may_repeat=config.is_idempotent)
+        rate = config.rate_limit
+        self._gate = None if rate is None else RateGate(parse_rate_limit(rate))
         self._reader = AnswerReader(config)
+        oauth = None if config.auth is None else config.auth.oauth
+        self._tokens = (
+            None if oauth is None else TokenSource(oauth, private_network=config.private_network)
+        )
 
-    async def post(self, transport: httpx2.AsyncBaseTransport, body: bytes) -> object:
-        """Send `body`; the `result` of the answer.
+    async def call(self, transport: httpx2.AsyncBaseTransport, request: PreparedRequest) -> object:
+        """Send the request; the `result` of the answer.
 
         Raises:
             ToolFailedError: There is none.
         """
         try:
-            with anyio.fail_after(self._timeout_seconds):
-                async with self._in_flight:
-                    return await self._exchange(transport, body)
+            with anyio.fail_after(self._timeout_seconds) as scope:
+
+                async def attempt() -> object:
+                    if self._gate is not None:
+                        await self._gate.wait(scope.deadline)
+                    async with self._in_flight:
+                        return await self._attempt(transport, request)
+
+                return await self._attempts.run(attempt, scope.deadline)
         except TimeoutError:
             limit = f"{self._timeout_seconds:g} seconds"
             raise ToolFailedError("timeout", f"no answer within {limit}{self._outcome()}") from None
 
-    async def _exchange(self, transport: httpx2.AsyncBaseTransport, body: bytes) -> object:
+    async def _attempt(
+        self, transport: httpx2.AsyncBaseTransport, request: PreparedRequest
+    ) -> object:
+        if self._tokens is None:
+            return await self._exchange(transport, request)
+        token = await self._get_token(transport, self._tokens)
+        try:
+            return await self._exchange(transport, request, token)
+        except _UnauthorizedError:
+            self._tokens.drop(token)
+        token = await self._get_token(transport, self._tokens)
+        return await self._exchange(transport, request, token, is_last=True)
+
+    async def _get_token(self, transport: httpx2.AsyncBaseTransport, tokens: TokenSource) -> str:
+        try:
+            return await tokens.get(transport)
+        except (UnreachableError, httpx2.TransportError, UnicodeError):
+            raise ToolFailedError(
+                "unavailable",
+                "the token endpoint can't be reached: check auth.oauth.token_url and the network",
+                may_pass=True,
+                was_sent=False,
+            ) from None
+
+    async def _exchange(
+        self,
+        transport: httpx2.AsyncBaseTransport,
+        prepared: PreparedRequest,
+        token: str = "",
+        *,
+        is_last: bool = False,
+    ) -> object:
         request = httpx2.Request(
-            "POST", self._url, headers=self._headers, content=body, extensions=self._extensions
+            prepared.method,
+            prepared.url,
+            headers=prepared.headers,
+            content=prepared.content,
+            extensions=self._extensions,
         )
+        if token:
+            request.headers["authorization"] = f"Bearer {token}"
         try:
             response = await transport.handle_async_request(request)
             async with aclosing(response):
-                return await self._reader.read(response)
+                if token and response.status_code == _UNAUTHORIZED and not is_last:
+                    raise _UnauthorizedError
+                return await self._reader.read(response, token)
         except UnreachableError as error:
             raise ToolFailedError("unavailable", str(error)) from None
         except (httpx2.ConnectError, UnicodeError) as error:  # UnicodeError: no name for a host
-            raise ToolFailedError("unavailable", self._why_unreachable(error)) from None
+            raise ToolFailedError(
+                "unavailable", self._why_unreachable(error), may_pass=True, was_sent=False
+            ) from None
         except httpx2.RemoteProtocolError:
             raise ToolFailedError(
-                "failed", f"{self._origin} broke off or does not speak HTTP{self._outcome()}"
+                "failed",
+                f"{self._origin} broke off or does not speak HTTP{self._outcome()}",
+                may_pass=True,
             ) from None
         except httpx2.TransportError:
             raise ToolFailedError(
-                "unavailable", f"the connection to {self._origin} was lost{self._outcome()}"
+                "unavailable",
+                f"the connection to {self._origin} was lost{self._outcome()}",
+                may_pass=True,
             ) from None
 
     def _why_unreachable(self, error: BaseException) -> str:

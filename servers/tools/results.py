@@ -1,13 +1,15 @@
 """Results of tool calls as MCP sends them: an answer, or why there is none."""
 
 import json
+from collections.abc import Mapping
+from typing import Any
 
 from mcp import types
 
 from servers.tools.contract import ToolErrorCode, ToolErrorDetail, ToolErrorResult
 
 _MAX_TEXT_CHARACTERS = 100_000
-ANSWER_SCHEMA = {
+ANSWER_SCHEMA: dict[str, Any] = {
     "type": "object",
     "properties": {"result": {"description": "What the endpoint answered: any JSON value."}},
     "required": ["result"],
@@ -15,8 +17,18 @@ ANSWER_SCHEMA = {
 """Of `structured_content` of a declared tool's answer."""
 
 
+def to_answer_schema(output: Mapping[str, Any] | None) -> dict[str, Any]:
+    """`ANSWER_SCHEMA`, with what a declaration says of the result."""
+    if output is None:
+        return ANSWER_SCHEMA
+    return {**ANSWER_SCHEMA, "properties": {"result": output}}
+
+
 class ToolFailedError(Exception):
-    """A call gave no answer; `detail` is what its caller is told."""
+    """A call gave no answer; `detail` is what its caller is told.
+
+    `may_pass`: another attempt may succeed. `was_sent`: the endpoint may have seen the request.
+    """
 
     def __init__(
         self,
@@ -25,8 +37,12 @@ class ToolFailedError(Exception):
         *,
         field: str | None = None,
         retry_after_seconds: float | None = None,
+        may_pass: bool = False,
+        was_sent: bool = True,
     ) -> None:
         super().__init__(message)
+        self.may_pass = may_pass
+        self.was_sent = was_sent
         self.detail = ToolErrorDetail(
             code=code, message=message, field=field, retry_after_seconds=retry_after_seconds
         )

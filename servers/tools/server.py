@@ -32,9 +32,9 @@ class Tool(Protocol):
     definition: types.Tool
 
     async def call(
-        self, arguments: Mapping[str, object], transport: httpx2.AsyncBaseTransport
+        self, arguments: Mapping[str, object], transport: httpx2.AsyncBaseTransport, owner: str
     ) -> types.CallToolResult:
-        """The tool's result.
+        """The tool's result for `owner`.
 
         Raises:
             ToolFailedError: There is none; its text is for the caller.
@@ -78,9 +78,9 @@ def create_server(
         try:
             principal = callers.of(context.request)
             principal.require(SCOPE_TOOLS_CALL)
-            principal.acting_owner(context.meta)
+            owner = principal.acting_owner(context.meta)
             tool = _find(served, params.name)
-            return await tool.call(params.arguments or {}, context.lifespan_context)
+            return await tool.call(params.arguments or {}, context.lifespan_context, owner)
         except ForbiddenError as error:
             failure = ToolFailedError("forbidden", str(error))
         except ToolFailedError as error:

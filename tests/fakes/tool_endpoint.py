@@ -139,7 +139,7 @@ async def _read_request(received: BufferedByteReceiveStream) -> Request:
     headers = {
         name.lower(): value for name, value in (line.split(": ", maxsplit=1) for line in lines)
     }
-    body = await received.receive_exactly(int(headers["content-length"]))
+    body = await received.receive_exactly(int(headers.get("content-length", "0")))
     return Request(method, target, headers, body)
 
 
