@@ -25,6 +25,7 @@ from servers.conversations.contract_results import (
     PutAttachmentResult,
     SaveResult,
     SearchResult,
+    StoreStats,
 )
 
 ResultT = TypeVar("ResultT", bound=BaseModel)
@@ -245,6 +246,10 @@ class RemoteConversationStore:
         """Who has conversations there, for a delegate."""
         arguments = {} if cursor is None else {"cursor": cursor}
         return await self._call("list_owners", arguments, OwnersResult)
+
+    async def get_stats(self) -> StoreStats:
+        """Figures of the whole store there, for a delegate."""
+        return await self._call("get_stats", {}, StoreStats)
 
     async def _call(
         self, tool: str, arguments: Mapping[str, Any], result: type[ResultT]

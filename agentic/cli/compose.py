@@ -13,7 +13,7 @@ from agentic.cli.failures import UsageError
 from agentic.cli.stopping import STOPPING_SIGNALS, stopped_by
 from agentic.config.children import runs_our_command
 from agentic.config.load import load_config
-from agentic.config.models import Config
+from agentic.config.models import Config, ServerConfig
 from agentic.config.trust import needs_trust
 
 if TYPE_CHECKING:
@@ -131,9 +131,19 @@ async def _check_store(config: Config) -> None:
     from servers.host import check_conversations
 
     server = config.servers.get("conversations")
-    # With an environment of its own it may read another configuration than this one.
-    if server and server.enabled and runs_our_command(server) and not (server.env or server.cwd):
+    if server and server.enabled and _reads_this(server):
         await check_conversations(config)
+
+
+def is_kept_here(config: Config) -> bool:
+    """Whether conversations are in files of this machine, where this configuration says."""
+    server = config.servers.get("conversations")
+    return config.conversations.store == "file" and (server is None or _reads_this(server))
+
+
+def _reads_this(server: ServerConfig) -> bool:
+    # With an environment of its own it may read another configuration than this one.
+    return runs_our_command(server) and not (server.env or server.cwd)
 
 
 @asynccontextmanager
@@ -150,6 +160,17 @@ async def open_store(config: Config) -> "AsyncGenerator[RemoteConversationStore]
 
 
 @asynccontextmanager
+async def open_store_of_all(config: Config) -> "AsyncGenerator[RemoteConversationStore]":
+    """The conversations of all owners, for whoever looks after them; else as `open_store`."""
+    from client.conversations import RemoteConversationStore
+
+    await _check_store(config)
+    async with open_servers(_only_conversations(config), delegate=True) as hub:
+        await require(hub, "conversations")
+        yield RemoteConversationStore(hub)
+
+
+@asynccontextmanager
 async def open_attachments(config: Config) -> "AsyncGenerator[RemoteAttachments]":
     """The attachments of the operator's conversations; else as `open_store`."""
     from client.attachments import RemoteAttachments
@@ -161,14 +182,18 @@ async def open_attachments(config: Config) -> "AsyncGenerator[RemoteAttachments]
 @asynccontextmanager
 async def _open_conversations(config: Config) -> "AsyncGenerator[Hub]":
     await _check_store(config)
-    servers = {name: server for name, server in config.servers.items() if name == "conversations"}
-    async with open_servers(config.model_copy(update={"servers": servers})) as hub:
+    async with open_servers(_only_conversations(config)) as hub:
         await require(hub, "conversations")
         if spool_directory(config).exists():
             from agentic.cli.invocation import note
 
             await store_what_waits(create_spool(config, hub, note))
         yield hub
+
+
+def _only_conversations(config: Config) -> Config:
+    servers = {name: server for name, server in config.servers.items() if name == "conversations"}
+    return config.model_copy(update={"servers": servers})
 
 
 def create_spool(config: Config, hub: "Hub", tell: Callable[[str], None] | None = None) -> "Spool":

@@ -196,8 +196,8 @@ def reindex(context: typer.Context) -> None:
 
 @conversations_app.command("stats")
 def stats(context: typer.Context, as_json: JsonOption = False) -> None:
-    """Show how much is stored, and how much space it takes."""
-    from agentic.cli.upkeep import stats as work
+    """Show how much is stored, how much space it takes, and on DynamoDB the units of each verb."""
+    from agentic.cli.stats import stats as work
 
     raise typer.Exit(work(context.obj, as_json=as_json))
 

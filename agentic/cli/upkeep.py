@@ -1,11 +1,9 @@
-"""`agentic conversations verify|repair|compact|reindex|stats`: looking after the files."""
+"""`agentic conversations verify|repair|compact|reindex`: looking after the files."""
 
 import sys
 from collections.abc import AsyncGenerator, Callable
 from contextlib import closing
 from dataclasses import asdict
-
-from rich import filesize
 
 from agentic.cli.failures import FAILED
 from agentic.cli.invocation import Invocation, note
@@ -13,7 +11,7 @@ from agentic.cli.terminal_text import clean, one_line, to_json
 from agentic.cli.upkeep_view import counting
 from agentic.config.models import Config
 from servers.conversations.file_engine import FileEngine
-from servers.conversations.file_upkeep import Step, compact, find_format_damage, find_totals, repair
+from servers.conversations.file_upkeep import Step, compact, find_format_damage, repair
 from servers.conversations.file_upkeep import reindex as reindex_files
 from servers.conversations.file_upkeep import verify as verify_files
 from servers.conversations.file_verify import Finding
@@ -21,13 +19,6 @@ from servers.conversations.file_verify_derived import DerivedCheck
 from servers.host import open_files, to_sealing
 
 _SECTIONS = ("conversations",)
-_LABELS = {
-    "deleted": "deleted conversations",
-    "active_bytes": "open files",
-    "sealed_bytes": "in sealed files",
-    "index_bytes": "index of listings",
-    "search_bytes": "index of searches",
-}
 
 
 def verify(invocation: Invocation, *, as_json: bool) -> int:
@@ -116,23 +107,6 @@ def reindex(invocation: Invocation) -> int:
         note(_render_counts("Indexed", totals.messages, totals.conversations))
 
     return invocation.run(work, sections=_SECTIONS, log_level=None)
-
-
-def stats(invocation: Invocation, *, as_json: bool) -> int:
-    """Figures of the whole store."""
-
-    async def work(config: Config) -> None:
-        async with open_files(config) as engine:
-            totals = await find_totals(engine)
-        if as_json:
-            sys.stdout.write(to_json(asdict(totals)) + "\n")
-            return
-        for name, value in asdict(totals).items():
-            label = _LABELS.get(name, name.replace("_", " "))
-            shown = filesize.decimal(value) if name.endswith("bytes") else f"{value:,}"
-            sys.stdout.write(f"{label:<21}{shown:>14}\n")
-
-    return invocation.run(work, sections=_SECTIONS)
 
 
 def _render_counts(done: str, messages: int, conversations: int) -> str:

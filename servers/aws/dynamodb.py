@@ -4,6 +4,7 @@ from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from contextvars import ContextVar
+from datetime import UTC, datetime
 from decimal import Decimal
 from functools import partial
 from typing import Any, NamedTuple, cast
@@ -49,6 +50,7 @@ class Units:
 
     def __init__(self) -> None:
         self.total: Counter[tuple[str, str]] = Counter()
+        self.since = datetime.now(UTC)
 
     def add(self, kind: str, answer: Mapping[str, Any]) -> None:
         """Count what one answer tells."""

@@ -170,6 +170,10 @@ class OwnersArguments(ToolArguments):
     cursor: Cursor | None = Field(default=None, description="The next_cursor of the page before.")
 
 
+class StatsArguments(ToolArguments):
+    """Nothing: they are of the whole store."""
+
+
 class ForkArguments(ConversationArguments):
     """What to fork, and how far."""
 

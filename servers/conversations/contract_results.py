@@ -182,6 +182,37 @@ class OwnersResult(BaseModel):
     next_cursor: str | None
 
 
+class VerbUnits(BaseModel):
+    """What one verb of a store has cost so far, in units of its back end."""
+
+    verb: str
+    read: float
+    write: float
+
+
+class StoreStats(BaseModel):
+    """Figures of a whole store; null where its back end can't tell without reading everything."""
+
+    back_end: str = Field(description="file or dynamodb.")
+    owners: int | None = None
+    conversations: int | None = None
+    messages: int | None = None
+    items: int | None = Field(
+        default=None,
+        description="Items of the DynamoDB table, as DynamoDB counted them in the last six hours.",
+    )
+    bytes: int = Field(
+        description="Of the messages as JSON; on DynamoDB of all items, counted as they are."
+    )
+    counted_since: str | None = Field(
+        default=None, description="When the server began to count units; null: it counts none."
+    )
+    units: list[VerbUnits] = Field(
+        default=[],
+        description="Capacity units that this server's calls to DynamoDB consumed, by verb.",
+    )
+
+
 class SearchHit(BaseModel):
     """A message, or a conversation's title, in which everything that was looked for occurs."""
 

@@ -50,6 +50,8 @@ from servers.conversations.contract_results import (
     PutAttachmentResult,
     SaveResult,
     SearchResult,
+    StoreStats,
+    VerbUnits,
 )
 from servers.conversations.dynamodb_blobs import Blobs
 from servers.conversations.dynamodb_log import repeat_if_changed
@@ -267,6 +269,22 @@ class DynamoDBConversationStore:
         check_range("limit", limit, 1, MAX_LIST_LIMIT)
         verb.set("list_owners")
         return await dynamodb_listings.list_owners(self.writer, _now(), limit=limit, cursor=cursor)
+
+    async def get_stats(self) -> StoreStats:
+        """See `ConversationStore`."""
+        verb.set("get_stats")
+        client = self.writer.client
+        table, total = await client.describe_table(), client.units.total
+        return StoreStats(
+            back_end="dynamodb",
+            items=table.get("ItemCount"),
+            bytes=table.get("TableSizeBytes", 0),
+            counted_since=to_timestamp(client.units.since),
+            units=[
+                VerbUnits(verb=name, read=total[name, "read"], write=total[name, "write"])
+                for name in sorted({name for name, _ in total})
+            ],
+        )
 
     async def put_attachment(
         self,

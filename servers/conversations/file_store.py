@@ -46,6 +46,7 @@ from servers.conversations.contract_results import (
     PutAttachmentResult,
     SaveResult,
     SearchResult,
+    StoreStats,
 )
 from servers.conversations.file_engine import FileEngine, open_file_engine
 from servers.conversations.file_expiry import NEVER, Expiry
@@ -254,6 +255,19 @@ class FileConversationStore:
         check_range("limit", limit, 1, MAX_LIST_LIMIT)
         return await self._engine.consult(
             lambda: file_reads.list_owners(self._engine.catalogue, limit=limit, cursor=cursor)
+        )
+
+    async def get_stats(self) -> StoreStats:
+        """See `ConversationStore`."""
+        owners, conversations, messages, size, _ = await self._engine.consult(
+            self._engine.catalogue.find_totals
+        )
+        return StoreStats(
+            back_end="file",
+            owners=owners,
+            conversations=conversations,
+            messages=messages,
+            bytes=size,
         )
 
     async def put_attachment(

@@ -22,6 +22,7 @@ from servers.conversations.contract_results import (
     PutAttachmentResult,
     SaveResult,
     SearchResult,
+    StoreStats,
 )
 
 
@@ -319,6 +320,13 @@ class ConversationStore(Protocol):
         """Who has conversations, emptied ones too: each once, in an order of the back end's own.
 
         `limit` is 1 to 1,000. Who comes or goes while pages are read may be in them or not.
+        """
+        ...
+
+    async def get_stats(self) -> StoreStats:
+        """Figures of the whole store, of all owners together, as far as they cost little.
+
+        `units` are those of this process. A count is there or None, never a guess.
         """
         ...
 

@@ -16,6 +16,7 @@ from servers.conversations.arguments import (
     LoadArguments,
     OwnersArguments,
     SaveArguments,
+    StatsArguments,
     UpdateArguments,
 )
 from servers.conversations.contract import Conversation
@@ -29,6 +30,7 @@ from servers.conversations.contract_results import (
     LoadResult,
     OwnersResult,
     SaveResult,
+    StoreStats,
 )
 from servers.conversations.store import ConversationStore
 from servers.conversations.tool_hints import READS, writes
@@ -219,6 +221,9 @@ def _owner_tools(store: ConversationStore) -> list[TypedTool[Any, Any]]:
     async def owners(caller: Caller, given: OwnersArguments) -> OwnersResult:  # noqa: ARG001 - of all
         return await store.list_owners(cursor=given.cursor)
 
+    async def stats(caller: Caller, given: StatsArguments) -> StoreStats:  # noqa: ARG001 - of all
+        return await store.get_stats()
+
     return [
         TypedTool(
             name="list_deliveries",
@@ -243,6 +248,18 @@ def _owner_tools(store: ConversationStore) -> list[TypedTool[Any, Any]]:
             arguments=OwnersArguments,
             result=OwnersResult,
             call=owners,
+        ),
+        TypedTool(
+            name="get_stats",
+            title="Get figures of the store",
+            description="Gives how much is stored here of all owners together, and, where the back "
+            "end counts them, the capacity units that this server has consumed by verb. For "
+            "figures of one conversation, use get_conversation. Needs the scope delegate.",
+            scope=SCOPE_DELEGATE,
+            annotations=READS,
+            arguments=StatsArguments,
+            result=StoreStats,
+            call=stats,
         ),
     ]
 

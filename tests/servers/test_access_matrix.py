@@ -48,6 +48,7 @@ TOOL_SCOPES = {
     "put_attachment": WRITE,
     "list_deliveries": DELEGATE,
     "list_owners": DELEGATE,
+    "get_stats": DELEGATE,
 }
 """The conversation server's tools. Whoever adds one says here what a caller needs for it."""
 SHOWING = {
@@ -131,7 +132,7 @@ class Operation:
 
     @property
     def spans_owners(self) -> bool:
-        return self.params.get("name") in ("list_deliveries", "list_owners")
+        return self.params.get("name") in ("list_deliveries", "list_owners", "get_stats")
 
     def __str__(self) -> str:
         return f"{self.server} {self.method} {self.params.get('name', '')}".rstrip()

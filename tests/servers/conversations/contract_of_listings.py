@@ -217,6 +217,20 @@ class ContractOfListings:
             with pytest.raises(InvalidError):
                 await store.list_owners(**wrong)
 
+    async def test_the_figures_of_the_store_are_those_of_all_owners_or_not_told(
+        self, store: ConversationStore
+    ) -> None:
+        await store.append_messages("ada", "x", users(3))
+        await store.append_messages("bob", "x", users(2))
+        await store.append_messages("ada", "gone", users(1))
+        await store.delete_conversation("ada", "gone")
+        stats = await store.get_stats()
+        assert stats.owners in (None, 2)
+        assert stats.conversations in (None, 2)
+        assert stats.messages in (None, 5)
+        assert stats.messages is None or stats.bytes > 5 * len("m0")
+        assert (stats.counted_since is None) == (not stats.units)
+
     async def test_a_delivery_changes_its_state(self, store: ConversationStore) -> None:
         await store.append_messages(
             OWNER, ID, [assistant("a", annotations={"delivery": "pending"})]

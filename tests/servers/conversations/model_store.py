@@ -46,6 +46,7 @@ from servers.conversations.contract_results import (
     SaveResult,
     SearchResult,
     StoredAttachment,
+    StoreStats,
 )
 from servers.conversations.contract_uris import AttachmentUri
 from servers.conversations.cursors import make_cursor, read_cursor
@@ -313,6 +314,17 @@ class ModelStore:
         return OwnersResult(
             owners=later[:limit],
             next_cursor=make_cursor(("owners",), [later[limit - 1]]) if later[limit:] else None,
+        )
+
+    async def get_stats(self) -> StoreStats:
+        living = [held for held in self._held.values() if held.lives]
+        messages = [message for held in living for message in held.messages]
+        return StoreStats(
+            back_end="model",
+            owners=len({held.owner for held in living}),
+            conversations=len(living),
+            messages=len(messages),
+            bytes=sum(len(encode_json(message.to_wire())) for message in messages),
         )
 
     async def fork_conversation(

@@ -47,6 +47,7 @@ LARGEST: dict[str, Callable[[str], dict[str, Any]]] = {
     "list_conversations": lambda _: {"limit": MAX_LIST_LIMIT},
     "list_deliveries": lambda _: {"state": "pending"},
     "list_owners": lambda _: {},
+    "get_stats": lambda _: {},
     "search_conversations": lambda _: {"query": "hello", "limit": 100},
     "export_conversation": lambda id_: {"conversation_id": id_},
 }

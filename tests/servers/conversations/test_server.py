@@ -21,6 +21,7 @@ from servers.conversations.contract_results import (
     PutAttachmentResult,
     SaveResult,
     SearchResult,
+    StoreStats,
 )
 from tests.servers.connections import Connections, call, fail
 
@@ -35,6 +36,7 @@ RESULTS = {
     "update_conversation": Conversation,
     "list_deliveries": DeliveriesResult,
     "list_owners": OwnersResult,
+    "get_stats": StoreStats,
     "fork_conversation": Conversation,
     "merge_conversations": Conversation,
     "export_conversation": ExportResult,
