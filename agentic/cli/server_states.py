@@ -1,6 +1,6 @@
 """How the servers are and what they offer, for a person."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterable, Iterator
 
 from agentic.cli.invocation import note
 from agentic.cli.terminal_text import one_line
@@ -30,14 +30,22 @@ def render_status(status: ServerStatus) -> str:
     return f"{name}: {state}{reason}"
 
 
-def render_tools(hub: Hub, *, offered_only: bool = False) -> Iterator[str]:
-    """A line for each server, and below it for each of its tools, or those offered to models."""
+def render_tools(
+    hub: Hub,
+    find_facts: Callable[[HubTool], Iterable[str]] = lambda _: (),
+    *,
+    offered_only: bool = False,
+) -> Iterator[str]:
+    """A line for each server, and below it for each of its tools, or those offered to models.
+
+    `find_facts`: what else is known of a tool.
+    """
     tools = [tool for tool in hub.tools() if tool.offered or not offered_only]
     for status in hub.status():
         yield render_status(status)
         for tool in tools:
             if tool.server == status.name:
-                yield f"  {_render_tool(tool)}"
+                yield f"  {_render_tool(tool, find_facts(tool))}"
 
 
 def first_line(description: str) -> str:
@@ -45,9 +53,10 @@ def first_line(description: str) -> str:
     return one_line(next((line for line in description.splitlines() if line.strip()), ""), 100)
 
 
-def _render_tool(tool: HubTool) -> str:
+def _render_tool(tool: HubTool, more: Iterable[str]) -> str:
     facts = ["read-only"] if tool.read_only else []
     facts += [] if tool.offered else ["not offered to the model"]
+    facts += map(one_line, more)
     about = f" [{', '.join(facts)}]" if facts else ""
     description = first_line(tool.definition.description)
     return one_line(tool.definition.name, 64) + about + (f": {description}" if description else "")

@@ -1,12 +1,19 @@
 """`agentic tools list|call`: what a model could call, by hand."""
 
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from functools import partial
 from typing import Any
 
 from mcp_types import CallToolResult
 
 from agentic.cli.compose import SETTLE_SECONDS, open_servers, require
+from agentic.cli.declared_tools import (
+    describe_declared,
+    find_declared,
+    render_facts,
+    serves_declared,
+)
 from agentic.cli.failures import FAILED, UsageError
 from agentic.cli.invocation import Invocation, note
 from agentic.cli.server_states import render_tools
@@ -25,9 +32,11 @@ def list_tools(invocation: Invocation, *, as_json: bool) -> int:
         async with open_servers(config) as hub:
             await hub.wait_settled(SETTLE_SECONDS)
             if as_json:
-                sys.stdout.write(to_json(_describe(hub)) + "\n")
+                sys.stdout.write(to_json(_describe(hub, config)) + "\n")
             else:
-                sys.stdout.writelines(f"{line}\n" for line in render_tools(hub))
+                sys.stdout.writelines(
+                    f"{line}\n" for line in render_tools(hub, partial(_render_declared, config))
+                )
 
     return invocation.run(work, sections=SECTIONS_OF_TALKERS)
 
@@ -49,13 +58,24 @@ def call_tool(invocation: Invocation, words: Sequence[str], *, as_json: bool) ->
     return invocation.run(work, sections=SECTIONS_OF_TALKERS)
 
 
-def _describe(hub: Hub) -> list[dict[str, Any]]:
+def _render_declared(config: Config, tool: HubTool) -> Iterator[str]:
+    declared = find_declared(config, tool.server, tool.tool)
+    return iter(()) if declared is None else render_facts(declared)
+
+
+def _describe_declared(config: Config, tool: HubTool) -> dict[str, Any] | None:
+    declared = find_declared(config, tool.server, tool.tool)
+    return None if declared is None else describe_declared(declared)
+
+
+def _describe(hub: Hub, config: Config) -> list[dict[str, Any]]:
     tools = hub.tools()
     return [
         {
             "server": status.name,
             "state": status.state,
             "reason": status.reason,
+            "broken": dict(config.broken_tools) if serves_declared(config, status.name) else {},
             "tools": [
                 {
                     "name": tool.definition.name,
@@ -65,6 +85,7 @@ def _describe(hub: Hub) -> list[dict[str, Any]]:
                     "read_only": tool.read_only,
                     "offered": tool.offered,
                     "input_schema": tool.definition.input_schema,
+                    "declared": _describe_declared(config, tool),
                 }
                 for tool in tools
                 if tool.server == status.name

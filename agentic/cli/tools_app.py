@@ -4,7 +4,7 @@ from typing import Annotated
 
 import typer
 
-tools_app = typer.Typer(help="List and call the tools of all servers.", no_args_is_help=True)
+tools_app = typer.Typer(help="List, call and test the tools of all servers.", no_args_is_help=True)
 JsonOption = Annotated[bool, typer.Option("--json", help="JSON instead of text.")]
 
 
@@ -32,3 +32,26 @@ def call_tool(
     from agentic.cli.tools import call_tool as work
 
     raise typer.Exit(work(context.obj, tool, as_json=as_json))
+
+
+@tools_app.command("test")
+def check_tool(
+    context: typer.Context,
+    tool: Annotated[
+        list[str],
+        typer.Argument(
+            metavar="NAME [ARGUMENTS]",
+            help="A tool of mcp.yml. ARGUMENTS: as for call; absent: its first example.",
+        ),
+    ],
+    dry_run: Annotated[
+        bool, typer.Option("--dry-run", help="Show the request, and send nothing.")
+    ] = False,
+    yes: Annotated[
+        bool, typer.Option("--yes", help="Send it even if the tool may change something.")
+    ] = False,
+) -> None:
+    """Check a declared tool against its endpoint: the request, secrets masked, and the answer."""
+    from agentic.cli.tool_check import check_tool as work
+
+    raise typer.Exit(work(context.obj, tool, dry_run=dry_run, yes=yes))

@@ -91,6 +91,11 @@ def to_basic(user: str, password: SecretStr) -> str:
     return base64.b64encode(f"{user}:{password.get_secret_value()}".encode()).decode("ascii")
 
 
+def hide_long_segments(path: str, mask: str) -> str:
+    """A path without what may be a key in it."""
+    return "/".join(mask if len(each) >= _LONG_SEGMENT else each for each in path.split("/"))
+
+
 def _token(config: ToolConfig) -> str:
     token = config.token if config.auth is None else config.auth.bearer
     return "" if token is None else token.get_secret_value().strip()

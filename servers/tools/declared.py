@@ -35,14 +35,14 @@ _MAX_PROBLEMS = 3
 
 
 class DeclaredTool:
-    """One entry under `tools:`."""
+    """One entry under `tools:`. `unavailable`: why it can't be called, if so."""
 
     def __init__(self, name: str, config: ToolConfig) -> None:
         self._parameters = config.parameters
         self._has_envelope = config.body_kind == "params"
         self._schema = to_object_schema(config.parameters, config.required)
         self._validator = create_validator(self._schema)
-        self._unavailable = _why_unavailable(name, config)
+        self.unavailable = _why_unavailable(name, config)
         self._requests = RequestBuilder(config)
         self._endpoint = Endpoint(config)
         self._cache = None if config.cache_seconds is None else AnswerCache(config.cache_seconds)
@@ -50,7 +50,7 @@ class DeclaredTool:
         self.definition = types.Tool(
             name=name,
             title=config.title,
-            description="\n\n".join(_describe(name, config, self._unavailable)),
+            description="\n\n".join(_describe(name, config, self.unavailable)),
             input_schema=self._schema,
             output_schema=to_answer_schema(config.output),
             annotations=types.ToolAnnotations(
@@ -70,8 +70,8 @@ class DeclaredTool:
         Raises:
             ToolFailedError: An argument is wrong, or the endpoint gave no answer.
         """
-        if self._unavailable:
-            raise ToolFailedError("unavailable", self._unavailable)
+        if self.unavailable:
+            raise ToolFailedError("unavailable", self.unavailable)
         request_id, params = self._read(arguments)
         request = self._requests.build(params, request_id)
         if self._cache is None:

@@ -18,6 +18,7 @@ from servers.conversations.contract_results import ErrorDetail
 from tests.agentic.cli.real_command import LIMIT_SECONDS, RealCommand
 from tests.bot.running_bot import ADA, TOKEN
 from tests.fakes.bot_api import open_bot_api
+from tests.fakes.tool_endpoint import answer_json, serve_tool_endpoint
 
 SCRIPT = '- {when: ., say: "Hello \\e]0;owned\\a you"}'
 
@@ -91,6 +92,62 @@ async def test_a_conversation_is_listed_shown_exported_and_deleted(command: Real
     gone = await command.run("conversations", "show", name)
     assert gone.exit_code == 1
     assert r"There is no conversation $'odd \u001b[31m/../id 日本'" in gone.notes
+
+
+@pytest.mark.slow
+async def test_a_declared_tool_is_tested_against_its_endpoint(command: RealCommand) -> None:
+    async with serve_tool_endpoint() as endpoint:
+        url = endpoint.on("/users/7", answer_json({"name": "Ada"}))
+        command.configure(
+            f"""tools:
+  look: {{url: '{endpoint.url}/users/{{id}}', method: GET, parameters: {{id: integer}},
+    examples: [{{id: 7}}], token: s3cret-token, result: name, retries: 2}}
+  change: {{url: '{url}', token: s3cret-token}}
+  shut: {{url: '{url}', token: '${{NOT_SET}}'}}
+  broken: {{url: '{url}', retries: many}}
+"""
+        )
+        dry = await command.run("tools", "test", "look", "id=8", "--dry-run")
+        assert endpoint.requests == []
+        looked = await command.run("tools", "test", "tools__look")
+        unsent = await command.run("tools", "test", "change")
+        shut = await command.run("tools", "test", "shut")
+    assert (dry.exit_code, dry.output.splitlines()[0]) == (0, f"GET {endpoint.url}/users/8")
+    assert "authorization: ***" in dry.output
+    assert (looked.exit_code, looked.output.splitlines()[-1]) == (0, "Ada")
+    assert unsent.exit_code == 2
+    assert "nothing was sent; --yes sends it" in unsent.notes
+    assert [each.method for each in endpoint.requests] == ["GET"]
+    assert (shut.exit_code, "NOT_SET" in shut.notes) == (1, True)
+    assert "tools.broken.retries: is text" in dry.notes
+    assert "s3cret-token" not in repr([dry, looked, unsent, shut])
+
+
+@pytest.mark.slow
+async def test_declared_tools_are_listed_with_their_limits_and_what_is_wrong(
+    command: RealCommand,
+) -> None:
+    command.configure(
+        """tools:
+  look: {url: 'http://127.0.0.1:9/', method: GET, retries: 2, rate_limit: 5/minute}
+  shut: {url: 'http://127.0.0.1:9/', token: '${NOT_SET}', confirm: true}
+  broken: {url: 'http://127.0.0.1:9/', retries: many}
+"""
+    )
+    listed = await command.run("tools", "list")
+    assert "tools__look [read-only, GET 127.0.0.1, 30 s, 2 retries, at most 5/minute]: " in (
+        listed.output
+    )
+    assert "POST 127.0.0.1, asks first, 30 s, unavailable: NOT_SET not set" in listed.output
+    assert "tools.broken.retries: is text" in listed.notes
+    [server] = [
+        each
+        for each in json.loads((await command.run("tools", "list", "--json")).output)
+        if each["server"] == "tools"
+    ]
+    assert list(server["broken"]) == ["broken"]
+    [look] = [each for each in server["tools"] if each["tool"] == "look"]
+    assert (look["declared"]["source"], look["declared"]["retries"]) == ("mcp.yml", 2)
 
 
 @pytest.mark.slow

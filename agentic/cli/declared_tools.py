@@ -1,0 +1,54 @@
+"""What `mcp.yml` says of the tools that it declares, for a person who looks after them."""
+
+from collections.abc import Iterator
+from typing import Any
+from urllib.parse import urlsplit
+
+from agentic.config.children import runs_our_command
+from agentic.config.models import Config
+from agentic.config.tools import ToolConfig
+
+
+def serves_declared(config: Config, server: str) -> bool:
+    """Whether a server is ours and serves what this file declares."""
+    entry = config.servers.get(server)
+    return entry is not None and runs_our_command(entry) and entry.args == ["serve", "tools"]
+
+
+def find_declared(config: Config, server: str, tool: str) -> ToolConfig | None:
+    """The declaration of a server's tool, if it is in this file."""
+    return config.tools.get(tool) if serves_declared(config, server) else None
+
+
+def render_facts(tool: ToolConfig) -> Iterator[str]:
+    """Where it leads, and what a call may take."""
+    yield f"{tool.method} {urlsplit(tool.url).hostname}"
+    if tool.is_destructive:
+        yield "destructive"
+    if tool.confirm:
+        yield "asks first"
+    yield f"{tool.timeout_seconds:g} s"
+    if tool.retries:
+        yield f"{tool.retries} {'retry' if tool.retries == 1 else 'retries'}"
+    if tool.rate_limit is not None:
+        yield f"at most {tool.rate_limit}"
+    if tool.cache_seconds is not None:
+        yield f"kept {tool.cache_seconds:g} s"
+    if tool.missing_variables:
+        yield f"unavailable: {', '.join(tool.missing_variables)} not set"
+
+
+def describe_declared(tool: ToolConfig) -> dict[str, Any]:
+    """The same for a program."""
+    return {
+        "source": "mcp.yml",
+        "method": tool.method,
+        "host": urlsplit(tool.url).hostname,
+        "timeout_seconds": tool.timeout_seconds,
+        "retries": tool.retries,
+        "rate_limit": tool.rate_limit,
+        "cache_seconds": tool.cache_seconds,
+        "max_response_bytes": tool.max_response_bytes,
+        "confirm": tool.confirm,
+        "missing_variables": list(tool.missing_variables),
+    }

@@ -1,0 +1,78 @@
+"""`agentic tools test`: a declared tool's request and answer, without any server between."""
+
+import sys
+from collections.abc import Mapping, Sequence
+
+import httpx2
+
+from agentic.cli.failures import FAILED, UsageError
+from agentic.cli.invocation import Invocation, note
+from agentic.cli.terminal_text import clean, one_line
+from agentic.cli.tool_arguments import parse_arguments
+from agentic.config.findings import find_nearest
+from agentic.config.models import Config
+from agentic.config.tools import ToolConfig
+from servers.tools.declared import DeclaredTool
+from servers.tools.guarded_network import Network, open_transport
+from servers.tools.preview import render_request
+from servers.tools.results import ToolFailedError
+
+_SECTIONS = frozenset({"owner", "data_directory", "tools"})
+
+
+def check_tool(invocation: Invocation, words: Sequence[str], *, dry_run: bool, yes: bool) -> int:
+    """Show the request of a call, send it, show what came back: 0 if that is an answer."""
+
+    async def work(config: Config) -> int:
+        name = words[0].removeprefix("tools__")
+        declaration = _find(config, name)
+        try:
+            tool = DeclaredTool(name, declaration)
+        except httpx2.InvalidURL:
+            raise UsageError(f"tools.{one_line(name)}.url can't be used: check its host.") from None
+        given = words[1:]
+        arguments: Mapping[str, object] = (
+            parse_arguments(given, tool.definition.input_schema)
+            if given or not declaration.examples
+            else declaration.examples[0]
+        )
+        try:
+            request = tool.prepare(arguments)
+        except ToolFailedError as error:
+            raise UsageError(f"The arguments don't fit: {error}.") from None
+        lines = render_request(declaration, request)
+        sys.stdout.writelines(f"{clean(line)}\n" for line in lines)
+        if tool.unavailable is not None:
+            note(tool.unavailable)
+            return FAILED
+        if dry_run:
+            return 0
+        if not (declaration.is_read_only or yes):
+            raise UsageError(
+                f"{one_line(name)} may change something, so nothing was sent; --yes sends it."
+            )
+        return await _send(tool, arguments, config.owner)
+
+    return invocation.run(work, sections=_SECTIONS)
+
+
+def _find(config: Config, name: str) -> ToolConfig:
+    if (declaration := config.tools.get(name)) is not None:
+        return declaration
+    if name in config.broken_tools:
+        raise UsageError(f"The declaration of {one_line(name)} can't be used; see above.")
+    nearest = find_nearest(name, config.tools)
+    hint = f"Did you mean {nearest}?" if nearest else "mcp.yml has none of that name."
+    raise UsageError(f"There is no declared tool {one_line(name)}. {hint}")
+
+
+async def _send(tool: DeclaredTool, arguments: Mapping[str, object], owner: str) -> int:
+    async with open_transport(Network()) as transport:
+        try:
+            result = await tool.call(arguments, transport, owner)
+        except ToolFailedError as error:
+            note(f"Error: {error}")
+            return FAILED
+    text = "\n".join(block.text for block in result.content if block.type == "text")
+    sys.stdout.write(f"\n{clean(text)}\n")
+    return 0
