@@ -4,12 +4,15 @@ import zlib
 from collections.abc import Callable
 from contextlib import aclosing
 
+import anyio.lowlevel
 import httpx2
 
 from servers.tools.results import ToolFailedError
 
 ACCEPTED_ENCODING = "gzip"
 _GZIP_WINDOW = 16 + zlib.MAX_WBITS
+_CHUNKS_AT_ONCE = 64
+"""A piece from the network may hold ten thousand chunks, and other calls must not wait for them."""
 
 
 async def read_body(response: httpx2.Response, max_bytes: int) -> bytes:
@@ -21,10 +24,12 @@ async def read_body(response: httpx2.Response, max_bytes: int) -> bytes:
         ToolFailedError: It can't be unpacked.
     """
     unpack = _choose_unpacking(response.headers.get("content-encoding", "identity"))
-    body, received = bytearray(), 0
+    body, received, taken = bytearray(), 0, 0
     async with aclosing(response.aiter_raw()) as chunks:
         async for chunk in chunks:
-            received += len(chunk)
+            received, taken = received + len(chunk), taken + 1
+            if taken % _CHUNKS_AT_ONCE == 0:
+                await anyio.lowlevel.checkpoint()
             try:
                 body += unpack(chunk, max_bytes + 1 - len(body))
             except zlib.error:

@@ -61,6 +61,37 @@ async def _drip(_: Request, connection: Connection) -> None:
         await anyio.sleep(0.01)
 
 
+async def _endless_trailers(_: Request, connection: Connection) -> None:
+    await connection.write(b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n")
+    await connection.write(b'd\r\n{"result": 1}\r\n0\r\n')
+    while True:
+        await connection.write(b"X-Trailer: y\r\n" * 1_000)
+
+
+async def _endless_header(_: Request, connection: Connection) -> None:
+    await connection.write(b"HTTP/1.1 200 OK\r\nX-Header: ")
+    while True:
+        await connection.write(b"y" * 65_536)
+
+
+async def _endless_tiny_chunks(_: Request, connection: Connection) -> None:
+    await connection.write(b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n")
+    while True:
+        await connection.write(b"1\r\n \r\n" * 1_000)
+
+
+async def _endless_early_hints(_: Request, connection: Connection) -> None:
+    while True:
+        await connection.write(b"HTTP/1.1 103 Early Hints\r\n\r\n" * 100)
+
+
+async def _drip_headers(_: Request, connection: Connection) -> None:
+    await connection.write(b"HTTP/1.1 200 OK\r\n")
+    while True:
+        await connection.write(b"X: y\r\n")
+        await anyio.sleep(0.01)
+
+
 async def _close(_: Request, connection: Connection) -> None:
     await connection.stream.aclose()
 
@@ -167,6 +198,20 @@ FAULTS: dict[str, tuple[Handler, str, str]] = {
     ),
     "cut short": (_cut_short, "failed", "broke off or does not speak HTTP"),
     "not HTTP": (answer(b"SSH-2.0-OpenSSH_9.9\r\n\r\n"), "failed", "does not speak HTTP"),
+    "ten thousand headers": (
+        answer(
+            b"HTTP/1.1 200 OK\r\n"
+            + b"".join(b"X-Header-%d: y\r\n" % n for n in range(10_000))
+            + b'Content-Length: 13\r\n\r\n{"result": 1}'
+        ),
+        "failed",
+        "does not speak HTTP",
+    ),
+    "endless header": (_endless_header, "failed", "does not speak HTTP"),
+    "endless trailers": (_endless_trailers, "failed", "does not speak HTTP"),
+    "endless tiny chunks": (_endless_tiny_chunks, "timeout", "no answer within 0.5 seconds"),
+    "endless early hints": (_endless_early_hints, "timeout", "no answer within 0.5 seconds"),
+    "drip of headers": (_drip_headers, "timeout", "no answer within 0.5 seconds"),
     "headers without end": (
         answer(b"HTTP/1.1 200 OK\r\n" + b"X: y\r\n" * 30_000 + b"\r\n"),
         "failed",
@@ -182,7 +227,7 @@ async def test_an_answer_that_is_none_is_told_as_what_it_is(
     handler, code, expected = FAULTS[fault]
     good = endpoint.on("/good", answer_json({"result": "well"}))
     bad = endpoint.on("/bad", handler)
-    timeout = 0.5 if handler is _drip else 15
+    timeout = 0.5 if code == "timeout" else 15
     async with open_tools(bad={"url": bad, "timeout": timeout}, good={"url": good}) as client:
         error = error_of(await client.call_tool("bad", {}))
         assert text_of(await client.call_tool("good", {})) == "well"

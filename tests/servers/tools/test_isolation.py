@@ -1,13 +1,26 @@
 """Calls do not stand in each other's way, and end with their callers."""
 
+import json
+import sys
+
 import anyio
 import anyio.lowlevel
+import pytest
 from mcp import Client
 
 from servers.access.principal import create_operator
 from servers.tools.server import create_server
-from tests.fakes.tool_endpoint import Connection, Hanging, Request, ToolEndpoint, compute, render
+from tests.fakes.tool_endpoint import (
+    Connection,
+    Hanging,
+    Request,
+    ToolEndpoint,
+    answer_json,
+    compute,
+    render,
+)
 from tests.servers.tools.conftest import OpenTools, declare, text_of
+from tests.servers.tools.many_calls import CALLS
 
 ECHO = {"parameters": {"n": "integer"}}
 
@@ -53,6 +66,31 @@ async def test_calls_of_one_tool_run_at_the_same_time_and_all_are_answered(
         for n in range(200):
             tasks.start_soon(_ask, client, "meet", n, told)
     assert sorted(map(int, told)) == list(range(200))
+
+
+@pytest.mark.slow
+async def test_two_hundred_calls_at_once_are_answered_in_sixty_megabytes(
+    endpoint: ToolEndpoint,
+) -> None:
+    present, everybody = 0, anyio.Event()
+
+    async def meet(_: Request, connection: Connection) -> None:
+        nonlocal present
+        present += 1
+        if present == CALLS:
+            everybody.set()
+        await everybody.wait()
+        await connection.write(render(json.dumps({"result": "x" * 20_000}).encode()))
+
+    endpoint.on("/meet", meet)
+    endpoint.on("/warm", answer_json({"result": "well"}))
+    command = [sys.executable, "-m", "tests.servers.tools.many_calls", endpoint.url]
+    with anyio.fail_after(60):
+        done = await anyio.run_process(command, check=False)
+    assert done.returncode == 0, done.stderr.decode()
+    failed, kibibytes = map(int, done.stdout.split())
+    assert failed == 0
+    assert kibibytes <= 60 * 1_024
 
 
 async def test_waiting_for_a_turn_counts_into_the_time_limit(
