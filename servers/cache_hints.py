@@ -16,3 +16,10 @@ FIXED: Mapping[CacheableMethod, CacheHint] = {
     "server/discover": _MINUTES,
     "tools/list": _MINUTES,
 }
+
+CHANGING_TOOLS: Mapping[CacheableMethod, CacheHint] = {
+    method: hint
+    for method, hint in FIXED.items()
+    if method not in ("server/discover", "tools/list")
+}
+"""Of a server whose tools, and what it says of them, change while it runs."""

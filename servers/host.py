@@ -257,10 +257,16 @@ def _check_place(directory: Path, opened: os.stat_result) -> None:
 def _create_tools(config: Config, callers: Callers) -> "HostedServer":
     from anyio.lowlevel import checkpoint
 
+    from agentic.config.following import FollowedTools
     from servers.hosted import HostedServer
     from servers.tools.server import create_server
 
-    server = create_server(config.tools, callers, local_zone=config.environment.get("TZ"))
+    server = create_server(
+        config.tools,
+        callers,
+        local_zone=config.environment.get("TZ"),
+        look=FollowedTools(config).look,
+    )
     # It keeps nothing: when it answers at all, it is ready.
     return HostedServer("tools", server, frozenset({SCOPE_TOOLS_CALL}), checkpoint)
 

@@ -13,6 +13,7 @@ from agentic.cli.failures import UsageError
 from agentic.cli.stopping import STOPPING_SIGNALS, stopped_by
 from agentic.config.children import runs_our_command
 from agentic.config.load import load_config
+from agentic.config.locations import BY_ITSELF_VARIABLE, CONFIG_PATH_VARIABLE
 from agentic.config.models import Config, ServerConfig
 from agentic.config.trust import needs_trust
 
@@ -57,7 +58,14 @@ def read_config(
     """
     if path is not None and not path.exists():
         raise UsageError(f"--config: there is no file {path}.")
-    named = {} if path is None else {"MCP_CONFIG_PATH": str(path.absolute())}
+    named = (
+        {}
+        if path is None
+        else {
+            CONFIG_PATH_VARIABLE: str(path.absolute()),
+            BY_ITSELF_VARIABLE: "",
+        }
+    )
     return load_config({**environ, **named}, sections=sections)
 
 

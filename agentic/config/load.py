@@ -70,7 +70,29 @@ def load_config(
     home = find_home(environ)
     cwd = find_current_folder() if cwd is None else cwd.absolute()
     found = find_file(environ, cwd, home)
-    data = b"" if found is None else read_file(found.path)
+    return _read(environ, found, b"" if found is None else read_file(found.path), cwd, sections)
+
+
+def read_again(config: Config, data: bytes, sections: Collection[str]) -> Config:
+    """What the file of `config` would make of the same program if it held `data`.
+
+    Raises:
+        ConfigError: It can't be used; names everything that was found wrong.
+    """
+    if config.path is None:
+        raise ConfigError("there was no configuration file")
+    found = FoundFile(config.path, by_itself=config.found_by_itself)
+    return _read(config.environment, found, data, find_current_folder(), sections)
+
+
+def _read(
+    environ: Mapping[str, str],
+    found: FoundFile | None,
+    data: bytes,
+    cwd: Path,
+    sections: Collection[str] | None,
+) -> Config:
+    home = find_home(environ)
     file_tree, lines = _parse_file(found, data)
     findings = Findings(None if found is None else found.path, lines)
 

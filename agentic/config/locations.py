@@ -15,6 +15,8 @@ from pathlib import Path
 from agentic.config.findings import ConfigError, printable
 
 CONFIG_PATH_VARIABLE = "MCP_CONFIG_PATH"
+BY_ITSELF_VARIABLE = "MCP_CONFIG_BY_ITSELF"
+"""Set by our programs for what they start: nobody named the file, the program had found it."""
 MAX_FILE_BYTES = 1_000_000
 
 
@@ -90,7 +92,7 @@ def find_file(environ: Mapping[str, str], cwd: Path, home: Path) -> FoundFile | 
             raise ConfigError(
                 f"{CONFIG_PATH_VARIABLE}: {printable(named)}: {reason}: correct it, or unset it"
             ) from None
-        return FoundFile(path)
+        return FoundFile(path, by_itself=bool(environ.get(BY_ITSELF_VARIABLE)))
     own = config_directory(home) / "mcp.yml"
     here = cwd / "mcp.yml"
     if os.path.lexists(here):

@@ -7,6 +7,7 @@ from pathlib import Path
 from pydantic import SecretStr
 
 from agentic.config.children import SECTIONS_OF_SERVERS, runs_our_command
+from agentic.config.locations import BY_ITSELF_VARIABLE, CONFIG_PATH_VARIABLE
 from agentic.config.models import Config, OAuthConfig, ServerConfig
 from client.hub.servers import HttpTarget, HubServer, OAuth, Show, StdioTarget
 
@@ -103,7 +104,9 @@ def _our_environment(config: Config, sections: frozenset[str]) -> dict[str, str]
         or (uses_aws and name.startswith("AWS_"))
     }
     if config.path is not None:
-        env["MCP_CONFIG_PATH"] = str(Path(config.path).absolute())
+        env[CONFIG_PATH_VARIABLE] = str(Path(config.path).absolute())
+        if config.found_by_itself:  # what it may do without trust is the same for the child
+            env[BY_ITSELF_VARIABLE] = "1"
     return env
 
 

@@ -2,23 +2,25 @@
 
 import difflib
 import logging
-from collections.abc import AsyncGenerator, Mapping
+from collections.abc import AsyncGenerator, Callable, Mapping
 from contextlib import asynccontextmanager
+from functools import partial
 from importlib.metadata import version
-from typing import Protocol
+from typing import Any
 
+import anyio
 import httpx2
 from mcp import types
-from mcp.server import Server, ServerRequestContext
+from mcp.server import NotificationOptions, Server, ServerRequestContext
 
-from agentic.config.findings import dotted
+from agentic.config.following import Reading
 from agentic.config.tools import ToolConfig
 from servers.access.contract import SCOPE_TOOLS_CALL
 from servers.access.principal import Callers, ForbiddenError
-from servers.cache_hints import FIXED
+from servers.cache_hints import CHANGING_TOOLS
 from servers.faults import report_fault
 from servers.tools.builtin import CurrentTime
-from servers.tools.declared import DeclaredTool
+from servers.tools.catalogue import POLL_SECONDS, Announcer, Catalogue, Tool, follow
 from servers.tools.guarded_network import Network, open_transport
 from servers.tools.results import ToolFailedError, render_failure
 from servers.tools.untrusted_text import excerpt
@@ -26,20 +28,25 @@ from servers.tools.untrusted_text import excerpt
 _logger = logging.getLogger(__name__)
 
 
-class Tool(Protocol):
-    """What the server lists and calls."""
+class ToolsServer(Server[httpx2.AsyncBaseTransport]):
+    """The SDK's server, which says in both eras that its tools may change, and nothing else."""
 
-    definition: types.Tool
-
-    async def call(
-        self, arguments: Mapping[str, object], transport: httpx2.AsyncBaseTransport, owner: str
-    ) -> types.CallToolResult:
-        """The tool's result for `owner`.
-
-        Raises:
-            ToolFailedError: There is none; its text is for the caller.
-        """
-        ...
+    def get_capabilities(
+        self,
+        notification_options: NotificationOptions | None = None,
+        experimental_capabilities: dict[str, dict[str, Any]] | None = None,
+        extensions: dict[str, dict[str, Any]] | None = None,
+        *,
+        protocol_version: str | None = None,
+    ) -> types.ServerCapabilities:
+        """What clients are told at the start of a connection."""
+        found = super().get_capabilities(
+            notification_options,
+            experimental_capabilities,
+            extensions,
+            protocol_version=protocol_version,
+        )
+        return found.model_copy(update={"tools": types.ToolsCapability(list_changed=True)})
 
 
 def create_server(
@@ -48,28 +55,39 @@ def create_server(
     *,
     local_zone: str | None = None,
     network: Network | None = None,
-) -> Server[httpx2.AsyncBaseTransport]:
+    look: Callable[[], Reading | None] | None = None,
+    poll_seconds: float = POLL_SECONDS,
+) -> ToolsServer:
     """The server for these declarations. Its lifespan owns the HTTP connections.
 
     `local_zone`: the time zone of this machine, where the environment says it. `network`: absent,
-    the machine's own. A declaration whose URL can't be used is left out, and told in the log.
+    the machine's own. `look` is called every `poll_seconds`, in a thread, for other declarations.
+    One whose URL can't be used is left out, and told in the log.
     """
-    served = _create_tools(tools, CurrentTime(local_zone))
-    definitions = [tool.definition for tool in served.values()]
+    catalogue, announcer = Catalogue(CurrentTime(local_zone), tools), Announcer()
 
     @asynccontextmanager
     async def open_connections(_: object) -> AsyncGenerator[httpx2.AsyncBaseTransport]:
-        async with open_transport(network or Network()) as transport:
+        async with (
+            open_transport(network or Network()) as transport,
+            anyio.create_task_group() as tasks,
+        ):
+            if look is not None:
+                announce = partial(announcer.announce, tasks)
+                tasks.start_soon(follow, look, catalogue, poll_seconds, notice, announce)
             yield transport
+            tasks.cancel_scope.cancel()
 
     def get_input_schema(name: str) -> Mapping[str, object] | None:
-        tool = served.get(name)
+        tool = catalogue.served.get(name)
         return None if tool is None else tool.definition.input_schema
 
     async def list_tools(
-        _context: object, _params: types.PaginatedRequestParams | None
+        context: ServerRequestContext[httpx2.AsyncBaseTransport],
+        _params: types.PaginatedRequestParams | None,
     ) -> types.ListToolsResult:
-        return types.ListToolsResult(tools=definitions)
+        announcer.remember(context)
+        return types.ListToolsResult(tools=catalogue.definitions)
 
     async def call_tool(
         context: ServerRequestContext[httpx2.AsyncBaseTransport],
@@ -79,7 +97,7 @@ def create_server(
             principal = callers.of(context.request)
             principal.require(SCOPE_TOOLS_CALL)
             owner = principal.acting_owner(context.meta)
-            tool = _find(served, params.name)
+            tool = _find(catalogue.served, params.name)
             return await tool.call(params.arguments or {}, context.lifespan_context, owner)
         except ForbiddenError as error:
             failure = ToolFailedError("forbidden", str(error))
@@ -94,27 +112,22 @@ def create_server(
         _logger.info("tool %s: %s", excerpt(params.name), failure.detail.code)
         return render_failure(failure)
 
-    return Server(
+    server = ToolsServer(
         "agentic-tools",
         version=version("agentic-ai"),
         title="Tools",
-        cache_hints=FIXED,
+        cache_hints=CHANGING_TOOLS,
         lifespan=open_connections,
         get_tool_input_schema=get_input_schema,
         on_list_tools=list_tools,
         on_call_tool=call_tool,
+        on_subscriptions_listen=announcer.listen,
     )
 
+    def notice(problem: str | None) -> None:
+        server.instructions = problem and f"Not all tools are what mcp.yml says: {problem}"
 
-def _create_tools(tools: Mapping[str, ToolConfig], clock: CurrentTime) -> dict[str, Tool]:
-    served: dict[str, Tool] = {clock.definition.name: clock}
-    for name, config in tools.items():
-        try:
-            served[name] = DeclaredTool(name, config)
-        except httpx2.InvalidURL:
-            where = dotted(("tools", name, "url"))
-            _logger.error("%s: can't be used; check its host. This tool is left out", where)
-    return served
+    return server
 
 
 def _find(served: Mapping[str, Tool], name: str) -> Tool:

@@ -70,6 +70,8 @@ OPEN_METHODS = {
     "tools/list",
 }
 """They tell nothing of anybody's: whoever is let in may ask."""
+OPEN_OF_SERVERS = {("tools", "subscriptions/listen")}
+"""It tells only that there are other tools, as the list does."""
 OWNED_METHODS = {
     "completion/complete",
     "prompts/get",
@@ -145,7 +147,8 @@ async def find_operations(ada: Mapping[str, Asker], era: Era) -> list[Operation]
         operations = await find_listed(server, asker)
         listed = {operation.method for operation in operations}
         for method in sorted(methods_of(era) - listed):
-            scope = None if method in OPEN_METHODS else READ if server == "conversations" else CALL
+            is_open = method in OPEN_METHODS or (server, method) in OPEN_OF_SERVERS
+            scope = None if is_open else READ if server == "conversations" else CALL
             operations.append(
                 Operation(server, method, params_of(method), scope, method == "resources/list")
             )
