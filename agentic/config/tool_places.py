@@ -67,6 +67,10 @@ def check_places(
     Raises:
         WrongFieldError: Something does not.
     """
+    if any(part in (".", "..") for part in places.path.fill("{{{}}}".format).split("/")):
+        raise WrongFieldError(
+            ("url",), "has a step . or .. in its path; write the path it leads to"
+        )
     required = find_required(parameters, listed)
     for field, template in places.iterate():
         for name in template.names:

@@ -86,7 +86,9 @@ class Endpoint:
     async def _get_token(self, transport: httpx2.AsyncBaseTransport, tokens: TokenSource) -> str:
         try:
             return await tokens.get(transport)
-        except (UnreachableError, httpx2.TransportError, UnicodeError):
+        except UnreachableError as error:
+            raise ToolFailedError("unavailable", f"auth.oauth.token_url: {error}") from None
+        except (httpx2.TransportError, UnicodeError):
             raise ToolFailedError(
                 "unavailable",
                 "the token endpoint can't be reached: check auth.oauth.token_url and the network",

@@ -13,8 +13,8 @@ class RateGate:
 
     def __init__(self, limit: RateLimit) -> None:
         self._limit = limit
-        self._starts: deque[float] = deque(maxlen=limit.calls)
-        """When the latest went through, or will."""
+        self._starts: deque[float] = deque()
+        """When the latest went through, or will, in order; those of long ago are forgotten."""
 
     async def wait(self, deadline: float) -> None:
         """Return when it is this request's turn.
@@ -23,9 +23,11 @@ class RateGate:
             ToolFailedError: That would be after `deadline` (of the event loop's clock).
         """
         now = anyio.current_time()
+        while self._starts and self._starts[0] <= now - self._limit.seconds:
+            self._starts.popleft()
         start = now
-        if len(self._starts) == self._limit.calls:
-            start = max(now, self._starts[0] + self._limit.seconds)
+        if len(self._starts) >= self._limit.calls:
+            start = self._starts[-self._limit.calls] + self._limit.seconds
         if start > deadline:
             raise ToolFailedError(
                 "unavailable",
@@ -33,4 +35,8 @@ class RateGate:
                 retry_after_seconds=round(start - now, 3),
             )
         self._starts.append(start)
-        await anyio.sleep_until(start)
+        try:
+            await anyio.sleep_until(start)
+        except anyio.get_cancelled_exc_class():
+            self._starts.remove(start)  # nothing was sent
+            raise

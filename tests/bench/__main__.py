@@ -20,6 +20,7 @@ from tests.bench import (
     search,
     start,
     store,
+    tools,
     turn,
     units,
     writers,
@@ -51,6 +52,7 @@ PARTS = {
     "turn": Part(turn.__doc__, turn.run),
     "start": Part(start.__doc__, start.run),
     "http": Part(http_calls.__doc__, http_calls.run),
+    "tools": Part(tools.__doc__, tools.run),
     "local": Part(local.__doc__, local.run),
 }
 

@@ -84,6 +84,8 @@ def test_a_wrong_field_costs_its_tool_and_is_told_with_file_line_tool_and_field(
         ("http://{id}.example/", "may have {parameters} in path and query only"),
         ("http://h:80/{ID}", "{ID}, which is no parameter; there are: id"),
         ("http://{id}@h/", "may have {parameters} in path and query only"),
+        ("http://h/a/../b", "has a step . or .. in its path"),
+        ("http://h/{id}/.", "has a step . or .. in its path"),
         ("http://h/a{", "has a { that belongs to no {parameter}"),
         ("http://h/?q={i d}", "http or https address"),
     ],

@@ -8,8 +8,11 @@ from typing import Any
 import anyio
 import pytest
 
+from agentic.config.rate_limit import RateLimit
 from servers.access.contract import OWNER_META_KEY
 from servers.access.principal import create_operator
+from servers.tools.rate_gate import RateGate
+from servers.tools.results import ToolFailedError
 from tests.fakes.tool_endpoint import (
     Connection,
     Handler,
@@ -129,6 +132,21 @@ async def test_calls_over_the_rate_are_told_when_to_come_back(
     assert error["message"].startswith("the tool is held to 2 calls per hour; try again in 3")
     assert 3_500 < error["retry_after_seconds"] <= 3_600
     assert len(endpoint.requests) == 3
+
+
+async def test_a_call_that_gives_up_waiting_leaves_its_place_to_others() -> None:
+    gate = RateGate(RateLimit(1, 3_600))
+    with anyio.fail_after(20):
+        began = anyio.current_time()
+        await gate.wait(began + 60)
+        async with anyio.create_task_group() as tasks:
+            tasks.start_soon(gate.wait, began + 4_000)
+            await anyio.wait_all_tasks_blocked()
+            tasks.cancel_scope.cancel()
+        # the next free place is that of the one who left: not now, and not two hours from now
+        with pytest.raises(ToolFailedError) as caught:
+            await gate.wait(began + 60)
+    assert 3_500 < (caught.value.detail.retry_after_seconds or 0) <= 3_600
 
 
 @pytest.mark.slow

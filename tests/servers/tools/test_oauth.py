@@ -148,13 +148,21 @@ async def test_no_token_is_told_as_what_it_is(
     assert len(endpoint.requests) == 1
 
 
-async def test_a_token_endpoint_that_is_away_is_told(
-    endpoint: ToolEndpoint, open_tools: OpenTools
+@pytest.mark.parametrize(
+    ("token_url", "told"),
+    [
+        ("https://no-such-host.invalid/token", "the token endpoint can't be reached"),
+        ("https://0x7f.1/token", "auth.oauth.token_url: the address 0x7f.1 is in an unusual form"),
+    ],
+)
+async def test_a_token_endpoint_that_cannot_be_reached_is_told(
+    endpoint: ToolEndpoint, open_tools: OpenTools, token_url: str, told: str
 ) -> None:
-    tool = declare_tool(endpoint, token_url="https://no-such-host.invalid/token")
-    async with open_tools(t={**tool, "private_network": True}) as client:
+    async with open_tools(t=declare_tool(endpoint, token_url=token_url)) as client:
         error = error_of(await client.call_tool("t", {}))
-    assert "the token endpoint can't be reached" in error["message"]
+    assert error["code"] == "unavailable"
+    assert told in error["message"]
+    assert endpoint.requests == []
 
 
 async def test_token_and_secret_are_shown_nowhere(
