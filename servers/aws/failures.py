@@ -66,7 +66,11 @@ _OF_TABLES = {
 }
 _OF_BUCKETS = {
     "NoSuchBucket": "it is not there: make it, or correct conversations.attachments_bucket",
-    "PermanentRedirect": "it lies in another region than AWS was asked in",
+    **dict.fromkeys(
+        ("PermanentRedirect", "AuthorizationHeaderMalformed", "IllegalLocationConstraintException"),
+        "it lies in another region than AWS was asked in: set conversations.region to its region, "
+        "or conversations.attachments_bucket to a bucket of this one",
+    ),
 }
 _REFUSALS = ("AccessDeniedException", "AccessDenied", "403")
 _ACTION = re.compile(r"not authorized to perform: (\S+)")
@@ -154,7 +158,7 @@ def _explain_answer(error: ClientError, where: str, of_service: Mapping[str, str
             f"{where} can't be made: the AWS account has reached a limit ({message}): remove what "
             "nobody needs, or ask for more under Service Quotas"
         )
-    if code in _PASSING or code == "TransactionCanceledException":
+    if is_passing(error) or code == "TransactionCanceledException":
         return AwsError(
             f"{where} is busy ({code}): try again; if that goes on, raise its capacity",
             retry_after_seconds=1.0,

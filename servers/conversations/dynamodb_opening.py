@@ -10,12 +10,12 @@ import anyio
 from servers.aws.dynamodb import DynamoDBClient
 from servers.conversations.dynamodb_blobs import Blobs, ItemBlobs
 from servers.conversations.dynamodb_client import create_client, open_api
-from servers.conversations.dynamodb_s3 import open_s3_blobs
+from servers.conversations.dynamodb_s3 import S3Blobs, open_s3_blobs
 from servers.conversations.dynamodb_store import DynamoDBConversationStore
 from servers.conversations.dynamodb_table import check_table
 from servers.conversations.dynamodb_upkeep import keep_up
 from servers.conversations.dynamodb_writes import Writer
-from servers.conversations.store_errors import ConversationError
+from servers.conversations.store_errors import ConversationError, UnavailableError
 
 _log = logging.getLogger(__name__)
 
@@ -76,5 +76,25 @@ async def _open_blobs(settings: DynamoDBSettings, client: DynamoDBClient) -> Asy
         yield ItemBlobs(client)
         return
     async with open_s3_blobs(settings.bucket, settings.table, settings.region) as blobs:
-        await check_table(client, await blobs.find_problems())
+        await _check_both(client, blobs)
         yield blobs
+
+
+async def _check_both(client: DynamoDBClient, blobs: S3Blobs) -> None:
+    """At once, so that who starts a server while both are away waits for one of them only."""
+    of_bucket: list[str] = []
+    of_table: list[UnavailableError] = []
+
+    async def check_bucket() -> None:
+        of_bucket.extend(await blobs.find_problems())
+
+    async with anyio.create_task_group() as tasks:
+        tasks.start_soon(check_bucket)
+        try:
+            await check_table(client)
+        except UnavailableError as error:
+            of_table.append(error)
+    texts = [*map(str, of_table), *of_bucket]
+    if texts:
+        pause = of_table[0].retry_after_seconds if of_table else None
+        raise UnavailableError("; ".join(texts), retry_after_seconds=pause)

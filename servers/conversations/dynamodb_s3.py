@@ -3,7 +3,7 @@
 import hashlib
 import secrets
 from collections.abc import AsyncGenerator, Mapping
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, closing
 from functools import partial
 from typing import Any
 
@@ -16,6 +16,8 @@ from servers.conversations.store_errors import UnavailableError
 _READ_SECONDS = 15.0
 _DEADLINE_SECONDS = 30.0
 """Of one call with all its repetitions: some megabytes at most."""
+_CHECK_SECONDS = 8.0
+"""The same while the server starts, for which somebody waits."""
 _HASH_DIGITS = 32
 _LIFE_DIGITS = 16
 _NOT_THERE = {"NoSuchKey", "404", "InvalidRange"}
@@ -36,6 +38,7 @@ class S3Blobs:
         self._table = table
         explain = partial(explain_bucket, bucket=bucket)
         self._calls = Calls(api, explain, deadline_seconds=deadline_seconds)
+        self._checks = Calls(api, explain, deadline_seconds=min(deadline_seconds, _CHECK_SECONDS))
 
     async def put(self, pk: str, name: str, data: bytes) -> None:
         """See `Blobs`."""
@@ -48,7 +51,8 @@ class S3Blobs:
         where = {**self._object(pk, name), "Range": f"bytes={first}-{last - 1}"}
 
         def read() -> bytes:
-            with self._calls.api.get_object(**where)["Body"] as body:
+            # Not `with body`: that gives the stream below, which neither counts nor explains.
+            with closing(self._calls.api.get_object(**where)["Body"]) as body:
                 return body.read()
 
         try:
@@ -112,7 +116,7 @@ class S3Blobs:
         problems: list[str] = []
         for operation, parameters in steps:
             try:
-                await self._calls.ask(operation, **parameters)
+                await self._checks.ask(operation, **parameters)
             except NotPermittedError as error:
                 problems.append(str(error))
             except UnavailableError as error:

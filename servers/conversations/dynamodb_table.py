@@ -17,11 +17,8 @@ _TTL_ON = ("ENABLED", "ENABLING")
 _USABLE = ("ACTIVE", "UPDATING")
 
 
-async def check_table(client: DynamoDBClient, beside: Sequence[str] = ()) -> None:
-    """Raise `UnavailableError` if the table is not as it must be; it names all that is missing.
-
-    `beside`: what is wrong elsewhere, to be told with it.
-    """
+async def check_table(client: DynamoDBClient) -> None:
+    """Raise `UnavailableError` if the table is not as it must be; it names all that is missing."""
     failed: list[UnavailableError] = []
     wrong: list[str] = []
     checks: list[
@@ -41,7 +38,6 @@ async def check_table(client: DynamoDBClient, beside: Sequence[str] = ()) -> Non
             f"{'; '.join(wrong)}. Make another one with `agentic conversations create-table`, "
             "or mend it"
         )
-    texts += beside
     if texts:
         pauses = [error.retry_after_seconds for error in failed]
         raise UnavailableError("; ".join(texts), retry_after_seconds=next(iter(pauses), None))

@@ -34,6 +34,23 @@ def test_its_examples_load_when_they_are_uncommented(place: Place) -> None:
     assert config.bot.people == {"42": "owner"}
 
 
+def test_its_other_place_for_conversations_loads_when_it_is_uncommented(place: Place) -> None:
+    shipped = SHIPPED.read_text()
+    [other] = re.findall(r"(?m)^# conversations:\n(?:#   .*\n)+", shipped)
+    files = re.findall(r"(?m)^conversations:\n(?:  .*\n)+", shipped)
+    assert len(files) == 1
+    config = place.load(
+        shipped.replace(files[0], "").replace(
+            other, other.replace("# ", "", 1).replace("\n#   ", "\n  ")
+        )
+    )
+    assert config.warnings == []
+    section = config.conversations
+    assert (section.store, section.table, section.region, section.attachments_bucket) == (
+        *("dynamodb", "agentic-conversations", "eu-central-1", "agentic-attachments"),
+    )
+
+
 def test_every_section_is_in_it_but_the_ones_for_experts() -> None:
     sections = set(re.findall(r"(?m)^([a-z_]+):", SHIPPED.read_text()))
     known = {name for name, info in Config.model_fields.items() if not info.exclude}

@@ -15,6 +15,8 @@ from servers.conversations.dynamodb_writes import Writer
 from servers.conversations.store import ConversationUpdate
 from servers.conversations.store_errors import UnavailableError
 from tests.fakes.dynamodb_server import REGION, create_table
+from tests.fakes.dynamodb_wire import lose_answer
+from tests.fakes.s3_wire import Fault, cut_answer, cut_request, faults, refuse
 from tests.servers.conversations.contract_of_attachments import ContractOfAttachments, put, read
 from tests.servers.conversations.messages import ID, OWNER, in_seconds, user, users
 
@@ -150,3 +152,71 @@ async def test_a_store_opens_with_its_bucket_or_says_all_that_is_missing(
     text = str(caught.value)
     assert "the DynamoDB table absent" in text
     assert "the S3 bucket no-such-bucket can't be used: it is not there" in text
+
+
+SLOW_DOWN = refuse("SlowDown", 503, "Please reduce your request rate.")
+INTERNAL = refuse("InternalError", 500, "We encountered an internal error.")
+
+
+@pytest.mark.parametrize(
+    ("fault", "told"),
+    [
+        (
+            refuse("AccessDenied", 403, "is not authorized to perform: s3:PutObject on x"),
+            "does not permit s3:PutObject: add it to the IAM policy",
+        ),
+        (refuse("NoSuchBucket", 404), "it is not there: make it, or correct conversations.attach"),
+        (refuse("AuthorizationHeaderMalformed", 400), "another region .*: set conversations.reg"),
+        (refuse("ExpiredToken", 400), "the AWS session has expired: sign in anew"),
+    ],
+)
+async def test_a_refusal_names_what_to_mend_and_costs_nothing_that_was_acknowledged(
+    s3: Any, store: DynamoDBConversationStore, fault: Fault, told: str
+) -> None:
+    await put(store, b"one")
+    with faults(s3, *[fault] * 50), pytest.raises(UnavailableError, match=told):
+        await put(store, b"two", "b")
+    assert await read(store) == b"one"
+    assert (await store.get_conversation(OWNER, ID)).stats.attachments == 1
+    assert (await put(store, b"two", "b")).complete
+    assert await read(store, attachment_id="b") == b"two"
+
+
+@pytest.mark.parametrize(
+    "fault", [SLOW_DOWN, INTERNAL, cut_request, lose_answer], ids=["slow", "500", "cut", "lost"]
+)
+async def test_a_put_goes_on_after_what_passes(
+    s3: Any, store: DynamoDBConversationStore, fault: Fault
+) -> None:
+    with faults(s3, fault, fault) as left:
+        assert (await put(store, b"one")).complete
+    assert not left
+    assert await read(store) == b"one"
+
+
+@pytest.mark.parametrize(
+    "fault", [SLOW_DOWN, INTERNAL, cut_request, cut_answer], ids=["slow", "500", "cut", "half"]
+)
+async def test_a_read_goes_on_after_what_passes(
+    s3: Any, store: DynamoDBConversationStore, fault: Fault
+) -> None:
+    await put(store, b"one")
+    with faults(s3, fault, fault) as left:
+        assert await read(store) == b"one"
+    assert not left
+
+
+@pytest.mark.parametrize("fault", [SLOW_DOWN, INTERNAL], ids=["slow", "500"])
+async def test_a_bucket_that_stays_busy_is_told_as_such_with_a_time_to_try_again(
+    api: Any, s3: Any, table: str, store: DynamoDBConversationStore, fault: Fault
+) -> None:
+    await put(store, b"one")
+    blobs = S3Blobs(s3, _BUCKET, table, deadline_seconds=0.1)
+    hurried = DynamoDBConversationStore(Writer(create_client(api, table), 0, 1), blobs)
+    with (
+        faults(s3, *[fault] * 1_000),
+        pytest.raises(UnavailableError, match="attachments is busy") as caught,
+    ):
+        await put(hurried, b"one and more")
+    assert caught.value.retry_after_seconds
+    assert await read(store) == b"one"
