@@ -3,6 +3,7 @@
 import pytest
 from pydantic import ValidationError
 
+from agentic.cli.doctor.configuration import read_configuration
 from agentic.config.rate_limit import RateLimit, parse_rate_limit
 from agentic.config.templates import parse_template
 from agentic.config.tools import BUILT_IN_NAMES, ToolConfig
@@ -140,6 +141,44 @@ def test_a_way_to_prove_who_calls_is_shown_nowhere() -> None:
         assert "s3cret" not in repr(config) + str(config)
         assert config.auth is not None
         assert config.auth.is_complete
+
+
+@pytest.mark.parametrize(
+    ("auth", "field"),
+    [
+        ("{bearer: SECRET}", "bearer"),
+        ("{basic: {user: ada, password: SECRET}}", "basic.password"),
+        ("{header: {name: X-Key, value: SECRET}}", "header.value"),
+        ("{query: {name: key, value: SECRET}}", "query.value"),
+        ("{oauth: {token_url: 'https://h/t', client_id: c, client_secret: SECRET}}",
+         "oauth.client_secret"),
+    ],
+)  # fmt: skip
+def test_a_secret_in_plain_text_is_warned_of_and_one_in_a_variable_may_be_missing(
+    place: Place, auth: str, field: str
+) -> None:
+    text = f"tools: {{t: {{url: 'http://h', auth: {auth}}}}}"
+    [warning] = place.load(text.replace("SECRET", "sekret-0123456789-0123456789")).warnings
+    assert f"tools.t.auth.{field}: holds a secret in plain text" in warning
+    assert "sekret" not in warning
+    missing = place.load(text.replace("SECRET", "'${NOT_SET}'"))
+    assert missing.warnings == []
+    assert missing.tools["t"].missing_variables == ("NOT_SET",)
+    set_now = place.load(text.replace("SECRET", "'${NOT_SET}'"), {"NOT_SET": "k"})
+    assert set_now.tools["t"].auth is not None
+    assert set_now.tools["t"].auth.is_complete
+
+
+def test_the_doctor_names_a_wrong_declaration_as_a_problem_and_looks_at_the_rest(
+    place: Place,
+) -> None:
+    place.file.write_text("tools: {x: {url: 'http://h', retries: many}, y: {url: 'http://h'}}")
+    reading = read_configuration({"HOME": str(place.home)}, place.file)
+    assert reading.is_whole
+    assert reading.config is not None
+    assert list(reading.config.tools) == ["y"]
+    [problem] = [each for each in reading.findings if each.state == "problem"]
+    assert (problem.check, "tools.x.retries: is text" in problem.summary) == ("tools/x", True)
 
 
 def test_a_credential_has_no_place_for_what_a_model_says() -> None:
