@@ -7,16 +7,20 @@ from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
 from typing import NoReturn, cast
 
+import anyio.to_thread
 import httpx2
 
 from agentic.config.tools import ToolConfig
 from servers.tools.credentials import iterate_credentials, iterate_private_values
+from servers.tools.free_answer import find_media, parse_freely, refuse_constant
 from servers.tools.response_body import describe_limit, read_body
 from servers.tools.result import ResultReader
 from servers.tools.results import ToolFailedError
 from servers.tools.untrusted_text import Cleaner, UnfitError
 
 _MAX_ERROR_BYTES = 65_536
+_MAX_BYTES_AT_ONCE = 65_536
+"""What is larger is taken apart in a thread: other calls go on meanwhile."""
 _MAX_RETRY_AFTER_DIGITS = 7
 _PASSING = (408, 425, 429, 500, 502, 503, 504)
 """After them another attempt may succeed."""
@@ -58,7 +62,11 @@ class AnswerReader:
         body = await read_body(response, self._max_bytes)
         if len(body) > self._max_bytes:
             raise ToolFailedError("too_large", describe_limit(self._max_bytes))
-        return self._parse(response.headers, body)
+        if not self._has_envelope and (media := find_media(response.headers, body)) is not None:
+            return media
+        if len(body) <= _MAX_BYTES_AT_ONCE:
+            return self._parse(response.headers, body)
+        return await anyio.to_thread.run_sync(self._parse, response.headers, body)
 
     def _raise_redirect(self, response: httpx2.Response) -> NoReturn:
         location = response.headers.get("location", "").partition("?")[0]
@@ -84,7 +92,11 @@ class AnswerReader:
         )
 
     def _parse(self, headers: httpx2.Headers, body: bytes) -> object:
-        answer = self._open_envelope(headers, body) if self._has_envelope else _parse_freely(body)
+        answer = (
+            self._open_envelope(headers, body)
+            if self._has_envelope
+            else parse_freely(headers, body)
+        )
         selected = self._result.select(answer)
         try:
             result = self._credentials.clean_json(selected)
@@ -97,7 +109,7 @@ class AnswerReader:
 
     def _open_envelope(self, headers: httpx2.Headers, body: bytes) -> object:
         try:
-            answer: object = json.loads(body, parse_constant=_refuse_constant)
+            answer: object = json.loads(body, parse_constant=refuse_constant)
         except (ValueError, RecursionError):
             said = self._quote_text(headers, body) or "nothing"
             raise ToolFailedError(
@@ -140,14 +152,6 @@ class AnswerReader:
         return self._private.excerpt(text)
 
 
-def _parse_freely(body: bytes) -> object:
-    """JSON if it is some, else text."""
-    try:
-        return json.loads(body, parse_constant=_refuse_constant)
-    except (ValueError, RecursionError):
-        return body.decode("utf-8", "replace")
-
-
 def parse_retry_after(value: str) -> float | None:
     """Seconds to wait by a `Retry-After` header (seconds or a date), None without a usable one."""
     value = value.strip()
@@ -159,7 +163,3 @@ def parse_retry_after(value: str) -> float | None:
     except (ValueError, OverflowError):
         return None
     return float(max(0, math.ceil(seconds)))
-
-
-def _refuse_constant(name: str) -> NoReturn:
-    raise ValueError(f"{name} is not JSON")

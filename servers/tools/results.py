@@ -1,7 +1,9 @@
 """Results of tool calls as MCP sends them: an answer, or why there is none."""
 
+import base64
 import json
 from collections.abc import Mapping
+from dataclasses import dataclass
 from typing import Any
 
 from mcp import types
@@ -15,6 +17,21 @@ ANSWER_SCHEMA: dict[str, Any] = {
     "required": ["result"],
 }
 """Of `structured_content` of a declared tool's answer."""
+
+
+@dataclass(frozen=True, slots=True)
+class Media:
+    """A picture or a sound, `image/…` or `audio/…`."""
+
+    mime_type: str
+    data: bytes
+
+    def to_block(self) -> types.ImageContent | types.AudioContent:
+        """As MCP sends it."""
+        data = base64.b64encode(self.data).decode("ascii")
+        if self.mime_type.startswith("image/"):
+            return types.ImageContent(type="image", data=data, mime_type=self.mime_type)
+        return types.AudioContent(type="audio", data=data, mime_type=self.mime_type)
 
 
 def to_answer_schema(output: Mapping[str, Any] | None) -> dict[str, Any]:
@@ -59,6 +76,11 @@ def render_failure(error: ToolFailedError) -> types.CallToolResult:
 
 def render_answer(answer: object) -> types.CallToolResult:
     """A JSON value under `result`, and as text: a string as it is, else compact JSON."""
+    if isinstance(answer, Media):
+        told = {"mime_type": answer.mime_type, "bytes": len(answer.data)}
+        return types.CallToolResult(
+            content=[answer.to_block()], structured_content={"result": told}
+        )
     text = answer if isinstance(answer, str) else to_json(answer)
     if (left := len(text) - _MAX_TEXT_CHARACTERS) > 0:
         text = (

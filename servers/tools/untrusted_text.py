@@ -1,4 +1,4 @@
-"""What an endpoint says, made safe to show: no terminal controls, no broken Unicode, no secrets."""
+"""What an endpoint says, made safe to show: no controls, broken Unicode, secrets, hidden text."""
 
 import math
 import re
@@ -20,7 +20,11 @@ _SEQUENCE = re.compile(
 )
 _CONTROL = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f]")
 _SURROGATE = re.compile(r"[\ud800-\udfff]")
-_UNUSUAL = rf"{_CONTROL.pattern}|{_SURROGATE.pattern}"
+# What people don't see and models read: tags, overrides of direction, spaces without width.
+# Joiners, marks of direction and variants of a character come one at a time; many are a message.
+_HIDDEN = re.compile("[\U000e0000-\U000e007f\u202a-\u202e\u2066-\u2069\u200b\u2060-\u2064\ufeff]")
+_HIDDEN_RUN = re.compile("[\u200c-\u200f]{2,}|[\ufe00-\ufe0f\U000e0100-\U000e01ef]{2,}")
+_UNUSUAL = "|".join(each.pattern for each in (_CONTROL, _SURROGATE, _HIDDEN, _HIDDEN_RUN))
 
 
 class UnfitError(ValueError):
@@ -69,8 +73,9 @@ class Cleaner:
 
 
 def strip_controls(text: str) -> str:
-    """`text` without escape sequences and control characters, but with its line breaks and tabs."""
+    """`text` without escape sequences, control and hidden characters; line breaks and tabs stay."""
     text = _SEQUENCE.sub("", text.replace("\r\n", "\n").replace("\r", "\n"))
+    text = _HIDDEN_RUN.sub("", _HIDDEN.sub("", text))
     return _SURROGATE.sub("\N{REPLACEMENT CHARACTER}", _CONTROL.sub("", text))
 
 
