@@ -261,7 +261,7 @@ async def test_a_bot_that_is_told_twice_to_end_ends_in_order(command: RealComman
 async def test_a_wrong_configuration_is_one_error_without_a_traceback(
     command: RealCommand,
 ) -> None:
-    command.configure("tools: {x: {description: no address}}\n")
+    command.configure("servers: {x: {url: no address}}\n")
     ended = await command.run("tools", "list")
     assert ended.exit_code == 2
     assert "given.yml" in ended.notes
