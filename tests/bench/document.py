@@ -8,7 +8,13 @@ from datetime import UTC, datetime
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
-_PACKAGES = ("pydantic", "anyio", "openai-agents", "langgraph-checkpoint-sqlite")
+_PACKAGES = (
+    "pydantic",
+    "anyio",
+    "openai-agents",
+    "langgraph-checkpoint-sqlite",
+    "langgraph-checkpoint-aws",
+)
 
 
 def render_document(parts: Mapping[str, str], command: str) -> str:
@@ -16,7 +22,7 @@ def render_document(parts: Mapping[str, str], command: str) -> str:
     load = os.getloadavg()[0]
     head = [
         "# Performance",
-        "Figures as measured, all of one run; made anew by",
+        "Figures as measured, all of one run but for units, the same in each; made anew by",
         f"    {command}",
         f"{datetime.now(UTC):%Y-%m-%d} · {_machine()} · load {load:.1f} at the end",
         f"Python {platform.python_version()}, SQLite {sqlite3.sqlite_version}, {_versions()}",

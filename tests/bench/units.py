@@ -1,4 +1,4 @@
-"""What a conversation costs in DynamoDB, in capacity units, beside one item that is rewritten.
+"""What a conversation costs in DynamoDB, in capacity units, beside one item and langgraph's saver.
 
 moto counts no units, so they are computed from the requests and answers on the wire, by AWS's
 rules: a write takes one for each KB of its item, twice that in a transaction, and one for each
@@ -16,6 +16,7 @@ from dataclasses import dataclass
 from typing import Any
 
 import anyio
+import anyio.to_thread
 
 from servers.aws.api import create_api
 from servers.conversations.contract import Message
@@ -24,10 +25,11 @@ from servers.conversations.dynamodb_client import create_client
 from servers.conversations.dynamodb_store import DynamoDBConversationStore
 from servers.conversations.dynamodb_writes import Writer
 from tests.bench.table import Row
+from tests.bench.units_langgraph import measure_checkpoints
 from tests.fakes.dynamodb_server import CREDENTIALS, REGION, create_table, open_aws_server
 
 OWNER, ID = "ada", "telegram:42"
-SIZES = (10, 1_000, 10_000)
+SIZES = (10, 100, 1_000, 10_000)
 TURN = 4
 """Messages of a turn: what was asked, a call, its result, the answer."""
 MAX_APPEND, MAX_LAST, MAX_LISTING = 2, 4, 1
@@ -107,6 +109,10 @@ async def measure(sizes: tuple[int, ...]) -> list[Row]:
         with metering(api) as meter:
             for size in sizes:
                 rows += await _measure_one(store, meter, size)
+                told = messages(0, size + TURN)
+                rows += await anyio.to_thread.run_sync(
+                    measure_checkpoints, address, size, told, metering
+                )
             rows += await _measure_listing(store, meter)
     return rows
 
