@@ -55,33 +55,38 @@ async def serve_http(
 
     Raises:
         HostError: It can't be started; the text says why.
-        ConfigError: The files of the tokens can't be used.
+        ConfigError: The tokens can't be used.
     """
     _check_address(host, port, no_auth=no_auth)
     _configure_logging()
-    from servers.access.tokens import TokenVerifier
+    from servers.access.delegate_token import ensure_delegate_token
+    from servers.access.verifier import TokenVerifier
     from servers.http_app import HttpSettings
     from servers.http_callers import TokenCallers
     from servers.http_transport import serve_on_http
+    from servers.token_opening import name_delegate, open_tokens
 
     access = config.access
-    if access.delegate_token_file is not None and not no_auth:
-        from servers.access.delegate_token import ensure_delegate_token
-
-        ensure_delegate_token(access.delegate_token_file, access.tokens_file, config.owner)
-    verifier = None if no_auth else TokenVerifier(access.tokens_file)
-    if verifier is not None:
-        verifier.verify("")  # a file that can't be used is told now, and not to each caller
-    callers = create_operator(config.owner) if verifier is None else TokenCallers(verifier)
-    settings = HttpSettings(
-        host=host,
-        port=port,
-        verifier=verifier,
-        allowed_hosts=access.allowed_hosts,
-        allowed_origins=access.allowed_origins,
-        calls_per_minute=access.calls_per_minute,
-    )
     async with AsyncExitStack() as stack:
+        verifier, units = None, None
+        if not no_auth:
+            tokens = await stack.enter_async_context(open_tokens(config))
+            if access.delegate_token_file is not None:
+                await ensure_delegate_token(
+                    access.delegate_token_file, tokens, config.owner, name_delegate(config)
+                )
+            verifier, units = TokenVerifier(tokens), tokens.units
+            await verifier.verify("")  # what can't be used is told now, and not to each caller
+        callers = create_operator(config.owner) if verifier is None else TokenCallers(verifier)
+        settings = HttpSettings(
+            host=host,
+            port=port,
+            verifier=verifier,
+            allowed_hosts=access.allowed_hosts,
+            allowed_origins=access.allowed_origins,
+            calls_per_minute=access.calls_per_minute,
+            token_units=units,
+        )
         opened = [
             await stack.enter_async_context(open_server(name, config, callers)) for name in names
         ]

@@ -10,7 +10,7 @@ from mcp.server.transport_security import TransportSecuritySettings
 from starlette.responses import JSONResponse, Response
 from starlette.types import ASGIApp, Receive, Scope, Send
 
-from servers.access.tokens import TokenVerifier
+from servers.access.verifier import TokenVerifier
 from servers.faults import report_fault
 from servers.hosted import HostedServer
 from servers.http_answers import Answers
@@ -39,6 +39,8 @@ class HttpSettings:
     allowed_hosts: Sequence[str] = ()
     allowed_origins: Sequence[str] = ()
     calls_per_minute: int = 12_000
+    token_units: Mapping[tuple[str, str], float] | None = None
+    """What asking for tokens has cost so far, where that is counted; see `HostedServer`."""
 
 
 def create_app(
@@ -48,6 +50,8 @@ def create_app(
     servers = {each.path: _to_app(each, metrics) for each in hosted}
     scopes = {each.path: each.scopes for each in hosted}
     mcp: ASGIApp = Answers(Bodies(_Paths(servers)))
+    if settings.token_units is not None:
+        metrics.watch_units(settings.token_units)
     figures = _serve_figures(metrics)
     if settings.verifier is not None:
         mcp = Authenticate(mcp, settings.verifier, scopes, settings.calls_per_minute)

@@ -16,7 +16,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from agentic.config.findings import ConfigError
 from agentic.config.loopback import is_loopback
 from servers.access.principal import ForbiddenError, Principal
-from servers.access.tokens import TokenVerifier
+from servers.access.verifier import TokenVerifier
 from servers.http_refusals import refuse
 
 PRINCIPAL_KEY = "agentic.principal"
@@ -41,13 +41,16 @@ class TokenCallers:
     def of(self, request: object) -> Principal:
         """Whom the request's token names, for as long as it does: it may be asked again later.
 
+        By what was last read of the tokens: each request and each second of a stream sees to that.
+
         Raises:
             ForbiddenError: It names nobody any more, or came by another way than through
                 `Authenticate`.
         """
         scope: Scope = getattr(request, "scope", {})
         principal = scope.get(PRINCIPAL_KEY)
-        if not isinstance(principal, Principal) or not _is_still(self._verifier, principal, scope):
+        known = self._verifier.verify_known(_bearer_of(Headers(scope=scope))) if principal else None
+        if not isinstance(principal, Principal) or known != principal:
             raise ForbiddenError("this needs a bearer token that is valid")
         return principal
 
@@ -74,7 +77,7 @@ class Authenticate:
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Refuse, or pass on with the principal in the scope."""
-        found = self._identify(scope)
+        found = await self._identify(scope)
         if isinstance(found, Principal):
             scope[PRINCIPAL_KEY] = found
             scope["user"] = _to_user(found)
@@ -98,7 +101,7 @@ class Authenticate:
             if is_over:
                 return
             has_more = bool(message.get("more_body"))
-            if has_more and not _is_still(self._verifier, principal, scope):
+            if has_more and not await _is_still(self._verifier, principal, scope):
                 await end()
                 return
             is_streaming = has_more or message["type"] == "http.response.start"
@@ -108,15 +111,15 @@ class Authenticate:
             while not is_over:
                 with anyio.move_on_after(RECHECK_SECONDS):
                     return await receive()
-                if is_streaming and not _is_still(self._verifier, principal, scope):
+                if is_streaming and not await _is_still(self._verifier, principal, scope):
                     await end()
             return {"type": "http.disconnect"}
 
         return receive_while_valid, send_while_valid
 
-    def _identify(self, scope: Scope) -> Principal | Response:
+    async def _identify(self, scope: Scope) -> Principal | Response:
         try:
-            principal = self._verifier.verify(_bearer_of(Headers(scope=scope)))
+            principal = await self._verifier.verify(_bearer_of(Headers(scope=scope)))
         except ConfigError as error:
             self._complain(str(error))
             return refuse(503, "Tokens can't be checked now: the server's log says why")
@@ -203,9 +206,9 @@ def is_local(scope: Scope) -> bool:
     return not is_passed_on and is_loopback(address_of(scope))
 
 
-def _is_still(verifier: TokenVerifier, principal: Principal, scope: Scope) -> bool:
+async def _is_still(verifier: TokenVerifier, principal: Principal, scope: Scope) -> bool:
     try:
-        return verifier.verify(_bearer_of(Headers(scope=scope))) == principal
+        return await verifier.verify(_bearer_of(Headers(scope=scope))) == principal
     except ConfigError:
         return False
 

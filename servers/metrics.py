@@ -21,6 +21,8 @@ class Metrics:
     def __init__(self) -> None:
         self._registry = CollectorRegistry()
         ProcessCollector(registry=self._registry)
+        self._units = _Units()
+        self._registry.register(self._units)
         self._http = Counter(
             "agentic_http_requests",
             "HTTP requests that were answered.",
@@ -66,7 +68,7 @@ class Metrics:
 
     def watch_units(self, units: Mapping[tuple[str, str], float]) -> None:
         """Show what a store counts by itself."""
-        self._registry.register(_Units(units))
+        self._units.counts.append(units)
 
     def render(self) -> bytes:
         """All of them, in Prometheus' text format."""
@@ -74,18 +76,20 @@ class Metrics:
 
 
 class _Units:
-    """A store's own count, as Prometheus wants it when it asks."""
+    """What stores count by themselves, as Prometheus wants it when it asks."""
 
-    def __init__(self, units: Mapping[tuple[str, str], float]) -> None:
-        self._units = units
+    def __init__(self) -> None:
+        self.counts: list[Mapping[tuple[str, str], float]] = []
 
     def collect(self) -> Iterator[CounterMetricFamily]:
-        """One sample for each verb and kind."""
+        """One sample for each verb and kind; no two stores have verbs of one name."""
+        if not self.counts:
+            return
         family = CounterMetricFamily(
             "agentic_dynamodb_units",
             "Capacity units that DynamoDB says were consumed, by verb of the store.",
             labels=("verb", "kind"),
         )
-        for (verb, kind), count in sorted(self._units.items()):
+        for (verb, kind), count in sorted(pair for each in self.counts for pair in each.items()):
             family.add_metric((verb, kind), count)
         yield family

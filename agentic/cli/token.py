@@ -1,4 +1,4 @@
-"""`agentic token create|list|revoke`, on the servers' own file of tokens."""
+"""`agentic token create|list|revoke`, on the tokens of the servers."""
 
 import re
 import sys
@@ -6,7 +6,6 @@ from collections.abc import Collection
 from datetime import UTC, date, datetime, time, timedelta
 from typing import Any
 
-from anyio import to_thread
 from rich.console import Console
 from rich.table import Table
 
@@ -17,9 +16,10 @@ from agentic.cli.terminal_text import one_line, to_json
 from agentic.config.models import Config
 from servers.access.contract import SCOPE_DELEGATE, SCOPES
 from servers.access.delegate_token import DELEGATE_NAME
-from servers.access.tokens import Token, TokenError, TokenFactsError, TokenFile
+from servers.access.tokens import Token, TokenError, TokenFactsError
+from servers.token_opening import find_tokens_file, open_tokens
 
-_SECTIONS = frozenset({"owner", "data_directory", "access"})
+_SECTIONS = frozenset({"owner", "data_directory", "access", "conversations"})
 _PIPED_WIDTH = 1_000
 """More than the longest token needs: what is cut off tells a program nothing."""
 _DURATION = re.compile(r"([1-9][0-9]{0,5})([mhdw])")
@@ -41,11 +41,10 @@ def create_token(
         wanted = scopes or SCOPES.keys() - {SCOPE_DELEGATE}
         _check_scopes(wanted)
         until = None if expires is None else parse_expiry(expires, datetime.now(UTC))
-        file = TokenFile(config.access.tokens_file)
+        acts_for = config.owner if owner is None else owner
         try:
-            token, text = await to_thread.run_sync(
-                file.create, name, config.owner if owner is None else owner, wanted, until
-            )
+            async with open_tokens(config) as tokens:
+                token, text = await tokens.create(name, acts_for, wanted, until)
         except TokenFactsError as error:
             raise UsageError(f"{error}.") from None
         except TokenError as error:
@@ -63,7 +62,8 @@ def list_tokens(invocation: Invocation, *, as_json: bool) -> int:
     """A table of them, or one JSON array."""
 
     async def work(config: Config) -> None:
-        tokens = await to_thread.run_sync(TokenFile(config.access.tokens_file).load)
+        async with open_tokens(config) as opened:
+            tokens = await opened.load()
         if as_json:
             sys.stdout.write(to_json([_to_facts(token) for token in tokens]) + "\n")
         elif tokens:
@@ -79,19 +79,28 @@ def revoke_token(invocation: Invocation, name: str) -> int:
     """Take it back."""
 
     async def work(config: Config) -> None:
-        file = TokenFile(config.access.tokens_file)
         try:
-            token = await to_thread.run_sync(file.revoke, name)
+            async with open_tokens(config) as tokens:
+                revoked = await tokens.revoke(name)
         except TokenError as error:
             raise CommandError(f"{error}: `agentic token list` shows which there are.") from None
-        note(f"Revoked {one_line(token.name)} ({token.token_id}): its next request is refused.")
-        if token.name == DELEGATE_NAME and config.access.delegate_token_file is not None:
+        note(f"Revoked {one_line(revoked)}: {_tell_when(config)}.")
+        if (
+            revoked.partition("@")[0] == DELEGATE_NAME
+            and config.access.delegate_token_file is not None
+        ):
             note(
                 "The servers make the bot a new token when they start: restart them "
                 "(docker compose restart servers), or it stays shut out."
             )
 
     return invocation.run(work, sections=_SECTIONS)
+
+
+def _tell_when(config: Config) -> str:
+    if find_tokens_file(config) is None:
+        return "it is refused by every server within two seconds"
+    return "its next request is refused"
 
 
 def parse_expiry(text: str, now: datetime) -> datetime:

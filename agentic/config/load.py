@@ -32,10 +32,7 @@ _OUR_SERVERS: Mapping[str, dict[str, Tree]] = {
     },
     "tools": {"command": "agentic", "args": ["serve", "tools"]},
 }
-_IN_DATA_DIRECTORY = (
-    ("conversations", "directory", "conversations"),
-    ("access", "tokens_file", "tokens.json"),
-)
+_IN_DATA_DIRECTORY = (("conversations", "directory", "conversations"),)
 
 
 def load_config(

@@ -143,8 +143,12 @@ class ConversationsConfig(Frozen):
 class AccessConfig(Frozen):
     """Who may come in over HTTP."""
 
-    tokens_file: Path = Path("~/.local/share/agentic/tokens.json")
-    """What `agentic token` keeps: hashes, names, owners, scopes."""
+    tokens_file: Path | None = None
+    """What `agentic token` keeps (hashes, names, owners, scopes): an SQLite file.
+
+    The name of a JSON file stands for the one beside it, into which its tokens were taken over.
+    Absent: `tokens.sqlite3` in the data directory, or the table of conversations.
+    """
     delegate_token_file: Path | None = None
     """Where `serve … --http` puts a token for the bot at its first start."""
     allowed_hosts: list[str] = Field(default_factory=list)

@@ -7,7 +7,7 @@ import stat
 import tempfile
 import time
 from collections.abc import Callable, Generator, Mapping
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import TextIO, TypeVar
 
@@ -85,25 +85,38 @@ def update_private(
     path: Path,
     kind: TypeAdapter[dict[str, _Value]],
     change: Callable[[dict[str, _Value]], Mapping[str, _Value]],
-    *,
-    close_folder: bool = True,
 ) -> None:
     """Replace what a file holds by what `change` makes of it, also when two programs do at once.
 
-    A new folder is made for its owner only; `close_folder` does that to one that is there already,
-    which is right where it can't be a place that others need.
+    The folder is closed to others.
 
     Raises:
         ConfigError: It can't be read or written, or is damaged.
     """
     try:
         path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-        with _lock_folder(path.parent, close=close_folder):
+        with _lock_folder(path.parent, close=True):
             changed = dict(change(read_private(path, kind)))
             with replaced_whole(path) as file:
                 file.write(kind.dump_json(changed, indent=2).decode())
     except OSError as error:
         raise _unwritable(path, error) from None
+
+
+@contextmanager
+def locked_place(path: Path) -> Generator[None]:
+    """The folder of a file, made if it is not there, kept locked against other programs.
+
+    Raises:
+        ConfigError: It can't be made or locked.
+    """
+    with ExitStack() as stack:
+        try:
+            path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+            stack.enter_context(_lock_folder(path.parent, close=False))
+        except OSError as error:
+            raise _unwritable(path, error) from None
+        yield
 
 
 def _read(path: Path) -> bytes | None:

@@ -1,24 +1,18 @@
-"""Bearer tokens: made, kept hashed in one private file, checked, taken back."""
+"""Bearer tokens: what is known of one, how it is made, and whether a text is it."""
 
 import hashlib
 import hmac
-import os
 import secrets
-import stat
-from collections.abc import Callable, Collection, Mapping
+from collections.abc import Collection
 from datetime import UTC, datetime
-from pathlib import Path
 from typing import Annotated
 
-from pydantic import AfterValidator, AwareDatetime, BaseModel, ConfigDict, Field, TypeAdapter
+from pydantic import AfterValidator, AwareDatetime, BaseModel, ConfigDict, Field
 
-from agentic.config.findings import ConfigError, printable
-from agentic.config.private_files import read_private, update_private
 from servers.access.contract import SCOPES, check_owner
 from servers.access.principal import Principal
 
 MAX_NAME_CHARACTERS = 64
-MAX_TOKENS = 1_000
 TEXT_PREFIX = "agentic"
 _ID_BYTES = 4
 _SECRET_BYTES = 32
@@ -58,137 +52,13 @@ class Token(BaseModel):
         """Whether its time is over."""
         return self.expires_at is not None and self.expires_at <= datetime.now(UTC)
 
+    def is_secret(self, secret: str) -> bool:
+        """Whether that is its secret; how long it takes tells nothing of it."""
+        return hmac.compare_digest(_hash(secret), self.secret_sha256)
+
     def to_principal(self) -> Principal:
         """Who calls with it."""
         return Principal(self.name, self.owner, self.scopes)
-
-
-_TOKENS = TypeAdapter(dict[str, Token])
-
-
-class TokenFile:
-    """The tokens in one file. A change is there for all processes when it returns.
-
-    All methods raise `ConfigError` when the file can't be used, and may block for milliseconds.
-    """
-
-    def __init__(self, path: Path) -> None:
-        self._path = path
-
-    def load(self) -> list[Token]:
-        """All of them, expired ones too, the oldest first."""
-        return list(read_private(self._path, _TOKENS).values())
-
-    def create(
-        self, name: str, owner: str, scopes: Collection[str], expires_at: datetime | None = None
-    ) -> tuple[Token, str]:
-        """Make a token; returns it and its text, which is kept nowhere and can't be had again.
-
-        Raises:
-            TokenError: The name is taken, there are too many, or something about it is wrong.
-        """
-        token, text = create_token(name, owner, scopes, expires_at)
-
-        def add(tokens: dict[str, Token]) -> Mapping[str, Token]:
-            if any(each.name == name for each in tokens.values()):
-                raise TokenError(f"there is a token named {name!r}: revoke it, or choose another")
-            if len(tokens) >= MAX_TOKENS:
-                raise TokenError(f"there are {MAX_TOKENS:,} tokens: revoke those not in use")
-            return {**tokens, token.token_id: token}
-
-        self._update(add)
-        return token, text
-
-    def revoke(self, name_or_id: str) -> Token:
-        """Take a token back: the next request with it is refused.
-
-        Raises:
-            TokenError: There is none of that name or id.
-        """
-        revoked: list[Token] = []
-
-        def remove(tokens: dict[str, Token]) -> Mapping[str, Token]:
-            by_name = (token for token in tokens.values() if token.name == name_or_id)
-            token = tokens.get(name_or_id) or next(by_name, None)
-            if token is None:
-                raise TokenError(f"there is no token {name_or_id!r}")
-            revoked.append(token)
-            return {key: each for key, each in tokens.items() if each is not token}
-
-        self._update(remove)
-        return revoked[0]
-
-    def renew(
-        self,
-        name: str,
-        owner: str,
-        scopes: Collection[str],
-        hand_over: Callable[[str], None],
-        *,
-        unless: Callable[[], bool],
-    ) -> None:
-        """Put a new token in the place of those of this name, and hand its text over before.
-
-        `unless` is asked when nobody else can do the same. What fails in between leaves a text that
-        is refused, and `renew` can be called again.
-
-        Raises:
-            TokenFactsError: Something about it is wrong.
-        """
-        token, text = create_token(name, owner, scopes)
-
-        def put(tokens: dict[str, Token]) -> Mapping[str, Token]:
-            if unless():
-                return tokens
-            hand_over(text)
-            kept = {key: each for key, each in tokens.items() if each.name != name}
-            return {**kept, token.token_id: token}
-
-        self._update(put)
-
-    def _update(self, change: Callable[[dict[str, Token]], Mapping[str, Token]]) -> None:
-        # The operator chose the folder, and others may need it.
-        update_private(self._path, _TOKENS, change, close_folder=False)
-
-
-class TokenVerifier:
-    """Says who a token is. A change of the file counts from the next call on."""
-
-    def __init__(self, path: Path) -> None:
-        self._path = path
-        self._read: tuple[int, int, int] | None = None
-        self._tokens: Mapping[str, Token] = {}
-
-    def verify(self, text: str) -> Principal | None:
-        """Whom this token stands for, None for one that is unknown, revoked or expired.
-
-        Raises:
-            ConfigError: The file can't be read, or is damaged; nobody gets in then.
-        """
-        self._refresh()
-        token_id, secret = _split(text)
-        token = self._tokens.get(token_id)
-        expected = token.secret_sha256 if token is not None else ""
-        is_right = hmac.compare_digest(_hash(secret), expected)
-        return token.to_principal() if token and is_right and not token.is_expired() else None
-
-    def _refresh(self) -> None:
-        try:
-            found = os.stat(self._path)  # noqa: PTH116 - for each request: half the time of Path's
-        except FileNotFoundError:
-            self._read, self._tokens = None, {}
-            return
-        except OSError as error:
-            shown = printable(str(self._path))
-            raise ConfigError(f"{shown}: can't be read: {error.strerror}") from None
-        if not stat.S_ISREG(found.st_mode):  # to open a pipe could wait for ever
-            raise ConfigError(f"{printable(str(self._path))}: is no plain file")
-        version = (found.st_ino, found.st_size, found.st_mtime_ns)
-        if version != self._read:
-            self._read = None  # what can't be read now is tried again at the next call
-            self._tokens = {}
-            self._tokens = read_private(self._path, _TOKENS)
-            self._read = version
 
 
 def create_token(
@@ -225,7 +95,8 @@ def create_token(
     return token, f"{TEXT_PREFIX}_{token_id}_{secret}"
 
 
-def _split(text: str) -> tuple[str, str]:
+def split_text(text: str) -> tuple[str, str]:
+    """The id and the secret in a token's text; both empty if it is none."""
     if len(text) > _MAX_TEXT_CHARACTERS:
         return "", ""
     prefix, _, rest = text.partition("_")

@@ -74,17 +74,20 @@ class SqliteFile:
             raise self._unusable(error.strerror or str(error)) from None
         return result
 
-    def change_mark(self) -> Hashable | None:
-        """What is another one after any change, of another process too."""
+    def change_mark(self) -> Hashable:
+        """What is another one after any change, of another process too; or while it can't be told.
+
+        Waits for nothing.
+        """
         watcher = self._watcher
         if watcher is None:
-            return None
+            return object()
         try:
             found = os.stat(self._path)  # noqa: PTH116 - asked all the time: half of Path's time
             # Of the connection's own view: what counts is that it moves when others write.
             (version,) = watcher.execute("PRAGMA data_version").fetchone()
         except (OSError, sqlite3.Error):
-            return None
+            return object()
         return (found.st_dev, found.st_ino, id(watcher), version)
 
     def _connect(self) -> sqlite3.Connection:

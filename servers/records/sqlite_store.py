@@ -79,7 +79,7 @@ class SqliteRecordStore:
             check_key(after, "after")
         return await self._run(partial(_list, prefix, limit, after))
 
-    def change_mark(self) -> Hashable | None:
+    def change_mark(self) -> Hashable:
         """See `RecordStore`."""
         return self._file.change_mark()
 

@@ -18,10 +18,12 @@ from anyio.streams.buffered import BufferedByteReceiveStream
 from mcp.client import Client
 from mcp.client.streamable_http import streamable_http_client
 
-from servers.access.tokens import TokenFile, TokenVerifier
+from servers.access.token_file import open_token_file
+from servers.access.verifier import TokenVerifier
 from tests.bench.echo import create_echo
 from tests.bench.table import Row
 from tests.servers.http_serving import Asker, Era, serving
+from tests.servers.token_file import TokenFile
 
 MAX_RATIO = 1.3
 MAX_MEGABYTES = 130
@@ -53,13 +55,14 @@ async def serve_ours(tokens_file: str) -> None:
     from servers.http_transport import serve_on_http
 
     hosted = HostedServer("echo", create_echo(), frozenset({_SCOPE}), anyio.lowlevel.checkpoint)
-    settings = HttpSettings(
-        host="127.0.0.1",
-        port=0,
-        verifier=TokenVerifier(Path(tokens_file)),
-        calls_per_minute=1_000_000,
-    )
-    await serve_on_http([hosted], settings)
+    async with open_token_file(Path(tokens_file)) as tokens:
+        settings = HttpSettings(
+            host="127.0.0.1",
+            port=0,
+            verifier=TokenVerifier(tokens),
+            calls_per_minute=1_000_000,
+        )
+        await serve_on_http([hosted], settings)
 
 
 @asynccontextmanager

@@ -10,7 +10,8 @@ import anyio
 from anyio.lowlevel import checkpoint
 
 from servers.access.contract import SCOPE_TOOLS_CALL
-from servers.access.tokens import TokenVerifier
+from servers.access.token_file import open_token_file
+from servers.access.verifier import TokenVerifier
 from servers.hosted import HostedServer
 from servers.http_app import HttpSettings
 from servers.http_callers import TokenCallers
@@ -19,11 +20,14 @@ from tests.conformance.fixture_server import NAME, create_server
 
 
 async def main(tokens_file: Path, origin: str) -> None:
-    verifier = TokenVerifier(tokens_file)
-    server = create_server(TokenCallers(verifier))
-    hosted = HostedServer(NAME, server, frozenset({SCOPE_TOOLS_CALL}), checkpoint)
-    settings = HttpSettings(host="127.0.0.1", port=0, verifier=verifier, allowed_origins=[origin])
-    await serve_on_http([hosted], settings)
+    async with open_token_file(tokens_file) as tokens:
+        verifier = TokenVerifier(tokens)
+        server = create_server(TokenCallers(verifier))
+        hosted = HostedServer(NAME, server, frozenset({SCOPE_TOOLS_CALL}), checkpoint)
+        settings = HttpSettings(
+            host="127.0.0.1", port=0, verifier=verifier, allowed_origins=[origin]
+        )
+        await serve_on_http([hosted], settings)
 
 
 if __name__ == "__main__":

@@ -12,9 +12,9 @@ import httpx2
 from anyio.streams.buffered import BufferedByteReceiveStream
 
 from servers.access.contract import SCOPE_DELEGATE, SCOPES
-from servers.access.tokens import TokenFile
 from tests.conformance.relay import Relay, open_relay
 from tests.servers.connections import running
+from tests.servers.token_file import TokenFile
 
 
 @asynccontextmanager

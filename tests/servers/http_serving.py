@@ -16,7 +16,7 @@ from anyio.abc import Process
 from mcp_types import CLIENT_CAPABILITIES_META_KEY, PROTOCOL_VERSION_META_KEY
 
 from servers.access.contract import SCOPES
-from servers.access.tokens import TokenFile
+from tests.servers.token_file import TokenFile
 
 LIMIT_SECONDS = 60
 """For whatever a test waits for: machines can be busy."""

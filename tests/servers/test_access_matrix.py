@@ -6,7 +6,7 @@ import json
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any, cast
+from typing import Any
 
 import httpx2
 from mcp_types import METHOD_NOT_FOUND
@@ -361,21 +361,13 @@ def files_of(store: Path) -> dict[str, str]:
     }
 
 
-def expire(tokens_file: Path, name: str) -> None:
-    """As time does."""
-    tokens = cast("dict[str, dict[str, Any]]", json.loads(tokens_file.read_text()))
-    [token] = [token for token in tokens.values() if token["name"] == name]
-    token["expires_at"] = "2026-01-01T00:00:00Z"
-    tokens_file.write_text(json.dumps(tokens))
-
-
 async def begin_strangers(matrix: Matrix, served: Serving) -> dict[str, dict[str, Asker]]:
     """Everybody whom the mount has to turn away; who had been let in before keeps its session."""
     robbed = await matrix.begin("robbed", "ada", ALL_SCOPES)
     revoked = await matrix.begin("revoked", "ada", ALL_SCOPES)
     expired = await matrix.begin("expired", "ada", ALL_SCOPES)
     served.tokens.revoke(matrix.name("revoked"))
-    expire(served.home / "tokens.json", matrix.name("expired"))
+    served.tokens.rewrite(matrix.name("expired"), expires_at="2026-01-01T00:00:00Z")
     right = robbed["tools"].token or ""
     wrong = {
         "no token": None,

@@ -13,8 +13,8 @@ import pytest
 from anyio.abc import Process
 from anyio.streams.buffered import BufferedByteReceiveStream
 
-from servers.access.tokens import TokenFile
 from tests.servers.http_serving import LIMIT_SECONDS, Asker
+from tests.servers.token_file import TokenFile
 
 SERVE = """
 import sys, anyio
@@ -22,15 +22,23 @@ from pathlib import Path
 from anyio.lowlevel import checkpoint
 from mcp.server import Server
 from mcp.server.subscriptions import InMemorySubscriptionBus, ListenHandler
-from servers.access.tokens import TokenVerifier
+from servers.access.token_file import open_token_file
+from servers.access.verifier import TokenVerifier
 from servers.hosted import HostedServer
 from servers.http_app import HttpSettings
 from servers.http_transport import serve_on_http
 
 server = Server("news", on_subscriptions_listen=ListenHandler(InMemorySubscriptionBus()))
 hosted = HostedServer("news", server, frozenset({"tools:call"}), checkpoint)
-settings = HttpSettings(host="127.0.0.1", port=0, verifier=TokenVerifier(Path(sys.argv[1])))
-anyio.run(serve_on_http, [hosted], settings)
+
+
+async def main():
+    async with open_token_file(Path(sys.argv[1])) as tokens:
+        settings = HttpSettings(host="127.0.0.1", port=0, verifier=TokenVerifier(tokens))
+        await serve_on_http([hosted], settings)
+
+
+anyio.run(main)
 """
 LISTEN = {"notifications": {"resourcesListChanged": True}}
 

@@ -110,7 +110,7 @@ def find_unsent_variables(server: str, config: Config) -> list[str]:
 
 def _find_overrides(server: str, config: Config) -> dict[str, str]:
     """What our environment sets: without it, the server would meet other conversations."""
-    paths: dict[str, Path] = {
+    paths: dict[str, Path | None] = {
         "AGENTIC_DATA_DIRECTORY": config.data_directory,
         "AGENTIC_CONVERSATIONS__DIRECTORY": config.conversations.directory,
         "AGENTIC_ACCESS__TOKENS_FILE": config.access.tokens_file,

@@ -21,14 +21,15 @@ from client.hub.errors import HubError, ServerUnavailableError
 from client.hub.from_config import to_hub_servers
 from client.hub.hub import Hub, open_hub
 from servers.access.delegate_token import ensure_delegate_token
-from servers.access.tokens import TokenFile, TokenVerifier
+from servers.access.token_file import open_token_file
 from tests.agentic.cli.real_command import LIMIT_SECONDS, Ended, RealCommand
+from tests.servers.token_file import TokenFile
 
 TEXT = re.compile(r"agentic_[0-9a-f]{8}_[A-Za-z0-9_-]{43}\n")
 
 
 def tokens_file(command: RealCommand) -> Path:
-    return command.home / ".local/share/agentic/tokens.json"
+    return command.home / ".local/share/agentic/tokens.sqlite3"
 
 
 async def create(command: RealCommand, *arguments: str) -> str:
@@ -45,7 +46,7 @@ async def test_a_token_is_printed_alone_and_this_once(command: RealCommand) -> N
     assert "not shown again" in done.notes
     text = done.output.strip()
     assert text not in done.notes
-    principal = TokenVerifier(tokens_file(command)).verify(text)
+    principal = TokenFile(tokens_file(command)).verify(text)
     assert principal is not None
     assert (principal.name, principal.owner) == ("laptop", "ada")
     assert principal.scopes == {"conversations:read", "conversations:write", "tools:call"}
@@ -72,7 +73,7 @@ async def test_a_program_gets_name_and_token_as_json(command: RealCommand) -> No
     assert made["scopes"] == ["conversations:read", "delegate"]
     days = datetime.fromisoformat(made["expires_at"]) - datetime.now(UTC)
     assert timedelta(days=89) < days <= timedelta(days=90)
-    principal = TokenVerifier(tokens_file(command)).verify(made["token"])
+    principal = TokenFile(tokens_file(command)).verify(made["token"])
     assert principal is not None
     assert principal.is_delegate
 
@@ -81,7 +82,7 @@ async def test_a_token_is_revoked_by_its_name(command: RealCommand) -> None:
     text = await create(command, "laptop")
     revoked = await command.run("token", "revoke", "laptop")
     assert (revoked.exit_code, revoked.output) == (0, "")
-    assert TokenVerifier(tokens_file(command)).verify(text) is None
+    assert TokenFile(tokens_file(command)).verify(text) is None
     again = await command.run("token", "revoke", "laptop")
     assert (again.exit_code, again.output) == (1, "")
     assert "there is no token 'laptop'" in again.notes
@@ -92,8 +93,8 @@ async def test_who_takes_back_the_bots_token_is_told_what_makes_a_new_one(
     command: RealCommand,
 ) -> None:
     handed_over = command.home / "bot.token"
-    tokens_file(command).parent.mkdir(parents=True)
-    ensure_delegate_token(handed_over, tokens_file(command), "owner")
+    async with open_token_file(tokens_file(command)) as tokens:
+        await ensure_delegate_token(handed_over, tokens, "owner")
     environment = {"AGENTIC_ACCESS__DELEGATE_TOKEN_FILE": str(handed_over)}
     revoked = await command.run("token", "revoke", "bot", environment=environment)
     assert revoked.exit_code == 0
@@ -137,7 +138,7 @@ async def test_what_cannot_be_a_token_is_wrong_usage_with_the_reason(
     done = await command.run("token", "create", *arguments)
     assert (done.exit_code, done.output) == (2, "")
     assert why in done.notes
-    assert not tokens_file(command).exists()
+    assert TokenFile(tokens_file(command)).load() == []
 
 
 async def test_a_list_that_goes_into_a_pipe_is_not_cut(command: RealCommand) -> None:
@@ -151,11 +152,11 @@ async def test_a_list_that_goes_into_a_pipe_is_not_cut(command: RealCommand) -> 
 
 async def test_a_damaged_file_is_told_by_its_path(command: RealCommand) -> None:
     await create(command, "laptop")
-    tokens_file(command).write_text("{")
+    tokens_file(command).write_text("{" * 9_000)
     for arguments in (("create", "b"), ("list",), ("revoke", "laptop")):
         done = await command.run("token", *arguments)
         assert (done.exit_code, done.output) == (2, "")
-        assert "tokens.json: is damaged" in done.notes
+        assert "tokens.sqlite3: is damaged" in done.notes
         assert "Traceback" not in done.notes
 
 

@@ -80,7 +80,7 @@ def test_without_a_file_our_servers_and_defaults_hold(place: Place) -> None:
     }
     assert config.data_directory == data
     assert config.conversations.directory == data / "conversations"
-    assert config.access.tokens_file == data / "tokens.json"
+    assert config.access.tokens_file is None
     assert config.config_directory == place.home / ".config/agentic"
 
 
@@ -209,7 +209,6 @@ models: {m: {provider: scripted, script: replies.yml}}
 def test_the_data_directory_moves_what_lies_in_it(place: Place) -> None:
     config = place.load("data_directory: /srv/agentic")
     assert config.conversations.directory == Path("/srv/agentic/conversations")
-    assert config.access.tokens_file == Path("/srv/agentic/tokens.json")
 
 
 @pytest.mark.parametrize("home", [None, "", "relative"])

@@ -12,8 +12,8 @@ from agentic.config.findings import ConfigError
 from servers.access.contract import SCOPES
 from servers.access.delegate_token import ensure_delegate_token
 from servers.access.principal import Principal
-from servers.access.tokens import TokenFile, TokenVerifier
 from tests.servers.http_serving import Asker, serving
+from tests.servers.token_file import TokenFile
 
 
 class Place:
@@ -21,15 +21,16 @@ class Place:
 
     def __init__(self, folder: Path) -> None:
         self.handed_over = folder / "run/bot.token"
-        self.tokens_file = folder / "data/tokens.json"
+        self.tokens_file = folder / "data/tokens.sqlite3"
+        self.tokens = TokenFile(self.tokens_file)
 
     def start(self) -> str:
         """As the servers do; returns the token's text."""
-        ensure_delegate_token(self.handed_over, self.tokens_file, "ada")
+        self.tokens.run(lambda tokens: ensure_delegate_token(self.handed_over, tokens, "ada"))
         return self.handed_over.read_text().strip()
 
     def verify(self, text: str) -> Principal | None:
-        return TokenVerifier(self.tokens_file).verify(text)
+        return self.tokens.verify(text)
 
 
 @pytest.fixture
@@ -39,21 +40,21 @@ def place(tmp_path: Path) -> Place:
 
 def assert_is_delegate(place: Place, text: str) -> None:
     assert place.verify(text) == Principal("bot", "ada", frozenset(SCOPES))
-    assert [token.name for token in TokenFile(place.tokens_file).load()] == ["bot"]
+    assert [token.name for token in place.tokens.load()] == ["bot"]
 
 
 def test_the_first_start_makes_a_delegate_in_a_private_file(place: Place) -> None:
     text = place.start()
     assert_is_delegate(place, text)
     assert stat.S_IMODE(place.handed_over.stat().st_mode) == 0o600
-    assert text.split("_", 2)[2] not in place.tokens_file.read_text()
+    assert text.split("_", 2)[2] not in place.tokens_file.read_bytes().decode("latin-1")
 
 
 def test_a_restart_keeps_the_token(place: Place) -> None:
     text = place.start()
-    tokens = place.tokens_file.read_bytes()
+    tokens = place.tokens.load()
     assert place.start() == text
-    assert place.tokens_file.read_bytes() == tokens
+    assert place.tokens.load() == tokens
 
 
 @pytest.mark.parametrize(
@@ -73,13 +74,13 @@ def test_a_file_that_is_gone_or_garbled_is_renewed(place: Place, content: bytes 
 
 def test_a_revoked_token_is_renewed_at_the_next_start(place: Place) -> None:
     old = place.start()
-    TokenFile(place.tokens_file).revoke("bot")
+    place.tokens.revoke("bot")
     assert place.verify(old) is None
     assert_is_delegate(place, place.start())
 
 
 def test_a_token_that_may_not_do_all_is_renewed(place: Place) -> None:
-    tokens = TokenFile(place.tokens_file)
+    tokens = place.tokens
     _, text = tokens.create("bot", "ada", SCOPES.keys() - {"conversations:write"})
     place.handed_over.parent.mkdir()
     place.handed_over.write_text(text)
@@ -89,7 +90,7 @@ def test_a_token_that_may_not_do_all_is_renewed(place: Place) -> None:
 
 
 def test_other_tokens_stay_when_it_is_renewed(place: Place) -> None:
-    _, laptop = TokenFile(place.tokens_file).create("laptop", "ada", {"tools:call"})
+    _, laptop = place.tokens.create("laptop", "ada", {"tools:call"})
     place.start()
     place.handed_over.unlink()
     place.start()
@@ -98,10 +99,10 @@ def test_other_tokens_stay_when_it_is_renewed(place: Place) -> None:
 
 def test_a_damaged_file_of_tokens_is_an_error_and_stays(place: Place) -> None:
     text = place.start()
-    place.tokens_file.write_text("{")
-    with pytest.raises(ConfigError, match=r"tokens\.json: is damaged"):
+    place.tokens_file.write_text("{" * 9_000)
+    with pytest.raises(ConfigError, match=r"tokens\.sqlite3: is damaged"):
         place.start()
-    assert place.tokens_file.read_text() == "{"
+    assert place.tokens_file.read_text() == "{" * 9_000
     assert place.handed_over.read_text().strip() == text
 
 
@@ -109,7 +110,7 @@ def test_a_place_that_cannot_be_written_is_an_error_and_costs_no_token(place: Pl
     place.handed_over.parent.write_text("in the way")
     with pytest.raises(ConfigError, match=r"bot\.token: can't be (read|written)"):
         place.start()
-    assert TokenFile(place.tokens_file).load() == []
+    assert place.tokens.load() == []
 
 
 def start_in_process(folder: Path) -> str:
