@@ -118,6 +118,11 @@ class ConversationManager:
                 self._version = result.version
         return Appended(complete, result.repeated)
 
+    async def annotate(self, message_id: str, annotations: Mapping[str, Any]) -> None:
+        """Merge facts about a message, by key."""
+        if self._store is not None:
+            await self._store.annotate_message(self.conversation_id, message_id, annotations)
+
     async def latest(self, limit: int, *, back_to: str | None = None) -> list[Message]:
         """The latest `limit` messages, and older ones back to the message with the id `back_to`."""
         if self._store is not None and (self._version is None or not self._reaches(limit, back_to)):

@@ -1,10 +1,11 @@
 """The verbs of a store that a conversation as an object needs."""
 
-from collections.abc import Sequence
-from typing import Protocol
+from collections.abc import Mapping, Sequence
+from typing import Any, Protocol
 
 from servers.conversations.contract import Message
 from servers.conversations.contract_results import (
+    AnnotateResult,
     AppendResult,
     DeleteResult,
     LoadResult,
@@ -39,6 +40,12 @@ class ConversationVerbs(Protocol):
         expected_version: int | None = None,
     ) -> SaveResult:
         """Make the history exactly this."""
+        ...
+
+    async def annotate_message(
+        self, conversation_id: str, message_id: str, annotations: Mapping[str, Any]
+    ) -> AnnotateResult:
+        """Merge annotations by key."""
         ...
 
     async def delete_conversation(self, conversation_id: str) -> DeleteResult:

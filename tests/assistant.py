@@ -2,7 +2,7 @@
 
 from collections.abc import AsyncGenerator, Callable, Mapping
 from contextlib import asynccontextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -43,7 +43,12 @@ class Lab:
                         name=name,
                         description=f"Does {name}.",
                         input_schema={"type": "object"},
-                        annotations=types.ToolAnnotations(read_only_hint=name.startswith("read_")),
+                        _meta={"agentic/confirm": True} if "_confirm_" in name else None,
+                        annotations=types.ToolAnnotations(
+                            read_only_hint=name.startswith("read_"),
+                            destructive_hint=name.startswith("delete_"),
+                            open_world_hint=name.startswith("read_page"),
+                        ),
                     )
                     for name in self.handlers
                 ]
@@ -76,9 +81,16 @@ class WatchedHub:
         self.after: Callable[[str, str], None] = lambda server, tool: None
         self.is_silent = False
         """No call is answered, ever."""
+        self.renamed: dict[str, str] = {}
+        """Tool → how its server describes it from now on."""
 
     def tools(self) -> list[HubTool]:
-        return self._hub.tools()
+        return [
+            replace(tool, definition=replace(tool.definition, description=described))
+            if (described := self.renamed.get(tool.tool))
+            else tool
+            for tool in self._hub.tools()
+        ]
 
     async def call_tool(
         self,
@@ -122,7 +134,7 @@ async def open_assistant(
             HubServer(
                 "conversations", InProcessTarget(conversations), ours=True, offer_to_model=False
             ),
-            HubServer("lab", InProcessTarget(lab.create_server())),
+            HubServer("lab", InProcessTarget(lab.create_server()), ours=True),
         ]
         async with open_hub(servers) as hub:
             await hub.wait_ready(timeout_seconds=5)

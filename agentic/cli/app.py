@@ -92,6 +92,12 @@ def ask(
     ] = None,
     conversation: ConversationOption = None,
     model: ModelOption = None,
+    allow: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--allow", metavar="TOOL", help="A tool (server__tool) to call without asking you."
+        ),
+    ] = None,
     as_json: Annotated[
         bool, typer.Option("--json", help="One JSON object instead of the text.")
     ] = False,
@@ -104,7 +110,9 @@ def ask(
     """
     from agentic.cli.ask import ask as work
 
-    raise typer.Exit(work(context.obj, text or [], conversation, model, as_json=as_json))
+    raise typer.Exit(
+        work(context.obj, text or [], conversation, model, allowed=allow or (), as_json=as_json)
+    )
 
 
 @app.command()

@@ -11,8 +11,9 @@ from agentic.cli.input_lines import InputLines
 from agentic.cli.invocation import Invocation, note
 from agentic.cli.model_choice import choose_model
 from agentic.cli.plain_view import PlainTurnView
+from agentic.cli.question_view import CommandAsker
 from agentic.cli.server_states import note_absent_servers
-from agentic.cli.terminal_text import to_json
+from agentic.cli.terminal_text import one_line, to_json
 from agentic.config.models import Config
 from client.coordinator.events import ToolFinished, TurnEvent, TurnFailed, TurnFinished, TurnStarted
 from client.coordinator.request import TurnRequest
@@ -26,19 +27,29 @@ def ask(
     conversation_id: str | None,
     model: str | None,
     *,
+    allowed: Sequence[str] = (),
     as_json: bool,
 ) -> int:
-    """Print the answer to `words`, or to what stands on stdin."""
+    """Print the answer to `words`, or to what stands on stdin.
+
+    Tools named in `allowed` are not asked about. Fails, too, if another would have had to be, and
+    nobody is there.
+    """
 
     async def work(config: Config) -> int:
         checked_id = create_id("ask") if conversation_id is None else check_id(conversation_id)
         chosen = await choose_model(config, model, may_ask=True)
+        asker = CommandAsker(allowed)
         request = TurnRequest(checked_id, await _read_question(words))
-        async with open_assistant(config, chosen, tell=note) as assistant:
+        async with open_assistant(config, chosen, tell=note, asker=asker) as assistant:
             await require(assistant.hub, "conversations")
             await store_what_waits(assistant.spool)
             note_absent_servers(assistant.hub)
-            return await _answer(assistant, request, as_json=as_json)
+            code = await _answer(assistant, request, as_json=as_json)
+            for tool in asker.refused:
+                name = one_line(tool, 64)
+                note(f"{name} needs a yes: run this in a terminal, or with --allow {name}.")
+            return FAILED if asker.refused else code
 
     return invocation.run(work)
 

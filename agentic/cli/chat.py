@@ -33,6 +33,7 @@ def chat(
             conversation_id=checked_id,
             signals=(signal.SIGTERM,),
             tell=told.append,
+            asker=screen,
         ) as assistant:
             all_answered = await Talk(assistant, screen, checked_id, told).run()
         # A script wants to know; a person has seen it.

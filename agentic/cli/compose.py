@@ -19,6 +19,7 @@ from agentic.config.trust import needs_trust
 
 if TYPE_CHECKING:
     from agentic.cli.model_choice import ChosenModel
+    from client.asking.questions import Asker
     from client.attachments import RemoteAttachments
     from client.conversations import RemoteConversationStore
     from client.coordinator.coordinator import Coordinator
@@ -237,11 +238,13 @@ async def open_assistant(
     delegate: bool = False,
     signals: Sequence[signal.Signals] = STOPPING_SIGNALS,
     tell: Callable[[str], None] | None = None,
+    asker: "Asker | None" = None,
 ) -> AsyncGenerator[Assistant]:
     """Hub, store and Coordinator around one model.
 
     `conversation_id`: where the first message is expected, if that is known. `tell` is given what
-    becomes of what waited for the store; without it that is logged.
+    becomes of what waited for the store; without it that is logged. `asker` is asked before
+    calls that need a yes; without one they are not made.
 
     Raises:
         HostError: Conversations can't be kept where the configuration says.
@@ -268,6 +271,7 @@ async def open_assistant(
             instructions=agent and agent.instructions,
             price=chosen.price,
             spool=spool,
+            asker=asker,
         )
         async with (
             reading_ahead(local, hub, coordinator, conversation_id) if local else nullcontext(),

@@ -33,6 +33,10 @@ class InputLines:
             return True
         return False
 
+    def drop(self) -> None:
+        """Forget what was read and not asked for."""
+        self._text = ""
+
     async def next_line(self) -> str | None:
         """The next line without its end, or None when there is no more.
 

@@ -12,9 +12,17 @@ from rich.spinner import Spinner
 from rich.text import Text
 
 from agentic.cli.markdown_stream import MarkdownStream, RenderedMarkdown
-from agentic.cli.plain_view import NOT_STORED_YET, render_call, render_failure, render_outcome
+from agentic.cli.plain_view import (
+    NOT_STORED_YET,
+    render_answer,
+    render_call,
+    render_failure,
+    render_outcome,
+)
 from agentic.cli.terminal_text import TextCleaner, one_line
 from client.coordinator.events import (
+    QuestionAnswered,
+    QuestionAsked,
     StepFinished,
     ToolFinished,
     ToolStarted,
@@ -45,8 +53,10 @@ class LiveTurnView:
         self._last_kind = ""
         self._wrote_answer = False
         self._awaited = ""
+        self._asked = anyio.Event()
+        self._is_paused = False
 
-    def show(self, event: TurnEvent) -> None:
+    def show(self, event: TurnEvent) -> None:  # noqa: C901 - one case for each event
         """Take in what happened next."""
         self._awaited = ""
         match event:
@@ -68,6 +78,12 @@ class LiveTurnView:
             case TurnFailed():
                 self._flush()
                 self._print("failure", Text(render_failure(event), style="red"))
+            case QuestionAsked():
+                self._flush()
+                self._asked.set()
+            case QuestionAnswered():
+                if told := render_answer(event):
+                    self._print("tool", Text(told, style="yellow"))
             case TurnStarted():
                 pass
             case _:
@@ -76,6 +92,21 @@ class LiveTurnView:
     def wait(self, state: str) -> None:
         """Show that this is waited for until something happens."""
         self._awaited = state
+
+    @asynccontextmanager
+    async def paused(self) -> AsyncGenerator[None]:
+        """The terminal is another's, as soon as all that came before a question is shown."""
+        await self._asked.wait()
+        self._asked = anyio.Event()
+        self._live.update(Group(), refresh=True)
+        self._live.stop()
+        self._is_paused = True
+        try:
+            yield
+        finally:
+            self._is_paused = False
+            self._live.start()
+            self._last_kind = "question"
 
     def stop(self) -> None:
         """Print what was written and begun before the turn was stopped."""
@@ -86,6 +117,8 @@ class LiveTurnView:
 
     def paint(self) -> None:
         """Print the blocks that are finished and draw the rest over what was drawn before."""
+        if self._is_paused:
+            return
         finished = self._answer.take_finished()
         with self._console:
             if finished.strip():

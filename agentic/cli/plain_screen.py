@@ -7,6 +7,8 @@ from contextlib import asynccontextmanager
 from agentic.cli.input_lines import InputLines
 from agentic.cli.invocation import note
 from agentic.cli.plain_view import PlainTurnView
+from agentic.cli.question_view import ask_by_line
+from client.asking.questions import Answer, Question
 
 
 class PlainScreen:
@@ -29,6 +31,12 @@ class PlainScreen:
         """Write on stderr."""
         for line in lines:
             note(line)
+
+    async def ask(self, question: Question) -> Answer:
+        """Ask at a terminal; what is piped in are messages, and no answers."""
+        if not self._asks:
+            return Answer(action="unreachable")
+        return await ask_by_line(question, self._lines)
 
     @asynccontextmanager
     async def open_turn(self) -> AsyncGenerator[PlainTurnView]:

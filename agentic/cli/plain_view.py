@@ -7,6 +7,8 @@ from typing import Any, TextIO, assert_never
 
 from agentic.cli.terminal_text import TextCleaner, clean, one_line
 from client.coordinator.events import (
+    QuestionAnswered,
+    QuestionAsked,
     StepFinished,
     ToolFinished,
     ToolStarted,
@@ -37,7 +39,7 @@ class PlainTurnView:
         self._awaited = ""
         self._told_at = 0.0
 
-    def show(self, event: TurnEvent) -> None:
+    def show(self, event: TurnEvent) -> None:  # noqa: C901 - one case for each event
         """Show what happened next."""
         match event:
             case TextDelta(text):
@@ -58,7 +60,11 @@ class PlainTurnView:
             case TurnFailed():
                 self._end_line()
                 self._note(render_failure(event))
-            case TurnStarted() | ThoughtDelta():
+            case QuestionAnswered():
+                self._end_line()
+                if told := render_answer(event):
+                    self._note(told)
+            case TurnStarted() | ThoughtDelta() | QuestionAsked():
                 pass
             case _:
                 assert_never(event)
@@ -101,6 +107,18 @@ def render_outcome(event: ToolFinished, call: str) -> str:
     if event.is_error:
         return f"✗ {call} {event.seconds:.1f} s: {one_line(event.text)}"
     return f"✓ {call} {event.seconds:.1f} s"
+
+
+def render_answer(event: QuestionAnswered) -> str | None:
+    """Why a call was not made, on one line; None if it is made."""
+    reasons = {
+        "decline": "you declined",
+        "cancel": "you stopped here",
+        "expired": "no answer came in time",
+        "unreachable": "it needs a yes, and nobody can be asked here",
+    }
+    reason = reasons.get(event.answer.action)
+    return reason and f"✗ {one_line(event.question.tool, 64)} was not called: {reason}"
 
 
 def render_failure(event: TurnFailed) -> str:

@@ -4,6 +4,7 @@ from collections.abc import Iterable
 from contextlib import AbstractAsyncContextManager
 from typing import Protocol
 
+from client.asking.questions import Answer, Question
 from client.coordinator.events import TurnEvent
 
 
@@ -33,6 +34,10 @@ class Screen(Protocol):
 
     async def say(self, lines: Iterable[str]) -> None:
         """Show lines of our own, also while the person writes."""
+        ...
+
+    async def ask(self, question: Question) -> Answer:
+        """Put a question to the person, while a turn is shown."""
         ...
 
     def open_turn(self) -> AbstractAsyncContextManager[TurnView]:

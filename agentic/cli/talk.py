@@ -22,6 +22,7 @@ _COMMAND = re.compile(r"/(\w*)\s*")
 _HELP = (
     "/new    begin a new conversation; this one is kept",
     "/tools  the servers and their tools",
+    "/answer go on with a turn that stopped in front of a question",
     "/quit   leave (also Ctrl-D)",
     "Ctrl-C stops an answer, Alt-Enter begins a new line.",
     "`agentic conversations list` shows what is kept.",
@@ -77,6 +78,8 @@ class Talk:
             case "new":
                 self._conversation_id = create_id("chat")
                 await self._screen.say([f"A new conversation: {self._conversation_id}"])
+            case "answer":
+                await self._take_up_question()
             case "tools":
                 await self._screen.say(render_tools(self._assistant.hub, offered_only=True))
             case "help":
@@ -85,8 +88,11 @@ class Talk:
                 await self._screen.say([f"There is no command /{unknown}.", *_HELP])
         return True
 
-    async def _answer(self, prompt: str) -> None:
-        request = TurnRequest(self._conversation_id, prompt)
+    async def _answer(self, prompt: str, *, taken_up: str | None = None) -> None:
+        """Answer the message, or go on with the turn of one that is stored."""
+        request = TurnRequest(
+            self._conversation_id, prompt, message_id=taken_up, stored=taken_up is not None
+        )
         with anyio.CancelScope() as self._turn:
             async with self._screen.open_turn() as view:
                 # A server that is still starting would be missing among the tools.
@@ -97,6 +103,17 @@ class Talk:
             await self._screen.say(["Stopped.", *self._describe_loading()])
         self._turn = None
         await self._screen.say(self._changes())
+
+    async def _take_up_question(self) -> None:
+        try:
+            turn_id = await self._assistant.coordinator.find_open_question(self._conversation_id)
+        except (HubError, ConversationCallError) as error:
+            await self._screen.say([f"The conversation can't be read: {one_line(str(error))}"])
+            return
+        if turn_id is None:
+            await self._screen.say(["No question is open here."])
+            return
+        await self._answer("", taken_up=turn_id)
 
     async def _run_turn(self, request: TurnRequest, view: TurnView) -> None:
         async with self._assistant.coordinator.stream(request) as events:
@@ -149,6 +166,7 @@ class Talk:
         lines = self._changes()
         try:
             earlier = await self._assistant.store.get_conversation(conversation_id)
+            open_turn = await self._assistant.coordinator.find_open_question(conversation_id)
         except (HubError, ConversationCallError):
             pass  # there is none, or its server is among the missing
         else:
@@ -156,6 +174,8 @@ class Talk:
             when = render_time(earlier.last_updated)
             messages = "message" if count == 1 else "messages"
             lines.append(f"{count} earlier {messages}, the last on {when}; /new starts afresh.")
+            if open_turn is not None:
+                lines.append("A question is still open here: /answer asks it again.")
         await self._screen.say(lines)
 
     def _changes(self) -> list[str]:

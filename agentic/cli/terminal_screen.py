@@ -17,7 +17,9 @@ from rich.text import Text
 
 from agentic.cli.input_lines import without_echo
 from agentic.cli.live_view import LiveTurnView, open_live_view
+from agentic.cli.question_view import PROMPT, drop_typed_ahead, parse_answer, render_question
 from agentic.cli.terminal_text import clean
+from client.asking.questions import Answer, Question
 
 _MAX_KEPT_CHARACTERS = 10_000
 """A longer input is a document that was pasted: it is not kept for the arrow keys."""
@@ -32,6 +34,8 @@ class TerminalScreen:
     def __init__(self, history_file: Path, *, thoughts: bool) -> None:
         self._console = Console(highlight=False)
         self._thoughts = thoughts
+        self._view: LiveTurnView | None = None
+        """Of the turn that was shown last."""
         self._session: PromptSession[str] = PromptSession(
             history=_open_history(history_file),
             key_bindings=_create_keys(),
@@ -59,11 +63,27 @@ class TerminalScreen:
         if text:
             await run_in_terminal(lambda: self._console.print(text))
 
+    async def ask(self, question: Question) -> Answer:
+        """Ask below what is shown. Ctrl-C stops the turn, and Ctrl-D says no."""
+        assert self._view is not None, "questions come in a turn"
+        async with self._view.paused():
+            drop_typed_ahead()
+            self._console.print(Text("\n".join(render_question(question)), style="bold"))
+            # A session of its own: an answer is nothing for the arrow keys.
+            prompt: PromptSession[str] = PromptSession(output=_create_output())
+            try:
+                return parse_answer(await prompt.prompt_async(PROMPT, handle_sigint=False))
+            except KeyboardInterrupt:
+                return Answer(action="cancel")
+            except EOFError:
+                return Answer(action="decline")
+
     @asynccontextmanager
     async def open_turn(self) -> AsyncGenerator[LiveTurnView]:
         """A view that is painted; what is typed meanwhile waits for the next line."""
         with without_echo():
             async with open_live_view(self._console, thoughts=self._thoughts) as view:
+                self._view = view
                 yield view
         self._console.print()
 

@@ -183,6 +183,8 @@ class LimitsConfig(Frozen):
     max_turn_tokens: int = Field(default=400_000, gt=0)
     max_turn_cost: float | None = Field(default=None, gt=0)
     tool_timeout_seconds: Seconds = 60.0
+    question_timeout_seconds: Seconds = 600.0
+    """How long a person has for a yes; the turn's own time stands still meanwhile."""
     max_tool_result_characters: int = Field(default=50_000, gt=0)
     history_messages: int = Field(default=200, gt=0)
 

@@ -15,6 +15,7 @@ from anyio.streams.memory import MemoryObjectSendStream
 from pydantic import ValidationError
 
 from agentic.config.models import LimitsConfig, Price
+from client.asking.questions import Asker, NobodyToAsk
 from client.conversation_manager import ConversationManager
 from client.conversations import ConversationCallError, RemoteConversationStore
 from client.coordinator.events import (
@@ -24,10 +25,13 @@ from client.coordinator.events import (
     TurnFinished,
     TurnStarted,
 )
+from client.coordinator.held_calls import QuestionCancelledError
+from client.coordinator.history import open_turn
 from client.coordinator.model_requests import create_requests
 from client.coordinator.record import TurnRecord, TurnTakenError
 from client.coordinator.request import Accepted, TurnRequest
 from client.coordinator.spending import LimitReachedError
+from client.coordinator.time_limit import TimeLimit
 from client.coordinator.tool_calls import ToolBox
 from client.coordinator.turn import Emit, Turn
 from client.hub.errors import HubError
@@ -56,12 +60,13 @@ class Coordinator:
         instructions: str | None = None,
         price: Price | None = None,
         spool: Spool | None = None,
+        asker: Asker | None = None,
         now: Callable[[], datetime] = lambda: datetime.now().astimezone(),
     ) -> None:
         """`instructions` are put after our own; `now` gives an aware time.
 
         What a turn has produced when the store goes away waits in `spool`; without one such a turn
-        fails.
+        fails. `asker` is asked before calls that need a yes; without one they are not made.
         """
         self._hub = hub
         self._model = model
@@ -69,6 +74,7 @@ class Coordinator:
         self._template = PromptTemplate(instructions)
         self._price = price
         self._spool = spool
+        self._asker = asker or NobodyToAsk()
         self._now = now
         self._managers: OrderedDict[tuple[str | None, str], ConversationManager] = OrderedDict()
         """Of the conversations used last: read again only when somebody else wrote."""
@@ -113,6 +119,18 @@ class Coordinator:
             current_turn="",
         )
         return next(requests)
+
+    async def find_open_question(
+        self, conversation_id: str, owner: str | None = None
+    ) -> str | None:
+        """The turn, by its id, that stopped in front of a question nobody has answered.
+
+        Raises:
+            HubError, ConversationCallError: The conversation can't be read.
+        """
+        store = RemoteConversationStore(self._hub, owner)
+        conversation = ConversationManager(conversation_id, store)
+        return open_turn(await conversation.latest(self._limits.history_messages))
 
     @asynccontextmanager
     async def stream(self, request: TurnRequest) -> AsyncGenerator[AsyncIterator[TurnEvent]]:
@@ -194,6 +212,7 @@ class Coordinator:
             conversation.forget()  # it may have been stored long ago
         record = TurnRecord(conversation, turn_id, owner=request.owner, spool=self._spool)
         began = self._now()
+        limit = TimeLimit(self._limits.turn_timeout_seconds)
         turn = Turn(
             request,
             record,
@@ -205,9 +224,11 @@ class Coordinator:
                 now=began, person=request.person, has_tools=has_tools
             ),
             emit=emit,
+            asker=self._asker,
+            pause=limit.paused,
         )
         try:
-            return await self._within_limits(turn, request, turn_id)
+            return await self._within_limits(turn, request, turn_id, limit)
         except TurnTakenError:
             conversation.forget()
             reply = await record.load(self._limits.history_messages)
@@ -223,18 +244,21 @@ class Coordinator:
             raise
 
     async def _within_limits(
-        self, turn: Turn, request: TurnRequest, turn_id: str
+        self, turn: Turn, request: TurnRequest, turn_id: str, limit: TimeLimit
     ) -> TurnFinished | TurnFailed:
-        limit = self._limits.turn_timeout_seconds
-        reason = f"it took {limit:g} seconds (limits.turn_timeout_seconds)"
+        seconds = self._limits.turn_timeout_seconds
+        code: FailureCode = "limit"
+        reason = f"it took {seconds:g} seconds (limits.turn_timeout_seconds)"
         try:
-            with anyio.move_on_after(limit):
+            with limit.running():
                 return await turn.run()
         except LimitReachedError as error:
             reason = str(error)
+        except QuestionCancelledError as error:
+            reason, code = str(error), "cancelled"
         sentence = f"I stopped before this was done: {reason}."
-        await turn.interrupt("limit", sentence=sentence)
-        return _failed(request, turn_id, "limit", sentence)
+        await turn.interrupt(code, sentence=sentence)
+        return _failed(request, turn_id, code, sentence)
 
 
 def _to_turn_request(request: Mapping[str, Any], metadata: Mapping[str, Any]) -> TurnRequest:

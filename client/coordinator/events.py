@@ -4,9 +4,10 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
+from client.asking.questions import Answer, Question
 from client.llm.protocol import TextDelta, ThoughtDelta, Usage
 
-FailureCode = Literal["invalid", "model", "store", "limit", "internal"]
+FailureCode = Literal["invalid", "model", "store", "limit", "cancelled", "internal"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,6 +36,21 @@ class ToolFinished:
     is_error: bool
     text: str
     seconds: float
+
+
+@dataclass(frozen=True, slots=True)
+class QuestionAsked:
+    """A call waits for a person's yes; the question is stored."""
+
+    question: Question
+
+
+@dataclass(frozen=True, slots=True)
+class QuestionAnswered:
+    """The wait is over, one way or another."""
+
+    question: Question
+    answer: Answer
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,6 +95,8 @@ TurnEvent = (
     | ThoughtDelta
     | ToolStarted
     | ToolFinished
+    | QuestionAsked
+    | QuestionAnswered
     | StepFinished
     | TurnFinished
     | TurnFailed

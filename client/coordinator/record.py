@@ -5,7 +5,7 @@ from typing import Any
 
 from client.conversation_manager import ConversationManager
 from client.conversations import ConversationCallError
-from client.coordinator.history import tool_uses, unknown_result
+from client.coordinator.history import is_open, tool_uses, unknown_result
 from client.spool.folder import Entry
 from client.spool.spool import Spool
 from client.store_absence import PATIENCE_SECONDS, try_for
@@ -38,6 +38,9 @@ class TurnRecord:
         self.turn_id = turn_id
         self.is_stored = True
         """Whether all that was flushed is in the store; else the last of it waits in the spool."""
+        self.open_step: Message | None = None
+        """After `load`: the message with calls of an earlier run about which nobody has answered.
+        """
         self._conversation = conversation
         self._owner = owner
         self._spool = spool
@@ -63,10 +66,15 @@ class TurnRecord:
             if message.role == "assistant" and (message.metadata or {}).get("final"):
                 return message
         self._number = len(mine)
+        self.open_step = None
         answered = {message.tool_call_id for message in mine if message.role == "tool"}
         for message in mine:
             for call in tool_uses(message):
-                if call["id"] not in answered:
+                if call["id"] in answered:
+                    continue
+                if is_open(message, call):
+                    self.open_step = message
+                else:
                     self.add(unknown_result(message, call))
         return None
 
@@ -94,6 +102,22 @@ class TurnRecord:
         return self.add(
             Message(role="assistant", content=content, metadata=dict(metadata), **fields)
         )
+
+    async def annotate(self, message_id: str, annotations: Mapping[str, Any]) -> None:
+        """Store facts about a message that is stored.
+
+        Raises:
+            HubError, ConversationCallError: They are not stored.
+        """
+        await try_for(
+            PATIENCE_SECONDS, lambda: self._conversation.annotate(message_id, annotations)
+        )
+
+    def open_uses(self, message: Message) -> list[dict[str, Any]]:
+        """The calls of `open_step` that wait for an answer."""
+        answered = {m.tool_call_id for m in self.messages if m.turn_id == self.turn_id}
+        uses = tool_uses(message)
+        return [use for use in uses if use["id"] not in answered and is_open(message, use)]
 
     async def flush_if_large(self) -> None:
         """Store what waits, if it is so much that one batch might not hold it with more."""

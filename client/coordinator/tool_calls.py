@@ -10,6 +10,7 @@ from typing import Any, Protocol
 import anyio
 from mcp_types import CallToolResult, EmbeddedResource, TextContent, TextResourceContents
 
+from client.asking.holding import is_from_outside
 from client.conversations import ToolCaller
 from client.coordinator.events import ToolFinished, ToolStarted
 from client.coordinator.history import NOT_STARTED, UNKNOWN_OUTCOME
@@ -37,6 +38,8 @@ class CallOutcome:
     content: str | list[dict[str, Any]]
     is_error: bool
     seconds: float
+    untrusted: bool = False
+    """Others may have written it."""
 
     def first_line(self, max_characters: int = 200) -> str:
         """A short text for people who watch."""
@@ -89,12 +92,23 @@ class ToolRunner:
         text = UNKNOWN_OUTCOME if call.id in self._started else NOT_STARTED
         return CallOutcome(text, is_error=True, seconds=0.0)
 
+    def refuse(self, call: ToolCall, text: str) -> None:
+        """The call is not made; this is what the model reads."""
+        self._outcomes[call.id] = CallOutcome(text, is_error=True, seconds=0.0)
+
+    def is_over(self, call: ToolCall) -> bool:
+        """Whether it has its outcome."""
+        return call.id in self._outcomes
+
     async def _run_one(self, call: ToolCall) -> None:
         await self._emit(ToolStarted(call.id, call.name, call.arguments or {}))
         began = time.monotonic()
         self._started.add(call.id)
         content, is_error = await self._answer(call)
-        outcome = CallOutcome(content, is_error, round(time.monotonic() - began, 4))
+        tool = self._tools.get(call.name)
+        seconds = round(time.monotonic() - began, 4)
+        untrusted = tool is not None and is_from_outside(tool)
+        outcome = CallOutcome(content, is_error, seconds, untrusted)
         self._outcomes[call.id] = outcome
         await self._emit(
             ToolFinished(call.id, call.name, is_error, outcome.first_line(), outcome.seconds)

@@ -1,17 +1,22 @@
 """One turn: from a stored user message to its stored reply, model and tools by turns."""
 
 import json
-from collections.abc import Awaitable, Callable, Iterable, Sequence
+from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
+from contextlib import AbstractContextManager
 from dataclasses import replace
 from typing import Any
 
 from agentic.config.models import LimitsConfig, Price
+from client.asking.holding import UNTRUSTED, fingerprint, shows_untrusted
+from client.asking.questions import Asker, Question, refusal, stored_questions, to_annotations
 from client.coordinator.events import StepFinished, TurnEvent, TurnFinished
+from client.coordinator.held_calls import TOOL_CHANGED, HeldCalls, create_questions
 from client.coordinator.model_requests import create_requests
 from client.coordinator.record import TurnRecord
 from client.coordinator.request import TurnRequest
 from client.coordinator.spending import LimitReachedError, Spending, usage_json
 from client.coordinator.tool_calls import ToolBox, ToolRunner
+from client.hub.servers import HubTool
 from client.llm.protocol import (
     Completion,
     ContextTooLongError,
@@ -46,6 +51,8 @@ class Turn:
         price: Price | None,
         instructions: Callable[[bool], str],
         emit: Emit,
+        asker: Asker,
+        pause: Callable[[], AbstractContextManager[None]],
     ) -> None:
         self._request = request
         self._record = record
@@ -55,6 +62,11 @@ class Turn:
         self._spending = Spending(limits, price)
         self._instructions = instructions
         self._emit = emit
+        self._held = HeldCalls(asker, record, pause=pause, emit=emit)
+        self._read_untrusted = False
+        """Whether what the model was shown last holds text that others wrote."""
+        self._kept: set[str] = set()
+        """Calls whose results are kept."""
         self._said = ""
         """Of the step that runs, what the user has seen so far."""
         self._thoughts = ""
@@ -75,6 +87,8 @@ class Turn:
         if (reply := await self._record.load(self._limits.history_messages)) is not None:
             return self.finished(reply, repeated=True)
         self._call_ids = self._record.call_ids()
+        if self._record.open_step is not None:
+            await self._take_up(self._record.open_step)
         while True:
             self._spending.check()
             completion = await self._ask()
@@ -125,9 +139,12 @@ class Turn:
         too_long: ContextTooLongError | None = None
         for request in requests:
             try:
-                return await self._stream(request)
+                completion = await self._stream(request)
             except ContextTooLongError as error:
                 too_long = error
+            else:
+                self._read_untrusted = shows_untrusted(request.messages)
+                return completion
         assert too_long is not None
         raise too_long
 
@@ -190,13 +207,78 @@ class Turn:
             {"type": "tool_use", "id": call.id, "name": call.name, "input": call.arguments or {}}
             for call in calls
         ]
-        self._record.add_assistant(
+        tools = self._tools()
+        questions = create_questions(
+            calls,
+            tools,
+            read_untrusted=self._read_untrusted,
+            timeout_seconds=self._limits.question_timeout_seconds,
+        )
+        message = self._record.add_assistant(
             [*map(dict, completion.reasoning), *said, *uses],
             {"model": self._model.name, "step_usage": usage_json(completion.usage)},
             thoughts=self._thoughts[:_MAX_THOUGHTS_CHARACTERS] or None,
+            annotations=to_annotations(questions) or None,
         )
-        tools = {tool.definition.name: tool for tool in self._hub.tools() if tool.offered}
-        runner = ToolRunner(
+        runner = self._create_runner(tools)
+        self._said = ""
+        self._running = (calls, runner)
+        if questions or any(
+            call.name in tools and not tools[call.name].read_only for call in calls
+        ):
+            await self._record.flush()  # so that after a crash nobody starts it a second time
+        await runner.run([call for call in calls if call.id not in questions])
+        await self._ask_and_run(message, calls, questions, runner)
+        self._close_calls()
+        await self._record.flush_if_large()
+        self._check_failures(calls, runner)
+
+    async def _take_up(self, message: Message) -> None:
+        """Ask again what an earlier run of this turn asked, and got no answer to."""
+        calls = [
+            ToolCall(use["id"], use["name"], dict(use["input"]))
+            for use in self._record.open_uses(message)
+        ]
+        stored = stored_questions(message)
+        questions = {
+            call.id: stored[call.id][0].model_copy(update={"arguments": call.arguments})
+            for call in calls
+        }
+        runner = self._create_runner(self._tools())
+        self._running = (calls, runner)
+        await self._ask_and_run(message, calls, questions, runner)
+        self._close_calls()
+
+    async def _ask_and_run(
+        self,
+        message: Message,
+        calls: Sequence[ToolCall],
+        questions: Mapping[str, Question],
+        runner: ToolRunner,
+    ) -> None:
+        """Make the calls that wait for a yes, each after its own; what was done is stored first."""
+        for call in calls:
+            question = questions.get(call.id)
+            if question is None:
+                continue
+            self._keep_results()
+            await self._record.flush()
+            answer = await self._held.may_run(message.message_id or "", question)
+            tool = self._tools().get(call.name)
+            if isinstance(answer, str):
+                runner.refuse(call, answer)
+            elif answer.action != "accept":
+                runner.refuse(call, refusal(answer))
+            elif tool is None or fingerprint(tool) != question.fingerprint:
+                runner.refuse(call, TOOL_CHANGED)
+            else:
+                await runner.run([call])
+
+    def _tools(self) -> dict[str, HubTool]:
+        return {tool.definition.name: tool for tool in self._hub.tools() if tool.offered}
+
+    def _create_runner(self, tools: Mapping[str, HubTool]) -> ToolRunner:
+        return ToolRunner(
             self._hub,
             tools,
             owner=self._request.owner,
@@ -204,22 +286,21 @@ class Turn:
             max_characters=self._max_result_characters(),
             emit=self._emit,
         )
-        self._said = ""
-        self._running = (calls, runner)
-        if any(call.name in tools and not tools[call.name].read_only for call in calls):
-            await self._record.flush()  # so that after a crash nobody starts it a second time
-        await runner.run(calls)
-        self._close_calls()
-        await self._record.flush_if_large()
-        self._check_failures(calls, runner)
 
     def _close_calls(self) -> None:
-        """Keep the results of the calls that run, in the order of the calls."""
-        if self._running is None:
-            return
-        calls, runner = self._running
+        """Every call that runs has its result after this, be it that it was not made."""
+        self._keep_results(unfinished=True)
         self._running = None
+
+    def _keep_results(self, *, unfinished: bool = False) -> None:
+        """Keep the results there are, in the order of the calls."""
+        calls, runner = self._running or ((), None)
         for call in calls:
+            if runner is None or call.id in self._kept:
+                continue
+            if not unfinished and not runner.is_over(call):
+                continue
+            self._kept.add(call.id)
             outcome = runner.outcome(call)
             self._record.add(
                 Message(
@@ -228,7 +309,7 @@ class Turn:
                     name=call.name,
                     tool_call_id=call.id,
                     is_error=outcome.is_error,
-                    metadata={"seconds": outcome.seconds},
+                    metadata={"seconds": outcome.seconds, UNTRUSTED: outcome.untrusted},
                 )
             )
             self._told.append(

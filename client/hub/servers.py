@@ -89,6 +89,12 @@ class HubTool:
     offered: bool = True
     read_only: bool = False
     destructive: bool = True
+    says_destructive: bool = False
+    """`destructive` is what the server said, and not what absence means."""
+    open_world: bool = True
+    confirm: bool = False
+    """The server wants a person's yes before each call."""
+    ours: bool = False
 
 
 ConnectionState = Literal["connecting", "ready", "waiting", "closed"]

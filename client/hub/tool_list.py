@@ -28,6 +28,8 @@ MAX_TITLE_CHARACTERS = 200
 MAX_DESCRIPTION_CHARACTERS = 4_000
 MAX_SCHEMA_BYTES = 100_000
 _SHOWN_COMPLAINTS = 5
+_CONFIRM_META_KEY = "agentic/confirm"
+"""A tool that has this in its `_meta` is never called without a yes."""
 
 
 async def load_tools(client: Client, server: HubServer) -> dict[str, HubTool]:
@@ -144,6 +146,10 @@ def _to_hub_tool(tool: Tool, name: str, server: HubServer) -> HubTool:
         offered=offer if isinstance(offer, bool) else tool.name in offer,
         read_only=bool(hints and hints.read_only_hint),
         destructive=hints is None or hints.destructive_hint is not False,
+        says_destructive=bool(hints and hints.destructive_hint),
+        open_world=hints is None or hints.open_world_hint is not False,
+        confirm=bool((tool.meta or {}).get(_CONFIRM_META_KEY)),
+        ours=server.ours,
     )
 
 
