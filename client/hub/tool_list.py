@@ -18,6 +18,7 @@ from client.hub.names import create_server_prefix, create_tool_name
 from client.hub.plain_text import clean
 from client.hub.servers import HubServer, HubTool
 from client.llm.protocol import ToolDefinition
+from servers.tools.contract import CONFIRM_META_KEY
 
 logger = logging.getLogger(__name__)
 
@@ -28,8 +29,6 @@ MAX_TITLE_CHARACTERS = 200
 MAX_DESCRIPTION_CHARACTERS = 4_000
 MAX_SCHEMA_BYTES = 100_000
 _SHOWN_COMPLAINTS = 5
-_CONFIRM_META_KEY = "agentic/confirm"
-"""A tool that has this in its `_meta` is never called without a yes."""
 
 
 async def load_tools(client: Client, server: HubServer) -> dict[str, HubTool]:
@@ -148,7 +147,7 @@ def _to_hub_tool(tool: Tool, name: str, server: HubServer) -> HubTool:
         destructive=hints is None or hints.destructive_hint is not False,
         says_destructive=bool(hints and hints.destructive_hint),
         open_world=hints is None or hints.open_world_hint is not False,
-        confirm=bool((tool.meta or {}).get(_CONFIRM_META_KEY)),
+        confirm=bool((tool.meta or {}).get(CONFIRM_META_KEY)),
         ours=server.ours,
     )
 
