@@ -47,6 +47,8 @@ class TextArrived:
 
     origin: Origin
     text: str
+    is_forwarded: bool = False
+    """Somebody else may have written it: it is read, and gives no orders."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -97,9 +99,10 @@ def parse_update(update: object) -> Arrival:
     if message.text is None:
         return AttachmentArrived(origin, _name_kind(message), _storable(message.caption or ""))
     text = _storable(message.text)
-    if command := _COMMAND.match(text):
+    is_forwarded = message.forward_origin is not None
+    if not is_forwarded and (command := _COMMAND.match(text)):
         return CommandArrived(origin, command[1].lower())
-    return TextArrived(origin, text)
+    return TextArrived(origin, text, is_forwarded)
 
 
 def _name_kind(message: Message) -> str:

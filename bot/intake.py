@@ -147,7 +147,7 @@ class Intake:
             conversation_id=await self._find_conversation(owner, origin),
             prompt=arrival.text,
             owner=owner,
-            metadata=_metadata(origin),
+            metadata=_metadata(origin) | ({"forwarded": True} if arrival.is_forwarded else {}),
             user_annotations=facts.to_annotations(),
         )
 

@@ -356,3 +356,14 @@ async def test_a_second_bot_on_the_same_store_does_not_lose_messages_whose_ids_a
         "you said: hello",
         "you said: last",
     ]
+
+
+async def test_what_is_forwarded_gives_no_orders(api: FakeBotApi, bench: Bench) -> None:
+    origin = {"type": "hidden_user", "date": 1_700_000_000, "sender_user_name": "Eve"}
+    with anyio.fail_after(20):
+        async with run_in_background(bench, api):
+            api.user_says(ADA, "/reset", forward_origin=origin)
+            question, _ = await bench.wait_for_states("answered", "delivered")
+    assert question.content == "/reset"
+    assert question.metadata is not None
+    assert question.metadata["forwarded"] is True
