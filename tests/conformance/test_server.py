@@ -54,6 +54,7 @@ STATELESS = {
     "sep-2575-missing-capability-http-400",
     "sep-2575-http-server-no-independent-requests-on-stream",
     "sep-2575-server-no-log-without-loglevel",
+    "sep-2575-server-sends-tools-list-changed-on-subscription",
 }
 """Checks of `server-stateless` that call the fixture's tools; its others ask for nothing."""
 
