@@ -33,10 +33,12 @@ _TYPES_OF_KEYWORD: Mapping[str, tuple[ParameterType, ...]] = {
     "items": ("array",),
     "min_items": ("array",),
     "max_items": ("array",),
+    "separator": ("array",),
     "properties": ("object",),
 }
 _RANGES = (("minimum", "maximum"), ("min_length", "max_length"), ("min_items", "max_items"))
-_COPIED_KEYWORDS = {"description", *_TYPES_OF_KEYWORD} - {"items", "properties"}
+_COPIED_KEYWORDS = {"description", *_TYPES_OF_KEYWORD} - {"items", "properties", "separator"}
+_BESIDE_SCHEMA = {"json_schema", "description", "default", "required"}
 _QUOTES_HINT = "(to make it a string, put it in quotes)"
 
 
@@ -56,7 +58,10 @@ class ParameterConfig(BaseModel):
 
     model_config = ConfigDict(frozen=True, extra="ignore", hide_input_in_errors=True)
 
-    type: ParameterType
+    type: ParameterType | None = None
+    """Absent only beside `schema`."""
+    json_schema: dict[str, JsonValue] | None = Field(default=None, alias="schema")
+    """JSON Schema in full, instead of the words here; such a value is sent in a JSON body only."""
     description: str | None = None
     default: JsonValue = None
     required: bool | list[str] | None = None
@@ -72,6 +77,8 @@ class ParameterConfig(BaseModel):
     items: "ParameterConfig | None" = None
     min_items: Size | None = Field(default=None, alias="minItems")
     max_items: Size | None = Field(default=None, alias="maxItems")
+    separator: Literal[",", ";", "|", " "] | None = None
+    """How a list becomes one word outside of JSON: `a,b`. Absent: it is repeated, `x=a&x=b`."""
     properties: "dict[str, ParameterConfig] | None" = None
 
     @model_validator(mode="before")
@@ -104,6 +111,23 @@ class ParameterConfig(BaseModel):
         except (re.error, OverflowError, RecursionError) as error:
             raise ValueError(f"is not a regular expression: {error}") from None
         return pattern
+
+    @field_validator("json_schema")
+    @classmethod
+    def _check_schema(cls, schema: dict[str, JsonValue] | None) -> dict[str, JsonValue] | None:
+        if schema is not None:
+            from agentic.config.json_schema import check_schema  # slow to import
+
+            check_schema(schema)
+        return schema
+
+    @model_validator(mode="after")
+    def _check_kind(self) -> Self:
+        if self.json_schema is None and self.type is None:
+            raise ValueError("should have a type, such as string, or a schema")
+        if self.json_schema is not None and (others := self.model_fields_set - _BESIDE_SCHEMA):
+            raise ValueError(f"{_spelling(min(others))} goes into schema, which stands beside it")
+        return self
 
     @model_validator(mode="after")
     def _check_keywords(self) -> Self:
@@ -142,7 +166,11 @@ class ParameterConfig(BaseModel):
 
     def to_json_schema(self) -> dict[str, Any]:
         """The parameter as JSON Schema (2020-12)."""
-        schema: dict[str, Any] = {"type": [self.type, "null"] if self.nullable else self.type}
+        schema: dict[str, Any] = (
+            {"type": [self.type, "null"] if self.nullable else self.type}
+            if self.json_schema is None
+            else dict(self.json_schema)
+        )
         schema |= self.model_dump(include=_COPIED_KEYWORDS, by_alias=True, exclude_none=True)
         if self.enum is not None:
             schema["enum"] = [*self.enum, None] if self.nullable else self.enum

@@ -2,7 +2,7 @@
 
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from urllib.parse import urlsplit
+from urllib.parse import unquote, urlsplit
 
 from pydantic import SecretStr
 
@@ -61,13 +61,15 @@ def check_places(
     parameters: Mapping[str, ParameterConfig],
     listed: Sequence[str] | None,
     body: str,
+    body_parameter: str | None = None,
 ) -> None:
     """Check that each place has a parameter that fits, and that the rest can be sent.
 
     Raises:
         WrongFieldError: Something does not.
     """
-    if any(part in (".", "..") for part in places.path.fill("{{{}}}".format).split("/")):
+    steps = places.path.fill("{{{}}}".format).split("/")
+    if any(unquote(each) in (".", "..") for each in steps):
         raise WrongFieldError(
             ("url",), "has a step . or .. in its path; write the path it leads to"
         )
@@ -75,10 +77,15 @@ def check_places(
     for field, template in places.iterate():
         for name in template.names:
             _check_place(field, name, parameters)
-            is_query = field[0] == "query" and template.only_name == name
-            if not is_query:
+            if not _may_be_absent(field, template, parameters[name]):
                 _check_always_there(field, name, parameters[name], required)
     rest = {name: each for name, each in parameters.items() if name not in places.names}
+    if body_parameter is not None:
+        _check_body_parameter(body_parameter, body, parameters, rest)
+    _check_rest(rest, places, body)
+
+
+def _check_rest(rest: Mapping[str, ParameterConfig], places: Places, body: str) -> None:
     if body in ("form", "none"):
         for name, parameter in rest.items():
             _check_flat(("parameters", name), parameter)
@@ -107,6 +114,24 @@ def check_credentials(
             )
 
 
+def _check_body_parameter(
+    name: str,
+    body: str,
+    parameters: Mapping[str, ParameterConfig],
+    rest: Mapping[str, ParameterConfig],
+) -> None:
+    field: KeyPath = ("body_parameter",)
+    if body != "json":
+        raise WrongFieldError(field, "goes with body: json")
+    if name not in rest:
+        why = "has a place already" if name in parameters else "is no parameter"
+        raise WrongFieldError(field, f"names {name}, which {why}")
+    if others := ", ".join(each for each in rest if each != name):
+        raise WrongFieldError(
+            field, f"is all of the body, so these need a place in url, query or headers: {others}"
+        )
+
+
 def _parse(field: KeyPath, text: str) -> Template:
     try:
         return parse_template(text)
@@ -123,11 +148,22 @@ def _check_place(field: KeyPath, name: str, parameters: Mapping[str, ParameterCo
     _check_flat(("parameters", name), parameters[name])
 
 
+def _may_be_absent(field: KeyPath, template: Template, parameter: ParameterConfig) -> bool:
+    """Whether what stands there is one parameter alone: it goes with its value."""
+    is_alone = template.only_name is not None
+    return is_alone and (
+        field[0] == "query" or (field[0] == "headers" and not _is_repeated(parameter))
+    )
+
+
 def _check_always_there(
     field: KeyPath, name: str, parameter: ParameterConfig, required: Collection[str]
 ) -> None:
-    if parameter.type == "array":
-        raise WrongFieldError(field, f"has a place for one value, and {name} is an array")
+    if _is_repeated(parameter):
+        raise WrongFieldError(
+            field,
+            f"has a place for one value, and {name} is an array: give it a separator, such as ','",
+        )
     if parameter.nullable or not (name in required or parameter.has_default):
         raise WrongFieldError(
             field, f"needs {name} in each call: make it required, not nullable, or give a default"
@@ -146,4 +182,8 @@ def _check_flat(field: KeyPath, parameter: ParameterConfig) -> None:
 
 
 def _is_scalar(parameter: ParameterConfig) -> bool:
-    return parameter.type not in ("array", "object")
+    return parameter.type not in (None, "array", "object")
+
+
+def _is_repeated(parameter: ParameterConfig) -> bool:
+    return parameter.type == "array" and parameter.separator is None

@@ -76,7 +76,10 @@ class ToolConfig(Frozen):
     query: dict[str, str] = Field(default_factory=dict[str, str], repr=False)
     """Of the request, beside what stands in `url`; a value may have places for parameters."""
     headers: Headers = Field(default_factory=dict[str, SecretStr])
-    """Those that are no credentials may have places for parameters."""
+    """Those that are no credentials may have places for parameters.
+
+    One that is a single parameter is left out where that is, as in `query`.
+    """
     body: Body | None = None
     """What the parameters that have no place of their own are sent as.
 
@@ -84,6 +87,8 @@ class ToolConfig(Frozen):
     `json`: one object; `form`: as a web form; `none`: in the query. Absent: `none` for GET and
     DELETE, else `params`. Unless it is `params`, an answer is whatever JSON or text comes.
     """
+    body_parameter: str | None = None
+    """For `json`: the parameter that is all of the body, instead of an object of several."""
     result: Annotated[str, AfterValidator(_check_selection)] | None = None
     """JMESPath: which part of the answer is the result. Absent: all of it."""
     output: dict[str, JsonValue] | None = None
@@ -187,7 +192,9 @@ class ToolConfig(Frozen):
         check_parameters(self.parameters, self.required)
         if self.method == "GET" and self.body_kind != "none":
             raise WrongFieldError(("body",), "GET sends none: leave it out, or choose a method")
-        check_places(self.places, self.parameters, self.required, self.body_kind)
+        check_places(
+            self.places, self.parameters, self.required, self.body_kind, self.body_parameter
+        )
         check_credentials(self.headers, self.parameters)
         check_examples(self.examples, self.parameters, self.required)
         return self

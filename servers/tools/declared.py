@@ -168,7 +168,7 @@ def _explain(error: ValidationError) -> tuple[str, str]:
             known, given = _sides(error)
             required = cast("list[str]", error.validator_value)
             missing = [name for name in required if name not in given]
-            wanted = [f"{inside(name)} ({describe_type(known[name]['type'])})" for name in missing]
+            wanted = [f"{inside(name)}{_describe_kind(known.get(name))}" for name in missing]
             return inside(missing[0]), f"{' and '.join(wanted)} must be given"
         case "additionalProperties":
             known, given = _sides(error)
@@ -185,7 +185,12 @@ def _explain(error: ValidationError) -> tuple[str, str]:
 def _sides(error: ValidationError) -> tuple[dict[str, Any], dict[str, object]]:
     """The properties that the schema of an object knows, and the object."""
     schema = cast("dict[str, Any]", error.schema)
-    return schema["properties"], cast("dict[str, object]", error.instance)
+    return schema.get("properties", {}), cast("dict[str, object]", error.instance)
+
+
+def _describe_kind(schema: object) -> str:
+    kind = cast("dict[str, Any]", schema).get("type") if isinstance(schema, dict) else None
+    return "" if kind is None else f" ({describe_type(kind)})"
 
 
 def _dotted(path: list[str | int], *name: str) -> str:

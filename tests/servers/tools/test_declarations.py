@@ -250,7 +250,7 @@ def test_a_token_that_cannot_be_sent_is_refused() -> None:
     ("parameter", "message"),
     [
         ("text", "'string', 'integer', 'number', 'boolean', 'array' or 'object'"),
-        ({}, "Field required"),
+        ({}, "should have a type, such as string, or a schema"),
         (None, "must be a type, such as string, or a mapping"),
         (["string"], "must be a type, such as string, or a mapping"),
         ({"type": "string", "minimum": 3}, "minimum is for type integer or number, not string"),

@@ -77,6 +77,64 @@ async def test_a_query_and_headers_of_the_declaration_take_parameters(
     assert request.headers["x-team"] == "otters"
 
 
+async def test_a_list_with_a_separator_is_one_word_wherever_it_is_sent(
+    endpoint: ToolEndpoint, open_tools: OpenTools
+) -> None:
+    endpoint.on("/users/7,8%2C9", PLAIN)
+    lists: dict[str, Any] = {"type": "array", "items": "string"}
+    request = await _send(
+        endpoint, open_tools,
+        {"ids": ["7", "8,9"], "tags": ["a b", "c"], "words": ["x", "y&z"], "langs": ["de", "rm"]},
+        method="GET", url="/users/{ids}", query={"w": "{words}"}, headers={"X-Langs": "{langs}"},
+        parameters={
+            "ids": {**lists, "separator": ","}, "tags": {**lists, "separator": "|"},
+            "words": {**lists, "separator": " "}, "langs": {**lists, "separator": ","},
+        },
+    )  # fmt: skip
+    assert request.target == "/users/7,8%2C9?w=x%20y%26z&tags=a%20b%7Cc"
+    assert request.headers["x-langs"] == "de,rm"
+
+
+@pytest.mark.parametrize(("arguments", "sent"), [({}, None), ({"lang": None}, None),
+                                                 ({"lang": "de"}, "de")])  # fmt: skip
+async def test_a_header_that_is_one_parameter_goes_with_its_value(
+    endpoint: ToolEndpoint, open_tools: OpenTools, arguments: dict[str, object], sent: str | None
+) -> None:
+    request = await _send(
+        endpoint, open_tools, arguments, method="GET", headers={"X-Lang": "{lang}"},
+        parameters={"lang": {"type": "string", "nullable": True, "required": False}},
+    )  # fmt: skip
+    assert request.headers.get("x-lang") == sent
+
+
+async def test_one_parameter_can_be_all_of_a_json_body(
+    endpoint: ToolEndpoint, open_tools: OpenTools
+) -> None:
+    endpoint.on("/users/7", PLAIN)
+    tool: dict[str, Any] = {
+        "url": f"{endpoint.url}/users/{{id}}", "method": "PATCH",
+        "body": "json", "body_parameter": "changes",
+        "headers": {"Content-Type": "application/json-patch+json"},
+        "parameters": {
+            "id": "integer",
+            "changes": {
+                "schema": {"type": "array", "items": {"anyOf": [{"type": "object"}, {"const": 0}]}},
+                "required": False,
+            },
+        },
+    }  # fmt: skip
+    async with open_tools(t=tool) as client:
+        await client.call_tool("t", {"id": 7, "changes": [{"op": "remove"}, 0]})
+        await client.call_tool("t", {"id": 7})
+        wrong = await client.call_tool("t", {"id": 7, "changes": ["x"]})
+    changed, empty = endpoint.requests
+    assert changed.json == [{"op": "remove"}, 0]
+    assert changed.headers["content-type"] == "application/json-patch+json"
+    assert empty.body == b""
+    assert "content-type" not in empty.headers
+    assert error_of(wrong)["field"] == "changes[0]"
+
+
 async def test_a_json_body_is_the_remaining_arguments(
     endpoint: ToolEndpoint, open_tools: OpenTools
 ) -> None:
