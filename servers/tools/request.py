@@ -130,8 +130,9 @@ class RequestBuilder:
 
     def _pair(self, name: str, value: object, *, called: str) -> Iterator[str]:
         """`called=value` for a value, one for each item of a list, nothing for null."""
-        is_repeated = isinstance(value, list) and name not in self._separators
-        values = cast("list[object]", value) if is_repeated else [value]
+        values = [value]
+        if isinstance(value, list) and name not in self._separators:
+            values = cast("list[object]", value)
         for each in values:
             if each is not None:
                 yield f"{_encode(called)}={self._to_word(name, each)}"
