@@ -2,9 +2,10 @@
 
 import logging
 import secrets
-from collections.abc import AsyncGenerator
+from collections.abc import AsyncGenerator, Mapping
 from contextlib import asynccontextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
+from functools import partial
 
 import anyio
 
@@ -12,11 +13,13 @@ from bot import wording
 from bot.absence import AbsenceNotices
 from bot.courier import Courier
 from bot.deliveries import DeliveryFacts, StoredMessage, load_message, parse_delivery
+from bot.live_reply import LiveReply
 from bot.post import Post
+from bot.rendering import Part
 from bot.store_patience import keep_trying
 from client.conversations import ToolCaller
 from client.coordinator.coordinator import Coordinator
-from client.coordinator.events import TurnFailed, TurnFinished
+from client.coordinator.events import TurnEvent, TurnFailed, TurnFinished
 from client.coordinator.request import TurnRequest
 
 _STORE_FAILURES = 3
@@ -35,6 +38,8 @@ class Question:
     facts: DeliveryFacts
     quote: bool
     """Whether the answer says which message it is for: others came between."""
+    shown: Mapping[int, Part] = field(default_factory=dict[int, Part])
+    """What Telegram shows of the answer already, by its ids of messages."""
 
 
 class Answerer:
@@ -62,7 +67,10 @@ class Answerer:
         the spool and is delivered; a turn that has none is run again when the store is back.
         """
         failures = 0
-        while not isinstance(outcome := await self._run_turn(question), TurnFinished):
+        while True:
+            outcome, question = await self._run_turn(question)
+            if isinstance(outcome, TurnFinished):
+                break
             failures += 1
             if outcome.code != "store" or failures == _STORE_FAILURES:
                 sentence = wording.render_failure(outcome.message, outcome.reference)
@@ -94,12 +102,25 @@ class Answerer:
         if message is None or facts is None or facts.state not in ("pending", "attempting"):
             return  # deleted, or done meanwhile
         if message.role == "assistant" and message.turn_id is not None:
-            question = StoredMessage(where.owner, where.conversation_id, message.turn_id)
-            await self._courier.keep(question, facts.moved("answered"))
+            facts = await self._close_question(where, message.turn_id, facts)
         await self._courier.deliver(where, facts, facts.text or message.text())
 
-    async def _run_turn(self, question: Question) -> TurnFinished | TurnFailed:
+    async def _close_question(
+        self, where: StoredMessage, turn_id: str, reply: DeliveryFacts
+    ) -> DeliveryFacts:
+        """Keep that a stored reply answers its message; the reply's facts with what was shown."""
+        place = replace(where, message_id=turn_id)
+        message = await keep_trying(lambda: load_message(self._hub, place), "read a message")
+        facts = parse_delivery(message.annotations if message else None) or reply
+        await self._courier.keep(place, facts.moved("answered"))
+        return _with_drafts(reply, facts)
+
+    async def _run_turn(self, question: Question) -> tuple[TurnFinished | TurnFailed, Question]:
+        """How a turn ended, and the question with what the chat was shown meanwhile."""
         where, facts = question.where, question.facts
+        live = LiveReply(
+            self._post, facts, _reply_facts(question).reply_to, partial(self._courier.keep, where)
+        )
         request = TurnRequest(
             conversation_id=where.conversation_id,
             prompt="",
@@ -110,19 +131,21 @@ class Answerer:
             resumable=True,
             reply_annotations=_reply_facts(question).to_annotations(),
         )
+        last: TurnEvent | None = None
         try:
-            async with self._typing(facts.chat_id), self._coordinator.stream(request) as events:
+            async with self._showing(live), self._coordinator.stream(request) as events:
                 async for event in events:
-                    if isinstance(event, TurnFinished | TurnFailed):
-                        return event
-            raise AssertionError("a turn ends with a finish or a failure")
+                    live.feed(event)
+                    last = event
+            assert isinstance(last, TurnFinished | TurnFailed)
         except Exception:  # boundary: the person gets a sentence, the log the rest
             reference = secrets.token_hex(4)
             logger.exception("A turn in %s broke, reference %s", where.conversation_id, reference)
             sentence = "Something went wrong here, and it was recorded."
-            return TurnFailed(
+            last = TurnFailed(
                 where.conversation_id, where.message_id, "internal", sentence, reference
             )
+        return last, replace(question, facts=live.facts, shown=live.shown)
 
     async def _hand_over(self, question: Question, finished: TurnFinished) -> None:
         """Deliver a turn's reply; one that was stored before may have been sent already."""
@@ -133,23 +156,37 @@ class Answerer:
         if finished.metadata.get("repeated"):
             stored = await keep_trying(lambda: load_message(self._hub, where), "read a reply")
             facts = parse_delivery(stored.annotations if stored else None) or facts
+            facts = _with_drafts(facts, question.facts)
         # First this, then sending: so a delivered reply never has an unanswered question.
         await self._courier.keep(question.where, question.facts.moved("answered"))
         if facts.state in ("pending", "attempting"):
-            await self._courier.deliver(where, facts, finished.content)
+            await self._courier.deliver(where, facts, finished.content, question.shown)
 
     async def _tell(self, question: Question, sentence: str) -> None:
         sentence = sentence[:_MAX_SENTENCE_CHARACTERS]
         quoted = question.facts.reply_to if question.quote else None
         facts = question.facts.moved("pending", text=sentence, reply_to=quoted)
-        await self._courier.deliver(question.where, facts, sentence)
+        await self._courier.deliver(question.where, facts, sentence, question.shown)
 
     @asynccontextmanager
-    async def _typing(self, chat_id: int) -> AsyncGenerator[None]:
+    async def _showing(self, live: LiveReply) -> AsyncGenerator[None]:
+        """Show that there is something coming, and what there is of it."""
         async with anyio.create_task_group() as tasks:
-            tasks.start_soon(self._post.keep_typing, chat_id)
-            yield
+            tasks.start_soon(self._post.keep_typing, live.facts.chat_id)
+            async with anyio.create_task_group() as growing:
+                growing.start_soon(_show, live)
+                try:
+                    yield
+                finally:
+                    live.finish()
             tasks.cancel_scope.cancel()
+
+
+async def _show(live: LiveReply) -> None:
+    try:
+        await live.run()
+    except Exception:  # boundary: that it can't be shown early must not end the turn
+        logger.exception("A reply is not shown while it grows")
 
 
 def _reply_facts(question: Question) -> DeliveryFacts:
@@ -158,4 +195,13 @@ def _reply_facts(question: Question) -> DeliveryFacts:
         channel="telegram",
         chat_id=question.facts.chat_id,
         reply_to=question.facts.reply_to if question.quote else None,
+        drafts=question.facts.drafts,
+        drafting=question.facts.drafting,
     )
+
+
+def _with_drafts(reply: DeliveryFacts, asked: DeliveryFacts) -> DeliveryFacts:
+    """A stored reply's facts with what was shown of it, which its message's facts tell."""
+    if reply.state != "pending":
+        return reply  # it knows already
+    return reply.moved("pending", drafts=asked.drafts, drafting=asked.drafting)

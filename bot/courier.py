@@ -1,6 +1,8 @@
 """Brings stored replies to their chats and keeps book: none is lost, none doubled unmarked."""
 
 import logging
+from collections.abc import Awaitable, Callable, Mapping
+from types import MappingProxyType
 
 import anyio
 from anyio.to_thread import run_sync
@@ -67,16 +69,34 @@ class Courier:
             "go on with a turn",
         )
 
-    async def deliver(self, where: StoredMessage, facts: DeliveryFacts, text: str) -> None:
-        """Send a reply, from the part on that hasn't arrived. `attempting`: that part is marked."""
+    async def deliver(
+        self,
+        where: StoredMessage,
+        facts: DeliveryFacts,
+        text: str,
+        shown: Mapping[int, Part] = MappingProxyType({}),
+    ) -> None:
+        """Send a reply, from the part on that hasn't arrived; what was shown of it is changed.
+
+        Of parts that are sent, the first is marked if it may have arrived before: if the delivery
+        was `attempting`, or a draft was on its way.
+        """
         parts = await run_sync(render_parts, text) or [Part(_EMPTY_REPLY)]
-        uncertain = facts.state == "attempting"
-        facts = facts.moved("attempting")
-        if not uncertain:
+        uncertain = facts.drafting or (
+            facts.state == "attempting" and len(facts.sent) >= len(facts.drafts)
+        )
+        if facts.state != "attempting":
+            facts = facts.moved("attempting")
             await self.keep(where, facts)
         for part in parts[len(facts.sent) :]:
-            outcome = await self._send(facts, part, uncertain=uncertain)
-            uncertain = False
+            number = len(facts.sent)
+            if number < len(facts.drafts):
+                draft = facts.drafts[number]
+                is_done = shown.get(draft) == part
+                outcome = Sent(draft) if is_done else await self._change(facts, draft, part)
+            else:
+                outcome = await self._send(facts, part, uncertain=uncertain)
+                uncertain = False
             match outcome:
                 case Sent(message_id):
                     facts = facts.moved("attempting", sent=(*facts.sent, message_id))
@@ -94,17 +114,36 @@ class Courier:
                     logger.warning("Nobody knows if a reply arrived (%s): %s", where, reason)
                     return
         await self.keep(where, facts.moved("delivered"))
+        for message_id in facts.drafts[len(parts) :]:
+            await self._post.remove(facts.chat_id, message_id)
+
+    async def _change(self, facts: DeliveryFacts, message_id: int, part: Part) -> Outcome:
+        """Make a draft a part of the reply; it is sent anew where that can't be."""
+        outcome = await _until_certain(lambda: self._post.change(facts.chat_id, message_id, part))
+        if isinstance(outcome, Undeliverable):
+            logger.info("A draft can't become the reply: %s", outcome.reason)
+            return await self._send(facts, part, uncertain=False)
+        return outcome
 
     async def _send(self, facts: DeliveryFacts, part: Part, *, uncertain: bool) -> Outcome:
         """Send a part; while it stays uncertain, a few times more, marked as a possible repeat."""
-        outcome: Outcome = Uncertain("the bot was stopped while sending")
+        marked = uncertain
         reply_to = None if facts.sent else facts.reply_to
-        for number in range(_UNCERTAIN_SENDS):
-            if number:
-                await anyio.sleep(_FIRST_PAUSE_SECONDS * 3 ** (number - 1))
-            shown = mark_possible_repeat(part) if uncertain else part
-            outcome = await self._post.send(facts.chat_id, shown, reply_to)
-            if not isinstance(outcome, Uncertain):
-                break
-            uncertain = True
-        return outcome
+
+        async def send() -> Outcome:
+            nonlocal marked
+            shown, marked = mark_possible_repeat(part) if marked else part, True
+            return await self._post.send(facts.chat_id, shown, reply_to)
+
+        return await _until_certain(send)
+
+
+async def _until_certain(attempt: Callable[[], Awaitable[Outcome]]) -> Outcome:
+    outcome: Outcome = Uncertain("the bot was stopped while sending")
+    for number in range(_UNCERTAIN_SENDS):
+        if number:
+            await anyio.sleep(_FIRST_PAUSE_SECONDS * 3 ** (number - 1))
+        outcome = await attempt()
+        if not isinstance(outcome, Uncertain):
+            break
+    return outcome

@@ -4,7 +4,8 @@ A user message is `unanswered` from the moment it is stored until its reply is, 
 reply is stored as `pending`, is `attempting` before its first part is sent, and ends as `delivered`
 or `undeliverable`. When a turn fails, its user message takes a reply's way from `attempting` on,
 with the sentence to send as `text`. So after a crash at any point the states say what is left to
-do, and only what was `attempting` may have been seen already.
+do, and only what was `attempting` may have been seen already. What is shown of a reply while it
+grows is kept with its user message.
 """
 
 from collections.abc import Mapping
@@ -53,6 +54,10 @@ class DeliveryFacts(BaseModel):
     """How often a start of the bot found the message unanswered."""
     sent: tuple[int, ...] = ()
     """Telegram ids of the parts that have arrived."""
+    drafts: tuple[int, ...] = ()
+    """Telegram ids of what was shown of the reply while it grew: these become its parts."""
+    drafting: bool = False
+    """Whether one more of those was on its way: nobody knows if it arrived."""
     text: str | None = None
     """What is sent, when it is not the message's own content."""
     reason: str | None = None

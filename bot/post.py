@@ -1,6 +1,7 @@
 """Makes Telegram show things, and says what became of each."""
 
 import logging
+from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 
 import anyio
@@ -9,6 +10,7 @@ from telegram.constants import ChatAction
 from telegram.error import BadRequest, ChatMigrated, Forbidden, InvalidToken, TelegramError
 
 from bot.api_request import FloodedError, NotSentError
+from bot.pace import Pace
 from bot.rendering import Part
 
 _TYPING_SECONDS = 4.5
@@ -17,6 +19,7 @@ _FIRST_DELAY_SECONDS = 0.5
 _LONGEST_DELAY_SECONDS = 30.0
 _LONGEST_PAUSE_SECONDS = 900.0
 """Telegram's pauses are kept; one that is longer than this is left to a later start."""
+_NOT_MODIFIED = "message is not modified"
 
 logger = logging.getLogger(__name__)
 
@@ -53,39 +56,61 @@ Outcome = Sent | Undeliverable | NotNow | Uncertain
 
 
 class Post:
-    """Sends messages."""
+    """Sends messages, and changes them, at the pace that Telegram wants."""
 
-    def __init__(self, bot: Bot) -> None:
+    def __init__(self, bot: Bot, pace: Pace) -> None:
         self._bot = bot
+        self._pace = pace
 
-    async def send(self, chat_id: int, part: Part, reply_to: int | None = None) -> Outcome:
-        """Send one message. Waits for a connection and for the pauses that Telegram asks for.
+    async def wait_for_turn(self, chat_id: int, *, change: bool = False) -> None:
+        """Return when something may be sent to a chat, or, if `change`, something there changed."""
+        await self._pace.wait(chat_id, change=change)
 
-        What Telegram refuses with its formatting is sent without.
+    async def send(
+        self, chat_id: int, part: Part, reply_to: int | None = None, *, patient: bool = True
+    ) -> Outcome:
+        """Send one message.
+
+        Waits for its turn, a connection and the pauses that Telegram asks for. If it shall not be
+        `patient` it waits for nothing: call `wait_for_turn` before. What Telegram refuses with its
+        formatting is sent without.
         """
-        delay, entities = _FIRST_DELAY_SECONDS, part.entities
-        while True:
+
+        async def attempt(part: Part) -> int:
+            message = await self._bot.send_message(
+                chat_id,
+                part.text,
+                entities=part.entities or None,
+                reply_parameters=_quoting(reply_to),
+            )
+            return message.message_id
+
+        return await self._keep_trying(chat_id, part, attempt, patient=patient)
+
+    async def change(
+        self, chat_id: int, message_id: int, part: Part, *, patient: bool = True
+    ) -> Outcome:
+        """Make a message that was sent before say this, waiting as `send` does. May be repeated."""
+
+        async def attempt(part: Part) -> int:
             try:
-                message = await self._bot.send_message(
-                    chat_id,
-                    part.text,
-                    entities=entities or None,
-                    reply_parameters=_quoting(reply_to),
+                await self._bot.edit_message_text(
+                    part.text, chat_id, message_id, entities=part.entities or None
                 )
-                return Sent(message.message_id)
-            except FloodedError as error:
-                if error.seconds > _LONGEST_PAUSE_SECONDS:
-                    return NotNow(str(error))
-                logger.warning("Telegram wants a pause of %g s in a chat", error.seconds)
-                pause = error.seconds
-            except NotSentError:
-                pause, delay = delay, min(delay * 2, _LONGEST_DELAY_SECONDS)
-            except TelegramError as error:
-                if not (isinstance(error, BadRequest) and entities):
-                    return _to_outcome(error)
-                logger.warning("Telegram refused formatting, the text goes plain: %s", error)
-                entities, pause = (), 0.0
-            await anyio.sleep(pause)
+            except BadRequest as error:
+                if _NOT_MODIFIED not in str(error).lower():
+                    raise
+            return message_id
+
+        return await self._keep_trying(chat_id, part, attempt, patient=patient, change=True)
+
+    async def remove(self, chat_id: int, message_id: int) -> None:
+        """Take a message back. That this fails is in the log only."""
+        try:
+            await self._pace.wait(chat_id)
+            await self._bot.delete_message(chat_id, message_id)
+        except TelegramError as error:
+            logger.warning("A message that is no longer needed stays: %s", error)
 
     async def say(self, chat_id: int, text: str) -> None:
         """Send a line of the bot's own, once; if that fails it is in the log only."""
@@ -96,14 +121,47 @@ class Post:
     async def keep_typing(self, chat_id: int) -> None:
         """Show that something is being written, until cancelled."""
         while True:
-            pause = _TYPING_SECONDS
-            try:
-                await self._bot.send_chat_action(chat_id, ChatAction.TYPING)
-            except FloodedError as error:
-                pause = max(pause, error.seconds)
-            except TelegramError as error:
-                logger.debug("No typing shown: %s", error)
+            pause = max(_TYPING_SECONDS, self._pace.pause_left(chat_id))
+            if pause == _TYPING_SECONDS:
+                try:
+                    await self._bot.send_chat_action(chat_id, ChatAction.TYPING)
+                except FloodedError as error:
+                    self._pace.pause(chat_id, error.seconds)
+                except TelegramError as error:
+                    logger.debug("No typing shown: %s", error)
             await anyio.sleep(pause)
+
+    async def _keep_trying(
+        self,
+        chat_id: int,
+        part: Part,
+        attempt: Callable[[Part], Awaitable[int]],
+        *,
+        patient: bool,
+        change: bool = False,
+    ) -> Outcome:
+        delay = _FIRST_DELAY_SECONDS
+        while True:
+            left = self._pace.pause_left(chat_id)
+            if left > (_LONGEST_PAUSE_SECONDS if patient else 0):
+                return NotNow(f"Telegram wants a pause of {left:.0f} s in this chat")
+            if patient:
+                await self._pace.wait(chat_id, change=change)
+            try:
+                return Sent(await attempt(part))
+            except FloodedError as error:
+                logger.warning("Telegram wants a pause of %g s in a chat", error.seconds)
+                self._pace.pause(chat_id, error.seconds)
+            except NotSentError as error:
+                if not patient:
+                    return NotNow(str(error))
+                await anyio.sleep(delay)
+                delay = min(delay * 2, _LONGEST_DELAY_SECONDS)
+            except TelegramError as error:
+                if not (isinstance(error, BadRequest) and part.entities):
+                    return _to_outcome(error)
+                logger.warning("Telegram refused formatting, the text goes plain: %s", error)
+                part = Part(part.text)
 
 
 def _quoting(message_id: int | None) -> ReplyParameters | None:

@@ -23,6 +23,7 @@ from bot.courier import Courier
 from bot.errors import BadTokenError
 from bot.intake import Intake
 from bot.lanes import Lanes
+from bot.pace import Pace
 from bot.post import Post
 from bot.recovery import take_up_unfinished
 from bot.redaction import tokens_kept_out_of_logs
@@ -50,7 +51,13 @@ logger = logging.getLogger(__name__)
 
 
 async def run_bot(
-    config: Config, hub: ToolCaller, coordinator: Coordinator, token: SecretStr, spool: Spool
+    config: Config,
+    hub: ToolCaller,
+    coordinator: Coordinator,
+    token: SecretStr,
+    spool: Spool,
+    *,
+    pace: Pace | None = None,
 ) -> None:
     """Answer people on Telegram until SIGTERM or SIGINT; a second one stops at once.
 
@@ -82,7 +89,7 @@ async def run_bot(
         ):
             stopping.at_second = tasks.cancel_scope
             lanes = Lanes(tasks, at_once=_CHATS_AT_ONCE)
-            post = Post(bot)
+            post = Post(bot, pace or Pace())
             strangers = Strangers(post)
             notices = AbsenceNotices(post)
             courier = Courier(hub, post, spool)

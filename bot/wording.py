@@ -1,5 +1,7 @@
 """What the bot itself says to people, as opposed to what the assistant answers."""
 
+from collections.abc import Iterable
+
 COMMANDS = {
     "help": "what I can do",
     "reset": "begin a new conversation; this one is kept",
@@ -27,6 +29,12 @@ NOT_STORED_YET = (
 STORE_AWAY = (
     "I can't reach my memory at the moment. Your message is kept, and I answer it as soon as I can."
 )
+
+
+def render_status(tools: Iterable[str]) -> str:
+    """The line, in Markdown, that says which tools work (the model's names of them)."""
+    names = ", ".join(f"`{tool.partition('__')[2] or tool}`" for tool in tools)
+    return f"⏳ {names} …" if names else "⏳ …"
 
 
 def render_start(person: str) -> str:

@@ -2,6 +2,7 @@
 
 from collections.abc import AsyncGenerator, Callable, Mapping
 from contextlib import asynccontextmanager
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -10,6 +11,7 @@ from mcp_types import CallToolResult
 from pydantic import SecretStr
 
 from agentic.config.models import BotConfig, Config
+from bot.pace import Pace
 from bot.telegram_bot import run_bot
 from client.conversations import RemoteConversationStore
 from client.coordinator.coordinator import Coordinator
@@ -28,6 +30,8 @@ from tests.fakes.bot_api import FakeBotApi
 
 TOKEN = "7000000001:AAF-test_token_of_thirty_five_char"
 ADA, BOB, STRANGER = 42, 43, 99
+UNHURRIED = (30, 1.0)
+"""Messages in a chat, and seconds: tests need not wait as people have to."""
 PEOPLE = {"42": "ada", "43": "bob"}
 CHAT = "telegram:42"
 
@@ -126,14 +130,14 @@ def create_config(
 
 
 @asynccontextmanager
-async def open_bench(directory: Path) -> AsyncGenerator[Bench]:
-    """The store and the hub, without a bot."""
+async def open_bench(directory: Path, *others: HubServer) -> AsyncGenerator[Bench]:
+    """The store and the hub, with servers beside, without a bot."""
     async with open_file_store(directory) as store:
         server = create_server(store, create_operator("operator", delegate=True))
         target = HubServer(
             "conversations", InProcessTarget(server), ours=True, offer_to_model=False
         )
-        async with open_hub([target]) as hub:
+        async with open_hub([target, *others]) as hub:
             await hub.wait_ready(timeout_seconds=5)
             yield Bench(hub, directory)
 
@@ -153,6 +157,7 @@ async def run_in_background(
     config = create_config(api, people, health_file)
     async with anyio.create_task_group() as tasks:
         tasks.start_soon(spool.run)
-        tasks.start_soon(run_bot, config, bench, coordinator, SecretStr(api.token), spool)
+        run = partial(run_bot, pace=Pace(in_chat=UNHURRIED))
+        tasks.start_soon(run, config, bench, coordinator, SecretStr(api.token), spool)
         yield
         tasks.cancel_scope.cancel()

@@ -1,0 +1,145 @@
+"""A reply is shown while it grows, and what was shown becomes the reply."""
+
+from pathlib import Path
+
+import anyio
+import pytest
+from mcp.server.mcpserver import MCPServer
+from mcp_types import ToolAnnotations
+
+from client.hub.servers import HubServer, InProcessTarget
+from client.llm.protocol import Completion, ModelUnavailableError, ToolCall
+from client.llm.scripted import Held, Interrupted, ScriptedModel
+from tests.bot.running_bot import ADA, Bench, open_bench, run_in_background
+from tests.fakes.bot_api import DropAfter, FakeBotApi, Status, too_many_requests
+
+LONG = " ".join(f"**word{number}**" for number in range(60))
+PLAIN = LONG.replace("**", "")
+MARK = "(Possibly a repeat) "
+
+
+async def test_a_reply_grows_in_one_message(api: FakeBotApi, bench: Bench) -> None:
+    held = Held(Completion(text=LONG))
+    with anyio.fail_after(20):
+        async with run_in_background(bench, api, ScriptedModel([held])):
+            api.user_says(ADA, "talk")
+            (draft,) = await api.wait_for_message(ADA)
+            early = draft["text"]
+            held.release.set()
+            _, reply = await bench.wait_for_states("answered", "delivered")
+
+    (message,) = api.messages(ADA)
+    assert PLAIN.startswith(early.replace("*", ""))
+    assert len(early) < len(PLAIN)
+    assert message["text"] == PLAIN
+    assert reply.annotations is not None
+    assert reply.annotations["delivery"]["sent"] == [draft["message_id"]]
+
+
+async def test_a_short_reply_that_comes_soon_is_sent_once(api: FakeBotApi, bench: Bench) -> None:
+    with anyio.fail_after(20):
+        async with run_in_background(bench, api, ScriptedModel([Completion(text="yes")])):
+            api.user_says(ADA, "well?")
+            await bench.wait_for_states("answered", "delivered")
+
+    assert len(api.calls_of("sendMessage")) == 1
+    assert api.calls_of("editMessageText") == []
+
+
+async def test_after_a_crash_what_was_shown_becomes_the_reply(
+    api: FakeBotApi, bench: Bench
+) -> None:
+    with anyio.fail_after(20):
+        async with run_in_background(bench, api, ScriptedModel([Held(Completion(text=LONG))])):
+            api.user_says(ADA, "talk")
+            await api.wait_for_message(ADA)
+            await bench.wait_for_calls("append_messages", *["annotate_message"] * 2)
+        async with run_in_background(bench, api, ScriptedModel([Completion(text=LONG)])):
+            await bench.wait_for_states("answered", "delivered")
+
+    assert [message["text"] for message in api.messages(ADA)] == [PLAIN]
+
+
+async def test_a_draft_that_may_have_arrived_makes_the_reply_a_possible_repeat(
+    api: FakeBotApi, bench: Bench
+) -> None:
+    api.fail_next("sendMessage", DropAfter())
+    held = Held(Completion(text=LONG))
+    with anyio.fail_after(20):
+        async with run_in_background(bench, api, ScriptedModel([held])):
+            api.user_says(ADA, "talk")
+            await api.wait_for_message(ADA)
+            held.release.set()
+            await bench.wait_for_states("answered", "delivered")
+
+    _, reply = api.messages(ADA)
+    assert reply["text"] == MARK + PLAIN
+
+
+async def test_a_draft_that_was_deleted_is_sent_anew(api: FakeBotApi, bench: Bench) -> None:
+    held = Held(Completion(text=LONG))
+    with anyio.fail_after(20):
+        async with run_in_background(bench, api, ScriptedModel([held])):
+            api.user_says(ADA, "talk")
+            await api.wait_for_message(ADA)
+            api.fail_next(
+                "editMessageText", *[Status(400, "Bad Request: message to edit not found")] * 2
+            )
+            held.release.set()
+            await bench.wait_for_states("answered", "delivered")
+
+    assert [message["text"] for message in api.messages(ADA)][1:] == [PLAIN]
+
+
+async def test_a_failed_turn_says_so_in_the_message_that_was_begun(
+    api: FakeBotApi, bench: Bench
+) -> None:
+    broken = Interrupted(LONG, ModelUnavailableError("The model is gone."))
+    with anyio.fail_after(20):
+        async with run_in_background(bench, api, ScriptedModel([broken])):
+            api.user_says(ADA, "talk")
+            await bench.wait_for_states("delivered")
+
+    (message,) = api.messages(ADA)
+    assert message["text"].startswith("The model is gone. (reference ")
+
+
+async def test_a_chat_that_telegram_slows_down_gets_the_whole_reply_without_drafts(
+    api: FakeBotApi, bench: Bench
+) -> None:
+    api.fail_next("sendMessage", too_many_requests(1))
+    with anyio.fail_after(20):
+        async with run_in_background(bench, api, ScriptedModel([Completion(text=LONG)])):
+            api.user_says(ADA, "talk")
+            await bench.wait_for_states("answered", "delivered")
+
+    assert [message["text"] for message in api.messages(ADA)] == [PLAIN]
+    assert api.calls_of("editMessageText") == []
+
+
+@pytest.mark.slow
+async def test_a_line_says_which_tool_works_until_the_reply_takes_its_place(
+    api: FakeBotApi, tmp_path: Path
+) -> None:
+    server, release = MCPServer("lab"), anyio.Event()
+
+    @server.tool(annotations=ToolAnnotations(read_only_hint=True))
+    async def measure_depth() -> str:
+        await release.wait()
+        return "12 m"
+
+    lab = HubServer("lab", InProcessTarget(server), offer_to_model=True)
+    call = ToolCall("1", "lab__measure_depth", {})
+    model = ScriptedModel(
+        [Completion(text="I'll look.", tool_calls=(call,)), Completion(text="It is 12 m.")]
+    )
+    with anyio.fail_after(30):
+        async with open_bench(tmp_path, lab) as bench, run_in_background(bench, api, model):
+            api.user_says(ADA, "how deep?")
+            (draft,) = await api.wait_for_message(ADA)
+            early = draft["text"]
+            release.set()
+            await bench.wait_for_states("answered", "", "", "delivered")
+
+    assert early == "I'll look.\n\n⏳ measure_depth …"
+    assert [message["text"] for message in api.messages(ADA)] == ["It is 12 m."]
