@@ -78,7 +78,7 @@ async def test_what_is_written_and_answered_meanwhile_is_stored_once_and_told_on
         port,
         access=f"delegate_token_file: {tmp_path}/bot.token",
     )
-    with anyio.fail_after(60):
+    with anyio.fail_after(150):
         async with serve_tool_endpoint() as endpoint:
             async with serving() as server:
 
