@@ -12,6 +12,7 @@ from servers.conversations.contract_documents import ExportFormat
 from servers.conversations.contract_results import (
     AnnotateResult,
     AppendResult,
+    AttachmentsResult,
     ConversationWithStats,
     DeleteResult,
     DeliveriesResult,
@@ -220,6 +221,14 @@ class RemoteConversationStore:
         arguments |= {} if attachment_id is None else {"attachment_id": attachment_id}
         arguments |= {} if total_size is None else {"total_size": total_size}
         return await self._call("put_attachment", arguments, PutAttachmentResult)
+
+    async def list_attachments(
+        self, conversation_id: str, *, cursor: str | None = None
+    ) -> AttachmentsResult:
+        """A page of its attachments, in an order of the server's own."""
+        arguments = {"conversation_id": conversation_id}
+        arguments |= {} if cursor is None else {"cursor": cursor}
+        return await self._call("list_attachments", arguments, AttachmentsResult)
 
     async def search_conversations(
         self,

@@ -50,7 +50,7 @@ class ConversationStats(BaseModel):
     latest_attachments: list[StoredAttachment] = Field(
         default=[],
         description="At most 100 of them, in the order in which they were begun; each is read as "
-        "conversation://ID/attachments/ATTACHMENT_ID.",
+        "conversation://ID/attachments/ATTACHMENT_ID. list_attachments finds all.",
     )
 
 
@@ -146,6 +146,16 @@ class ImportResult(BaseModel):
     repeated: int = Field(description="Messages that are stored already.")
     skipped: int = Field(
         description="Messages left out because their id is stored with other content."
+    )
+
+
+class AttachmentsResult(BaseModel):
+    """A page of attachments."""
+
+    attachments: list[StoredAttachment]
+    next_cursor: str | None
+    damaged: int = Field(
+        description="Attachments in this page whose facts could not be read; normally 0."
     )
 
 

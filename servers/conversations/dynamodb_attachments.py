@@ -2,15 +2,18 @@
 
 import hashlib
 import secrets
+from collections.abc import AsyncIterator
 from typing import NamedTuple
 
 from pydantic import BaseModel, ConfigDict, ValidationError
 
 from servers.aws.dynamodb import Attributes, Put, TakenError
 from servers.conversations.attachment_chunks import Chunk
+from servers.conversations.attachment_pages import to_page
 from servers.conversations.checks import check_range
 from servers.conversations.contract_attachments import MAX_ATTACHMENTS, MAX_LISTED_ATTACHMENTS
 from servers.conversations.contract_results import (
+    AttachmentsResult,
     ConversationStats,
     PutAttachmentResult,
     StoredAttachment,
@@ -60,6 +63,15 @@ class Head(BaseModel):
     def is_complete(self) -> bool:
         """Whether it can be read."""
         return self.total_size is None or self.size == self.total_size
+
+    def to_stored(self) -> StoredAttachment:
+        """As it is told of."""
+        return StoredAttachment(
+            attachment_id=self.attachment_id,
+            name=self.name,
+            mime_type=self.mime_type,
+            size=self.size,
+        )
 
 
 async def put(
@@ -120,23 +132,30 @@ async def read(
     return AttachmentPart(head.name, head.mime_type, head.size, offset, data)
 
 
+async def list_page(
+    writer: Writer, state: State, after: str | None, limit: int
+) -> AttachmentsResult:
+    """Those that are complete, from behind one on."""
+    found: list[StoredAttachment | None] = []
+    left = limit + 1
+    async for head in _heads(writer, state, after, limit + 1):
+        if head is None or head.is_complete:
+            found.append(head and head.to_stored())
+            left -= head is not None
+        if not left:
+            break
+    return to_page(*split_partition(state.pk), found, limit)
+
+
 async def measure(writer: Writer, state: State, stats: ConversationStats) -> ConversationStats:
     """The figures with those of complete attachments."""
-    heads = sorted(await _heads(writer, state), key=lambda head: head.begun_at)
-    whole = [head for head in heads if head.is_complete]
+    heads = [head async for head in _heads(writer, state) if head is not None]
+    whole = sorted((head for head in heads if head.is_complete), key=lambda head: head.begun_at)
     return stats.model_copy(
         update={
             "attachments": len(whole),
             "attachment_bytes": sum(head.size for head in whole),
-            "latest_attachments": [
-                StoredAttachment(
-                    attachment_id=head.attachment_id,
-                    name=head.name,
-                    mime_type=head.mime_type,
-                    size=head.size,
-                )
-                for head in whole[-MAX_LISTED_ATTACHMENTS:]
-            ],
+            "latest_attachments": [head.to_stored() for head in whole[-MAX_LISTED_ATTACHMENTS:]],
         }
     )
 
@@ -170,18 +189,27 @@ async def _find(writer: Writer, state: State, attachment_id: str) -> Head | None
     return None if item is None else _parse(item)
 
 
-async def _heads(writer: Writer, state: State) -> list[Head]:
+async def _heads(
+    writer: Writer, state: State, after: str | None = None, items: int | None = None
+) -> AsyncIterator[Head | None]:
+    """Those of a life by their keys, from behind one on, so many at once. None: damaged."""
     assert state.header is not None
-    values = {":pk": state.pk, ":first": f"F#{state.header.life:016d}#"}
-    found: list[Head] = []
+    life = state.header.life
+    values = {
+        ":pk": state.pk,
+        ":first": f"F#{life:016d}#" if after is None else _key(life, after),
+        ":last": f"F#{life:016d}#~",
+    }
     start = None
     while True:
-        items, start = await writer.client.query(
-            "pk = :pk AND begins_with(sk, :first)", values, start=start
+        found, start = await writer.client.query(
+            "pk = :pk AND sk BETWEEN :first AND :last", values, limit=items, start=start
         )
-        found += [head for item in items if (head := _parse(item))]
+        for item in found:
+            if after is None or item["sk"] != values[":first"]:
+                yield _parse(item)
         if start is None:
-            return found
+            return
 
 
 async def _count(writer: Writer, state: State) -> int:

@@ -16,6 +16,7 @@ from servers.conversations import (
     dynamodb_search,
 )
 from servers.conversations.attachment_chunks import Chunk
+from servers.conversations.attachment_pages import read_place
 from servers.conversations.checks import (
     check_deliveries,
     check_id,
@@ -34,11 +35,16 @@ from servers.conversations.contract import (
     Role,
     to_timestamp,
 )
-from servers.conversations.contract_attachments import MAX_ATTACHMENT_BYTES, check_attachment_id
+from servers.conversations.contract_attachments import (
+    MAX_ATTACHMENT_BYTES,
+    MAX_LISTED_ATTACHMENTS,
+    check_attachment_id,
+)
 from servers.conversations.contract_documents import ConversationDocument, ExportFormat
 from servers.conversations.contract_results import (
     AnnotateResult,
     AppendResult,
+    AttachmentsResult,
     ConversationWithStats,
     DeleteResult,
     DeliveriesResult,
@@ -304,6 +310,19 @@ class DynamoDBConversationStore:
         return await dynamodb_attachments.put(
             self.writer, self._blobs, owner, conversation_id, chunk, _now()
         )
+
+    async def list_attachments(
+        self,
+        owner: str,
+        conversation_id: str,
+        *,
+        limit: int = MAX_LISTED_ATTACHMENTS,
+        cursor: str | None = None,
+    ) -> AttachmentsResult:
+        """See `ConversationStore`."""
+        after = read_place(owner, conversation_id, limit, cursor)
+        state = await self._find("list_attachments", owner, conversation_id)
+        return await dynamodb_attachments.list_page(self.writer, state, after, limit)
 
     async def read_attachment(
         self,

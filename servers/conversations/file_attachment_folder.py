@@ -7,9 +7,7 @@ v1/<2>/<key>.<token>.trash     such a folder on its way out
 What the second file says counts: bytes beyond its size are of a write that was not acknowledged.
 """
 
-import base64
 import errno
-import hashlib
 import logging
 import os
 import secrets
@@ -17,6 +15,7 @@ import zlib
 from collections.abc import Callable, Collection, Generator
 from contextlib import ExitStack, contextmanager, suppress
 
+from servers.conversations.contract_results import StoredAttachment
 from servers.conversations.file_attachment_facts import BLOCK_BYTES, AttachmentFacts, DamagedError
 from servers.conversations.file_attachment_files import (
     names_in,
@@ -26,6 +25,18 @@ from servers.conversations.file_attachment_files import (
     status_of,
     unlink,
 )
+from servers.conversations.file_attachment_listing import (
+    BYTES,
+    COMPLETE,
+    INCOMPLETE,
+    MAX_FACTS_BYTES,
+    NEW,
+    find_from,
+    find_latest,
+    measure,
+    name_of,
+    stem_of,
+)
 from servers.conversations.file_directory import StoreDirectory, ensure_directory, path_of
 from servers.conversations.file_failures import naming
 from servers.conversations.file_format import write_all
@@ -33,9 +44,7 @@ from servers.conversations.file_segment import write_whole
 
 FOLDER_SUFFIX = ".att"
 TRASH_SUFFIX = ".trash"
-_BYTES, _COMPLETE, _INCOMPLETE, _NEW = ".bin", ".json", ".part", ".new"
 _FOLDER = os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC | os.O_NOFOLLOW
-_MAX_FACTS_BYTES = 16 * 1024
 _REMOVED_AT_ONCE = 200
 """Files, while a deletion is waited for. A folder with more is left to the sweeper."""
 
@@ -57,7 +66,7 @@ class AttachmentFolder:
             DamagedError: Its files are there, but not as they were written.
             OSError: They can't be read.
         """
-        name = _name_of(attachment_id)
+        name = name_of(attachment_id)
         with self._opened() as folder_fd:
             if folder_fd is None:
                 return None
@@ -65,7 +74,7 @@ class AttachmentFolder:
             if text is None:
                 return None
             facts = AttachmentFacts.parse(text)
-            status = status_of(folder_fd, name + _BYTES)
+            status = status_of(folder_fd, name + BYTES)
             if facts.attachment_id != attachment_id or not status or status.st_size < facts.size:
                 raise DamagedError
             return facts
@@ -83,7 +92,7 @@ class AttachmentFolder:
         with self._opened() as folder_fd:
             if folder_fd is None:
                 raise DamagedError
-            with opened_file(folder_fd, _name_of(facts.attachment_id) + _BYTES) as fd:
+            with opened_file(folder_fd, name_of(facts.attachment_id) + BYTES) as fd:
                 for number in range(first, -(-end // BLOCK_BYTES)):
                     start = number * BLOCK_BYTES
                     block = read_range(fd, start, min(BLOCK_BYTES, facts.size - start))
@@ -100,16 +109,16 @@ class AttachmentFolder:
             OSError: It could not be written, and what was known still is what counts.
         """
         facts = known.grown(data)
-        name = _name_of(facts.attachment_id)
-        target, other = (_COMPLETE, _INCOMPLETE) if facts.is_complete else (_INCOMPLETE, _COMPLETE)
+        name = name_of(facts.attachment_id)
+        target, other = (COMPLETE, INCOMPLETE) if facts.is_complete else (INCOMPLETE, COMPLETE)
         with self._opened(create=not known.size) as folder_fd:
             if folder_fd is None:
                 raise FileNotFoundError(errno.ENOENT, "removed under the running program")
-            with opened_file(folder_fd, name + _BYTES, os.O_RDWR | os.O_CREAT) as fd:
+            with opened_file(folder_fd, name + BYTES, os.O_RDWR | os.O_CREAT) as fd:
                 write_whole(fd, known.size, data)
                 self._sync(fd)
-            self._write_new(folder_fd, name + _NEW, facts.encode())
-            os.rename(name + _NEW, name + target, src_dir_fd=folder_fd, dst_dir_fd=folder_fd)
+            self._write_new(folder_fd, name + NEW, facts.encode())
+            os.rename(name + NEW, name + target, src_dir_fd=folder_fd, dst_dir_fd=folder_fd)
             unlink(folder_fd, name + other)
             os.fsync(folder_fd)
         return facts
@@ -117,30 +126,22 @@ class AttachmentFolder:
     def count(self) -> int:
         """How many attachments there are, incomplete ones too."""
         with self._opened() as folder_fd:
-            return len({_stem(name) for name in names_in(folder_fd)})
+            return len({stem_of(name) for name in names_in(folder_fd)})
 
     def measure(self) -> tuple[int, int]:
         """How many attachments are complete, and how many bytes they have."""
         with self._opened() as folder_fd:
-            names = names_in(folder_fd)
-            complete = [_stem(name) for name in names if name.endswith(_COMPLETE)]
-            found = [status_of(folder_fd, stem + _BYTES) for stem in complete]
-            return len(complete), sum(status.st_size for status in found if status)
+            return measure(folder_fd)
 
-    def latest(self, limit: int) -> list[AttachmentFacts]:
+    def latest(self, limit: int) -> list[StoredAttachment]:
         """So many of the complete ones that were written to last, in the order they were begun."""
         with self._opened() as folder_fd:
-            names = [name for name in names_in(folder_fd) if name.endswith(_COMPLETE)]
-            written = {name: status_of(folder_fd, name) for name in names}
-            names.sort(key=lambda name: status.st_mtime_ns if (status := written[name]) else 0)
-            found: list[AttachmentFacts] = []
-            for name in names[-limit:]:
-                assert folder_fd is not None
-                text = read_beginning(folder_fd, name, _MAX_FACTS_BYTES)
-                if text is not None:
-                    with suppress(DamagedError):  # reading it tells; `verify` names it
-                        found.append(AttachmentFacts.parse(text))
-        return sorted(found, key=lambda facts: facts.created_at)
+            return find_latest(folder_fd, limit)
+
+    def list_after(self, attachment_id: str | None, limit: int) -> list[StoredAttachment | None]:
+        """So many of the complete ones behind one, in an order that stays; None: damaged."""
+        with self._opened() as folder_fd:
+            return find_from(folder_fd, name_of(attachment_id) if attachment_id else "", limit)
 
     def find_damaged(self) -> dict[str, str | None]:
         """The attachments that are not as they were written: what they are called, if that is left.
@@ -150,7 +151,7 @@ class AttachmentFolder:
         with self._opened() as folder_fd:
             if folder_fd is None:
                 return {}
-            stems = sorted({_stem(name) for name in names_in(folder_fd)})
+            stems = sorted({stem_of(name) for name in names_in(folder_fd)})
             return {
                 stem: _title_of(folder_fd, stem) for stem in stems if _is_damaged(folder_fd, stem)
             }
@@ -159,7 +160,7 @@ class AttachmentFolder:
         """Move the files of attachments by those names to `damaged/<folder>`."""
         with self._opened() as folder_fd, self._directory.open_aside(folder) as aside_fd:
             for name in names_in(folder_fd):
-                if _stem(name) in stems:
+                if stem_of(name) in stems:
                     os.rename(
                         name, f"{self._key}.{name}", src_dir_fd=folder_fd, dst_dir_fd=aside_fd
                     )
@@ -261,15 +262,10 @@ def remove_folder(parent_fd: int, name: str, max_files: int) -> bool:
     return True
 
 
-def _name_of(attachment_id: str) -> str:
-    digest = hashlib.sha256(attachment_id.encode()).digest()
-    return base64.b32encode(digest)[:32].decode().lower()
-
-
 def _facts_of(folder_fd: int, stem: str) -> bytes | None:
     texts = (
-        read_beginning(folder_fd, stem + suffix, _MAX_FACTS_BYTES)
-        for suffix in (_COMPLETE, _INCOMPLETE)
+        read_beginning(folder_fd, stem + suffix, MAX_FACTS_BYTES)
+        for suffix in (COMPLETE, INCOMPLETE)
     )
     return next((text for text in texts if text is not None), None)
 
@@ -287,7 +283,7 @@ def _is_damaged(folder_fd: int, stem: str) -> bool:
         return False  # bytes of a write that was never acknowledged
     try:
         facts = AttachmentFacts.parse(text)
-        with opened_file(folder_fd, stem + _BYTES) as fd:
+        with opened_file(folder_fd, stem + BYTES) as fd:
             starts = range(0, facts.size, BLOCK_BYTES)
             blocks = (
                 read_range(fd, start, min(BLOCK_BYTES, facts.size - start)) for start in starts
@@ -295,13 +291,9 @@ def _is_damaged(folder_fd: int, stem: str) -> bool:
             crcs = [zlib.crc32(block) for block in blocks]
     except (DamagedError, FileNotFoundError):
         return True
-    return _name_of(facts.attachment_id) != stem or crcs != list(facts.crcs)
+    return name_of(facts.attachment_id) != stem or crcs != list(facts.crcs)
 
 
 def _is_needed(name: str, names: Collection[str]) -> bool:
     """Whether a file, among all of its folder, is part of a complete attachment."""
-    return name.endswith((_COMPLETE, _BYTES)) and _stem(name) + _COMPLETE in names
-
-
-def _stem(name: str) -> str:
-    return name.partition(".")[0]
+    return name.endswith((COMPLETE, BYTES)) and stem_of(name) + COMPLETE in names

@@ -3,9 +3,10 @@
 import secrets
 
 from servers.conversations.attachment_chunks import Chunk
+from servers.conversations.attachment_pages import to_page
 from servers.conversations.checks import check_range
 from servers.conversations.contract_attachments import MAX_ATTACHMENTS
-from servers.conversations.contract_results import PutAttachmentResult
+from servers.conversations.contract_results import AttachmentsResult, PutAttachmentResult
 from servers.conversations.contract_uris import AttachmentUri
 from servers.conversations.file_attachment_facts import AttachmentFacts, DamagedError
 from servers.conversations.file_conversation import ConversationFile
@@ -39,6 +40,15 @@ def put(opened: ConversationFile, chunk: Chunk) -> PutAttachmentResult:
         size=facts.size,
         complete=facts.is_complete,
     )
+
+
+def list_page(
+    opened: ConversationReader, owner: str, after: str | None, limit: int
+) -> AttachmentsResult:
+    """Those that are complete, from behind one on."""
+    opened.require()
+    found = opened.attachments.list_after(after, limit + 1)
+    return to_page(owner, opened.conversation_id, found, limit)
 
 
 def read(

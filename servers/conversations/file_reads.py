@@ -11,7 +11,6 @@ from servers.conversations.contract_results import (
     ListResult,
     LoadResult,
     OwnersResult,
-    StoredAttachment,
 )
 from servers.conversations.cursors import make_cursor, read_cursor
 from servers.conversations.file_catalogue import Catalogue
@@ -58,15 +57,7 @@ def get(opened: ConversationReader, catalogue: Catalogue) -> ConversationWithSta
         output_tokens=figures.output_tokens,
         attachments=attachments,
         attachment_bytes=attachment_bytes,
-        latest_attachments=[
-            StoredAttachment(
-                attachment_id=each.attachment_id,
-                name=each.name,
-                mime_type=each.mime_type,
-                size=each.size,
-            )
-            for each in opened.attachments.latest(MAX_LISTED_ATTACHMENTS)
-        ],
+        latest_attachments=opened.attachments.latest(MAX_LISTED_ATTACHMENTS),
     )
     conversation = to_conversation(
         opened.facts, progress.version, progress.message_count, progress.updated

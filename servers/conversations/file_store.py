@@ -15,6 +15,7 @@ from servers.conversations import (
     file_reads,
 )
 from servers.conversations.attachment_chunks import Chunk
+from servers.conversations.attachment_pages import read_place
 from servers.conversations.checks import (
     check_deliveries,
     check_listing,
@@ -30,11 +31,16 @@ from servers.conversations.contract import (
     Message,
     Role,
 )
-from servers.conversations.contract_attachments import MAX_ATTACHMENT_BYTES, check_attachment_id
+from servers.conversations.contract_attachments import (
+    MAX_ATTACHMENT_BYTES,
+    MAX_LISTED_ATTACHMENTS,
+    check_attachment_id,
+)
 from servers.conversations.contract_documents import ConversationDocument, ExportFormat
 from servers.conversations.contract_results import (
     AnnotateResult,
     AppendResult,
+    AttachmentsResult,
     ConversationWithStats,
     DeleteResult,
     DeliveriesResult,
@@ -286,6 +292,22 @@ class FileConversationStore:
         chunk = Chunk(data, name, mime_type, attachment_id, offset, total_size).checked()
         return await self._engine.change(
             owner, conversation_id, lambda opened: file_attachments.put(opened, chunk)
+        )
+
+    async def list_attachments(
+        self,
+        owner: str,
+        conversation_id: str,
+        *,
+        limit: int = MAX_LISTED_ATTACHMENTS,
+        cursor: str | None = None,
+    ) -> AttachmentsResult:
+        """See `ConversationStore`."""
+        after = read_place(owner, conversation_id, limit, cursor)
+        return await self._engine.read(
+            owner,
+            conversation_id,
+            lambda opened: file_attachments.list_page(opened, owner, after, limit),
         )
 
     async def read_attachment(

@@ -6,9 +6,9 @@ from typing import TypeVar
 from pydantic_core import PydanticSerializationError
 
 from servers.conversations.contract import MAX_PAGE_BYTES, Conversation, encode_json
-from servers.conversations.contract_results import Delivery
+from servers.conversations.contract_results import Delivery, StoredAttachment
 
-_Item = TypeVar("_Item", Conversation, Delivery)
+_Item = TypeVar("_Item", Conversation, Delivery, StoredAttachment)
 
 
 def fit(items: Sequence[_Item], limit: int) -> list[_Item]:
@@ -23,7 +23,7 @@ def fit(items: Sequence[_Item], limit: int) -> list[_Item]:
     return fitting
 
 
-def _size(item: Conversation | Delivery) -> int:
+def _size(item: Conversation | Delivery | StoredAttachment) -> int:
     try:
         return len(item.model_dump_json().encode())  # a quarter of the time, but not 255 levels
     except PydanticSerializationError:

@@ -7,10 +7,12 @@ from typing import Any, Protocol
 from pydantic import BaseModel, ConfigDict
 
 from servers.conversations.contract import Conversation, Message, Role
+from servers.conversations.contract_attachments import MAX_LISTED_ATTACHMENTS
 from servers.conversations.contract_documents import ConversationDocument, ExportFormat
 from servers.conversations.contract_results import (
     AnnotateResult,
     AppendResult,
+    AttachmentsResult,
     ConversationWithStats,
     DeleteResult,
     DeliveriesResult,
@@ -360,6 +362,24 @@ class ConversationStore(Protocol):
                 or it is the first one and the conversation has 1,000 attachments.
             ConflictError: Other bytes are stored there, or another name, type or total size.
             TooLargeError: More than 2 MiB in the chunk, or 20 MiB in the attachment.
+        """
+        ...
+
+    async def list_attachments(
+        self,
+        owner: str,
+        conversation_id: str,
+        *,
+        limit: int = MAX_LISTED_ATTACHMENTS,
+        cursor: str | None = None,
+    ) -> AttachmentsResult:
+        """The complete attachments: each once, in an order of the back end's own that stays.
+
+        `limit` is 1 to 100. One that is completed or removed while pages are read may be in them or
+        not. What can't be read of one is counted as `damaged`.
+
+        Raises:
+            NotFoundError: No such conversation.
         """
         ...
 

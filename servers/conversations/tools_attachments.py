@@ -1,22 +1,23 @@
-"""The tool that puts attachments: a verb of the store, its bytes as base64."""
+"""The tools of attachments: what puts them, its bytes as base64, and what lists them."""
 
 from typing import Annotated, Any
 
 from pydantic import AfterValidator, BeforeValidator, Field, WithJsonSchema
 
-from servers.access.contract import SCOPE_CONVERSATIONS_WRITE
-from servers.conversations.arguments import ConversationArguments
+from servers.access.contract import SCOPE_CONVERSATIONS_READ, SCOPE_CONVERSATIONS_WRITE
+from servers.conversations.arguments import ConversationArguments, Cursor
 from servers.conversations.contract_attachments import (
     MAX_ATTACHMENT_BYTES,
     MAX_CHUNK_BYTES,
+    MAX_LISTED_ATTACHMENTS,
     check_attachment_id,
     check_attachment_name,
     decode_chunk,
     parse_mime_type,
 )
-from servers.conversations.contract_results import PutAttachmentResult
+from servers.conversations.contract_results import AttachmentsResult, PutAttachmentResult
 from servers.conversations.store import ConversationStore
-from servers.conversations.tool_hints import writes
+from servers.conversations.tool_hints import READS, writes
 from servers.typed_arguments import Integer
 from servers.typed_tools import Caller, TypedTool
 
@@ -62,6 +63,18 @@ class PutAttachmentArguments(ConversationArguments):
     )
 
 
+class AttachmentsArguments(ConversationArguments):
+    """A page of a conversation's attachments."""
+
+    limit: Integer = Field(
+        default=MAX_LISTED_ATTACHMENTS,
+        ge=1,
+        le=MAX_LISTED_ATTACHMENTS,
+        description=f"1 to {MAX_LISTED_ATTACHMENTS}.",
+    )
+    cursor: Cursor | None = Field(default=None, description="The next_cursor of the page before.")
+
+
 def create_attachment_tools(store: ConversationStore) -> list[TypedTool[Any, Any]]:
     """The tools over `store`, in the order in which they are listed."""
 
@@ -75,6 +88,11 @@ def create_attachment_tools(store: ConversationStore) -> list[TypedTool[Any, Any
             attachment_id=given.attachment_id,
             offset=given.offset,
             total_size=given.total_size,
+        )
+
+    async def list_(caller: Caller, given: AttachmentsArguments) -> AttachmentsResult:
+        return await store.list_attachments(
+            caller.owner, given.conversation_id, limit=given.limit, cursor=given.cursor
         )
 
     return [
@@ -91,5 +109,18 @@ def create_attachment_tools(store: ConversationStore) -> list[TypedTool[Any, Any
             arguments=PutAttachmentArguments,
             result=PutAttachmentResult,
             call=put,
-        )
+        ),
+        TypedTool(
+            name="list_attachments",
+            title="List attachments",
+            description="Finds all files that are stored with a conversation: id, name, type and "
+            "size of each, in no particular order. Each is read as the resource "
+            "conversation://ID/attachments/ATTACHMENT_ID. For more, call again with cursor set to "
+            "next_cursor, until that is null. An unknown conversation is not_found.",
+            scope=SCOPE_CONVERSATIONS_READ,
+            annotations=READS,
+            arguments=AttachmentsArguments,
+            result=AttachmentsResult,
+            call=list_,
+        ),
     ]

@@ -37,6 +37,7 @@ TOOL_SCOPES = {
     "get_conversation": READ,
     "search_conversations": READ,
     "export_conversation": READ,
+    "list_attachments": READ,
     "append_messages": WRITE,
     "save_conversation": WRITE,
     "annotate_message": WRITE,

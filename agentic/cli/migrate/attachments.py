@@ -1,7 +1,7 @@
 """Copies the attachments of one conversation, and compares what arrived, byte for byte."""
 
 import hashlib
-from collections.abc import Collection
+from contextlib import aclosing
 from dataclasses import dataclass
 
 from agentic.cli.migrate.findings import DiffersError
@@ -10,7 +10,6 @@ from agentic.cli.migrate.tally import Tally
 from client.attachments import Part
 from client.conversations import ConversationCallError
 from client.hub.errors import ServerFaultError
-from servers.conversations.contract_attachments import MAX_LISTED_ATTACHMENTS
 from servers.conversations.contract_results import ConversationStats
 from servers.conversations.contract_uris import AttachmentUri
 
@@ -41,13 +40,10 @@ class AttachmentCopier:
         owner: str,
         conversation_id: str,
         known: Attached,
-        linked: Collection[str],
         *,
         is_new: bool,
     ) -> Attached:
-        """Copy those that are missing. `linked`: ids that messages name, for a listing is short.
-
-        `is_new`: the target had no such conversation before.
+        """Copy those that are missing. `is_new`: the target had no such conversation before.
 
         Raises:
             DiffersError: They are not the same afterwards; says which.
@@ -61,23 +57,21 @@ class AttachmentCopier:
             return known
         if here.attachments == there.attachments == 0:
             return Attached()
-        arrived = {each.attachment_id for each in there.latest_attachments}
-        has_more = there.attachments > len(arrived)
+        arrived, _ = await _list(self._target, owner, conversation_id)
+        wanted, damaged = await _list(self._source, owner, conversation_id)
         hashes: dict[str, str] = {}
         problems: list[str] = []
-        for attachment_id in _name_all(here, linked):
+        for attachment_id in sorted(wanted):
             uri = AttachmentUri(conversation_id, attachment_id)
             try:
-                is_there = attachment_id in arrived or (
-                    has_more and await self._is_there(owner, uri)
+                hashes[attachment_id] = await self._copy(
+                    owner, uri, is_there=attachment_id in arrived
                 )
-                hashes[attachment_id] = await self._copy(owner, uri, is_there=is_there)
             except (DiffersError, ConversationCallError, ServerFaultError) as error:
-                if getattr(error, "code", None) != "not_found" or attachment_id not in linked:
-                    problems.append(f"attachment {attachment_id}: {error}")
+                problems.append(f"attachment {attachment_id}: {error}")
         there = (await self._target.store(owner).get_conversation(conversation_id)).stats
         if not problems:
-            problems = _find_missing(here, there, len(hashes))
+            problems = _find_missing(here, there, len(hashes), damaged)
         if problems:
             raise DiffersError("; ".join(problems))
         listed = "\n".join(f"{name} {sha256}" for name, sha256 in sorted(hashes.items()))
@@ -107,17 +101,6 @@ class AttachmentCopier:
         self._tally.attachments_copied += not is_there
         return sent.hexdigest()
 
-    async def _is_there(self, owner: str, uri: AttachmentUri) -> bool:
-        """Whether the target has one that its listing is too short to tell of."""
-        try:
-            async for _ in self._target.attachments(owner).read(uri):
-                break
-        except ConversationCallError as error:
-            if error.code != "not_found":
-                raise
-            return False
-        return True
-
 
 class _Hash:
     """SHA-256 over name, type and bytes of an attachment."""
@@ -142,12 +125,25 @@ def _figures(stats: ConversationStats) -> tuple[int, int]:
     return stats.attachments, stats.attachment_bytes
 
 
-def _find_missing(here: ConversationStats, there: ConversationStats, found: int) -> list[str]:
-    if found < here.attachments:
+async def _list(place: Place, owner: str, conversation_id: str) -> tuple[set[str], int]:
+    """The ids of all attachments, and how many can't be told of because they are damaged."""
+    found: set[str] = set()
+    damaged = 0
+    async with aclosing(place.list_attachments(owner, conversation_id)) as pages:
+        async for page in pages:
+            found |= {each.attachment_id for each in page.attachments}
+            damaged += page.damaged
+    return found, damaged
+
+
+def _find_missing(
+    here: ConversationStats, there: ConversationStats, found: int, damaged: int
+) -> list[str]:
+    if damaged or found < here.attachments:
         return [
-            f"{here.attachments - found} of its attachments were not copied: they are neither "
-            f"among the latest {MAX_LISTED_ATTACHMENTS}, which are listed, nor named by a message, "
-            "or are damaged. `agentic conversations verify` there says which are damaged"
+            f"{damaged or here.attachments - found} of its attachments can't be read at the "
+            "source; all others were copied. Put them there again, or restore them from a back-up "
+            "(of files `agentic conversations verify` names them)"
         ]
     if _figures(here) != _figures(there):
         return [
@@ -155,11 +151,3 @@ def _find_missing(here: ConversationStats, there: ConversationStats, found: int)
             f"{there.attachments} of {there.attachment_bytes} at the target"
         ]
     return []
-
-
-def _name_all(stats: ConversationStats, linked: Collection[str]) -> list[str]:
-    """Those of a listing, which is of the latest only, and behind them what messages name."""
-    latest = [each.attachment_id for each in stats.latest_attachments]
-    if len(latest) == stats.attachments:
-        return latest
-    return [*(each for each in linked if each not in latest), *latest]

@@ -2,7 +2,6 @@
 
 from collections.abc import AsyncIterator, Sequence
 from contextlib import aclosing
-from typing import Any
 
 from agentic.cli.migrate.attachments import Attached, AttachmentCopier
 from agentic.cli.migrate.comparing import Stored, find_changed_facts
@@ -12,7 +11,6 @@ from agentic.cli.migrate.journal import Journal, Known
 from agentic.cli.migrate.reading import Page, Place
 from agentic.cli.migrate.tally import Outcome, Tally
 from client.conversations import ConversationCallError
-from servers.conversations.contract_uris import parse_attachment_uri
 
 _ATTEMPTS = 3
 """With a conversation that is rewritten while it is read."""
@@ -62,7 +60,7 @@ class Copier:
         if copy is None:
             return None
         attached = await self._attachments.bring(
-            owner, conversation_id, _attached(known), copy.linked, is_new=copy.outcome == "copied"
+            owner, conversation_id, _attached(known), is_new=copy.outcome == "copied"
         )
         version = copy.target_version
         if copy.outcome != "equal":
@@ -98,7 +96,7 @@ class Copier:
         is_settled = False
         async for page in pages:
             copy = copy or _Copy(page, stored.facts)
-            copy.read(conversation_id, page)
+            copy.read(page)
             missing = await stored.compare(page.messages)
             if not missing and (stored.facts is not None or is_settled):
                 continue
@@ -181,7 +179,7 @@ class Copier:
         async with aclosing(self._target.read(owner, conversation_id)) as pages:
             async for page in pages:
                 arrived = arrived or _Copy(page, None)
-                arrived.read(conversation_id, page)
+                arrived.read(page)
         if arrived is None:
             raise DiffersError("it was deleted there while it was copied: run the same again")
         sent = copy.content
@@ -205,32 +203,18 @@ class _Copy:
         self.source_version: int = first.facts["version"]
         self.target_version: int = 0 if stored is None else stored["version"]
         self.content = ContentHash(first.facts)
-        self.linked: dict[str, None] = {}
-        """Attachments of it that its messages name, in order."""
         self.repeated = 0
         """Messages that the target had under their ids, though not in their place."""
         self.lost = 0
         """Records that could not be read."""
 
-    def read(self, conversation_id: str, page: Page) -> None:
+    def read(self, page: Page) -> None:
         """Take in the next page."""
         self.content.add(page.messages)
         self.lost = max(0, page.facts["message_count"] - self.content.count)
-        for message in page.messages:
-            self.linked.update(dict.fromkeys(_find_links(conversation_id, message)))
 
 
 def _attached(known: Known | None) -> Attached:
     if known is None:
         return Attached()
     return Attached(known.attachments, known.attachment_bytes, known.attachments_sha256)
-
-
-def _find_links(conversation_id: str, message: Wire) -> list[str]:
-    if isinstance(message["content"], str):
-        return []
-    blocks: list[dict[str, Any]] = message["content"]
-    uris = [
-        parse_attachment_uri(block["uri"]) for block in blocks if block["type"] == "resource_link"
-    ]
-    return [uri.attachment_id for uri in uris if uri and uri.conversation_id == conversation_id]

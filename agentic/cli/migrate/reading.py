@@ -8,7 +8,7 @@ from agentic.cli.migrate.content import Wire
 from client.attachments import RemoteAttachments, ResourceReader
 from client.conversations import ConversationCallError, RemoteConversationStore
 from servers.conversations.contract import MAX_LIST_LIMIT, Conversation
-from servers.conversations.contract_results import Delivery
+from servers.conversations.contract_results import AttachmentsResult, Delivery
 
 UNFINISHED = ("unanswered", "pending", "attempting")
 """States of deliveries that somebody still acts on."""
@@ -66,6 +66,18 @@ class Place:
         while True:
             page = await self.store(owner).list_conversations(limit=MAX_LIST_LIMIT, cursor=cursor)
             yield page.conversations
+            cursor = page.next_cursor
+            if cursor is None:
+                return
+
+    async def list_attachments(
+        self, owner: str, conversation_id: str
+    ) -> AsyncGenerator[AttachmentsResult]:
+        """A conversation's, in pages."""
+        cursor: str | None = None
+        while True:
+            page = await self.store(owner).list_attachments(conversation_id, cursor=cursor)
+            yield page
             cursor = page.next_cursor
             if cursor is None:
                 return

@@ -291,6 +291,74 @@ class ContractOfAttachments:
         assert (refused.value.code, refused.value.field) == ("invalid", field)
         assert (await store.load_conversation(OWNER, ID)).version == 0
 
+    async def test_all_that_can_be_read_are_listed_in_pages(self, store: ConversationStore) -> None:
+        ids = ["a", "A", "../a", "é", "🙂" * 256, "x" * 256, "6"]
+        for number, attachment_id in enumerate(ids):
+            await put(store, b"x" * number, attachment_id, name=f"{number}.png")
+        await put(store, b"half", "never complete", total_size=9)
+        await put(store, b"bob's", owner="bob")
+        whole = await store.list_attachments(OWNER, ID)
+        assert (whole.next_cursor, whole.damaged) == (None, 0)
+        assert sorted(each.attachment_id for each in whole.attachments) == sorted(ids)
+        for each in whole.attachments:
+            number = ids.index(each.attachment_id)
+            assert (each.name, each.size) == (f"{number}.png", number)
+            assert each.mime_type == "image/png"
+        for limit in (1, 3, 7):
+            cursor, paged = None, [*whole.attachments[:0]]
+            for _ in ids:
+                page = await store.list_attachments(OWNER, ID, limit=limit, cursor=cursor)
+                paged += page.attachments
+                cursor = page.next_cursor
+                if cursor is None:
+                    break
+                assert len(page.attachments) == limit
+            assert (paged, cursor) == (whole.attachments, None)
+
+    async def test_a_list_of_attachments_goes_on_while_others_come(
+        self, store: ConversationStore
+    ) -> None:
+        for number in range(4):
+            await put(store, b"x", f"{number}")
+        page = await store.list_attachments(OWNER, ID, limit=2)
+        for number in range(4, 8):
+            await put(store, b"x", f"{number}")
+        await store.append_messages(OWNER, ID, users(1))
+        rest = await store.list_attachments(OWNER, ID, cursor=page.next_cursor)
+        listed = [each.attachment_id for each in [*page.attachments, *rest.attachments]]
+        assert len(listed) == len(set(listed))
+        assert {"0", "1", "2", "3"} <= set(listed)
+
+    async def test_what_has_no_attachments_lists_none_and_what_is_not_there_is_told(
+        self, store: ConversationStore
+    ) -> None:
+        await put(store, b"x", owner="bob")
+        with pytest.raises(NotFoundError):
+            await store.list_attachments(OWNER, ID)
+        await store.append_messages(OWNER, ID, users(1))
+        assert (await store.list_attachments(OWNER, ID)).attachments == []
+        await put(store, b"x", "a")
+        await put(store, b"x", "b")
+        cursor = (await store.list_attachments(OWNER, ID, limit=1)).next_cursor
+        assert cursor is not None
+        await put(store, b"x", conversation_id="other")
+        for conversation_id, limit, wrong, field in (
+            (ID, 0, None, "limit"),
+            (ID, 101, None, "limit"),
+            (ID, 1, "x", "cursor"),
+            ("other", 1, cursor, "cursor"),
+            ("", 1, None, "conversation_id"),
+        ):
+            with pytest.raises(InvalidError) as refused:
+                await store.list_attachments(OWNER, conversation_id, limit=limit, cursor=wrong)
+            assert refused.value.field == field
+        await store.delete_conversation(OWNER, ID)
+        with pytest.raises(NotFoundError):
+            await store.list_attachments(OWNER, ID, cursor=cursor)
+        await put(store, b"x", "of a new life")
+        [found] = (await store.list_attachments(OWNER, ID)).attachments
+        assert found.attachment_id == "of a new life"
+
     async def test_ids_are_compared_bytewise_and_types_keep_their_parameters(
         self, store: ConversationStore
     ) -> None:

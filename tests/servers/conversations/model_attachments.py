@@ -2,8 +2,19 @@
 
 from servers.conversations.attachment_chunks import Chunk
 from servers.conversations.contract_attachments import MAX_ATTACHMENTS
+from servers.conversations.contract_results import StoredAttachment
 from servers.conversations.store_errors import InvalidError
 from tests.servers.conversations.model_conversation import Attachment, Held
+
+
+def to_stored(attachment_id: str, attachment: Attachment) -> StoredAttachment:
+    """As it is told of."""
+    return StoredAttachment(
+        attachment_id=attachment_id,
+        name=attachment.name,
+        mime_type=attachment.mime_type,
+        size=len(attachment.data),
+    )
 
 
 def put_chunk(held: Held, attachment_id: str, chunk: Chunk) -> Attachment:

@@ -75,6 +75,10 @@ class Held:
         """The messages that a caller sees."""
         return {str(m.message_id): m for m in self.messages} if self.lives else {}
 
+    def whole_attachments(self) -> list[str]:
+        """The ids of those that can be read, in the order they were begun."""
+        return [each for each, attachment in self.attachments.items() if attachment.is_complete]
+
     def check_version(self, expected: int | None) -> None:
         if expected is not None and expected != self.current_version:
             raise self.conflict("not the expected version")

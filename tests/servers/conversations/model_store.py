@@ -32,6 +32,7 @@ from servers.conversations.contract_documents import ConversationDocument, Expor
 from servers.conversations.contract_results import (
     AnnotateResult,
     AppendResult,
+    AttachmentsResult,
     ConversationStats,
     ConversationWithStats,
     DeleteResult,
@@ -45,7 +46,6 @@ from servers.conversations.contract_results import (
     PutAttachmentResult,
     SaveResult,
     SearchResult,
-    StoredAttachment,
     StoreStats,
 )
 from servers.conversations.contract_uris import AttachmentUri
@@ -59,7 +59,7 @@ from servers.conversations.store_errors import (
     StaleCursorError,
     TooLargeError,
 )
-from tests.servers.conversations.model_attachments import put_chunk
+from tests.servers.conversations.model_attachments import put_chunk, to_stored
 from tests.servers.conversations.model_conversation import Held, Moment
 from tests.servers.conversations.model_copies import merge_messages, without_delivery
 from tests.servers.conversations.model_documents import choose_new, export_page, take_facts
@@ -244,7 +244,7 @@ class ModelStore:
         held = self._require(owner, conversation_id)
         messages = held.messages
         roles = [message.role for message in messages]
-        whole = [each for each in held.attachments.values() if each.is_complete]
+        whole = [held.attachments[each] for each in held.whole_attachments()]
         stats = ConversationStats(
             messages_by_role={role: roles.count(role) for role in set(roles)},
             bytes=sum(held.sizes[str(message.message_id)] for message in messages),
@@ -255,17 +255,33 @@ class ModelStore:
             attachments=len(whole),
             attachment_bytes=sum(len(attachment.data) for attachment in whole),
             latest_attachments=[
-                StoredAttachment(
-                    attachment_id=attachment_id,
-                    name=each.name,
-                    mime_type=each.mime_type,
-                    size=len(each.data),
-                )
-                for attachment_id, each in held.attachments.items()
-                if each.is_complete
-            ][-MAX_LISTED_ATTACHMENTS:],
+                to_stored(each, held.attachments[each])
+                for each in held.whole_attachments()[-MAX_LISTED_ATTACHMENTS:]
+            ],
         )
         return ConversationWithStats(**held.to_conversation().model_dump(), stats=stats)
+
+    async def list_attachments(
+        self,
+        owner: str,
+        conversation_id: str,
+        *,
+        limit: int = MAX_LISTED_ATTACHMENTS,
+        cursor: str | None = None,
+    ) -> AttachmentsResult:
+        check_owner_name(owner)
+        check_id(conversation_id)
+        check_range("limit", limit, 1, MAX_LISTED_ATTACHMENTS)
+        scope, after = ("attachments", owner, conversation_id), ""
+        if cursor is not None:
+            after = str(read_cursor(cursor, "cursor", scope, (str,))[0])
+        held = self._require(owner, conversation_id)
+        later = [each for each in sorted(held.whole_attachments()) if each > after]
+        return AttachmentsResult(
+            attachments=[to_stored(each, held.attachments[each]) for each in later[:limit]],
+            next_cursor=make_cursor(scope, [later[limit - 1]]) if later[limit:] else None,
+            damaged=0,
+        )
 
     async def update_conversation(
         self, owner: str, conversation_id: str, update: ConversationUpdate

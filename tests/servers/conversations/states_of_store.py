@@ -9,6 +9,7 @@ import tempfile
 from collections.abc import Mapping, Sequence
 from contextlib import ExitStack
 from itertools import product
+from operator import itemgetter
 from pathlib import Path
 from typing import Any, Literal, NamedTuple
 
@@ -280,6 +281,11 @@ class StoreMachine(RuleBasedStateMachine):
         """Read what may be there, from somewhere on."""
         self.both("read_attachment", *key, attachment_id, offset=offset)
 
+    @rule(key=keys)
+    def list_attachments(self, key: Key) -> None:
+        """List all; their order is the store's own."""
+        self.both("list_attachments", *key)
+
     @rule(key=keys, limit=limits)
     def load(self, key: Key, limit: int | None) -> None:
         """Load the newest page."""
@@ -400,6 +406,9 @@ class StoreMachine(RuleBasedStateMachine):
             mine, other = mine["document"], other["document"]
             assert mine["messages"] == other["messages"]
             mine, other = mine["conversation"], other["conversation"]
+        if "attachments" in mine:
+            for told in (mine, other):
+                told["attachments"].sort(key=itemgetter("attachment_id"))
         if "next_cursor" in mine:
             assert bool(mine.pop("next_cursor")) == bool(other.pop("next_cursor"))
         if "conversations" in mine:

@@ -50,6 +50,7 @@ LARGEST: dict[str, Callable[[str], dict[str, Any]]] = {
     "get_stats": lambda _: {},
     "search_conversations": lambda _: {"query": "hello", "limit": 100},
     "export_conversation": lambda id_: {"conversation_id": id_},
+    "list_attachments": lambda id_: {"conversation_id": id_},
 }
 """Each tool that reads → how it is asked for the most. Whoever adds one says here how."""
 

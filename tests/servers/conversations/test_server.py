@@ -10,6 +10,7 @@ from servers.conversations.contract import Conversation
 from servers.conversations.contract_results import (
     AnnotateResult,
     AppendResult,
+    AttachmentsResult,
     ConversationWithStats,
     DeleteResult,
     DeliveriesResult,
@@ -42,6 +43,7 @@ RESULTS = {
     "export_conversation": ExportResult,
     "import_conversation": ImportResult,
     "put_attachment": PutAttachmentResult,
+    "list_attachments": AttachmentsResult,
     "search_conversations": SearchResult,
 }
 

@@ -66,6 +66,30 @@ async def test_an_attachment_is_put_in_chunks_and_read_whole_and_in_parts(
         assert (stats["attachments"], stats["attachment_bytes"]) == (1, len(data))
 
 
+async def test_attachments_are_listed_in_pages(in_memory: Connections) -> None:
+    async with in_memory.connect() as client:
+        for number in range(3):
+            given = PICTURE | {"attachment_id": f"a{number}", "data": "YQ=="}
+            await call(client, "put_attachment", **given)
+        listed: list[dict[str, Any]] = []
+        paged: dict[str, Any] = {"conversation_id": "../é", "limit": 2}
+        page = await call(client, "list_attachments", **paged)
+        listed += page["attachments"]
+        page = await call(client, "list_attachments", **paged, cursor=page["next_cursor"])
+        listed += page["attachments"]
+        assert (page["next_cursor"], page["damaged"]) == (None, 0)
+        assert sorted(each["attachment_id"] for each in listed) == ["a0", "a1", "a2"]
+        assert {(each["name"], each["mime_type"], each["size"]) for each in listed} == {
+            ("p.png", "image/png", 1)
+        }
+        unknown = await fail(client, "list_attachments", conversation_id="unknown")
+        assert unknown["code"] == "not_found"
+        mistakes: list[dict[str, Any]] = [{"limit": 0}, {"limit": 101}, {"cursor": "x"}]
+        for wrong in mistakes:
+            error = await fail(client, "list_attachments", **{"conversation_id": "../é"} | wrong)
+            assert (error["code"], error["field"]) == ("invalid", *wrong)
+
+
 async def test_a_text_is_read_as_bytes_too(in_memory: Connections) -> None:
     async with in_memory.connect() as client:
         text = "naïve\n".encode("latin-1")

@@ -36,6 +36,7 @@ CALLS: dict[str, dict[str, Any]] = {
     "fork_conversation": {"conversation_id": "c", "new_conversation_id": "d"},
     "merge_conversations": {"source_ids": ["c"], "into": "c"},
     "export_conversation": {"conversation_id": "c"},
+    "list_attachments": {"conversation_id": "c"},
     "import_conversation": {
         "document": {
             "format": "agentic-conversation/1",

@@ -13,7 +13,14 @@ from servers.conversations.contract_results import StoredAttachment
 from servers.conversations.contract_uris import AttachmentUri
 from servers.conversations.file_store import open_file_store
 from servers.conversations.store import ConversationStore
-from tests.agentic.cli.migrate.two_stores import TwoStores, everything, fill, open_two
+from tests.agentic.cli.migrate.two_stores import (
+    Kind,
+    TwoStores,
+    everything,
+    fill,
+    list_attachments,
+    open_two,
+)
 from tests.servers.conversations.messages import assistant, user, users
 from tests.servers.conversations.stored_files import file_of
 
@@ -160,7 +167,7 @@ async def attach(
 
 
 async def attachments_of(store: ConversationStore) -> list[StoredAttachment]:
-    return (await store.get_conversation("ada", "c")).stats.latest_attachments
+    return [each async for each in list_attachments(store, "ada", "c")]
 
 
 async def test_a_file_that_came_without_a_message_is_brought_by_the_next_run(
@@ -189,24 +196,37 @@ async def test_a_file_with_other_bytes_there_is_told_and_left(tmp_path: Path) ->
         assert part.data == b"CONTENT"
 
 
-@pytest.mark.parametrize("linked", [True, False])
-async def test_of_many_files_those_are_found_that_messages_name(
-    tmp_path: Path, linked: bool
+@pytest.mark.slow  # each of them is put and read twice
+@pytest.mark.parametrize("kind", ["model", "file"])
+async def test_more_files_than_a_page_lists_are_all_brought_though_no_message_names_them(
+    tmp_path: Path, kind: Kind
 ) -> None:
-    async with open_two(tmp_path) as two:
-        for number in range(103):
-            await attach(two.source, f"a{number}", f"{number}".encode())
-        uris = [AttachmentUri("c", f"a{number}").render() for number in range(103 if linked else 1)]
+    async with open_two(tmp_path, kind) as two:
         foreign = [AttachmentUri("c", "gone").render(), AttachmentUri("other", "a9").render()]
-        links = [{"type": "resource_link", "uri": uri, "name": "n"} for uri in [*uris, *foreign]]
+        links = [{"type": "resource_link", "uri": uri, "name": "n"} for uri in foreign]
         await two.source.append_messages("ada", "c", [user("m"), assistant("r", links)])
+        await two.migrate()
+        for number in range(203):
+            await attach(two.source, f"a{number}", f"{number}".encode())
+        await attach(two.target, "a0", b"0")
         tally = await two.migrate()
-        if linked:
-            assert (tally.attachments_copied, tally.problems()) == (103, [])
-        else:
-            assert tally.attachments_copied == 101
-            [told] = tally.problems()
-            assert told.startswith("c of ada: 2 of its attachments were not copied")
+        assert (tally.attachments_copied, tally.problems()) == (202, [])
+        assert len(await attachments_of(two.target)) == 203
+        assert await everything(two.target) == await everything(two.source)
+        assert (await two.migrate()).count() == {"unchanged": 1}
+
+
+async def test_a_file_whose_facts_are_damaged_is_told_and_the_others_arrive(
+    tmp_path: Path,
+) -> None:
+    async with open_file_store(tmp_path / "source") as store:
+        for name in ("a", "b"):
+            await attach(store, name)
+    next((tmp_path / "source").glob("v1/*/*.att/*.json")).write_bytes(b"{}")
+    async with open_two(tmp_path, "file") as two:
+        [told] = (await two.migrate()).problems()
+        assert told.startswith("c of ada: 1 of its attachments can't be read at the source")
+        assert len(await attachments_of(two.target)) == 1
 
 
 async def test_the_source_is_only_read_and_search_is_needed_nowhere(tmp_path: Path) -> None:
@@ -216,6 +236,7 @@ async def test_the_source_is_only_read_and_search_is_needed_nowhere(tmp_path: Pa
         "list_deliveries",
         "get_conversation",
         "export_conversation",
+        "list_attachments",
         "read_resource",
     }
     async with open_two(tmp_path) as two:

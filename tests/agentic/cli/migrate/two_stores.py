@@ -18,6 +18,7 @@ from client.hub.hub import Hub, open_hub
 from client.hub.servers import HubServer, InProcessTarget
 from servers.access.principal import create_operator
 from servers.conversations.contract import Message
+from servers.conversations.contract_results import StoredAttachment
 from servers.conversations.file_store import open_file_store
 from servers.conversations.server import create_server
 from servers.conversations.store import ConversationStore, ConversationUpdate
@@ -171,6 +172,20 @@ async def fill(store: ConversationStore) -> None:
         )
 
 
+async def list_attachments(
+    store: ConversationStore, owner: str, conversation_id: str
+) -> AsyncGenerator[StoredAttachment]:
+    """All of a conversation's."""
+    cursor: str | None = None
+    while True:
+        page = await store.list_attachments(owner, conversation_id, cursor=cursor)
+        for each in page.attachments:
+            yield each
+        cursor = page.next_cursor
+        if cursor is None:
+            return
+
+
 async def everything(store: ConversationStore) -> dict[str, Any]:
     """All that a store holds, but for versions, as it tells it."""
     found: dict[str, Any] = {}
@@ -179,11 +194,11 @@ async def everything(store: ConversationStore) -> dict[str, Any]:
         for each in listed:
             key = (owner, each.conversation_id)
             loaded = await store.load_conversation(*key)
-            stats = (await store.get_conversation(*key)).stats
             attached = [
                 (one, (await store.read_attachment(*key, one.attachment_id)).data)
-                for one in stats.latest_attachments
+                async for one in list_attachments(store, *key)
             ]
+            attached.sort(key=lambda pair: pair[0].attachment_id)
             facts = each.model_dump(exclude={"version"})
             found[f"{owner} {each.conversation_id}"] = (facts, loaded.messages, attached)
     for state in ("pending", "answered", "delivered"):
