@@ -64,6 +64,8 @@ def base_for(path: tuple[str, ...]) -> str:
             beside = f", auth: {{{way}: {AUTH[way]}}}"
         case ("tools", "t", "cache_seconds" | "cache_shared"):
             beside = ", read_only: true, cache_seconds: 1"
+        case ("tools", "t", "body_parameter"):
+            beside = ", body: json, parameters: {word: string}"
         case _:
             beside = ""
     return BASE.replace('"http://h"', f'"http://h"{beside}')
