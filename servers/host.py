@@ -107,7 +107,10 @@ async def open_server(
             async with _open_conversations(config, callers) as hosted:
                 yield hosted
         case "tools":
-            yield _create_tools(config, callers)
+            from servers.tools_opening import open_tools
+
+            async with open_tools(config, callers) as hosted:
+                yield hosted
         case _:
             known = ", ".join(SERVER_NAMES)
             raise SetupError(f"there is no server {name!r}; there are: {known}")
@@ -257,23 +260,6 @@ def _check_place(directory: Path, opened: os.stat_result) -> None:
         raise StartError(f"{directory} is no longer the directory that was opened: start again")
     if not os.access(directory, os.W_OK | os.X_OK):
         raise StartError(f"{directory} can't be written")
-
-
-def _create_tools(config: Config, callers: Callers) -> "HostedServer":
-    from anyio.lowlevel import checkpoint
-
-    from agentic.config.following import FollowedTools
-    from servers.hosted import HostedServer
-    from servers.tools.server import create_server
-
-    server = create_server(
-        config.tools,
-        callers,
-        local_zone=config.environment.get("TZ"),
-        look=FollowedTools(config).look,
-    )
-    # It keeps nothing: when it answers at all, it is ready.
-    return HostedServer("tools", server, frozenset({SCOPE_TOOLS_CALL}), checkpoint)
 
 
 @contextmanager

@@ -1,10 +1,13 @@
 """What hosting needs to know of a server, whichever it is."""
 
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Iterable, Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from mcp.server import Server
+
+if TYPE_CHECKING:
+    from prometheus_client.metrics_core import Metric
 
 
 @dataclass(frozen=True, slots=True)
@@ -21,6 +24,8 @@ class HostedServer:
     check: Callable[[], Awaitable[object]]
     units: Mapping[tuple[str, str], float] | None = None
     """What its store has cost so far by verb and `read` or `write`, where that is counted."""
+    collect: "Callable[[], Iterable[Metric]] | None" = None
+    """Further figures of it for `/metrics`."""
 
     @property
     def path(self) -> str:

@@ -74,6 +74,8 @@ def _to_app(hosted: HostedServer, metrics: Metrics) -> ASGIApp:
     metrics.watch(hosted.name, hosted.server)
     if hosted.units is not None:
         metrics.watch_units(hosted.units)
+    if hosted.collect is not None:
+        metrics.watch_figures(hosted.collect)
     return hosted.server.streamable_http_app(
         streamable_http_path=hosted.path,
         max_request_body_size=MAX_REQUEST_BYTES,

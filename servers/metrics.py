@@ -1,7 +1,7 @@
 """What the servers count, as Prometheus text."""
 
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import Any
 
 from mcp.server import Server, ServerRequestContext
@@ -10,6 +10,8 @@ from mcp_types.methods import SPEC_CLIENT_METHODS
 from prometheus_client import CollectorRegistry, Counter, Histogram, ProcessCollector
 from prometheus_client.core import CounterMetricFamily
 from prometheus_client.exposition import CONTENT_TYPE_LATEST, generate_latest
+from prometheus_client.metrics_core import Metric
+from prometheus_client.registry import Collector
 
 CONTENT_TYPE = CONTENT_TYPE_LATEST
 _SECONDS = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60)
@@ -70,6 +72,10 @@ class Metrics:
         """Show what a store counts by itself."""
         self._units.counts.append(units)
 
+    def watch_figures(self, collect: Callable[[], Iterable[Metric]]) -> None:
+        """Show what a server counts by itself."""
+        self._registry.register(_Figures(collect))
+
     def render(self) -> bytes:
         """All of them, in Prometheus' text format."""
         return generate_latest(self._registry)
@@ -93,3 +99,14 @@ class _Units:
         for (verb, kind), count in sorted(pair for each in self.counts for pair in each.items()):
             family.add_metric((verb, kind), count)
         yield family
+
+
+class _Figures(Collector):
+    """What a server counts by itself, as Prometheus wants it when it asks."""
+
+    def __init__(self, collect: Callable[[], Iterable[Metric]]) -> None:
+        self._collect = collect
+
+    def collect(self) -> Iterable[Metric]:
+        """As the server gives it."""
+        return self._collect()

@@ -29,8 +29,9 @@ def serve(
         names = SERVER_NAMES if name == ALL else (name,)
         await serve_http(names, config, host=host, port=port, no_auth=no_auth)
 
-    # An unknown name is refused by the host, which knows them.
-    sections = SECTIONS_OF_ALL_SERVERS if name == ALL else SECTIONS_OF_SERVERS.get(name, ())
+    # An unknown name is refused by the host, which knows them. Over HTTP each server needs to know
+    # where conversations are, because tokens and figures are there.
+    sections = SECTIONS_OF_ALL_SERVERS if http is not None else SECTIONS_OF_SERVERS.get(name, ())
     return invocation.run(work, sections=sections, log_level=None)
 
 

@@ -4,7 +4,10 @@ from typing import Annotated
 
 import typer
 
-tools_app = typer.Typer(help="List, call and test the tools of all servers.", no_args_is_help=True)
+tools_app = typer.Typer(
+    help="List, call and test the tools of all servers; see how ours were used.",
+    no_args_is_help=True,
+)
 JsonOption = Annotated[bool, typer.Option("--json", help="JSON instead of text.")]
 
 
@@ -55,3 +58,18 @@ def check_tool(
     from agentic.cli.tool_check import check_tool as work
 
     raise typer.Exit(work(context.obj, tool, dry_run=dry_run, yes=yes))
+
+
+@tools_app.command("stats")
+def stats(
+    context: typer.Context,
+    since: Annotated[
+        str, typer.Option(metavar="DAY", help="From this day on (UTC), or 7d for a week.")
+    ] = "30d",
+    of_all: Annotated[bool, typer.Option("--all", help="Of all owners, each by itself.")] = False,
+    as_json: JsonOption = False,
+) -> None:
+    """Show how often our own tools were called, how that went and how long it took."""
+    from agentic.cli.tool_stats import stats as work
+
+    raise typer.Exit(work(context.obj, since=since, of_all=of_all, as_json=as_json))

@@ -1,5 +1,6 @@
 """What crosses the wire between the tools server and its clients, beyond MCP's own shapes."""
 
+from datetime import date
 from typing import Literal
 
 from pydantic import BaseModel, ConfigDict
@@ -33,3 +34,40 @@ class ToolErrorResult(BaseModel):
     """`structured_content` of a result with `is_error`."""
 
     error: ToolErrorDetail
+
+
+USAGE_URI = "tool-usage://own"
+"""The resource with a `UsageReport` about the caller's owner."""
+USAGE_OF_ALL_URI = "tool-usage://all"
+"""The same about every owner, for a principal with `delegate`.
+
+Behind either may stand `?since=2026-01-31`: a day in UTC, within the last 90.
+"""
+
+
+class ToolUsage(BaseModel):
+    """How often an owner called a tool, how that went, how long it took."""
+
+    model_config = ConfigDict(frozen=True)
+
+    owner: str
+    tool: str
+    calls: int
+    errors: dict[str, int]
+    """Codes of `ToolErrorCode` and `cancelled`."""
+    bytes_in: int
+    """Of the endpoint's answers, as they came over the network."""
+    p50_seconds: float
+    p95_seconds: float
+    p99_seconds: float
+
+
+class UsageReport(BaseModel):
+    """Of the tools server's own tools, most called first."""
+
+    model_config = ConfigDict(frozen=True)
+
+    since: date
+    usage: list[ToolUsage]
+    truncated: bool = False
+    """Whether there are more."""

@@ -21,9 +21,12 @@ from servers.cache_hints import CHANGING_TOOLS
 from servers.faults import report_fault
 from servers.tools.builtin import CurrentTime
 from servers.tools.catalogue import POLL_SECONDS, Announcer, Catalogue, Tool, follow
+from servers.tools.counted_calls import call_counted
 from servers.tools.guarded_network import Network, open_transport
+from servers.tools.resources import ToolResources
 from servers.tools.results import ToolFailedError, render_failure
 from servers.tools.untrusted_text import excerpt
+from servers.tools.usage import Usage
 
 _logger = logging.getLogger(__name__)
 
@@ -55,16 +58,20 @@ def create_server(
     *,
     local_zone: str | None = None,
     network: Network | None = None,
+    usage: Usage | None = None,
     look: Callable[[], Reading | None] | None = None,
     poll_seconds: float = POLL_SECONDS,
 ) -> ToolsServer:
     """The server for these declarations. Its lifespan owns the HTTP connections.
 
     `local_zone`: the time zone of this machine, where the environment says it. `network`: absent,
-    the machine's own. `look` is called every `poll_seconds`, in a thread, for other declarations.
-    One whose URL can't be used is left out, and told in the log.
+    the machine's own. `usage` counts calls; absent: only while the server is there. `look` is
+    called every `poll_seconds`, in a thread, for other declarations. One whose URL can't be used is
+    left out, and told in the log.
     """
     catalogue, announcer = Catalogue(CurrentTime(local_zone), tools), Announcer()
+    usage = usage or Usage()
+    resources = ToolResources(usage, callers)
 
     @asynccontextmanager
     async def open_connections(_: object) -> AsyncGenerator[httpx2.AsyncBaseTransport]:
@@ -98,7 +105,8 @@ def create_server(
             principal.require(SCOPE_TOOLS_CALL)
             owner = principal.acting_owner(context.meta)
             tool = _find(catalogue.served, params.name)
-            return await tool.call(params.arguments or {}, context.lifespan_context, owner)
+            transport = context.lifespan_context
+            return await call_counted(usage, tool, params.arguments or {}, transport, owner)
         except ForbiddenError as error:
             failure = ToolFailedError("forbidden", str(error))
         except ToolFailedError as error:
@@ -121,6 +129,9 @@ def create_server(
         get_tool_input_schema=get_input_schema,
         on_list_tools=list_tools,
         on_call_tool=call_tool,
+        on_list_resources=resources.list_resources,
+        on_list_resource_templates=resources.list_templates,
+        on_read_resource=resources.read_resource,
         on_subscriptions_listen=announcer.listen,
     )
 

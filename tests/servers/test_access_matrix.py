@@ -110,6 +110,7 @@ IN_TEMPLATES = {
     "{conversation_id}": CONVERSATION,
     "{attachment_id}": ATTACHMENT,
     "{?offset,length}": "?offset=1&length=2",
+    "{?since}": "?since=2026-01-31",
 }
 
 
@@ -135,7 +136,7 @@ class Operation:
 
     @property
     def spans_owners(self) -> bool:
-        return self.params.get("name") in ("list_deliveries", "list_owners", "get_stats")
+        return self.scope == DELEGATE
 
     def __str__(self) -> str:
         return f"{self.server} {self.method} {self.params.get('name', '')}".rstrip()
@@ -150,9 +151,8 @@ async def find_operations(ada: Mapping[str, Asker], era: Era) -> list[Operation]
         for method in sorted(methods_of(era) - listed):
             is_open = method in OPEN_METHODS or (server, method) in OPEN_OF_SERVERS
             scope = None if is_open else READ if server == "conversations" else CALL
-            operations.append(
-                Operation(server, method, params_of(method), scope, method == "resources/list")
-            )
+            shows = (server, method) == ("conversations", "resources/list")
+            operations.append(Operation(server, method, params_of(method), scope, shows))
         found += operations
     return found
 
@@ -168,11 +168,14 @@ async def find_listed(server: str, asker: Asker) -> list[Operation]:
     tools = (await asker.ask("tools/list")).result["tools"]
     assert tools
     operations = [to_operation(server, tool) for tool in tools]
-    if server == "tools":
-        return operations
+    own = READ if server == "conversations" else CALL
     operations += [
         Operation(
-            server, "resources/read", {"uri": resource["uri"]}, READ, shows=resource["uri"] == URI
+            server,
+            "resources/read",
+            {"uri": resource["uri"]},
+            own,
+            shows=resource["uri"] == URI or server == "tools",
         )
         for resource in (await asker.ask("resources/list")).result["resources"]
     ]
@@ -181,9 +184,14 @@ async def find_listed(server: str, asker: Asker) -> list[Operation]:
         for variable, value in IN_TEMPLATES.items():
             uri = uri.replace(variable, value)
         assert "{" not in uri, "a new template: say what goes into it"
-        operations.append(Operation(server, "resources/read", {"uri": uri}, READ, shows=True))
+        scope = DELEGATE if uri.startswith("tool-usage://all") else own
+        operations.append(Operation(server, "resources/read", {"uri": uri}, scope, shows=True))
+        if server == "tools":
+            continue
         reference = {"type": "ref/resource", "uri": template["uriTemplate"]}
         operations.append(completion(server, reference, "conversation_id"))
+    if server == "tools":
+        return operations
     for prompt in (await asker.ask("prompts/list")).result["prompts"]:
         names = [argument["name"] for argument in prompt["arguments"]]
         assert set(names) <= NAMED.keys(), "a new argument: say what goes into it"
