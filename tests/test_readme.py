@@ -15,7 +15,7 @@ from mcp.client.streamable_http import streamable_http_client
 
 from tests.agentic.cli.imports.exports import chatgpt_conversation, chatgpt_message, write_zip
 from tests.agentic.cli.real_command import RealCommand, without_the_embedded_model
-from tests.fakes.bot_api import open_bot_api
+from tests.fakes.telegram.bot_api import open_bot_api
 from tests.fakes.tool_endpoint import answer_json, serve_tool_endpoint
 
 README = (Path(__file__).parent.parent / "README.md").read_text(encoding="utf-8")

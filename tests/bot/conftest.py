@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from tests.bot.running_bot import TOKEN, Bench, open_bench
-from tests.fakes.bot_api import FakeBotApi, open_bot_api
+from tests.fakes.telegram.bot_api import FakeBotApi, open_bot_api
 
 
 @pytest.fixture

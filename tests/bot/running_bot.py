@@ -4,7 +4,7 @@ from collections.abc import AsyncGenerator, Callable, Mapping
 from contextlib import asynccontextmanager
 from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import anyio
 from mcp_types import CallToolResult
@@ -26,7 +26,9 @@ from servers.access.principal import create_operator
 from servers.conversations.contract import Message
 from servers.conversations.file_store import open_file_store
 from servers.conversations.server import create_server
-from tests.fakes.bot_api import FakeBotApi
+
+if TYPE_CHECKING:  # bots in processes of their own import this, and have no need of aiogram
+    from tests.fakes.telegram.bot_api import FakeBotApi
 
 TOKEN = "7000000001:AAF-test_token_of_thirty_five_char"
 ADA, BOB, STRANGER = 42, 43, 99
@@ -118,7 +120,7 @@ def echo(request: ModelRequest) -> Completion:
 
 
 def create_config(
-    api: FakeBotApi, people: Mapping[str, str] = PEOPLE, health_file: Path | None = None
+    api: "FakeBotApi", people: Mapping[str, str] = PEOPLE, health_file: Path | None = None
 ) -> Config:
     bot = BotConfig(
         people=dict(people),
@@ -145,7 +147,7 @@ async def open_bench(directory: Path, *others: HubServer) -> AsyncGenerator[Benc
 @asynccontextmanager
 async def run_in_background(
     bench: Bench,
-    api: FakeBotApi,
+    api: "FakeBotApi",
     model: LanguageModel | None = None,
     *,
     people: Mapping[str, str] = PEOPLE,

@@ -16,7 +16,7 @@ from tests.bot.running_bot import (
     echo,
     run_in_background,
 )
-from tests.fakes.bot_api import FakeBotApi
+from tests.fakes.telegram.bot_api import FakeBotApi
 
 
 async def test_an_update_is_stored_answered_and_its_delivery_kept(

@@ -13,7 +13,8 @@ import pytest
 from anyio.abc import Process
 
 from tests.bot.running_bot import ADA, BOB, TOKEN, open_bench, state_of
-from tests.fakes.bot_api import DropAfter, FakeBotApi, Hang, open_bot_api
+from tests.fakes.telegram.bot_api import FakeBotApi, open_bot_api
+from tests.fakes.telegram.faults import DropAfter, Hang
 
 ROOT = Path(__file__).parents[2]
 MARK = "(Possibly a repeat) "

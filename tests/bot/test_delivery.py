@@ -6,16 +6,15 @@ import pytest
 from client.llm.protocol import Completion
 from client.llm.scripted import ScriptedModel
 from tests.bot.running_bot import ADA, BOB, Bench, run_in_background
-from tests.fakes.bot_api import (
+from tests.fakes.telegram.bot_api import FakeBotApi, open_bot_api
+from tests.fakes.telegram.faults import (
     CONFLICT,
     SERVER_ERROR,
     DropAfter,
     DropBefore,
-    FakeBotApi,
     Garbage,
     Hang,
     Status,
-    open_bot_api,
     too_many_requests,
 )
 
@@ -143,7 +142,7 @@ async def test_a_blocked_bot_ends_the_delivery_and_goes_on(api: FakeBotApi, benc
     with anyio.fail_after(20):
         async with run_in_background(bench, api, saying("to nobody", "to bob")):
             api.user_says(ADA, "bye")
-            api.blocked.add(ADA)
+            api.person(ADA).blocks()
             _, reply = await bench.wait_for_states("answered", "undeliverable")
             api.user_says(BOB, "hi")
             await api.wait_for_message(BOB)

@@ -11,7 +11,8 @@ from client.hub.servers import HubServer, InProcessTarget
 from client.llm.protocol import Completion, ModelUnavailableError, ToolCall
 from client.llm.scripted import Held, Interrupted, ScriptedModel
 from tests.bot.running_bot import ADA, Bench, open_bench, run_in_background
-from tests.fakes.bot_api import DropAfter, FakeBotApi, Status, too_many_requests
+from tests.fakes.telegram.bot_api import FakeBotApi
+from tests.fakes.telegram.faults import DropAfter, Status, too_many_requests
 
 LONG = " ".join(f"**word{number}**" for number in range(60))
 PLAIN = LONG.replace("**", "")

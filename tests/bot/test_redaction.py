@@ -11,12 +11,12 @@ from bot.redaction import tokens_kept_out_of_logs
 from client.llm.protocol import Completion
 from client.llm.scripted import ScriptedModel
 from tests.bot.running_bot import ADA, STRANGER, TOKEN, Bench, echo, run_in_background
-from tests.fakes.bot_api import (
+from tests.fakes.telegram.bot_api import FakeBotApi
+from tests.fakes.telegram.faults import (
     CONFLICT,
     SERVER_ERROR,
     DropAfter,
     DropBefore,
-    FakeBotApi,
     Garbage,
     too_many_requests,
 )

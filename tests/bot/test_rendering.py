@@ -5,7 +5,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from bot.rendering import MAX_PART_UNITS, Part, mark_possible_repeat, render_parts
-from tests.fakes.bot_api_rules import check_text, utf16_units
+from tests.fakes.telegram.formatting import format_text, utf16_units
 
 PIECES = [
     *["**", "*", "_", "__", "`", "```\n", "```py\n", "\n", "\n\n", "# ", "- ", "> ", "|", "||"],
@@ -21,7 +21,7 @@ def check(parts: list[Part]) -> None:
         assert utf16_units(part.text) <= MAX_PART_UNITS
         for shown in (part, mark_possible_repeat(part)):
             entities = [entity.to_dict() for entity in shown.entities]
-            check_text({"text": shown.text, "entities": entities})
+            format_text({"text": shown.text, "entities": entities})
 
 
 @given(st.lists(st.sampled_from(PIECES), max_size=60).map("".join))

@@ -17,7 +17,7 @@ from anyio.abc import Process
 from bot import wording
 from servers.conversations.file_store import open_file_store
 from tests.bot.running_bot import ADA, CHAT, TOKEN
-from tests.fakes.bot_api import FakeBotApi
+from tests.fakes.telegram.bot_api import FakeBotApi
 from tests.fakes.tool_endpoint import Connection, Request, compute, serve_tool_endpoint
 from tests.ports import free_port
 from tests.servers.http_serving import environment, serving_conversations

@@ -20,7 +20,8 @@ from tests.bot.running_bot import (
     echo,
     run_in_background,
 )
-from tests.fakes.bot_api import FakeBotApi, Status, open_bot_api
+from tests.fakes.telegram.bot_api import FakeBotApi, open_bot_api
+from tests.fakes.telegram.faults import Status
 
 
 async def test_a_turn_that_ends_soon_after_the_signal_is_still_delivered(

@@ -13,7 +13,7 @@ from client.llm.scripted import Held, ScriptedModel
 from client.spool.folder import Entry, SpoolFolder
 from servers.conversations.contract import Message
 from tests.bot.running_bot import ADA, BOB, CHAT, Bench, echo, run_in_background
-from tests.fakes.bot_api import FakeBotApi
+from tests.fakes.telegram.bot_api import FakeBotApi
 
 
 async def test_an_update_is_confirmed_only_when_it_is_stored(api: FakeBotApi, bench: Bench) -> None:

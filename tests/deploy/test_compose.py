@@ -14,7 +14,7 @@ from tests.deploy.running_compose import (
     build_image,
     find_gateway,
 )
-from tests.fakes.bot_api import FakeBotApi, open_bot_api
+from tests.fakes.telegram.bot_api import FakeBotApi, open_bot_api
 
 pytestmark = pytest.mark.docker
 

@@ -17,7 +17,7 @@ from client.conversations import ConversationCallError
 from servers.conversations.contract_results import ErrorDetail
 from tests.agentic.cli.real_command import LIMIT_SECONDS, RealCommand
 from tests.bot.running_bot import ADA, TOKEN
-from tests.fakes.bot_api import open_bot_api
+from tests.fakes.telegram.bot_api import open_bot_api
 from tests.fakes.tool_endpoint import answer_json, serve_tool_endpoint
 
 SCRIPT = '- {when: ., say: "Hello \\e]0;owned\\a you"}'

@@ -10,8 +10,8 @@ import pytest
 from agentic.cli.doctor.machine import judge_disk, satisfies
 from tests.agentic.cli.doctor_findings import PATIENCE, TOUR, examine, only
 from tests.agentic.cli.real_command import LIMIT_SECONDS, RealCommand
-from tests.fakes.bot_api import open_bot_api
 from tests.fakes.streaming_http import HttpReply, HttpRequest, open_http_server
+from tests.fakes.telegram.bot_api import open_bot_api
 
 TOKEN = "42:sekretAAAAAAAAAAAAAAAAAAAAAAAAAAAAA"
 

@@ -1,15 +1,18 @@
 """A small HTTP/1.1 server on loopback that can break off in the middle, for fakes of web APIs."""
 
 import json
-from collections.abc import AsyncGenerator, Awaitable, Callable
+from collections.abc import AsyncGenerator, Awaitable, Callable, Mapping
 from contextlib import asynccontextmanager, suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 from urllib.parse import parse_qsl, urlsplit
 
 import anyio
 import h11
 from anyio.abc import ByteStream, SocketAttribute
+
+MAX_BODY_BYTES = 52 * 1024 * 1024
+"""What the real server lets through, a file of 50 MB, and its form."""
 
 
 class ConnectionDropped(Exception):  # noqa: N818 - what the handler wants, not what went wrong
@@ -25,25 +28,10 @@ class HttpRequest:
     query: dict[str, str]
     content_type: str
     body: bytes
-
-    def parameters(self) -> dict[str, Any]:
-        """Query, form and JSON parameters together. Form values are text.
-
-        Raises:
-            ValueError: The body is not what its content type says, or of an unknown one.
-        """
-        if not self.body:
-            return dict(self.query)
-        if self.content_type == "application/json":
-            values = json.loads(self.body)
-            if not isinstance(values, dict):
-                raise ValueError("the JSON body is no object")
-            return {**self.query, **values}
-        if self.content_type == "application/x-www-form-urlencoded":
-            text = self.body.decode("utf-8")
-            pairs = parse_qsl(text, keep_blank_values=True, strict_parsing=True)
-            return {**self.query, **dict(pairs)}
-        raise ValueError(f"unsupported content type {self.content_type!r}")
+    headers: Mapping[str, str] = field(default_factory=dict[str, str])
+    """By names in lower case."""
+    is_too_large: bool = False
+    """The body was longer than `MAX_BODY_BYTES`, and left out."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,6 +41,7 @@ class HttpAnswer:
     status: int
     json: Any = None
     raw: bytes | None = None
+    content_type: str = "application/json"
 
 
 Handler = Callable[[HttpRequest], Awaitable[HttpAnswer]]
@@ -93,7 +82,7 @@ async def _converse(stream: ByteStream, handler: Handler) -> None:
             return
         answer = await _watched(stream, connection, handler, request)
         body = answer.raw if answer.raw is not None else json.dumps(answer.json).encode()
-        headers = [("content-type", "application/json"), ("content-length", str(len(body)))]
+        headers = [("content-type", answer.content_type), ("content-length", str(len(body)))]
         response = h11.Response(status_code=answer.status, headers=headers)
         await stream.send(
             connection.send(response)
@@ -108,6 +97,7 @@ async def _converse(stream: ByteStream, handler: Handler) -> None:
 async def _read_request(stream: ByteStream, connection: h11.Connection) -> HttpRequest | None:
     head: h11.Request | None = None
     body = bytearray()
+    is_too_large = False
     while True:
         event = connection.next_event()
         if event is h11.NEED_DATA:
@@ -118,9 +108,11 @@ async def _read_request(stream: ByteStream, connection: h11.Connection) -> HttpR
         elif isinstance(event, h11.Request):
             head = event
         elif isinstance(event, h11.Data):
-            body += event.data
+            is_too_large |= len(body) + len(event.data) > MAX_BODY_BYTES
+            if not is_too_large:
+                body += event.data
         elif isinstance(event, h11.EndOfMessage) and head is not None:
-            return _to_request(head, bytes(body))
+            return _to_request(head, b"" if is_too_large else bytes(body), is_too_large)
         else:
             return None
 
@@ -153,7 +145,7 @@ async def _watched(
     return answers[0]
 
 
-def _to_request(head: h11.Request, body: bytes) -> HttpRequest:
+def _to_request(head: h11.Request, body: bytes, is_too_large: bool) -> HttpRequest:
     target = urlsplit(head.target.decode("ascii"))
     headers = {name.decode("ascii"): value.decode("latin-1") for name, value in head.headers}
     return HttpRequest(
@@ -162,4 +154,6 @@ def _to_request(head: h11.Request, body: bytes) -> HttpRequest:
         query=dict(parse_qsl(target.query, keep_blank_values=True)),
         content_type=headers.get("content-type", "").split(";")[0].strip().lower(),
         body=body,
+        headers=headers,
+        is_too_large=is_too_large,
     )
