@@ -82,3 +82,12 @@ class History:
                 raise FileNotFoundError(errno.ENOENT, "a sealed segment is gone", name)
             self._segment = (start, segment)
         return self._segment[1]
+
+    def load_segment(self, number: int) -> SealedSegment:
+        """A sealed segment whole, for who reads all of it while nobody writes."""
+        assert self._place is not None
+        sealed = self.layout.sealed
+        start = sealed[number]
+        end = sealed[number + 1] if number + 1 < len(sealed) else self.layout.base
+        name = suffix_of(self.layout.generation, start)
+        return SealedSegment.load(self._place.directory, self._place.key, name, end - start)

@@ -29,7 +29,8 @@ _put_set_fields, _put_extra, _put_private = (
     vars(BaseModel)[slot].__set__
     for slot in ("__pydantic_fields_set__", "__pydantic_extra__", "__pydantic_private__")
 )
-_SUFFIX_BYTES = len(_CHECKSUM) + 8 + len(b'"}')
+_SUFFIX = _CHECKSUM + b'%08x"}'
+_SUFFIX_BYTES = len(_SUFFIX % 0)
 
 
 class Facts(BaseModel):
@@ -171,7 +172,7 @@ def _encode_line(draft: Draft, left: int, progress: Progress) -> bytes:
         f'"count":{progress.message_count},"facts_at":{progress.facts_at},"updated":"{progress.updated}"'
     )
     line = front.encode() + _BODY + draft.encoded
-    return b'%b%b%08x"}\n' % (line, _CHECKSUM, zlib.crc32(line))
+    return line + _SUFFIX % zlib.crc32(line) + b"\n"
 
 
 def parse_line(offset: int, line: bytes) -> Record | None:
@@ -190,22 +191,49 @@ def parse_lines(lines: Sequence[tuple[int, bytes]]) -> list[Record | None]:
 
 def is_whole(line: bytes) -> bool:
     """Whether a line is as it was written."""
-    return line.endswith(b',"crc":"%08x"}' % zlib.crc32(line[:-_SUFFIX_BYTES]))
-
-
-def seq_of(line: bytes) -> int:
-    """The number of a whole line's record."""
-    return int(line[len(_START_OF_RECORD) : line.index(b",")])
-
-
-def is_message(line: bytes) -> bool:
-    """Whether a whole line's record is a message."""
-    return line.find(_MESSAGE_KIND, 0, _MESSAGE_KIND_WITHIN) > 0
+    return line.endswith(_SUFFIX % zlib.crc32(line[:-_SUFFIX_BYTES]))
 
 
 def body_of(line: bytes) -> bytes:
     """The body of a whole line's record, as JSON."""
     return line[line.index(_BODY) + len(_BODY) : -_SUFFIX_BYTES]
+
+
+class BodiesOfBlock(NamedTuple):
+    """What a block of whole lines holds."""
+
+    messages: list[bytes]
+    """The bodies of its messages, as JSON."""
+    others: list[tuple[int, bytes]]
+    """The lines of its other records, and how many messages come before each."""
+    first_seq: int
+    last_seq: int
+
+
+def find_bodies(block: bytes, *, is_proven: bool) -> BodiesOfBlock | None:
+    """The bodies in a block of lines, unparsed; None if a line is not as it was written.
+
+    `is_proven`: that was made sure of already.
+    """
+    messages: list[bytes] = []
+    others: list[tuple[int, bytes]] = []
+    view, find, crc32 = memoryview(block), block.find, zlib.crc32
+    start = last = 0
+    while start < len(block):
+        end = find(b"\n", start)
+        body_end = end - _SUFFIX_BYTES
+        if not is_proven and block[body_end:end] != _SUFFIX % crc32(view[start:body_end]):
+            return None
+        if find(_MESSAGE_KIND, start, start + _MESSAGE_KIND_WITHIN) > 0:
+            messages.append(block[find(_BODY, start) + len(_BODY) : body_end])
+        else:
+            others.append((len(messages), block[start:end]))
+        last, start = start, end + 1
+    return BodiesOfBlock(messages, others, _seq_at(block, 0), _seq_at(block, last))
+
+
+def _seq_at(block: bytes, start: int) -> int:
+    return int(block[start + len(_START_OF_RECORD) : block.index(b",", start)])
 
 
 def _parse_json(lines: Sequence[bytes]) -> list[Any]:

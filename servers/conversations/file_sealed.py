@@ -15,11 +15,12 @@ from bisect import bisect_right
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
 from functools import partial
-from typing import Any
+from typing import Any, NamedTuple
 
 import zstandard
 
 from servers.conversations.file_directory import StoreDirectory, path_of
+from servers.conversations.file_records import is_whole
 
 BLOCK_BYTES = 128 * 1024
 """Of lines in a frame, before compression; the last line may go over it."""
@@ -55,6 +56,11 @@ class _Frame:
     compressed: int
 
 
+class _Table(NamedTuple):
+    frames: list[_Frame]
+    is_proven: bool
+
+
 _Read = Callable[[int, int], bytes]
 """So many bytes of a file from a place on."""
 
@@ -69,6 +75,8 @@ class SealedSegment:
     is_whole: bool = False
     """Whether the frames hold all of it, as far as can be told without decompressing them."""
     has_table: bool = False
+    is_proven: bool = False
+    """Whether all lines were as they had been written: if a frame is whole, so are its lines."""
     _read: _Read = lambda _count, _place: b""
     _starts: list[int] = field(default_factory=list[int])
     _block: tuple[int, bytes] = (-1, b"")
@@ -95,7 +103,8 @@ class SealedSegment:
             table = _read_table(end)
             if table is None:
                 return cls.parse(os.pread(fd, status.st_size, 0), size)
-        return cls._of(table, size, partial(_read_part, directory, key, suffix, status.st_ino))
+        read = partial(_read_part, directory, key, suffix, status.st_ino)
+        return cls._of(table.frames, size, read)
 
     @classmethod
     def load(cls, directory: StoreDirectory, key: str, suffix: str, size: int) -> "SealedSegment":
@@ -115,17 +124,21 @@ class SealedSegment:
         """The segment in a file's bytes."""
         table = _read_table(data)
         segment = cls._of(
-            list(_find_frames(data)) if table is None else table,
+            list(_find_frames(data)) if table is None else table.frames,
             size,
             lambda count, place: data[place : place + count],
         )
         segment.has_table = table is not None
+        segment.is_proven = table is not None and table.is_proven
         return segment
 
     @classmethod
     def _of(cls, frames: list[_Frame], size: int, read: _Read) -> "SealedSegment":
         held = frames[-1].start + frames[-1].size if frames else 0
-        return cls(size, frames, held == size, True, read, [frame.start for frame in frames])
+        segment = cls(size, frames, is_whole=held == size, has_table=True)
+        segment._read = read
+        segment._starts = [frame.start for frame in frames]
+        return segment
 
     def pread(self, count: int, offset: int) -> bytes:
         """At most `count` bytes from `offset` on, fewer at the end of a block."""
@@ -169,11 +182,14 @@ def compress(blocks: Iterable[bytes], level: int) -> Iterator[bytes]:
     """The parts of a segment's file: a frame for each block of whole lines, then the table."""
     compressor = zstandard.ZstdCompressor(level=level, write_checksum=True)
     sizes: list[tuple[int, int]] = []
+    is_proven = True
     for block in blocks:
         frame = compressor.compress(block)
         sizes.append((len(block), len(frame)))
+        is_proven = is_proven and all(map(is_whole, block[:-1].split(b"\n")))
         yield frame
-    table = json.dumps({"frames": sizes}, separators=(",", ":")).encode()
+    told = {"frames": sizes, "proven": is_proven}
+    table = json.dumps(told, separators=(",", ":")).encode()
     content = table + _END.pack(len(table), zlib.crc32(table), _END_MAGIC)
     yield _SKIPPABLE.pack(_SKIPPABLE_MAGIC, len(content)) + content
 
@@ -186,8 +202,8 @@ def _table_bytes(end: bytes) -> int:
     return length + _END.size if magic == _END_MAGIC else 0
 
 
-def _read_table(data: bytes) -> list[_Frame] | None:
-    """The frames by the table, None if it is damaged."""
+def _read_table(data: bytes) -> _Table | None:
+    """None if it is damaged."""
     if len(data) < _END.size:
         return None
     length, checksum, magic = _END.unpack(data[-_END.size :])
@@ -195,13 +211,13 @@ def _read_table(data: bytes) -> list[_Frame] | None:
     table = data[max(0, end - length) : end]
     if magic != _END_MAGIC or len(table) != length or zlib.crc32(table) != checksum:
         return None
-    sizes: Any = json.loads(table)["frames"]
+    told: Any = json.loads(table)
     frames: list[_Frame] = []
     start = place = 0
-    for size, compressed in sizes:
+    for size, compressed in told["frames"]:
         frames.append(_Frame(start, size, place, compressed))
         start, place = start + size, place + compressed
-    return frames
+    return _Table(frames, told.get("proven") is True)  # programs of before did not look
 
 
 def _find_frames(data: bytes) -> Iterator[_Frame]:

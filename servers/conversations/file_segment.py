@@ -41,12 +41,19 @@ def lines_forward(history: History, start: int, end: int) -> Iterator[tuple[int,
 
 def blocks_forward(history: History, start: int, end: int) -> Iterator[list[bytes]]:
     """The same lines in lists of about a megabyte, without their offsets."""
+    for piece in pieces_forward(history, start, end):
+        yield piece[:-1].split(b"\n")
+
+
+def pieces_forward(history: History, start: int, end: int) -> Iterator[bytes]:
+    """The same bytes in pieces of about a megabyte that end with a line."""
     rest = b""
     while start < end and (block := read_range(history, start, min(start + _MAX_BLOCK_BYTES, end))):
         start += len(block)
-        *lines, rest = (rest + block if rest else block).split(b"\n")
-        if lines:
-            yield lines
+        cut = block.rfind(b"\n") + 1
+        if cut:
+            yield rest + block[:cut]
+        rest = block[cut:] if cut else rest + block
 
 
 def lines_backward(history: History, end: int, start: int = 0) -> Iterator[tuple[int, bytes]]:

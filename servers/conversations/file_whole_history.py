@@ -1,12 +1,12 @@
-"""Reading a whole history at once, in a third of the time that its records one by one would take.
+"""Reading a whole history at once, in a quarter of the time its records one by one would take.
 
 A block whose lines are all whole and follow each other needs no records: only the messages' bodies
-are parsed, all in one call.
+are parsed, all in one call. Of a sealed block zstd's checksum says that for all lines at once.
 """
 
 import gc
 import threading
-from collections.abc import Generator, Sequence
+from collections.abc import Generator, Iterator
 from contextlib import contextmanager, nullcontext
 
 from pydantic_core import from_json
@@ -15,16 +15,15 @@ from servers.conversations.contract import Message
 from servers.conversations.file_history import History
 from servers.conversations.file_pages import Annotations, Page, PageEnd
 from servers.conversations.file_records import (
+    BodiesOfBlock,
     Record,
-    body_of,
-    is_message,
-    is_whole,
+    find_bodies,
     parse_line,
     parse_lines,
-    seq_of,
     to_message,
 )
-from servers.conversations.file_segment import blocks_forward
+from servers.conversations.file_sealed import SealedSegment
+from servers.conversations.file_segment import pieces_forward
 from servers.conversations.file_state import ConversationState
 
 _LONG_BYTES = 1024 * 1024
@@ -40,18 +39,19 @@ class _Reader:
         self._annotated: dict[str, tuple[int, Record]] = {}
         """By message id the latest annotation, and how many messages there were before it."""
 
-    def take(self, lines: Sequence[bytes]) -> None:
-        """Take the next lines in."""
-        if self._follow(lines):
+    def take(self, block: bytes, *, is_proven: bool) -> None:
+        """Take the next lines in. `is_proven`: they are known to be whole."""
+        bodies = find_bodies(block, is_proven=is_proven)
+        if bodies is not None and self._follow(bodies):
             taken = len(self.messages)
             try:
-                self._take_bodies(lines)
+                self._take_bodies(bodies)
             except ValueError:  # nested deeper than pydantic's parser goes
                 del self.messages[taken:]
             else:
-                self._next_seq += len(lines)
+                self._next_seq = bodies.last_seq + 1
                 return
-        for record in parse_lines([(0, line) for line in lines]):
+        for record in parse_lines([(0, line) for line in block[:-1].split(b"\n")]):
             if record is not None:
                 self.end_at(record.progress.seq)
                 self._next_seq = record.progress.seq + 1
@@ -74,29 +74,23 @@ class _Reader:
             if later is not None:
                 self.messages[number] = message.model_copy(update={"annotations": later or None})
 
-    def _follow(self, lines: Sequence[bytes]) -> bool:
-        return (
-            all(map(is_whole, lines))
-            and seq_of(lines[0]) == self._next_seq
-            and seq_of(lines[-1]) == self._next_seq + len(lines) - 1
+    def _follow(self, bodies: BodiesOfBlock) -> bool:
+        count = len(bodies.messages) + len(bodies.others)
+        return (bodies.first_seq, bodies.last_seq) == (
+            self._next_seq,
+            self._next_seq + count - 1,
         )
 
-    def _take_bodies(self, lines: Sequence[bytes]) -> None:
-        bodies: list[bytes] = []
-        others: list[tuple[int, bytes]] = []
-        for line in lines:
-            if is_message(line):
-                bodies.append(body_of(line))
-            else:
-                others.append((len(self.messages) + len(bodies), line))
-        parsed = from_json(b"[%b]" % b",".join(bodies), cache_strings="keys")
-        if len(parsed) != len(bodies):
+    def _take_bodies(self, bodies: BodiesOfBlock) -> None:
+        taken = len(self.messages)
+        parsed = from_json(b"[%b]" % b",".join(bodies.messages), cache_strings="keys")
+        if len(parsed) != len(bodies.messages):
             raise ValueError("a body is more than one value")
         self.messages += map(to_message, parsed)
-        for number, line in others:
+        for before, line in bodies.others:
             record = parse_line(0, line)
             if record is not None:
-                self._take_other(number, record)
+                self._take_other(taken + before, record)
 
     def _take_record(self, record: Record) -> None:
         if record.kind == "message":
@@ -119,11 +113,36 @@ def read_history(
     end = before or PageEnd(state.end, state.progress.seq + 1)
     reader = _Reader(state.generation)
     with _keeping_all() if end.offset > _LONG_BYTES else nullcontext():
-        for lines in blocks_forward(history, 0, end.offset):
-            reader.take(lines)
+        for block, is_proven in _blocks(history, end.offset):
+            reader.take(block, is_proven=is_proven)
         reader.end_at(end.seq)
         reader.annotate(annotated_later or {})
     return Page(reader.messages, None, reader.damaged)
+
+
+def _blocks(history: History, end: int) -> Iterator[tuple[bytes, bool]]:
+    """What comes before `end` in blocks of lines, and whether these are known to be whole."""
+    start = 0
+    for number in range(len(history.layout.sealed)):
+        segment = history.load_segment(number)
+        if start + segment.size > end:
+            break
+        for stop, block in _blocks_of(segment, start):
+            if block is not None:
+                yield block, True
+            else:
+                yield from ((piece, False) for piece in pieces_forward(history, start, stop))
+            start = stop
+    yield from ((piece, False) for piece in pieces_forward(history, start, end))
+
+
+def _blocks_of(segment: SealedSegment, start: int) -> Iterator[tuple[int, bytes | None]]:
+    """Where each block ends of a segment that begins at `start`, and its lines if proven whole."""
+    if segment.is_proven and segment.is_whole:
+        for number, frame in enumerate(segment.frames):
+            yield start + frame.start + frame.size, segment.read_block(number)
+    else:
+        yield start + segment.size, None
 
 
 class _Keeping:

@@ -1,9 +1,12 @@
 """Older messages in compressed segments: the contract holds, and damage costs what it hits."""
 
 import gc
+import json
 import os
 import shutil
+import struct
 import subprocess
+import zlib
 from collections.abc import AsyncGenerator
 from pathlib import Path
 
@@ -143,6 +146,34 @@ async def test_a_damaged_block_costs_its_own_messages(tmp_path: Path, index: str
         assert left == [message_id for message_id in ids if message_id in left]
         await store.append_messages(OWNER, ID, [user("more")])
         assert (await load_ids(store))[-1] == "more"
+
+
+async def test_a_record_that_was_damaged_before_it_was_sealed_costs_itself(tmp_path: Path) -> None:
+    ids = await fill(tmp_path / "store", 20, None)
+    active = file_of(tmp_path / "store")
+    active.write_bytes(active.read_bytes().replace(b'"message_id":"m7"', b'"message_id":"n7"'))
+    async with open_file_store(tmp_path / "store", sealing=SMALL) as store:
+        for number in range(20, 60):
+            await store.append_messages(OWNER, ID, [user(f"m{number}", "x" * 100)])
+            ids.append(f"m{number}")
+        loaded = await store.load_conversation(OWNER, ID)
+    assert segments_of(tmp_path / "store")
+    ids.remove("m7")
+    assert ([m.message_id for m in loaded.messages], loaded.damaged) == (ids, 1)
+
+
+async def test_segments_of_a_program_of_before_are_read(tmp_path: Path) -> None:
+    ids = await fill(tmp_path / "store")
+    for path in segments_of(tmp_path / "store"):
+        data = path.read_bytes()
+        frames = SealedSegment.parse(data, 0).frames
+        sizes = [[frame.size, frame.compressed] for frame in frames]
+        table = json.dumps({"frames": sizes}).encode()
+        end = table + struct.pack("<II8s", len(table), zlib.crc32(table), b"agsealed")
+        skipped = struct.pack("<II", 0x184D2A5E, len(end)) + end
+        path.write_bytes(data[: frames[-1].place + frames[-1].compressed] + skipped)
+    async with open_file_store(tmp_path / "store", sealing=SMALL) as store:
+        assert await load_ids(store) == ids
 
 
 async def test_a_lost_table_costs_nothing_and_a_lost_segment_its_messages(tmp_path: Path) -> None:
