@@ -11,6 +11,11 @@ _PIECE_BYTES = 300_000
 class Blobs(Protocol):
     """Named bytes, each written once."""
 
+    @property
+    def place(self) -> str:
+        """The name of the bucket, empty for the table."""
+        ...
+
     async def put(self, pk: str, name: str, data: bytes) -> None:
         """Keep bytes under a name that is new."""
         ...
@@ -37,6 +42,8 @@ class Blobs(Protocol):
 
 class ItemBlobs:
     """Bytes in items of the table."""
+
+    place = ""
 
     def __init__(self, client: DynamoDBClient) -> None:
         self._client = client

@@ -7,7 +7,7 @@ P#<ordinal>#<token>#<n>      parts of a log item that is too large for one
 G#<token>#<n>          messages of a history that was written as a whole (rewritten, copied)
 P#G#<token>#<n>#<m>    parts of one of these
 A#<token>#<number>     the annotations of a message, where they were changed, or tell of a delivery
-N#<life>               how many attachments there are
+N#<life>               how many attachments there are, and which buckets hold bytes of them
 F#<life>#<attachment>  an attachment; Q#<life>#<attachment>#<token>#<n> its bytes
 C                      the entry in listings; it may lag behind the log by a minute
 X                      the time at which it is to be removed

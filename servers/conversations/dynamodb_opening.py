@@ -8,9 +8,10 @@ from dataclasses import dataclass
 import anyio
 
 from servers.aws.dynamodb import DynamoDBClient
-from servers.conversations.dynamodb_blobs import Blobs, ItemBlobs
+from servers.conversations.dynamodb_blobs import ItemBlobs
 from servers.conversations.dynamodb_client import create_client, open_api
-from servers.conversations.dynamodb_s3 import S3Blobs, open_s3_blobs
+from servers.conversations.dynamodb_places import Places, open_buckets
+from servers.conversations.dynamodb_s3 import S3Blobs
 from servers.conversations.dynamodb_store import DynamoDBConversationStore
 from servers.conversations.dynamodb_table import check_table
 from servers.conversations.dynamodb_upkeep import keep_up
@@ -35,7 +36,7 @@ class DynamoDBSettings:
     listing_shards: int = 1
     """Over how many partitions an owner's listing is spread. All servers must agree."""
     bucket: str | None = None
-    """Of S3, for the bytes of attachments. None: they lie in the table."""
+    """Of S3, for the bytes of new attachments. None: they lie in the table."""
 
 
 @asynccontextmanager
@@ -51,10 +52,10 @@ async def open_dynamodb_store(
     async with open_api(settings.table, settings.region, settings.endpoint_url) as api:
         client = create_client(api, settings.table)
         writer = Writer(client, settings.listing_seconds, settings.listing_shards)
-        async with _open_blobs(settings, client) as blobs, anyio.create_task_group() as tasks:
+        async with _open_places(settings, client) as places, anyio.create_task_group() as tasks:
             tasks.start_soon(keep_up, writer)
             try:
-                yield DynamoDBConversationStore(writer, blobs)
+                yield DynamoDBConversationStore(writer, places)
             finally:
                 tasks.cancel_scope.cancel()
                 await _list_what_waits(writer)
@@ -69,15 +70,18 @@ async def _list_what_waits(writer: Writer) -> None:
 
 
 @asynccontextmanager
-async def _open_blobs(settings: DynamoDBSettings, client: DynamoDBClient) -> AsyncGenerator[Blobs]:
+async def _open_places(
+    settings: DynamoDBSettings, client: DynamoDBClient
+) -> AsyncGenerator[Places]:
     """Where bytes of attachments go, when it and the table are as they must be."""
-    if settings.bucket is None:
-        await check_table(client)
-        yield ItemBlobs(client)
-        return
-    async with open_s3_blobs(settings.bucket, settings.table, settings.region) as blobs:
-        await _check_both(client, blobs)
-        yield blobs
+    async with open_buckets(settings.table, settings.region) as buckets:
+        if settings.bucket is None:
+            await check_table(client)
+            yield Places(client, ItemBlobs(client), buckets)
+        else:
+            blobs = await buckets.find(settings.bucket)
+            await _check_both(client, blobs)
+            yield Places(client, blobs, buckets)
 
 
 async def _check_both(client: DynamoDBClient, blobs: S3Blobs) -> None:

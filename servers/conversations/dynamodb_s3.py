@@ -2,18 +2,18 @@
 
 import hashlib
 import secrets
-from collections.abc import AsyncGenerator, Mapping
-from contextlib import asynccontextmanager, closing
+from collections.abc import Collection, Mapping, Sequence
+from contextlib import closing, suppress
 from functools import partial
 from typing import Any
 
 from servers.aws.failures import explain_bucket
 from servers.conversations.dynamodb_blobs import missing
 from servers.conversations.dynamodb_calls import AnswerError, Calls
-from servers.conversations.dynamodb_client import NotPermittedError, open_api
+from servers.conversations.dynamodb_client import NotPermittedError
 from servers.conversations.store_errors import UnavailableError
 
-_READ_SECONDS = 15.0
+READ_SECONDS = 15.0
 _DEADLINE_SECONDS = 30.0
 """Of one call with all its repetitions: some megabytes at most."""
 _CHECK_SECONDS = 8.0
@@ -34,7 +34,7 @@ class S3Blobs:
         *,
         deadline_seconds: float = _DEADLINE_SECONDS,
     ) -> None:
-        self._bucket = bucket
+        self.place = bucket
         self._table = table
         explain = partial(explain_bucket, bucket=bucket)
         self._calls = Calls(api, explain, deadline_seconds=deadline_seconds)
@@ -63,22 +63,31 @@ class S3Blobs:
             # S3 says so as well of what is not there, to who may not list all of the bucket.
             raise UnavailableError(f"{error}; or these bytes are not there any more") from None
         if len(found) != last - first:
-            raise missing(size, f"the S3 bucket {self._bucket}")
+            raise missing(size, f"the S3 bucket {self.place}")
         return found
 
     async def remove(self, pk: str, name: str, size: int) -> None:  # noqa: ARG002 - see `Blobs`
         """See `Blobs`."""
         await self._calls.ask("delete_object", **self._object(pk, name))
 
-    async def remove_before(self, pk: str, life: int) -> None:
-        """See `Blobs`. Also what was put and never became part of an attachment."""
+    async def remove_before(self, pk: str, life: int, *, may_be_gone: bool = False) -> None:
+        """See `Blobs`. Also what was put and never became part of an attachment.
+
+        `may_be_gone`: a bucket that is not there any more holds nothing.
+        """
+        expected = {"NoSuchBucket"} if may_be_gone else ()
+        with suppress(AnswerError):
+            await self._remove_before(pk, life, expected)
+
+    async def _remove_before(self, pk: str, life: int, expected: Collection[str]) -> None:
         prefix = self._prefix(pk)
         more: dict[str, str] = {}
         while True:
-            answer = await self._calls.ask(
-                "list_objects_v2", Bucket=self._bucket, Prefix=prefix, **more
+            listing = partial(
+                self._calls.api.list_objects_v2, Bucket=self.place, Prefix=prefix, **more
             )
-            found: list[Mapping[str, str]] = answer.get("Contents") or []
+            answer: Mapping[str, Any] = await self._calls.run(listing, expected)
+            found: Sequence[Mapping[str, str]] = answer.get("Contents") or []
             old = [
                 {"Key": each["Key"]}
                 for each in found
@@ -93,20 +102,20 @@ class S3Blobs:
         if not keys:
             return
         answer = await self._calls.ask(
-            "delete_objects", Bucket=self._bucket, Delete={"Objects": keys, "Quiet": True}
+            "delete_objects", Bucket=self.place, Delete={"Objects": keys, "Quiet": True}
         )
         errors: list[Mapping[str, str]] = answer.get("Errors") or []
         for error in errors:
             raise UnavailableError(
-                f"the S3 bucket {self._bucket} did not delete what belonged to a conversation "
+                f"the S3 bucket {self.place} did not delete what belonged to a conversation "
                 f"({error.get('Code')}: {error.get('Message')}): delete the conversation again",
                 retry_after_seconds=1.0,
             )
 
     async def find_problems(self) -> list[str]:
         """What hinders the store from keeping bytes here, in words: all of it."""
-        place = {"Bucket": self._bucket, "Key": f"{self._table}/check-{secrets.token_hex(8)}"}
-        whole = {"Bucket": self._bucket, "Prefix": f"{self._table}/", "MaxKeys": 1}
+        place = {"Bucket": self.place, "Key": f"{self._table}/check-{secrets.token_hex(8)}"}
+        whole = {"Bucket": self.place, "Prefix": f"{self._table}/", "MaxKeys": 1}
         steps = (
             ("list_objects_v2", whole),
             ("put_object", {**place, "Body": b"agentic looks whether it may write here"}),
@@ -124,19 +133,7 @@ class S3Blobs:
         return problems
 
     def _object(self, pk: str, name: str) -> dict[str, str]:
-        return {"Bucket": self._bucket, "Key": self._prefix(pk) + name.replace("#", "/")}
+        return {"Bucket": self.place, "Key": self._prefix(pk) + name.replace("#", "/")}
 
     def _prefix(self, pk: str) -> str:
         return f"{self._table}/{hashlib.sha256(pk.encode()).hexdigest()[:_HASH_DIGITS]}/"
-
-
-@asynccontextmanager
-async def open_s3_blobs(bucket: str, table: str, region: str | None) -> AsyncGenerator[S3Blobs]:
-    """The bucket, where AWS's rules say that S3 is.
-
-    Raises:
-        UnavailableError: There is no region, or a profile that AWS's files don't hold.
-    """
-    opening = open_api(table, region, None, service="s3", read_seconds=_READ_SECONDS)
-    async with opening as api:
-        yield S3Blobs(api, bucket, table)

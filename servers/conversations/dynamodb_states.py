@@ -55,6 +55,12 @@ class State:
     latest: Sequence[Attributes] = ()
     """Items that were read with it, the newest first: not kept."""
 
+    @property
+    def life(self) -> int:
+        """Which life of the conversation it is, of one that was begun."""
+        assert self.header is not None
+        return self.header.life
+
     def is_alive(self, now: str) -> bool:
         """Whether there is such a conversation for a caller at this moment."""
         header = self.header

@@ -59,8 +59,8 @@ from servers.conversations.contract_results import (
     StoreStats,
     VerbUnits,
 )
-from servers.conversations.dynamodb_blobs import Blobs
 from servers.conversations.dynamodb_log import repeat_if_changed
+from servers.conversations.dynamodb_places import Places
 from servers.conversations.dynamodb_states import State
 from servers.conversations.dynamodb_writes import Writer
 from servers.conversations.search_query import parse_search
@@ -71,9 +71,9 @@ from servers.conversations.store_errors import NotFoundError
 class DynamoDBConversationStore:
     """A `ConversationStore` in a table. Made by `open_dynamodb_store`."""
 
-    def __init__(self, writer: Writer, blobs: Blobs) -> None:
+    def __init__(self, writer: Writer, places: Places) -> None:
         self.writer = writer
-        self._blobs = writer.blobs = blobs
+        self._places = writer.places = places
 
     async def load_conversation(
         self,
@@ -308,7 +308,7 @@ class DynamoDBConversationStore:
         chunk = Chunk(data, name, mime_type, attachment_id, offset, total_size).checked()
         _begin("put_attachment", owner, conversation_id)
         return await dynamodb_attachments.put(
-            self.writer, self._blobs, owner, conversation_id, chunk, _now()
+            self.writer, self._places, owner, conversation_id, chunk, _now()
         )
 
     async def list_attachments(
@@ -341,7 +341,7 @@ class DynamoDBConversationStore:
         if not state.is_alive(_now()):
             raise NotFoundError("there is no such attachment", field="attachment_id")
         return await dynamodb_attachments.read(
-            self.writer, self._blobs, state, attachment_id, offset, length
+            self.writer, self._places, state, attachment_id, offset, length
         )
 
     async def _read(self, name: str, owner: str, conversation_id: str) -> State:

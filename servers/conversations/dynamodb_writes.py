@@ -12,7 +12,6 @@ import anyio
 from servers.aws.api import pauses_at_random
 from servers.aws.dynamodb import DynamoDBClient, Put, TakenError
 from servers.conversations.contract import to_timestamp
-from servers.conversations.dynamodb_blobs import Blobs
 from servers.conversations.dynamodb_entries import (
     annotation_item,
     entry_item,
@@ -33,6 +32,7 @@ from servers.conversations.dynamodb_items import (
     split_partition,
 )
 from servers.conversations.dynamodb_log import HistoryChangedError, Log
+from servers.conversations.dynamodb_places import Places
 from servers.conversations.dynamodb_plans import Plan, Write, make_out
 from servers.conversations.dynamodb_reads import read_annotations
 from servers.conversations.dynamodb_states import State, StateCache
@@ -63,7 +63,7 @@ class Writer:
         self.log = Log(client)
         self.shards = shards
         self.listing_seconds = listing_seconds
-        self.blobs: Blobs | None = None
+        self.places: Places | None = None
         """What is removed with a conversation beside its items."""
         self._cache = StateCache()
         self._lanes = [anyio.Lock() for _ in range(_STRIPES)]
@@ -279,14 +279,21 @@ class Writer:
         if header is None:
             return
         start = None
+        buckets: dict[str, str] = {}
         while True:
-            items, start = await self.client.query("pk = :pk", {":pk": pk}, start=start, only="sk")
-            keys = [str(item["sk"]) for item in items]
-            await self.client.write_all([], [(pk, sk) for sk in keys if _is_left_over(sk, header)])
+            items, start = await self.client.query(
+                "pk = :pk", {":pk": pk}, start=start, only="sk, b"
+            )
+            left = [each for each in items if _is_left_over(str(each["sk"]), header)]
+            # What names buckets stays until they are empty, so that this can be broken off.
+            buckets |= {str(each["sk"]): str(each["b"]) for each in left if "b" in each}
+            await self.client.write_all([], [(pk, str(e["sk"])) for e in left if "b" not in e])
             if start is None:
                 break
-        if self.blobs is not None and header.life == header.generation:
-            await self.blobs.remove_before(pk, header.life)
+        if self.places is not None and (buckets or header.life == header.generation):
+            names = " ".join(buckets.values()).split()
+            await self.places.remove_before(pk, header.life, names)
+        await self.client.write_all([], [(pk, sk) for sk in buckets])
         if header.kind == "tombstone":
             until = int(datetime.now(UTC).timestamp()) + _TOMBSTONE_DAYS * _SECONDS_A_DAY
             with suppress(TakenError):  # somebody began anew, or it is forgotten already

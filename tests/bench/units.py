@@ -20,12 +20,12 @@ import anyio.to_thread
 
 from servers.aws.api import create_api
 from servers.conversations.contract import Message
-from servers.conversations.dynamodb_blobs import ItemBlobs
 from servers.conversations.dynamodb_client import create_client
 from servers.conversations.dynamodb_store import DynamoDBConversationStore
 from servers.conversations.dynamodb_writes import Writer
 from tests.bench.table import Row
 from tests.bench.units_langgraph import measure_checkpoints
+from tests.fakes.dynamodb_places import in_table
 from tests.fakes.dynamodb_server import CREDENTIALS, REGION, create_table, open_aws_server
 
 OWNER, ID = "ada", "telegram:42"
@@ -105,7 +105,7 @@ async def measure(sizes: tuple[int, ...]) -> list[Row]:
     with open_aws_server() as address:
         api = create_api("units", REGION, address)
         client = create_client(api, create_table(api))
-        store = DynamoDBConversationStore(Writer(client, 60, 1), ItemBlobs(client))
+        store = DynamoDBConversationStore(Writer(client, 60, 1), in_table(client))
         with metering(api) as meter:
             for size in sizes:
                 rows += await _measure_one(store, meter, size)

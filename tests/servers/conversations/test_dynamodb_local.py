@@ -10,11 +10,11 @@ from typing import Any
 import pytest
 
 from servers.aws.api import create_api
-from servers.conversations.dynamodb_blobs import ItemBlobs
 from servers.conversations.dynamodb_client import create_client
 from servers.conversations.dynamodb_store import DynamoDBConversationStore
 from servers.conversations.dynamodb_writes import Writer
 from tests.fakes.dynamodb_local import open_dynamodb_local
+from tests.fakes.dynamodb_places import in_table
 from tests.fakes.dynamodb_server import CREDENTIALS, REGION, create_table
 from tests.servers.conversations.contract_of_attachments import ContractOfAttachments
 from tests.servers.conversations.contract_of_changes import ContractOfChanges
@@ -41,7 +41,7 @@ def local_api() -> Generator[Any]:
 def store(local_api: Any) -> DynamoDBConversationStore:
     """Over a table of its own; its listings don't lag."""
     client = create_client(local_api, create_table(local_api))
-    return DynamoDBConversationStore(Writer(client, 0, 1), ItemBlobs(client))
+    return DynamoDBConversationStore(Writer(client, 0, 1), in_table(client))
 
 
 class TestDynamoDBLocal(

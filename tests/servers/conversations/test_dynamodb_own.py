@@ -11,7 +11,6 @@ from anyio import from_thread
 
 from servers.aws.api import create_api
 from servers.conversations.contract import MAX_MESSAGE_BYTES
-from servers.conversations.dynamodb_blobs import ItemBlobs
 from servers.conversations.dynamodb_client import create_client
 from servers.conversations.dynamodb_opening import DynamoDBSettings, open_dynamodb_store
 from servers.conversations.dynamodb_store import DynamoDBConversationStore
@@ -24,6 +23,7 @@ from servers.conversations.store_errors import (
     UnavailableError,
     UnsupportedError,
 )
+from tests.fakes.dynamodb_places import in_table
 from tests.fakes.dynamodb_server import REGION, create_table
 from tests.fakes.dynamodb_wire import lose_answer, refuse, watch
 from tests.servers.conversations.messages import ID, OWNER, load_ids, user, users
@@ -41,7 +41,7 @@ def open_store(
 ) -> DynamoDBConversationStore:
     """As another process would: nothing is known yet."""
     client = create_client(api, table, deadline_seconds=deadline)
-    return DynamoDBConversationStore(Writer(client, listing_seconds, shards), ItemBlobs(client))
+    return DynamoDBConversationStore(Writer(client, listing_seconds, shards), in_table(client))
 
 
 @pytest.fixture

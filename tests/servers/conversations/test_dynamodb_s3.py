@@ -1,5 +1,6 @@
 """Attachments of conversations in DynamoDB, with their bytes in S3."""
 
+import json
 from collections.abc import Callable
 from typing import Any
 
@@ -14,20 +15,22 @@ from servers.conversations.dynamodb_upkeep import sweep
 from servers.conversations.dynamodb_writes import Writer
 from servers.conversations.store import ConversationUpdate
 from servers.conversations.store_errors import UnavailableError
+from tests.fakes.dynamodb_places import in_bucket
 from tests.fakes.dynamodb_server import REGION, create_table
 from tests.fakes.dynamodb_wire import lose_answer
 from tests.fakes.s3_wire import Fault, cut_answer, cut_request, faults, refuse
 from tests.servers.conversations.contract_of_attachments import ContractOfAttachments, put, read
 from tests.servers.conversations.messages import ID, OWNER, in_seconds, user, users
 
-_BUCKET = "attachments"
+_BUCKET, _LATER = "attachments", "attachments-later"
 
 
 @pytest.fixture(scope="session")
 def s3(aws: str) -> Any:
     api = create_api("x", REGION, aws, service="s3")
     where = {"LocationConstraint": REGION}
-    api.create_bucket(Bucket=_BUCKET, CreateBucketConfiguration=where)
+    for bucket in (_BUCKET, _LATER):
+        api.create_bucket(Bucket=bucket, CreateBucketConfiguration=where)
     return api
 
 
@@ -38,16 +41,20 @@ def table(api: Any) -> str:
 
 @pytest.fixture
 def store(api: Any, s3: Any, table: str) -> DynamoDBConversationStore:
-    writer = Writer(create_client(api, table), 0, 1)
-    return DynamoDBConversationStore(writer, S3Blobs(s3, _BUCKET, table))
+    return open_store(api, s3, table, _BUCKET)
+
+
+def open_store(api: Any, s3: Any, table: str, current: S3Blobs | str) -> DynamoDBConversationStore:
+    client = create_client(api, table)
+    return DynamoDBConversationStore(Writer(client, 0, 1), in_bucket(client, s3, current))
 
 
 @pytest.fixture
-def keys(s3: Any, table: str) -> Callable[[], list[str]]:
+def keys(s3: Any, table: str) -> "Keys":
     """Of what lies in the bucket for this table."""
 
-    def find() -> list[str]:
-        found = s3.list_objects_v2(Bucket=_BUCKET, Prefix=f"{table}/").get("Contents", [])
+    def find(bucket: str = _BUCKET) -> list[str]:
+        found = s3.list_objects_v2(Bucket=bucket, Prefix=f"{table}/").get("Contents", [])
         return [each["Key"] for each in found]
 
     return find
@@ -57,7 +64,7 @@ class TestBytesInS3(ContractOfAttachments):
     """The part of the contract that is about them."""
 
 
-Keys = Callable[[], list[str]]
+Keys = Callable[..., list[str]]
 
 
 async def test_no_bytes_lie_in_the_table(
@@ -87,8 +94,7 @@ async def test_a_deletion_that_was_broken_off_is_gone_on_with(
     api: Any, s3: Any, store: DynamoDBConversationStore, table: str, keys: Keys
 ) -> None:
     await put(store, b"one")
-    nowhere = S3Blobs(s3, "no-such-bucket", table)
-    broken = DynamoDBConversationStore(Writer(create_client(api, table), 0, 1), nowhere)
+    broken = open_store(api, s3, table, "no-such-bucket")
     with pytest.raises(UnavailableError, match="the S3 bucket no-such-bucket can't be used"):
         await broken.delete_conversation(OWNER, ID)
     assert len(keys()) == 1
@@ -211,8 +217,7 @@ async def test_a_bucket_that_stays_busy_is_told_as_such_with_a_time_to_try_again
     api: Any, s3: Any, table: str, store: DynamoDBConversationStore, fault: Fault
 ) -> None:
     await put(store, b"one")
-    blobs = S3Blobs(s3, _BUCKET, table, deadline_seconds=0.1)
-    hurried = DynamoDBConversationStore(Writer(create_client(api, table), 0, 1), blobs)
+    hurried = open_store(api, s3, table, S3Blobs(s3, _BUCKET, table, deadline_seconds=0.1))
     with (
         faults(s3, *[fault] * 1_000),
         pytest.raises(UnavailableError, match="attachments is busy") as caught,
@@ -220,3 +225,106 @@ async def test_a_bucket_that_stays_busy_is_told_as_such_with_a_time_to_try_again
         await put(hurried, b"one and more")
     assert caught.value.retry_after_seconds
     assert await read(store) == b"one"
+
+
+async def test_earlier_attachments_stay_where_they_are_when_the_place_is_changed(
+    api: Any, s3: Any, table: str, keys: Keys
+) -> None:
+    places = ("", _BUCKET, _LATER, "")
+    for number, place in enumerate(places):
+        store = open_store(api, s3, table, place)
+        await put(store, b"of %d" % number, f"{number}")
+    assert (len(keys(_BUCKET)), len(keys(_LATER))) == (1, 1)
+    for place in set(places):
+        store = open_store(api, s3, table, place)
+        for number in range(len(places)):
+            assert await read(store, f"{number}") == b"of %d" % number
+            again = await put(store, b"of %d" % number, f"{number}")
+            assert again.complete
+    assert (len(keys(_BUCKET)), len(keys(_LATER))) == (1, 1)
+    await open_store(api, s3, table, _LATER).delete_conversation(OWNER, ID)
+    assert (keys(_BUCKET), keys(_LATER)) == ([], [])
+    left = [item["sk"]["S"][:2] for item in api.scan(TableName=table)["Items"]]
+    assert not {"F#", "N#", "Q#"} & {*left}
+
+
+@pytest.mark.parametrize("first_bytes", [10, 300_000])
+async def test_an_upload_goes_on_in_another_place(
+    api: Any, s3: Any, table: str, keys: Keys, first_bytes: int
+) -> None:
+    begun = open_store(api, s3, table, _BUCKET)
+    total = first_bytes + 2
+    await put(begun, b"x" * first_bytes, total_size=total)
+    store = open_store(api, s3, table, _LATER)
+    assert (await put(store, b"yz", offset=first_bytes, total_size=total)).complete
+    assert await read(store) == await read(begun) == b"x" * first_bytes + b"yz"
+    # Little is written anew together with what follows, and its first place is left.
+    assert (len(keys(_BUCKET)), len(keys(_LATER))) == (first_bytes > 10, 1)
+    await store.delete_conversation(OWNER, ID)
+    assert (keys(_BUCKET), keys(_LATER)) == ([], [])
+
+
+async def test_a_deletion_that_could_not_empty_an_earlier_bucket_is_gone_on_with(
+    api: Any, s3: Any, table: str, keys: Keys
+) -> None:
+    await put(open_store(api, s3, table, _BUCKET), b"one")
+    store = open_store(api, s3, table, "")
+    denied = refuse("AccessDenied", 403, "is not authorized to perform: s3:ListBucket on x")
+    with (
+        faults(s3, denied),
+        pytest.raises(UnavailableError, match=r"bucket attachments .*s3:ListBucket: add it"),
+    ):
+        await store.delete_conversation(OWNER, ID)
+    await store.append_messages(OWNER, ID, users(1))
+    assert keys() == []
+
+
+async def test_a_bucket_that_is_gone_is_told_of_and_hinders_no_deletion(
+    api: Any, s3: Any, table: str, keys: Keys
+) -> None:
+    where = {"LocationConstraint": REGION}
+    s3.create_bucket(Bucket="short-lived", CreateBucketConfiguration=where)
+    await put(open_store(api, s3, table, "short-lived"), b"one")
+    store = open_store(api, s3, table, _LATER)
+    await put(store, b"two", "b")
+    (key,) = keys("short-lived")
+    s3.delete_object(Bucket="short-lived", Key=key)
+    s3.delete_bucket(Bucket="short-lived")
+    with pytest.raises(UnavailableError, match="bucket short-lived can't be used: it is not there"):
+        await read(store)
+    s3.put_object(Bucket=_LATER, Key=key, Body=b"one")  # as who moves a bucket does
+    assert await read(store) == b"one"
+    await store.delete_conversation(OWNER, ID)
+    assert keys(_LATER) == []
+
+
+@pytest.mark.parametrize("place", ["", _BUCKET])
+async def test_what_a_program_put_that_named_no_place_is_found_and_goes_on(
+    api: Any, s3: Any, table: str, keys: Keys, place: str
+) -> None:
+    await put(open_store(api, s3, table, place), b"one")
+    for item in api.scan(TableName=table)["Items"]:
+        if item["sk"]["S"].startswith("F#"):
+            head = json.loads(item["e"]["S"])
+            del head["places"]
+            api.put_item(TableName=table, Item={**item, "e": {"S": json.dumps(head)}})
+        if item["sk"]["S"].startswith("N#"):
+            api.put_item(TableName=table, Item={k: v for k, v in item.items() if k != "b"})
+    store = open_store(api, s3, table, _BUCKET)
+    assert await read(store) == b"one"
+    assert (await put(store, b"one and more")).complete
+    assert await read(store) == b"one and more"
+    await store.delete_conversation(OWNER, ID)
+    assert keys() == []
+    assert not [i for i in api.scan(TableName=table)["Items"] if i["sk"]["S"].startswith("Q#")]
+
+
+async def test_a_server_whose_bucket_was_left_out_of_its_configuration_still_finds_it(
+    aws: str, s3: Any, api: Any, table: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("AWS_ENDPOINT_URL_S3", aws)
+    await put(open_store(api, s3, table, _BUCKET), b"one")
+    async with open_dynamodb_store(DynamoDBSettings(table, REGION, aws)) as store:
+        assert await read(store) == b"one"
+        await put(store, b"two", "b")
+        assert (await store.delete_conversation(OWNER, ID)).deleted

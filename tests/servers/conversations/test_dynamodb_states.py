@@ -7,11 +7,11 @@ from hypothesis import HealthCheck, Phase, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import initialize, rule, run_state_machine_as_test
 
-from servers.conversations.dynamodb_blobs import ItemBlobs
 from servers.conversations.dynamodb_client import create_client
 from servers.conversations.dynamodb_store import DynamoDBConversationStore
 from servers.conversations.dynamodb_upkeep import sweep
 from servers.conversations.dynamodb_writes import Writer
+from tests.fakes.dynamodb_places import in_table
 from tests.fakes.dynamodb_server import create_table
 from tests.servers.conversations.states_of_store import (
     IDS,
@@ -60,7 +60,7 @@ class TableMachine(StoreMachine):
 
     def _open_table(self) -> DynamoDBConversationStore:
         client = create_client(self.api, self._table)
-        return DynamoDBConversationStore(Writer(client, 0, self._shards), ItemBlobs(client))
+        return DynamoDBConversationStore(Writer(client, 0, self._shards), in_table(client))
 
 
 @pytest.fixture

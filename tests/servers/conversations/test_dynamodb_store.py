@@ -5,11 +5,11 @@ from typing import Any
 import pytest
 
 from servers.conversations.contract_attachments import MAX_ATTACHMENTS
-from servers.conversations.dynamodb_blobs import ItemBlobs
 from servers.conversations.dynamodb_client import create_client
 from servers.conversations.dynamodb_store import DynamoDBConversationStore
 from servers.conversations.dynamodb_writes import Writer
 from servers.conversations.store_errors import InvalidError
+from tests.fakes.dynamodb_places import in_table
 from tests.fakes.dynamodb_server import create_table
 from tests.servers.conversations.contract_of_attachments import ContractOfAttachments, put
 from tests.servers.conversations.contract_of_changes import ContractOfChanges
@@ -32,7 +32,7 @@ def table(api: Any) -> str:
 def store(api: Any, table: str) -> DynamoDBConversationStore:
     """Its listings don't lag."""
     client = create_client(api, table)
-    return DynamoDBConversationStore(Writer(client, 0, 1), ItemBlobs(client))
+    return DynamoDBConversationStore(Writer(client, 0, 1), in_table(client))
 
 
 class TestDynamoDBStore(

@@ -6,7 +6,6 @@ import anyio
 import pytest
 
 from servers.aws.dynamodb import DynamoDBClient
-from servers.conversations.dynamodb_blobs import ItemBlobs
 from servers.conversations.dynamodb_client import create_client
 from servers.conversations.dynamodb_store import DynamoDBConversationStore
 from servers.conversations.dynamodb_writes import Writer
@@ -17,6 +16,7 @@ from servers.records.dynamodb_store import (
 )
 from servers.records.errors import RecordConflictError, RecordsUnavailableError
 from servers.records.store import Record
+from tests.fakes.dynamodb_places import in_table
 from tests.fakes.dynamodb_server import REGION, create_table
 from tests.fakes.dynamodb_wire import lose_answer, refuse, watch
 from tests.servers.conversations.messages import users
@@ -124,7 +124,7 @@ async def test_purposes_and_conversations_of_one_table_do_not_meet(
 ) -> None:
     other = open_store(api, table, "test")
     client = create_client(api, table)
-    conversations = DynamoDBConversationStore(Writer(client, 60, 1), ItemBlobs(client))
+    conversations = DynamoDBConversationStore(Writer(client, 60, 1), in_table(client))
     for key in NASTY_KEYS:
         await store.put(key, b"ours", 0)
         await conversations.append_messages("records", key, users(1))

@@ -7,11 +7,11 @@ from pathlib import Path
 import pytest
 
 from servers.aws.api import create_api
-from servers.conversations.dynamodb_blobs import ItemBlobs
 from servers.conversations.dynamodb_client import create_client
 from servers.conversations.dynamodb_store import DynamoDBConversationStore
 from servers.conversations.dynamodb_writes import Writer
 from tests.agentic.cli.migrate.two_stores import everything, fill, open_two
+from tests.fakes.dynamodb_places import in_table
 from tests.fakes.dynamodb_server import CREDENTIALS, REGION, create_table, open_aws_server
 from tests.servers.conversations.messages import user
 
@@ -28,7 +28,7 @@ def address() -> Generator[str]:
 def open_table(address: str, listing_seconds: float) -> DynamoDBConversationStore:
     api = create_api("conversations", REGION, address)
     client = create_client(api, create_table(api))
-    return DynamoDBConversationStore(Writer(client, listing_seconds, 1), ItemBlobs(client))
+    return DynamoDBConversationStore(Writer(client, listing_seconds, 1), in_table(client))
 
 
 async def test_there_and_back_nothing_is_lost(tmp_path: Path, address: str) -> None:
