@@ -15,13 +15,15 @@ from bot.courier import Courier
 from bot.deliveries import DeliveryFacts, StoredMessage, load_message, parse_delivery
 from bot.live_reply import LiveReply
 from bot.post import Post
-from bot.rendering import Part
+from bot.rendering import Button, Part
 from bot.store_patience import keep_trying
 from client.conversations import ToolCaller
 from client.coordinator.coordinator import Coordinator
 from client.coordinator.events import TurnEvent, TurnFailed, TurnFinished
 from client.coordinator.request import TurnRequest
 
+STOP_DATA = "stop:"
+"""Begins the data of a button that stops an answer; the message that is answered follows."""
 _STORE_FAILURES = 3
 _MAX_ATTEMPTS = 3
 """Starts of the bot. A message that was never finished in so many may be what stops it."""
@@ -40,6 +42,8 @@ class Question:
     """Whether the answer says which message it is for: others came between."""
     shown: Mapping[int, Part] = field(default_factory=dict[int, Part])
     """What Telegram shows of the answer already, by its ids of messages."""
+    said: str = ""
+    """What there was of the answer when it ended early, in Markdown."""
 
 
 class Answerer:
@@ -59,6 +63,19 @@ class Answerer:
         self._courier = courier
         self._post = post
         self._notices = notices
+        self._running: dict[int, Question] = {}
+        """What is being answered, by chat."""
+
+    def stop(self, chat_id: int, message_id: int | None = None) -> bool:
+        """Stop what is being answered in a chat, or only the answer to this message of the chat.
+
+        False if that is not under way.
+        """
+        question = self._running.get(chat_id)
+        if question is None or message_id not in (None, question.facts.reply_to):
+            return False
+        where = question.where
+        return self._coordinator.stop(where.conversation_id, where.owner)
 
     async def answer(self, question: Question) -> None:
         """Answer a message; a turn that fails is told in one sentence.
@@ -72,6 +89,9 @@ class Answerer:
             if isinstance(outcome, TurnFinished):
                 break
             failures += 1
+            if outcome.code == "cancelled":
+                await self._tell(question, wording.render_stopped(question.said))
+                return
             if outcome.code != "store" or failures == _STORE_FAILURES:
                 sentence = wording.render_failure(outcome.message, outcome.reference)
                 await self._tell(question, sentence)
@@ -119,8 +139,13 @@ class Answerer:
         """How a turn ended, and the question with what the chat was shown meanwhile."""
         where, facts = question.where, question.facts
         live = LiveReply(
-            self._post, facts, _reply_facts(question).reply_to, partial(self._courier.keep, where)
+            self._post,
+            facts,
+            _reply_facts(question).reply_to,
+            partial(self._courier.keep, where),
+            stop=Button(wording.STOP, f"{STOP_DATA}{facts.reply_to}"),
         )
+        self._running[facts.chat_id] = question
         request = TurnRequest(
             conversation_id=where.conversation_id,
             prompt="",
@@ -145,7 +170,9 @@ class Answerer:
             last = TurnFailed(
                 where.conversation_id, where.message_id, "internal", sentence, reference
             )
-        return last, replace(question, facts=live.facts, shown=live.shown)
+        finally:
+            del self._running[facts.chat_id]
+        return last, replace(question, facts=live.facts, shown=live.shown, said=live.text)
 
     async def _hand_over(self, question: Question, finished: TurnFinished) -> None:
         """Deliver a turn's reply; one that was stored before may have been sent already."""

@@ -4,7 +4,7 @@ import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from telegram import Message, Update
+from telegram import CallbackQuery, Message, Update
 from telegram.constants import ChatType
 from telegram.ext import filters
 
@@ -53,10 +53,11 @@ class TextArrived:
 
 @dataclass(frozen=True, slots=True)
 class CommandArrived:
-    """`/name`, in lower case."""
+    """`/name`, in lower case, and what stands behind it."""
 
     origin: Origin
     name: str
+    argument: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,17 +70,30 @@ class AttachmentArrived:
 
 
 @dataclass(frozen=True, slots=True)
+class ButtonPressed:
+    """A button below one of the bot's messages. `data` may be forged."""
+
+    press_id: str
+    chat_id: int
+    user_id: int
+    message_id: int
+    data: str
+
+
+@dataclass(frozen=True, slots=True)
 class NothingForUs:
     """An update that has no effect; `reason` is for the log."""
 
     reason: str
 
 
-Arrival = TextArrived | CommandArrived | AttachmentArrived | NothingForUs
+Arrival = TextArrived | CommandArrived | AttachmentArrived | ButtonPressed | NothingForUs
 
 
 def parse_update(update: object) -> Arrival:
-    """What this update is to us. Only new messages of people in private chats are anything."""
+    """What this update is to us: a new message of a person in a private chat, or a button there."""
+    if isinstance(update, Update) and update.callback_query is not None:
+        return _parse_press(update.callback_query)
     if not isinstance(update, Update) or update.message is None:
         return NothingForUs("no new message")
     message = update.message
@@ -101,8 +115,22 @@ def parse_update(update: object) -> Arrival:
     text = _storable(message.text)
     is_forwarded = message.forward_origin is not None
     if not is_forwarded and (command := _COMMAND.match(text)):
-        return CommandArrived(origin, command[1].lower())
+        return CommandArrived(origin, command[1].lower(), text[command.end() :].strip())
     return TextArrived(origin, text, is_forwarded)
+
+
+def _parse_press(press: CallbackQuery) -> ButtonPressed | NothingForUs:
+    if press.message is None or press.data is None:
+        return NothingForUs("a button of no message of ours")
+    if press.message.chat.type != ChatType.PRIVATE:
+        return NothingForUs(f"the chat {press.message.chat.id} is no private one")
+    return ButtonPressed(
+        press_id=press.id,
+        chat_id=press.message.chat.id,
+        user_id=press.from_user.id,
+        message_id=press.message.message_id,
+        data=press.data,
+    )
 
 
 def _name_kind(message: Message) -> str:

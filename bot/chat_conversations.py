@@ -1,9 +1,9 @@
-"""Which conversation a chat's messages belong to: `/reset` begins a new one, the old one is kept.
+"""Which conversation a chat's messages belong to: commands begin new ones and change between them.
 
-A chat begins with the conversation `telegram:<chat>`. Its metadata remembers when `/reset` was
-sent: `{"telegram_resets": [[sent_at, message_id], …]}`. A message belongs to the conversation of
-the last reset before it, `telegram:<chat>:<sent_at>.<message_id>`. So an update that comes twice,
-or late, goes where it belongs.
+A chat begins with the conversation `telegram:<chat>`. Its metadata remembers each change:
+`{"telegram_switches": [[sent_at, message_id, conversation_id], …]}`. A message belongs to the
+conversation of the last change before it, so an update that comes twice, or late, goes where it
+belongs. Conversations of all an owner's devices can be changed to.
 """
 
 from collections.abc import Sequence
@@ -12,17 +12,22 @@ from pydantic import TypeAdapter, ValidationError
 
 from bot.arrivals import Origin
 from client.conversations import ConversationCallError, RemoteConversationStore, ToolCaller
+from servers.conversations.contract import encode_json
 
-_KEY = "telegram_resets"
-_KEPT_RESETS = 200
-"""Older ones matter to no message that can still come; metadata has a limit."""
+_KEY = "telegram_switches"
+_OLD_KEY = "telegram_resets"
+"""As versions before this one wrote it: `[sent_at, message_id]`, of what is named by them."""
+_KEPT_BYTES = 8_000
+"""Older changes matter to no message that can still come; metadata has a limit."""
+_UNDO_SECONDS = 86_400
 
-Reset = tuple[int, int]
-_resets = TypeAdapter(list[Reset])
+Switch = tuple[int, int, str]
+_switches = TypeAdapter(list[Switch])
+_old_switches = TypeAdapter(list[tuple[int, int]])
 
 
 class ChatConversations:
-    """Finds the conversation of a message, and begins new ones.
+    """Finds the conversation of a message, and changes to others.
 
     Methods raise `HubError` and `ConversationCallError` when the store can't say, and may be
     called again.
@@ -30,48 +35,93 @@ class ChatConversations:
 
     def __init__(self, hub: ToolCaller) -> None:
         self._hub = hub
-        self._resets: dict[tuple[str, int], Sequence[Reset]] = {}
+        self._switches: dict[tuple[str, int], Sequence[Switch]] = {}
         """By owner and chat; as many as there are people who may talk."""
 
     async def find(self, owner: str, origin: Origin) -> str:
         """The id of the conversation that this message belongs to."""
-        earlier = [
-            reset for reset in await self._load(owner, origin.chat_id) if reset < _at(origin)
-        ]
-        first = f"telegram:{origin.chat_id}"
-        return f"{first}:{earlier[-1][0]}.{earlier[-1][1]}" if earlier else first
+        earlier = await self._earlier(owner, origin)
+        return earlier[-1][2] if earlier else _first(origin.chat_id)
 
     async def begin_new(self, owner: str, origin: Origin) -> bool:
         """Later messages than this one belong to a new conversation. False if they did already."""
-        resets = await self._load(owner, origin.chat_id)
-        if _at(origin) in resets:
+        return await self.change(owner, origin, name_new(origin))
+
+    async def change(self, owner: str, origin: Origin, conversation_id: str) -> bool:
+        """Later messages than this one belong there. False if this message said so before."""
+        switches = await self._load(owner, origin.chat_id)
+        if any((sent_at, message_id) == _at(origin) for sent_at, message_id, _ in switches):
             return False
-        longer = sorted([*resets, _at(origin)])[-_KEPT_RESETS:]
+        longer = _fitting(sorted([*switches, (*_at(origin), conversation_id)]))
         store = RemoteConversationStore(self._hub, owner)
         try:
-            await store.update_conversation(f"telegram:{origin.chat_id}", metadata={_KEY: longer})
+            await store.update_conversation(_first(origin.chat_id), metadata={_KEY: longer})
         except ConversationCallError as error:
             if error.code != "not_found":
                 raise
-            longer = []  # there is no conversation, so the next message begins one anyway
-        self._resets[owner, origin.chat_id] = longer
+            if conversation_id == name_new(origin):
+                return True  # there is no conversation, so the next message begins one anyway
+            await store.create_empty(_first(origin.chat_id), metadata={_KEY: longer})
+        self._switches[owner, origin.chat_id] = longer
         return True
 
-    async def _load(self, owner: str, chat_id: int) -> Sequence[Reset]:
-        if (owner, chat_id) not in self._resets:
+    async def undo(self, owner: str, origin: Origin) -> str | None:
+        """Go back to where the chat was before its last change; None if that is over a day ago."""
+        switches = await self._load(owner, origin.chat_id)
+        if any((sent_at, message_id) == _at(origin) for sent_at, message_id, _ in switches):
+            return await self.find(owner, origin)
+        earlier = await self._earlier(owner, origin)
+        if not earlier or origin.sent_at - earlier[-1][0] > _UNDO_SECONDS:
+            return None
+        before = earlier[-2][2] if len(earlier) > 1 else _first(origin.chat_id)
+        await self.change(owner, origin, before)
+        return before
+
+    async def _earlier(self, owner: str, origin: Origin) -> Sequence[Switch]:
+        switches = await self._load(owner, origin.chat_id)
+        return [switch for switch in switches if switch[:2] < _at(origin)]
+
+    async def _load(self, owner: str, chat_id: int) -> Sequence[Switch]:
+        if (owner, chat_id) not in self._switches:
             store = RemoteConversationStore(self._hub, owner)
             try:
-                conversation = await store.get_conversation(f"telegram:{chat_id}")
-                found = _resets.validate_python(conversation.metadata.get(_KEY, []))
+                conversation = await store.get_conversation(_first(chat_id))
+                found = _read(chat_id, conversation.metadata)
             except ConversationCallError as error:
                 if error.code != "not_found":
                     raise
                 found = []
-            except ValidationError:
-                found = []  # somebody else's hand: better the first conversation than none
-            self._resets[owner, chat_id] = sorted(found)
-        return self._resets[owner, chat_id]
+            self._switches[owner, chat_id] = sorted(found)
+        return self._switches[owner, chat_id]
 
 
-def _at(origin: Origin) -> Reset:
+def name_new(origin: Origin) -> str:
+    """The id of the conversation that a command begins."""
+    return f"{_first(origin.chat_id)}:{origin.sent_at}.{origin.message_id}"
+
+
+def _first(chat_id: int) -> str:
+    return f"telegram:{chat_id}"
+
+
+def _read(chat_id: int, metadata: dict[str, object]) -> list[Switch]:
+    try:
+        old = _old_switches.validate_python(metadata.get(_OLD_KEY, []))
+        new = _switches.validate_python(metadata.get(_KEY, []))
+    except ValidationError:
+        return []  # somebody else's hand: better the first conversation than none
+    named = [
+        (sent_at, message_id, f"{_first(chat_id)}:{sent_at}.{message_id}")
+        for sent_at, message_id in old
+    ]
+    return list({*named, *new})
+
+
+def _fitting(switches: Sequence[Switch]) -> Sequence[Switch]:
+    while len(switches) > 1 and len(encode_json(switches)) > _KEPT_BYTES:
+        switches = switches[1:]
+    return switches
+
+
+def _at(origin: Origin) -> tuple[int, int]:
     return origin.sent_at, origin.message_id

@@ -16,12 +16,14 @@ from functools import partial
 from typing import assert_never
 
 import anyio
+from anyio.abc import TaskGroup
 
 from bot import wording
 from bot.absence import AbsenceNotices
-from bot.answering import Answerer, Question
+from bot.answering import STOP_DATA, Answerer, Question
 from bot.arrivals import (
     AttachmentArrived,
+    ButtonPressed,
     CommandArrived,
     NothingForUs,
     Origin,
@@ -29,6 +31,8 @@ from bot.arrivals import (
     parse_update,
 )
 from bot.chat_conversations import ChatConversations
+from bot.commands import Commands
+from bot.conversation_lists import ConversationLists
 from bot.deliveries import DeliveryFacts, StoredMessage
 from bot.lanes import Lanes
 from bot.post import Post
@@ -37,6 +41,7 @@ from bot.strangers import Strangers
 from client.conversations import ConversationCallError, RemoteConversationStore, ToolCaller
 from client.coordinator.coordinator import Coordinator
 from client.coordinator.request import TurnRequest
+from client.hub.errors import HubError
 from client.spool.spool import Spool
 from client.store_absence import STORE_SECONDS
 from servers.conversations.contract import Message
@@ -65,6 +70,10 @@ class Intake:
         strangers: Strangers,
         notices: AbsenceNotices,
         spool: Spool,
+        commands: Commands,
+        lists: ConversationLists,
+        conversations: ChatConversations,
+        tasks: TaskGroup,
     ) -> None:
         """`people`: Telegram user ids, as text, to owners."""
         self._people = people
@@ -76,8 +85,11 @@ class Intake:
         self._strangers = strangers
         self._notices = notices
         self._spool = spool
+        self._commands = commands
+        self._lists = lists
+        self._tasks = tasks
         self._opened = anyio.Event()
-        self._conversations = ChatConversations(hub)
+        self._conversations = conversations
         self._taken: OrderedDict[Origin, None] = OrderedDict()
         self._logged_reasons: set[str] = set()
 
@@ -93,6 +105,9 @@ class Intake:
             if isinstance(arrival, NothingForUs):
                 self._log_once(arrival.reason)
                 return
+            if isinstance(arrival, ButtonPressed):
+                await self._take_press(arrival)
+                return
             origin = arrival.origin
             await self._take_from(origin, arrival)
         except Exception:  # boundary: an exception would end PTB's polling without a word
@@ -101,6 +116,29 @@ class Intake:
             logger.exception("A message in chat %s was not taken in, reference %s", chat, reference)
             if origin is not None:
                 self._say(origin, wording.render_failure(wording.NOT_TAKEN, reference))
+
+    async def _take_press(self, press: ButtonPressed) -> None:
+        """Do what a button says, past what waits in the chat, if it belongs to who pressed it."""
+        owner = self._people.get(str(press.user_id))
+        if owner is None or press.chat_id != press.user_id:
+            return
+        if not press.data.startswith(STOP_DATA):
+            self._tasks.start_soon(self._press, owner, press)
+            return
+        message = press.data.removeprefix(STOP_DATA)
+        is_one = message.isascii() and message.isdecimal()
+        is_done = is_one and self._answerer.stop(press.chat_id, int(message))
+        text = wording.STOPPING if is_done else wording.BUTTON_IS_OLD
+        self._tasks.start_soon(self._post.acknowledge, press.press_id, text)
+
+    async def _press(self, owner: str, press: ButtonPressed) -> None:
+        try:
+            await self._lists.press(owner, press)
+        except (HubError, ConversationCallError) as error:
+            logger.warning("A button did nothing: %s", error)
+            await self._post.acknowledge(press.press_id, wording.COMMAND_NOT_DONE)
+        except Exception:  # boundary: what one button runs into must not stop the bot
+            logger.exception("A button did nothing")
 
     async def _take_from(
         self, origin: Origin, arrival: TextArrived | CommandArrived | AttachmentArrived
@@ -194,20 +232,11 @@ class Intake:
             self._lanes.push(origin.chat_id, partial(self._answerer.deliver_stored, where))
 
     async def _take_command(self, owner: str, arrival: CommandArrived) -> None:
-        origin = arrival.origin
-        match arrival.name:
-            case "start":
-                self._say(origin, wording.render_start(origin.person))
-            case "help":
-                self._say(origin, wording.HELP)
-            case "reset":
-                begun = await keep_trying(
-                    lambda: self._conversations.begin_new(owner, origin), "begin a conversation"
-                )
-                if begun:
-                    self._say(origin, wording.RESET_DONE)
-            case unknown:
-                self._say(origin, wording.render_unknown_command(unknown))
+        if arrival.name != "stop":
+            await self._commands.take(owner, arrival)
+        # Past what waits in the chat; that it worked, the answer's end says.
+        elif not self._answerer.stop(arrival.origin.chat_id):
+            self._say(arrival.origin, wording.NOTHING_RUNS)
 
     async def _find_conversation(self, owner: str, origin: Origin) -> str:
         return await keep_trying(

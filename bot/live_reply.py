@@ -6,6 +6,7 @@ else can happen to the turn; from the moment one goes out until its id is kept, 
 
 import logging
 from collections.abc import Awaitable, Callable
+from dataclasses import replace
 
 import anyio
 from anyio.to_thread import run_sync
@@ -13,7 +14,7 @@ from anyio.to_thread import run_sync
 from bot import wording
 from bot.deliveries import DeliveryFacts
 from bot.post import Post, Sent, Uncertain
-from bot.rendering import Part, render_parts
+from bot.rendering import Button, Part, render_parts
 from client.coordinator.events import StepFinished, ToolFinished, ToolStarted, TurnEvent
 from client.llm.protocol import TextDelta
 
@@ -31,16 +32,29 @@ Keep = Callable[[DeliveryFacts], Awaitable[None]]
 class LiveReply:
     """One reply while it grows."""
 
-    def __init__(self, post: Post, facts: DeliveryFacts, reply_to: int | None, keep: Keep) -> None:
-        """`facts`: of the user message; may tell of drafts that an earlier start has shown."""
+    def __init__(
+        self,
+        post: Post,
+        facts: DeliveryFacts,
+        reply_to: int | None,
+        keep: Keep,
+        *,
+        stop: Button,
+    ) -> None:
+        """`facts`: of the user message; may tell of drafts that an earlier start has shown.
+
+        `stop` is shown below the last draft.
+        """
         self.facts = facts
         """With the drafts there are now."""
         self._post = post
         self._reply_to = reply_to
         self._keep = keep
+        self._stop = stop
         self.shown: dict[int, Part] = {}
         """What Telegram shows, by its ids of messages."""
-        self._text = ""
+        self.text = ""
+        """Of the step that runs, in Markdown."""
         self._running: dict[str, str] = {}
         self._uses_tools = False
         """Since the latest step asked for some, until the next one says something."""
@@ -52,8 +66,8 @@ class LiveReply:
         match event:
             case TextDelta(text):
                 if self._uses_tools:
-                    self._text, self._uses_tools = "", False  # the reply is the last step's text
-                self._text += text
+                    self.text, self._uses_tools = "", False  # the reply is the last step's text
+                self.text += text
             case StepFinished(has_tool_calls=True):
                 self._uses_tools = True
             case ToolStarted(call_id, tool):
@@ -69,7 +83,7 @@ class LiveReply:
         with self._ending:
             await self._changed.wait()
             with anyio.move_on_after(_FIRST_SECONDS):
-                while len(self._text) < _FIRST_CHARACTERS and not self.facts.drafts:
+                while len(self.text) < _FIRST_CHARACTERS and not self.facts.drafts:
                     self._changed = anyio.Event()
                     await self._changed.wait()
             while not self.facts.drafting:
@@ -86,7 +100,9 @@ class LiveReply:
     async def _update(self) -> bool:
         """Bring the chat to what there is now; False if there is no use in trying again."""
         status = wording.render_status(self._running.values()) if self._uses_tools else ""
-        parts = await run_sync(render_parts, "\n\n".join(filter(None, (self._text, status))))
+        parts = await run_sync(render_parts, "\n\n".join(filter(None, (self.text, status))))
+        if parts:
+            parts[-1] = replace(parts[-1], buttons=((self._stop,),))
         for index, part in enumerate(parts):
             drafts = self.facts.drafts
             if index >= len(drafts):

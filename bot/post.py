@@ -2,13 +2,14 @@
 
 import logging
 from collections.abc import Awaitable, Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import anyio
-from telegram import Bot, ReplyParameters
+from telegram import Bot, InlineKeyboardButton, InlineKeyboardMarkup, ReplyParameters
 from telegram.constants import ChatAction
 from telegram.error import BadRequest, ChatMigrated, Forbidden, InvalidToken, TelegramError
 
+from bot import wording
 from bot.api_request import FloodedError, NotSentError
 from bot.pace import Pace
 from bot.rendering import Part
@@ -82,6 +83,7 @@ class Post:
                 part.text,
                 entities=part.entities or None,
                 reply_parameters=_quoting(reply_to),
+                reply_markup=_keyboard(part),
             )
             return message.message_id
 
@@ -95,7 +97,11 @@ class Post:
         async def attempt(part: Part) -> int:
             try:
                 await self._bot.edit_message_text(
-                    part.text, chat_id, message_id, entities=part.entities or None
+                    part.text,
+                    chat_id,
+                    message_id,
+                    entities=part.entities or None,
+                    reply_markup=_keyboard(part),
                 )
             except BadRequest as error:
                 if _NOT_MODIFIED not in str(error).lower():
@@ -112,11 +118,27 @@ class Post:
         except TelegramError as error:
             logger.warning("A message that is no longer needed stays: %s", error)
 
+    async def acknowledge(self, press_id: str, text: str | None = None) -> None:
+        """Tell Telegram that a press of a button was heard; `text` is shown to the person."""
+        try:
+            await self._bot.answer_callback_query(press_id, text)
+        except TelegramError as error:
+            logger.debug("A press was not acknowledged: %s", error)
+
     async def say(self, chat_id: int, text: str) -> None:
         """Send a line of the bot's own, once; if that fails it is in the log only."""
         outcome = await self.send(chat_id, Part(text))
         if not isinstance(outcome, Sent):
             logger.warning("A notice may not have arrived in a chat: %s", outcome.reason)
+
+    async def send_file(self, chat_id: int, name: str, data: bytes) -> None:
+        """Send a file, once; if that fails it is told in the chat."""
+        await self._pace.wait(chat_id)
+        try:
+            await self._bot.send_document(chat_id, data, filename=name)
+        except TelegramError as error:
+            logger.warning("A file may not have arrived in a chat: %s", error)
+            await self.say(chat_id, wording.FILE_NOT_SENT)
 
     async def keep_typing(self, chat_id: int) -> None:
         """Show that something is being written, until cancelled."""
@@ -161,13 +183,25 @@ class Post:
                 if not (isinstance(error, BadRequest) and part.entities):
                     return _to_outcome(error)
                 logger.warning("Telegram refused formatting, the text goes plain: %s", error)
-                part = Part(part.text)
+                part = replace(part, entities=())
 
 
 def _quoting(message_id: int | None) -> ReplyParameters | None:
     if message_id is None:
         return None
     return ReplyParameters(message_id, allow_sending_without_reply=True)
+
+
+def _keyboard(part: Part) -> InlineKeyboardMarkup | None:
+    """The buttons; None takes away those that a message has."""
+    if not part.buttons:
+        return None
+    return InlineKeyboardMarkup(
+        [
+            [InlineKeyboardButton(button.label, callback_data=button.data) for button in row]
+            for row in part.buttons
+        ]
+    )
 
 
 def _to_outcome(error: TelegramError) -> Outcome:

@@ -25,11 +25,21 @@ logger = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, slots=True)
+class Button:
+    """Something to press below a message; `data` (64 bytes at most) is what the bot hears."""
+
+    label: str
+    data: str
+
+
+@dataclass(frozen=True, slots=True)
 class Part:
     """One Telegram message."""
 
     text: str
     entities: tuple[MessageEntity, ...] = ()
+    buttons: tuple[tuple[Button, ...], ...] = ()
+    """In rows."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,7 +76,7 @@ def mark_possible_repeat(part: Part) -> Part:
         MessageEntity(e.type, e.offset + shift, e.length, url=e.url, language=e.language)
         for e in part.entities
     )
-    return Part(_REPEAT_MARK + part.text, moved)
+    return replace(part, text=_REPEAT_MARK + part.text, entities=moved)
 
 
 def _convert(markdown: str) -> tuple[str, list[_Span]]:

@@ -19,6 +19,9 @@ from bot import wording
 from bot.absence import AbsenceNotices
 from bot.answering import Answerer
 from bot.api_request import BotApiRequest
+from bot.chat_conversations import ChatConversations
+from bot.commands import Commands
+from bot.conversation_lists import ConversationLists
 from bot.courier import Courier
 from bot.errors import BadTokenError
 from bot.intake import Intake
@@ -28,8 +31,8 @@ from bot.post import Post
 from bot.recovery import take_up_unfinished
 from bot.redaction import tokens_kept_out_of_logs
 from bot.strangers import Strangers
-from client.conversations import ToolCaller
 from client.coordinator.coordinator import Coordinator
+from client.coordinator.tool_calls import ToolBox
 from client.spool.folder import SpoolError
 from client.spool.spool import Spool
 
@@ -52,7 +55,7 @@ logger = logging.getLogger(__name__)
 
 async def run_bot(
     config: Config,
-    hub: ToolCaller,
+    hub: ToolBox,
     coordinator: Coordinator,
     token: SecretStr,
     spool: Spool,
@@ -94,6 +97,17 @@ async def run_bot(
             notices = AbsenceNotices(post)
             courier = Courier(hub, post, spool)
             answerer = Answerer(hub, coordinator, courier=courier, post=post, notices=notices)
+            conversations = ChatConversations(hub)
+            lists = ConversationLists(hub, conversations, post)
+            commands = Commands(
+                hub,
+                conversations,
+                lists,
+                lanes=lanes,
+                post=post,
+                tools=lambda: [tool.definition.name for tool in hub.tools() if tool.offered],
+                model_name=coordinator.model_name,
+            )
             intake = Intake(
                 config.bot.people,
                 hub,
@@ -104,6 +118,10 @@ async def run_bot(
                 strangers=strangers,
                 notices=notices,
                 spool=spool,
+                commands=commands,
+                lists=lists,
+                conversations=conversations,
+                tasks=tasks,
             )
             tasks.start_soon(strangers.run)
             with serving:
@@ -213,7 +231,7 @@ async def _polling(bot: Bot, intake: Intake, timeout_seconds: int) -> AsyncGener
             poll_interval=0.0 if timeout_seconds else _SHORT_POLL_INTERVAL_SECONDS,
             timeout=timeout_seconds,
             bootstrap_retries=-1,
-            allowed_updates=[UpdateType.MESSAGE],
+            allowed_updates=[UpdateType.MESSAGE, UpdateType.CALLBACK_QUERY],
             error_callback=_Complaints(),
         )
         yield

@@ -1,20 +1,52 @@
 """What the bot itself says to people, as opposed to what the assistant answers."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
+
+_LABEL_CHARACTERS = 40
+_QUOTE_CHARACTERS = 300
 
 COMMANDS = {
+    "new": "begin a new conversation; this one is kept",
+    "undo": "go back to the conversation before, within a day",
+    "conversations": "show them and change to one; with words: look for them",
+    "rename": "give this conversation a title",
+    "fork": "go on in a copy of this conversation",
+    "export": "get this conversation as a file (or: /export json)",
+    "stop": "stop what I am doing",
+    "tools": "which tools I have",
+    "model": "which model answers",
+    "usage": "what this conversation has used",
+    "id": "your Telegram id, and where you are",
     "help": "what I can do",
-    "reset": "begin a new conversation; this one is kept",
 }
-"""The menu that Telegram shows. `/start` is sent by Telegram's own button."""
+"""The menu that Telegram shows. `/start` is sent by Telegram's own button; `/reset` is `/new`."""
 
 HELP = (
     "Write to me and I answer, with my tools if they help. I remember our conversation.\n\n"
-    "/reset begins a new conversation; the old one is kept.\n"
-    "/help shows this.\n\n"
-    "Messages you send while I am busy are answered in order."
+    + "".join(f"/{name}: {does}\n" for name, does in COMMANDS.items())
+    + "\nMessages you send while I am busy are answered in order."
 )
-RESET_DONE = "This is a new conversation. The one before is kept."
+STOP = "Stop"
+STOPPING = "Stopping."
+STOPPED = "(Stopped, as you asked.)"
+NOTHING_RUNS = "I am not working on anything just now."
+BUTTON_IS_OLD = "This is over."
+MORE = "More …"
+CONVERSATIONS = "Your conversations, the latest first. Press one to go on there."
+NO_CONVERSATIONS = "There are no more conversations."
+NOTHING_FOUND = "Nothing was found."
+NOTHING_HERE = "This conversation has no messages yet."
+NOTHING_TO_UNDO = "There is no change of conversations within the last day that I could undo."
+FORKED = "From here on this is a copy; the conversation that it was made of is kept (/undo)."
+RENAME_HOW = "Write the title behind it, such as: /rename Holidays"
+EXPORT_HOW = "/export gives a text to read, /export json all there is."
+EXPORT_TOO_LARGE = (
+    "This conversation is too large for a file here. Whoever runs me can export it with "
+    "`agentic conversations export`."
+)
+FILE_NOT_SENT = "I tried to send a file, and don't know if it arrived. Ask for it again if not."
+COMMAND_NOT_DONE = "I can't reach my memory at the moment, so this was not done. Try it later."
+RESET_DONE = "This is a new conversation. The one before is kept; /undo goes back to it."
 NOT_TAKEN = (
     "I could not take in your last message, and it will not be answered. Please send it again."
 )
@@ -47,6 +79,58 @@ def render_unknown_command(name: str) -> str:
     return f"There is no command /{name}.\n\n{HELP}"
 
 
+def render_label(name: str, last_updated: str, *, is_current: bool) -> str:
+    """A conversation on a button: its title or what was said last, in one line."""
+    line = " ".join(name.split())[:_LABEL_CHARACTERS] or last_updated[:10]
+    return f"• {line}" if is_current else line
+
+
+def render_changed(name: str) -> str:
+    """What a change of conversations answers."""
+    line = " ".join(name.split())[:_QUOTE_CHARACTERS]
+    where = f", which ended with:\n\n{line}" if line else "."
+    return f"What you write now belongs to this conversation{where}"
+
+
+def render_renamed(title: str) -> str:
+    """What `/rename` answers."""
+    return f"This conversation is now called: {title}"
+
+
+def render_hits(snippets: Sequence[str]) -> str:
+    """What was found, in Markdown; a button below goes there."""
+    lines = [f"{number}. {snippet}" for number, snippet in enumerate(snippets, 1)]
+    return "\n\n".join([*lines, "Press a number to go on there."])
+
+
+def render_tools(names: Sequence[str]) -> str:
+    """What `/tools` answers."""
+    if not names:
+        return "I have no tools at the moment."
+    return "My tools:\n" + "\n".join(f"- {name}" for name in sorted(names))
+
+
+def render_model(name: str) -> str:
+    """What `/model` answers."""
+    return f"I answer with {name}."
+
+
+def render_id(user_id: int, owner: str, conversation_id: str) -> str:
+    """What `/id` answers."""
+    return (
+        f"Your Telegram id is {user_id}, and I know you as {owner}. "
+        f"We are in the conversation {conversation_id}."
+    )
+
+
+def render_usage(messages: int, tokens_in: int, tokens_out: int) -> str:
+    """What `/usage` answers."""
+    return (
+        f"This conversation has {messages:,} messages. Its answers took {tokens_in:,} "
+        f"tokens in and {tokens_out:,} out."
+    )
+
+
 def render_attachment(kind: str, caption: str) -> str:
     """What something answers that can't be understood yet."""
     sentence = f"I can't understand {kind} yet; that comes later."
@@ -72,6 +156,11 @@ def render_stranger(user_id: int) -> str:
 def render_failure(message: str, reference: str) -> str:
     """What a failed turn says."""
     return f"{message} (reference {reference})"
+
+
+def render_stopped(said: str) -> str:
+    """What is left of an answer that the person stopped."""
+    return f"{said.strip()}\n\n{STOPPED}".strip()
 
 
 def render_given_up(attempts: int) -> str:

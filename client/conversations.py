@@ -8,7 +8,7 @@ from pydantic import BaseModel, ValidationError
 
 from servers.conversations.contract import Conversation, Message, Role
 from servers.conversations.contract_attachments import encode_chunk
-from servers.conversations.contract_documents import ExportFormat
+from servers.conversations.contract_documents import DOCUMENT_FORMAT, ExportFormat
 from servers.conversations.contract_results import (
     AnnotateResult,
     AppendResult,
@@ -139,13 +139,17 @@ class RemoteConversationStore:
         )
 
     async def list_conversations(
-        self, *, limit: int = 100, cursor: str | None = None, tag: str | None = None
+        self,
+        *,
+        limit: int = 100,
+        cursor: str | None = None,
+        offset: int | None = None,
+        tag: str | None = None,
     ) -> ListResult:
-        """Conversations, newest first."""
-        arguments: dict[str, Any] = {"limit": limit}
-        arguments |= {} if cursor is None else {"cursor": cursor}
-        arguments |= {} if tag is None else {"tag": tag}
-        return await self._call("list_conversations", arguments, ListResult)
+        """Conversations, newest first; `cursor` and `offset` exclude each other."""
+        optional = {"cursor": cursor, "offset": offset, "tag": tag}
+        given = {name: value for name, value in optional.items() if value is not None}
+        return await self._call("list_conversations", {"limit": limit, **given}, ListResult)
 
     async def get_conversation(self, conversation_id: str) -> ConversationWithStats:
         """Facts and figures of one conversation."""
@@ -157,6 +161,13 @@ class RemoteConversationStore:
         """Change title, tags, metadata or expires_at; what is not given stays."""
         return await self._call(
             "update_conversation", {"conversation_id": conversation_id, **changes}, Conversation
+        )
+
+    async def create_empty(self, conversation_id: str, *, metadata: Mapping[str, Any]) -> None:
+        """Make a conversation without messages; of one that is there nothing changes."""
+        facts = {"conversation_id": conversation_id, "metadata": dict(metadata)}
+        await self.import_conversation(
+            {"format": DOCUMENT_FORMAT, "conversation": facts, "messages": []}
         )
 
     async def fork_conversation(

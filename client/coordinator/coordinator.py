@@ -80,6 +80,13 @@ class Coordinator:
         """Of the conversations used last: read again only when somebody else wrote."""
         self._turns: WeakValueDictionary[tuple[str | None, str], anyio.Lock] = WeakValueDictionary()
         """Whose turn it is, by (owner, conversation_id); gone when nobody holds or waits for it."""
+        self._running: dict[tuple[str | None, str], TimeLimit] = {}
+        """The turns that run, by (owner, conversation_id)."""
+
+    @property
+    def model_name(self) -> str:
+        """The model that answers, by its provider and name."""
+        return self._model.name
 
     async def accept(self, request: TurnRequest) -> Accepted:
         """Store the user message, after what waits in the spool; storing it again changes nothing.
@@ -146,6 +153,17 @@ class Coordinator:
             with receive:
                 yield receive
             group.cancel_scope.cancel()
+
+    def stop(self, conversation_id: str, owner: str | None = None) -> bool:
+        """Stop the turn that runs in a conversation because its user wants it; False if none does.
+
+        It ends with a failure of the code `cancelled`; what was said and done by then is stored.
+        """
+        limit = self._running.get((owner, conversation_id))
+        if limit is None:
+            return False
+        limit.stop()
+        return True
 
     async def process_request(self, request: Mapping[str, Any]) -> dict[str, Any]:
         """Answer `{"prompt", "conversation_id"?, "owner"?, "message_id"?, "metadata"?}` whole.
@@ -249,13 +267,19 @@ class Coordinator:
         seconds = self._limits.turn_timeout_seconds
         code: FailureCode = "limit"
         reason = f"it took {seconds:g} seconds (limits.turn_timeout_seconds)"
+        key = (request.owner, request.conversation_id)
+        self._running[key] = limit
         try:
             with limit.running():
                 return await turn.run()
+            if limit.is_stopped:
+                reason, code = "you asked me to", "cancelled"
         except LimitReachedError as error:
             reason = str(error)
         except QuestionCancelledError as error:
             reason, code = str(error), "cancelled"
+        finally:
+            del self._running[key]
         sentence = f"I stopped before this was done: {reason}."
         await turn.interrupt(code, sentence=sentence)
         return _failed(request, turn_id, code, sentence)

@@ -5,6 +5,7 @@ from typing import Any
 import anyio
 import pytest
 
+from bot import wording
 from client.llm.protocol import Completion, ModelUnavailableError
 from client.llm.scripted import Held, ScriptedModel
 from tests.bot.running_bot import (
@@ -40,7 +41,7 @@ async def test_an_update_is_stored_answered_and_its_delivery_kept(
     assert reply.annotations is not None
     assert reply.annotations["delivery"]["sent"] == [sent["message_id"]]
     assert api.calls_of("sendChatAction")[0].parameters == {"chat_id": ADA, "action": "typing"}
-    assert {command["command"] for command in api.commands} == {"help", "reset"}
+    assert {command["command"] for command in api.commands} == {*wording.COMMANDS}
     assert api.refusals == []
 
 
@@ -208,7 +209,7 @@ async def test_reset_before_anything_was_said_is_answered(api: FakeBotApi, bench
     ("text", "expected"),
     [
         ("/start", "Hello Ada!"),
-        ("/help@agentic_bot", "/reset begins a new conversation"),
+        ("/help@agentic_bot", "/new: begin a new conversation"),
         ("/nonsense with words", "There is no command /nonsense."),
     ],
 )

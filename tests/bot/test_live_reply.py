@@ -7,10 +7,11 @@ import pytest
 from mcp.server.mcpserver import MCPServer
 from mcp_types import ToolAnnotations
 
+from bot import wording
 from client.hub.servers import HubServer, InProcessTarget
 from client.llm.protocol import Completion, ModelUnavailableError, ToolCall
 from client.llm.scripted import Held, Interrupted, ScriptedModel
-from tests.bot.running_bot import ADA, Bench, open_bench, run_in_background
+from tests.bot.running_bot import ADA, BOB, Bench, open_bench, run_in_background
 from tests.fakes.telegram.bot_api import FakeBotApi
 from tests.fakes.telegram.faults import DropAfter, Status, too_many_requests
 
@@ -144,3 +145,48 @@ async def test_a_line_says_which_tool_works_until_the_reply_takes_its_place(
 
     assert early == "I'll look.\n\n⏳ measure_depth …"
     assert [message["text"] for message in api.messages(ADA)] == ["It is 12 m."]
+
+
+@pytest.mark.parametrize("how", ["command", "button"])
+async def test_an_answer_that_is_stopped_ends_with_what_was_said(
+    api: FakeBotApi, bench: Bench, how: str
+) -> None:
+    model = ScriptedModel([Held(Completion(text=LONG)), Completion(text="At your service.")])
+    with anyio.fail_after(20):
+        async with run_in_background(bench, api, model):
+            api.user_says(ADA, "talk")
+            (draft,) = await api.wait_for_message(ADA)
+            if how == "command":
+                api.user_says(ADA, "/stop")
+            else:
+                api.person(ADA).presses(draft, wording.STOP)
+            *_, end = await bench.wait_for_states("delivered", "")
+            api.user_says(ADA, "good")
+            await bench.wait_for_states("delivered", "", "answered", "delivered")
+
+    stopped, reply = api.messages(ADA)
+    assert stopped["text"].endswith("\n\n(Stopped, as you asked.)")
+    assert PLAIN.startswith(stopped["text"].partition("\n\n")[0].replace("*", ""))
+    assert "reply_markup" not in stopped
+    assert reply["text"] == "At your service."
+    assert LONG.startswith(end.text().partition("\n\n")[0])
+    assert (end.metadata or {})["error"] == "cancelled"
+
+
+async def test_a_button_of_another_answer_stops_nothing(api: FakeBotApi, bench: Bench) -> None:
+    held = Held(Completion(text=LONG))
+    with anyio.fail_after(20):
+        async with run_in_background(bench, api, ScriptedModel([held])):
+            asked = api.user_says(ADA, "talk")
+            (draft,) = await api.wait_for_message(ADA)
+            for data in ("stop:", "stop:99", "stop:²", "stop:-1", "other", "stop:1 "):
+                api.person(ADA).presses_data(draft, data)
+            api.user_says(BOB, "/stop")
+            await api.wait_for_message(BOB)
+            api.person(BOB).presses_data(draft, f"stop:{asked['message']['message_id']}")
+            await api.wait_for_call("answerCallbackQuery", 6)
+            held.release.set()
+            await bench.wait_for_states("answered", "delivered")
+
+    assert [message["text"] for message in api.messages(ADA)] == [PLAIN]
+    assert [message["text"] for message in api.messages(BOB)] == [wording.NOTHING_RUNS]

@@ -29,7 +29,16 @@ from client.llm.protocol import (
 )
 from client.llm.scripted import Held, Interrupted, ScriptedModel
 from servers.conversations.contract import Message
-from tests.assistant import Assistant, ask, assert_whole, calls, open_assistant, run_turn, said
+from tests.assistant import (
+    OWNER,
+    Assistant,
+    ask,
+    assert_whole,
+    calls,
+    open_assistant,
+    run_turn,
+    said,
+)
 
 
 async def test_a_turn_is_stored_and_told(tmp_path: Path) -> None:
@@ -313,6 +322,31 @@ async def test_turns_of_one_conversation_come_one_after_the_other(tmp_path: Path
                 held.release.set()
         messages = await a.messages()
     assert [m.content for m in messages] == ["first", "One.", "second", "Two."]
+
+
+async def test_a_turn_that_its_user_stops_keeps_what_was_said(tmp_path: Path) -> None:
+    held = Held(said("Once upon a time there was a very long story."))
+    events: list[object] = []
+    async with open_assistant(tmp_path) as a:
+        coordinator = Coordinator(a.hub, ScriptedModel([held]))
+        assert not coordinator.stop("c", OWNER)
+
+        async def talk() -> None:
+            events.extend(await run_turn(coordinator, ask("Go")))
+
+        with anyio.fail_after(10):
+            async with anyio.create_task_group() as group:
+                group.start_soon(talk)
+                await held.reached.wait()
+                assert not coordinator.stop("another", OWNER)
+                assert coordinator.stop("c", OWNER)
+        assert not coordinator.stop("c", OWNER)
+        reply = (await a.messages())[-1]
+    last = events[-1]
+    assert isinstance(last, TurnFailed)
+    assert last.code == "cancelled"
+    assert reply.text().startswith("Once upon")
+    assert reply.text().endswith(last.message)
 
 
 async def test_thoughts_are_kept_apart_and_not_sent_back(tmp_path: Path) -> None:

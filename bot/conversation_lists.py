@@ -1,0 +1,166 @@
+"""An owner's conversations on buttons: listed or found, and changed to by pressing one."""
+
+import base64
+import hashlib
+import time
+from dataclasses import replace
+
+import anyio
+
+from bot import wording
+from bot.arrivals import ButtonPressed, Origin
+from bot.chat_conversations import ChatConversations
+from bot.post import Post
+from bot.rendering import Button, Part, render_parts
+from client.conversations import ConversationCallError, RemoteConversationStore, ToolCaller
+from servers.conversations.contract import Conversation
+
+CHANGE_DATA = "to:"
+"""Begins the data of a button that changes the conversation; its digest follows."""
+MORE_DATA = "more:"
+"""Begins the data of a button that shows more conversations; how many were shown follows."""
+
+_LISTED = 8
+_SOUGHT_PAGES = 10
+"""Of 100 conversations, among which a pressed button's is looked for."""
+_HITS = 5
+_SPEAKERS = ("user", "assistant")
+
+
+class ConversationLists:
+    """Shows lists, and does what their buttons say.
+
+    Methods raise `HubError` and `ConversationCallError` when the store refuses or is away.
+    """
+
+    def __init__(self, hub: ToolCaller, conversations: ChatConversations, post: Post) -> None:
+        self._hub = hub
+        self._conversations = conversations
+        self._post = post
+
+    async def press(self, owner: str, press: ButtonPressed) -> None:
+        """Do what a button of ours says; whatever its data are, only to what the owner has."""
+        if press.data.startswith(MORE_DATA):
+            shown = press.data.removeprefix(MORE_DATA)
+            if shown.isascii() and shown.isdecimal() and len(shown) < 6:
+                await self._show_more(owner, press, int(shown))
+                return
+        elif press.data.startswith(CHANGE_DATA):
+            digest = press.data.removeprefix(CHANGE_DATA)
+            if (conversation := await self._seek(owner, digest)) is not None:
+                await self._change(owner, press, conversation)
+                return
+        await self._post.acknowledge(press.press_id, wording.BUTTON_IS_OLD)
+
+    async def show(self, owner: str, origin: Origin) -> None:
+        """Show the latest conversations."""
+        current = await self._conversations.find(owner, origin)
+        part = await self._render_list(owner, current, shown=0)
+        await self._post.send(origin.chat_id, part)
+
+    async def _show_more(self, owner: str, press: ButtonPressed, shown: int) -> None:
+        await self._post.acknowledge(press.press_id)
+        current = await self._conversations.find(owner, _latest(press))
+        part = await self._render_list(owner, current, shown=shown)
+        await self._post.change(press.chat_id, press.message_id, part)
+
+    async def _render_list(self, owner: str, current: str, *, shown: int) -> Part:
+        store = RemoteConversationStore(self._hub, owner)
+        page = await store.list_conversations(limit=_LISTED + 1, offset=shown)
+        listed = [found for found in page.conversations if found.message_count][:_LISTED]
+        labels: dict[str, str] = {}
+
+        async def label(conversation: Conversation) -> None:
+            text = await self._name(owner, conversation)
+            is_current = conversation.conversation_id == current
+            labels[conversation.conversation_id] = wording.render_label(
+                text, conversation.last_updated, is_current=is_current
+            )
+
+        async with anyio.create_task_group() as tasks:
+            for conversation in listed:
+                tasks.start_soon(label, conversation)
+        rows = [
+            (
+                Button(
+                    labels[found.conversation_id], f"{CHANGE_DATA}{_digest(found.conversation_id)}"
+                ),
+            )
+            for found in listed
+        ]
+        if len(page.conversations) > _LISTED:
+            rows.append((Button(wording.MORE, f"{MORE_DATA}{shown + _LISTED}"),))
+        text = wording.CONVERSATIONS if rows else wording.NO_CONVERSATIONS
+        return Part(text, buttons=tuple(rows))
+
+    async def _name(self, owner: str, conversation: Conversation) -> str:
+        """The title, or what was said last."""
+        if conversation.title:
+            return conversation.title
+        store = RemoteConversationStore(self._hub, owner)
+        page = await store.load_conversation(conversation.conversation_id, limit=4)
+        texts = [message.text() for message in page.messages if message.role in _SPEAKERS]
+        return next((text for text in reversed(texts) if text.strip()), "")
+
+    async def search(self, owner: str, origin: Origin, words: str) -> None:
+        """Show where these words were said, in all conversations."""
+        store = RemoteConversationStore(self._hub, owner)
+        found = await store.search_conversations(words, limit=_HITS)
+        if not found.hits:
+            await self._post.say(origin.chat_id, wording.NOTHING_FOUND)
+            return
+        row = tuple(
+            Button(str(number), f"{CHANGE_DATA}{_digest(hit.conversation_id)}")
+            for number, hit in enumerate(found.hits, 1)
+        )
+        part, *_ = render_parts(wording.render_hits([hit.snippet for hit in found.hits]))
+        await self._post.send(origin.chat_id, replace(part, buttons=(row,)))
+
+    async def _seek(self, owner: str, digest: str) -> Conversation | None:
+        """The owner's conversation that a button means, None if there is none."""
+        store = RemoteConversationStore(self._hub, owner)
+        cursor: str | None = None
+        for _ in range(_SOUGHT_PAGES):
+            page = await store.list_conversations(limit=100, cursor=cursor)
+            for conversation in page.conversations:
+                if _digest(conversation.conversation_id) == digest:
+                    return conversation
+            cursor = page.next_cursor
+            if cursor is None:
+                break
+        return None
+
+    async def _change(self, owner: str, press: ButtonPressed, chosen: Conversation) -> None:
+        origin = _latest(press)
+        await self._conversations.change(owner, origin, chosen.conversation_id)
+        await self._post.acknowledge(press.press_id)
+        text = wording.render_changed(await self._name(owner, chosen))
+        await self._post.change(press.chat_id, press.message_id, Part(text))
+
+    async def show_changed(self, owner: str, origin: Origin, conversation_id: str) -> None:
+        """Say which conversation the chat has come to."""
+        store = RemoteConversationStore(self._hub, owner)
+        try:
+            name = await self._name(owner, await store.get_conversation(conversation_id))
+        except ConversationCallError as error:
+            if error.code != "not_found":
+                raise
+            name = ""
+        await self._post.say(origin.chat_id, wording.render_changed(name))
+
+
+def _digest(conversation_id: str) -> str:
+    """A conversation's id, however long, as it fits into a button."""
+    digest = hashlib.sha256(conversation_id.encode()).digest()[:15]
+    return base64.urlsafe_b64encode(digest).decode()
+
+
+def _latest(press: ButtonPressed) -> Origin:
+    """The press as if it were the chat's latest message."""
+    return Origin(
+        chat_id=press.chat_id,
+        user_id=press.user_id,
+        message_id=press.message_id,
+        sent_at=int(time.time()),
+        person="",
+    )
