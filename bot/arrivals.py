@@ -3,8 +3,15 @@
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass
+from datetime import datetime
 
-from telegram import CallbackQuery, Message, Update
+from telegram import (
+    CallbackQuery,
+    Message,
+    MessageReactionUpdated,
+    ReactionTypeEmoji,
+    Update,
+)
 from telegram.constants import ChatType
 from telegram.ext import filters
 
@@ -26,6 +33,7 @@ _ATTACHMENTS: Mapping[str, str] = {
     "story": "a story",
 }
 """Attribute of a message → what a person calls it. In order: an animation is a document too."""
+_THUMBS = {"👍": True, "👎": False}
 _OTHER_ATTACHMENT = "a message of a kind I don't know"
 
 
@@ -49,6 +57,22 @@ class TextArrived:
     text: str
     is_forwarded: bool = False
     """Somebody else may have written it: it is read, and gives no orders."""
+
+
+@dataclass(frozen=True, slots=True)
+class TextEdited:
+    """A message of theirs says something else now. `origin` is the message, at its latest edit."""
+
+    origin: Origin
+    text: str
+
+
+@dataclass(frozen=True, slots=True)
+class ReactionChanged:
+    """What a person thinks of one of the chat's messages: 👍, 👎 or none of these."""
+
+    origin: Origin
+    is_liked: bool | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,29 +111,29 @@ class NothingForUs:
     reason: str
 
 
-Arrival = TextArrived | CommandArrived | AttachmentArrived | ButtonPressed | NothingForUs
+Written = TextArrived | TextEdited | CommandArrived | AttachmentArrived
+Arrival = Written | ButtonPressed | ReactionChanged | NothingForUs
 
 
 def parse_update(update: object) -> Arrival:
-    """What this update is to us: a new message of a person in a private chat, or a button there."""
-    if isinstance(update, Update) and update.callback_query is not None:
-        return _parse_press(update.callback_query)
-    if not isinstance(update, Update) or update.message is None:
-        return NothingForUs("no new message")
-    message = update.message
-    if message.chat.type != ChatType.PRIVATE:
-        return NothingForUs(f"the chat {message.chat.id} is no private one")
-    if message.from_user is None or message.from_user.is_bot:
-        return NothingForUs("not written by a person")
-    if filters.StatusUpdate.ALL.check_update(update):
-        return NothingForUs("a service message")
-    origin = Origin(
-        chat_id=message.chat.id,
-        user_id=message.from_user.id,
-        message_id=message.message_id,
-        sent_at=int(message.date.timestamp()),
-        person=_storable(message.from_user.first_name),
-    )
+    """What this update is to us. Only what people do in private chats is anything."""
+    match update:
+        case Update(callback_query=CallbackQuery() as press):
+            return _parse_press(press)
+        case Update(message_reaction=MessageReactionUpdated() as change):
+            return _parse_reaction(change)
+        case Update(edited_message=Message() as message):
+            return _parse_edit(update, message)
+        case Update(message=Message() as message):
+            return _parse_message(update, message)
+        case _:
+            return NothingForUs("no new message")
+
+
+def _parse_message(update: Update, message: Message) -> Arrival:
+    if (reason := _why_not_ours(update, message)) is not None:
+        return NothingForUs(reason)
+    origin = _origin(message, message.date)
     if message.text is None:
         return AttachmentArrived(origin, _name_kind(message), _storable(message.caption or ""))
     text = _storable(message.text)
@@ -117,6 +141,53 @@ def parse_update(update: object) -> Arrival:
     if not is_forwarded and (command := _COMMAND.match(text)):
         return CommandArrived(origin, command[1].lower(), text[command.end() :].strip())
     return TextArrived(origin, text, is_forwarded)
+
+
+def _parse_edit(update: Update, message: Message) -> Arrival:
+    if (reason := _why_not_ours(update, message)) is not None:
+        return NothingForUs(reason)
+    if message.text is None or message.edit_date is None or message.forward_origin is not None:
+        return NothingForUs("a change to something that is no text of theirs")
+    return TextEdited(_origin(message, message.edit_date), _storable(message.text))
+
+
+def _parse_reaction(change: MessageReactionUpdated) -> Arrival:
+    if change.chat.type != ChatType.PRIVATE or change.user is None:
+        return NothingForUs("a reaction outside of private chats")
+    thumbs = [
+        _THUMBS[reaction.emoji]
+        for reaction in change.new_reaction
+        if isinstance(reaction, ReactionTypeEmoji) and reaction.emoji in _THUMBS
+    ]
+    origin = Origin(
+        chat_id=change.chat.id,
+        user_id=change.user.id,
+        message_id=change.message_id,
+        sent_at=int(change.date.timestamp()),
+        person=_storable(change.user.first_name),
+    )
+    return ReactionChanged(origin, thumbs[-1] if thumbs else None)
+
+
+def _why_not_ours(update: Update, message: Message) -> str | None:
+    if message.chat.type != ChatType.PRIVATE:
+        return f"the chat {message.chat.id} is no private one"
+    if message.from_user is None or message.from_user.is_bot:
+        return "not written by a person"
+    if filters.StatusUpdate.ALL.check_update(update):
+        return "a service message"
+    return None
+
+
+def _origin(message: Message, when: datetime) -> Origin:
+    assert message.from_user is not None
+    return Origin(
+        chat_id=message.chat.id,
+        user_id=message.from_user.id,
+        message_id=message.message_id,
+        sent_at=int(when.timestamp()),
+        person=_storable(message.from_user.first_name),
+    )
 
 
 def _parse_press(press: CallbackQuery) -> ButtonPressed | NothingForUs:

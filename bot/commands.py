@@ -8,6 +8,8 @@ import logging
 from collections.abc import Awaitable, Callable
 from functools import partial
 
+from anyio.to_thread import run_sync
+
 from bot import wording
 from bot.arrivals import CommandArrived, Origin
 from bot.chat_conversations import ChatConversations, name_new
@@ -15,10 +17,13 @@ from bot.conversation_lists import ConversationLists
 from bot.exports import ExportForm, export_whole
 from bot.lanes import Lanes
 from bot.post import Post
+from bot.rendering import render_parts
 from bot.store_patience import keep_trying
 from client.conversations import ConversationCallError, RemoteConversationStore, ToolCaller
 from client.hub.errors import HubError
 
+_LOOKED_AT = 100
+"""Of the latest messages."""
 _MAX_EXPORT_BYTES = 20_000_000
 _FORMS: dict[str, ExportForm] = {"": "markdown", "markdown": "markdown", "json": "json"}
 
@@ -59,6 +64,7 @@ class Commands:
             "export": self._export,
             "id": self._show_id,
             "usage": self._show_usage,
+            "resend": self._resend,
         }
 
     async def take(self, owner: str, arrival: CommandArrived) -> None:
@@ -146,6 +152,17 @@ class Commands:
             return
         ending = "md" if form == "markdown" else "json"
         await self._post.send_file(origin.chat_id, f"conversation.{ending}", document)
+
+    async def _resend(self, owner: str, origin: Origin, _: str) -> None:
+        store = RemoteConversationStore(self._hub, owner)
+        current = await self._conversations.find(owner, origin)
+        page = await store.load_conversation(current, limit=_LOOKED_AT)
+        replies = [message for message in page.messages if (message.metadata or {}).get("final")]
+        if not replies:
+            await self._post.say(origin.chat_id, wording.NOTHING_TO_RESEND)
+            return
+        for part in await run_sync(render_parts, replies[-1].text()):
+            await self._post.send(origin.chat_id, part)
 
     async def _show_id(self, owner: str, origin: Origin, _: str) -> None:
         current = await self._conversations.find(owner, origin)

@@ -10,8 +10,7 @@ A command's answer is not stored: after a crash it may be missing, or come twice
 import logging
 import secrets
 from collections import OrderedDict
-from collections.abc import Awaitable, Callable, Mapping
-from dataclasses import replace
+from collections.abc import Mapping
 from functools import partial
 from typing import assert_never
 
@@ -20,37 +19,33 @@ from anyio.abc import TaskGroup
 
 from bot import wording
 from bot.absence import AbsenceNotices
-from bot.answering import STOP_DATA, Answerer, Question
+from bot.answering import STOP_DATA, Answerer
 from bot.arrivals import (
     AttachmentArrived,
     ButtonPressed,
     CommandArrived,
     NothingForUs,
     Origin,
+    ReactionChanged,
     TextArrived,
+    TextEdited,
+    Written,
     parse_update,
 )
 from bot.chat_conversations import ChatConversations
 from bot.commands import Commands
 from bot.conversation_lists import ConversationLists
-from bot.deliveries import DeliveryFacts, StoredMessage
 from bot.lanes import Lanes
 from bot.post import Post
+from bot.prompts import Prompts
+from bot.second_thoughts import SecondThoughts
 from bot.store_patience import keep_trying
 from bot.strangers import Strangers
-from client.conversations import ConversationCallError, RemoteConversationStore, ToolCaller
-from client.coordinator.coordinator import Coordinator
-from client.coordinator.request import TurnRequest
+from client.conversations import ConversationCallError
 from client.hub.errors import HubError
-from client.spool.spool import Spool
-from client.store_absence import STORE_SECONDS
-from servers.conversations.contract import Message
 
 _REMEMBERED = 4_096
 """Messages that were taken in; a command that comes again has no second answer."""
-
-Store = Callable[[str], Awaitable[bool]]
-"""Stores a message under the id given, and says if it is new."""
 
 logger = logging.getLogger(__name__)
 
@@ -61,15 +56,14 @@ class Intake:
     def __init__(
         self,
         people: Mapping[str, str],
-        hub: ToolCaller,
-        coordinator: Coordinator,
         *,
         answerer: Answerer,
         lanes: Lanes,
         post: Post,
         strangers: Strangers,
         notices: AbsenceNotices,
-        spool: Spool,
+        prompts: Prompts,
+        second_thoughts: SecondThoughts,
         commands: Commands,
         lists: ConversationLists,
         conversations: ChatConversations,
@@ -77,20 +71,19 @@ class Intake:
     ) -> None:
         """`people`: Telegram user ids, as text, to owners."""
         self._people = people
-        self._hub = hub
-        self._coordinator = coordinator
         self._answerer = answerer
         self._lanes = lanes
         self._post = post
         self._strangers = strangers
         self._notices = notices
-        self._spool = spool
+        self._prompts = prompts
+        self._second_thoughts = second_thoughts
         self._commands = commands
         self._lists = lists
         self._tasks = tasks
         self._opened = anyio.Event()
         self._conversations = conversations
-        self._taken: OrderedDict[Origin, None] = OrderedDict()
+        self._taken: OrderedDict[Written, None] = OrderedDict()
         self._logged_reasons: set[str] = set()
 
     def open(self) -> None:
@@ -107,6 +100,9 @@ class Intake:
                 return
             if isinstance(arrival, ButtonPressed):
                 await self._take_press(arrival)
+                return
+            if isinstance(arrival, ReactionChanged):
+                await self._take_reaction(arrival)
                 return
             origin = arrival.origin
             await self._take_from(origin, arrival)
@@ -140,13 +136,17 @@ class Intake:
         except Exception:  # boundary: what one button runs into must not stop the bot
             logger.exception("A button did nothing")
 
-    async def _take_from(
-        self, origin: Origin, arrival: TextArrived | CommandArrived | AttachmentArrived
-    ) -> None:
+    async def _take_reaction(self, change: ReactionChanged) -> None:
+        owner = self._people.get(str(change.origin.user_id))
+        if owner is not None:
+            await self._opened.wait()
+            await self._second_thoughts.take_reaction(owner, change)
+
+    async def _take_from(self, origin: Origin, arrival: Written) -> None:
         owner = self._people.get(str(origin.user_id))
         if owner is None:
             self._strangers.meet(origin)
-        elif origin not in self._taken:
+        elif arrival not in self._taken:
             async with anyio.create_task_group() as tasks:
                 tasks.start_soon(
                     self._notices.tell_later, origin.chat_id, wording.WAITS_AT_TELEGRAM
@@ -155,88 +155,41 @@ class Intake:
                 await self._take(owner, arrival)
                 tasks.cancel_scope.cancel()
             self._notices.is_back(origin.chat_id)
-            self._taken[origin] = None
+            self._taken[arrival] = None
             if len(self._taken) > _REMEMBERED:
                 self._taken.popitem(last=False)
 
-    async def _take(
-        self, owner: str, arrival: TextArrived | CommandArrived | AttachmentArrived
-    ) -> None:
+    async def _take(self, owner: str, arrival: Written) -> None:
         match arrival:
             case TextArrived():
-                await self._take_text(owner, arrival)
+                conversation_id = await self._find_conversation(owner, arrival.origin)
+                await self._prompts.take_text(
+                    owner,
+                    conversation_id,
+                    arrival.origin,
+                    arrival.text,
+                    is_forwarded=arrival.is_forwarded,
+                )
+            case TextEdited():
+                await self._second_thoughts.take_edit(owner, arrival)
             case AttachmentArrived():
-                await self._take_attachment(owner, arrival)
+                conversation_id = await self._find_conversation(owner, arrival.origin)
+                await self._prompts.take_attachment(owner, conversation_id, arrival)
             case CommandArrived():
                 await self._take_command(owner, arrival)
             case _:
                 assert_never(arrival)
 
-    async def _take_text(self, owner: str, arrival: TextArrived) -> None:
-        origin = arrival.origin
-        facts = DeliveryFacts(
-            state="unanswered",
-            channel="telegram",
-            chat_id=origin.chat_id,
-            reply_to=origin.message_id,
-            person=origin.person,
-        )
-        request = TurnRequest(
-            conversation_id=await self._find_conversation(owner, origin),
-            prompt=arrival.text,
-            owner=owner,
-            metadata=_metadata(origin) | ({"forwarded": True} if arrival.is_forwarded else {}),
-            user_annotations=facts.to_annotations(),
-        )
-
-        async def store(message_id: str) -> bool:
-            accepted = await self._coordinator.accept(replace(request, message_id=message_id))
-            return not accepted.repeated
-
-        message_id, is_new = await _store_once(origin, store)
-        if is_new:
-            where = StoredMessage(owner, request.conversation_id, message_id)
-            question = Question(where, facts, quote=self._lanes.is_busy(origin.chat_id))
-            self._lanes.push(origin.chat_id, partial(self._answerer.answer, question))
-
-    async def _take_attachment(self, owner: str, arrival: AttachmentArrived) -> None:
-        """Keep that something came which can't be understood, and what is said to it, as a turn."""
-        origin = arrival.origin
-        conversation_id = await self._find_conversation(owner, origin)
-        facts = DeliveryFacts(state="pending", channel="telegram", chat_id=origin.chat_id)
-
-        async def store(message_id: str) -> bool:
-            note = Message(
-                message_id=message_id,
-                role="user",
-                content=wording.render_attachment_note(arrival.kind, arrival.caption),
-                turn_id=message_id,
-                metadata=_metadata(origin),
-            )
-            reply = Message(
-                message_id=f"{message_id}/1",
-                role="assistant",
-                content=wording.render_attachment(arrival.kind, arrival.caption),
-                turn_id=message_id,
-                metadata={"final": True},
-                annotations=facts.to_annotations(),
-            )
-            await self._spool.replay(owner, conversation_id)
-            conversations = RemoteConversationStore(self._hub, owner, timeout_seconds=STORE_SECONDS)
-            result = await conversations.append_messages(conversation_id, [note, reply])
-            return result.appended > 0
-
-        message_id, is_new = await _store_once(origin, store)
-        if is_new:
-            where = StoredMessage(owner, conversation_id, f"{message_id}/1")
-            self._lanes.push(origin.chat_id, partial(self._answerer.deliver_stored, where))
-
     async def _take_command(self, owner: str, arrival: CommandArrived) -> None:
-        if arrival.name != "stop":
-            await self._commands.take(owner, arrival)
-        # Past what waits in the chat; that it worked, the answer's end says.
-        elif not self._answerer.stop(arrival.origin.chat_id):
-            self._say(arrival.origin, wording.NOTHING_RUNS)
+        match arrival.name:
+            case "stop":
+                # Past what waits in the chat; that it worked, the answer's end says.
+                if not self._answerer.stop(arrival.origin.chat_id):
+                    self._say(arrival.origin, wording.NOTHING_RUNS)
+            case "retry":
+                await self._second_thoughts.retry(owner, arrival.origin)
+            case _:
+                await self._commands.take(owner, arrival)
 
     async def _find_conversation(self, owner: str, origin: Origin) -> str:
         return await keep_trying(
@@ -250,37 +203,3 @@ class Intake:
         if reason not in self._logged_reasons and len(self._logged_reasons) < _REMEMBERED:
             self._logged_reasons.add(reason)
             logger.info("Updates are ignored: %s", reason)
-
-
-async def _store_once(origin: Origin, store: Store) -> tuple[str, bool]:
-    """Store a message, however long that takes; its id, and whether it may have to be handled.
-
-    Another message may have this one's id (a different bot's, or this one before it was edited):
-    then it gets a second one.
-    """
-    message_id = f"telegram:{origin.chat_id}:{origin.message_id}"
-    try:
-        return message_id, await _store_in_time(message_id, store)
-    except ConversationCallError as error:
-        if error.code != "conflict":
-            raise
-    second_id = f"{message_id}:{origin.sent_at}"
-    return second_id, await _store_in_time(second_id, store)
-
-
-async def _store_in_time(message_id: str, store: Store) -> bool:
-    tries = 0
-
-    async def attempt() -> bool:
-        nonlocal tries
-        tries += 1
-        return await store(message_id)
-
-    is_new = await keep_trying(attempt, "store a message")
-    # A try that seemed to fail may have stored it: then that it is there already tells nothing.
-    return is_new or tries > 1
-
-
-def _metadata(origin: Origin) -> dict[str, object]:
-    """When it was sent, so that messages of two bots with the same id are not taken for one."""
-    return {"telegram": {"sent_at": origin.sent_at}}

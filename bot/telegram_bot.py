@@ -28,8 +28,10 @@ from bot.intake import Intake
 from bot.lanes import Lanes
 from bot.pace import Pace
 from bot.post import Post
+from bot.prompts import Prompts
 from bot.recovery import take_up_unfinished
 from bot.redaction import tokens_kept_out_of_logs
+from bot.second_thoughts import SecondThoughts
 from bot.strangers import Strangers
 from client.coordinator.coordinator import Coordinator
 from client.coordinator.tool_calls import ToolBox
@@ -39,6 +41,12 @@ from client.spool.spool import Spool
 if TYPE_CHECKING:
     import asyncio
 
+_ALLOWED_UPDATES = [
+    UpdateType.MESSAGE,
+    UpdateType.EDITED_MESSAGE,
+    UpdateType.CALLBACK_QUERY,
+    UpdateType.MESSAGE_REACTION,
+]
 _CHATS_AT_ONCE = 32
 _CONNECTIONS = 2 * _CHATS_AT_ONCE
 _READ_SECONDS = 10.0
@@ -108,16 +116,19 @@ async def run_bot(
                 tools=lambda: [tool.definition.name for tool in hub.tools() if tool.offered],
                 model_name=coordinator.model_name,
             )
+            prompts = Prompts(hub, coordinator, answerer=answerer, lanes=lanes, spool=spool)
+            second_thoughts = SecondThoughts(
+                hub, conversations, answerer=answerer, prompts=prompts, lanes=lanes, post=post
+            )
             intake = Intake(
                 config.bot.people,
-                hub,
-                coordinator,
                 answerer=answerer,
                 lanes=lanes,
                 post=post,
                 strangers=strangers,
                 notices=notices,
-                spool=spool,
+                prompts=prompts,
+                second_thoughts=second_thoughts,
                 commands=commands,
                 lists=lists,
                 conversations=conversations,
@@ -231,7 +242,7 @@ async def _polling(bot: Bot, intake: Intake, timeout_seconds: int) -> AsyncGener
             poll_interval=0.0 if timeout_seconds else _SHORT_POLL_INTERVAL_SECONDS,
             timeout=timeout_seconds,
             bootstrap_retries=-1,
-            allowed_updates=[UpdateType.MESSAGE, UpdateType.CALLBACK_QUERY],
+            allowed_updates=_ALLOWED_UPDATES,
             error_callback=_Complaints(),
         )
         yield

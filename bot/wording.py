@@ -13,6 +13,8 @@ COMMANDS = {
     "fork": "go on in a copy of this conversation",
     "export": "get this conversation as a file (or: /export json)",
     "stop": "stop what I am doing",
+    "retry": "answer your last message once more",
+    "resend": "send my last reply again",
     "tools": "which tools I have",
     "model": "which model answers",
     "usage": "what this conversation has used",
@@ -37,6 +39,11 @@ NO_CONVERSATIONS = "There are no more conversations."
 NOTHING_FOUND = "Nothing was found."
 NOTHING_HERE = "This conversation has no messages yet."
 NOTHING_TO_UNDO = "There is no change of conversations within the last day that I could undo."
+ONLY_THE_LAST = (
+    "You changed a message that others came after: I can only answer your last one anew. Send it "
+    "again as a new message."
+)
+NOTHING_TO_RESEND = "There is no reply of mine here that I could send again."
 FORKED = "From here on this is a copy; the conversation that it was made of is kept (/undo)."
 RENAME_HOW = "Write the title behind it, such as: /rename Holidays"
 EXPORT_HOW = "/export gives a text to read, /export json all there is."
