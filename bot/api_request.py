@@ -49,12 +49,14 @@ class BotApiRequest(HTTPXRequest):
         self,
         on_token_refused: Callable[[], Awaitable[None]],
         *,
+        on_answer: Callable[[], None] = lambda: None,
         health_file: Path | None,
         describe: Callable[[], Awaitable[str]],
         **settings: Any,  # noqa: ANN401 - httpx's
     ) -> None:
         super().__init__(**settings)
         self._on_token_refused = on_token_refused
+        self._on_answer = on_answer
         self._health_file = health_file
         self._describe = describe
 
@@ -68,6 +70,7 @@ class BotApiRequest(HTTPXRequest):
             ):
                 raise NotSentError(f"no connection to Telegram: {error.message}") from None
             raise
+        self._on_answer()
         if status == _OK and self._health_file is not None:
             await self._note_health(self._health_file)
         if status in _TOKEN_REFUSED:

@@ -85,6 +85,12 @@ class Intake:
         self._conversations = conversations
         self._taken: OrderedDict[Written, None] = OrderedDict()
         self._logged_reasons: set[str] = set()
+        self._taking = 0
+
+    @property
+    def is_taking(self) -> bool:
+        """Whether an update is being taken in, which may wait for the store."""
+        return self._taking > 0
 
     def open(self) -> None:
         """What an earlier start left is in the lanes: what is new may come after it."""
@@ -93,6 +99,7 @@ class Intake:
     async def put(self, update: object) -> None:
         """Take one update in. Returns when it is stored, or is none of ours."""
         origin: Origin | None = None
+        self._taking += 1
         try:
             arrival = parse_update(update)
             if isinstance(arrival, NothingForUs):
@@ -112,6 +119,8 @@ class Intake:
             logger.exception("A message in chat %s was not taken in, reference %s", chat, reference)
             if origin is not None:
                 self._say(origin, wording.render_failure(wording.NOT_TAKEN, reference))
+        finally:
+            self._taking -= 1
 
     async def _take_press(self, press: ButtonPressed) -> None:
         """Do what a button says, past what waits in the chat, if it belongs to who pressed it."""

@@ -152,6 +152,7 @@ async def run_in_background(
     *,
     people: Mapping[str, str] = PEOPLE,
     health_file: Path | None = None,
+    silence_seconds: float = 120,
 ) -> AsyncGenerator[None]:
     """The bot runs inside the context. Leaving cancels it: turns stop where they are."""
     spool = bench.create_spool()
@@ -159,7 +160,7 @@ async def run_in_background(
     config = create_config(api, people, health_file)
     async with anyio.create_task_group() as tasks:
         tasks.start_soon(spool.run)
-        run = partial(run_bot, pace=Pace(in_chat=UNHURRIED))
+        run = partial(run_bot, pace=Pace(in_chat=UNHURRIED), silence_seconds=silence_seconds)
         tasks.start_soon(run, config, bench, coordinator, SecretStr(api.token), spool)
         yield
         tasks.cancel_scope.cancel()

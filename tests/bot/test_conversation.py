@@ -302,9 +302,7 @@ async def test_a_stranger_gets_one_line_and_nothing_is_stored(
     assert (await bench.store("99").list_conversations()).conversations == []
 
 
-async def test_groups_and_service_messages_have_no_effect(
-    api: FakeBotApi, bench: Bench
-) -> None:
+async def test_groups_and_service_messages_have_no_effect(api: FakeBotApi, bench: Bench) -> None:
     with anyio.fail_after(20):
         async with run_in_background(bench, api):
             api.user_says(-100, "hello all", user_id=ADA)

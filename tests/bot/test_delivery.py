@@ -185,3 +185,38 @@ async def test_the_bot_waits_for_a_network_that_is_down_when_it_starts(
             async with open_bot_api(gone.token, port=port) as api:
                 api.user_says(ADA, "hello")
                 await api.wait_for_message(ADA)
+
+
+@pytest.mark.slow
+async def test_polling_begins_anew_when_nothing_is_heard_of_it(
+    api: FakeBotApi, bench: Bench, caplog: pytest.LogCaptureFixture
+) -> None:
+    dead = Hang()
+    api.fail_next("getUpdates", dead)
+    with anyio.fail_after(40):
+        async with run_in_background(bench, api, saying("heard you"), silence_seconds=2):
+            await dead.reached.wait()
+            api.user_says(ADA, "hello?")
+            (reply,) = await api.wait_for_message(ADA)
+
+    assert reply["text"] == "heard you"
+    assert "it begins anew" in caplog.text
+
+
+@pytest.mark.slow
+async def test_a_store_that_is_away_is_no_reason_to_poll_anew(
+    api: FakeBotApi, bench: Bench, caplog: pytest.LogCaptureFixture
+) -> None:
+    with anyio.fail_after(40):
+        async with run_in_background(bench, api, saying("one", "two"), silence_seconds=2):
+            api.user_says(ADA, "1")
+            await api.wait_for_message(ADA)
+            bench.away = True
+            api.user_says(ADA, "2")
+            await anyio.sleep(4)
+            bench.away = False
+            await api.until(
+                lambda: "two" in [message["text"] for message in api.messages(ADA)] or None
+            )
+
+    assert "it begins anew" not in caplog.text

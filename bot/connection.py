@@ -1,0 +1,135 @@
+"""The connection to the Bot API, and what is said when there is none."""
+
+import logging
+from collections.abc import AsyncGenerator, Awaitable, Callable
+from contextlib import asynccontextmanager
+
+import anyio
+from pydantic import SecretStr
+from telegram import Bot
+from telegram.error import Conflict, InvalidToken, TelegramError
+
+from agentic.config.models import BotConfig
+from bot.api_request import BotApiRequest
+from client.spool.folder import SpoolError
+from client.spool.spool import Spool
+
+_CONNECTIONS = 64
+_READ_SECONDS = 10.0
+_CLOSE_SECONDS = 2.0
+_FIRST_DELAY_SECONDS = 0.5
+_LONGEST_DELAY_SECONDS = 30.0
+_SECONDS_BETWEEN_WARNINGS = 60.0
+_LOOK_SECONDS = 1.0
+
+logger = logging.getLogger(__name__)
+
+
+class Pulse:
+    """When Telegram last answered a poll."""
+
+    def __init__(self) -> None:
+        self._last = anyio.current_time()
+
+    def beat(self) -> None:
+        """A poll was answered."""
+        self._last = anyio.current_time()
+
+    def silent_seconds(self) -> float:
+        """For how long none has been."""
+        return anyio.current_time() - self._last
+
+    async def wait_for_silence(self, seconds: float, excused: Callable[[], bool]) -> None:
+        """Return when no poll has been answered for so long, while there was no excuse for it."""
+        self.beat()
+        while (left := seconds - self.silent_seconds()) > 0:
+            await anyio.sleep(min(left, _LOOK_SECONDS))
+            if excused():
+                self.beat()
+
+
+@asynccontextmanager
+async def open_bot(
+    config: BotConfig,
+    token: SecretStr,
+    on_token_refused: Callable[[], Awaitable[None]],
+    spool: Spool,
+    pulse: Pulse,
+) -> AsyncGenerator[Bot]:
+    """The connection to the Bot API. Nothing is asked yet."""
+
+    async def end_poll() -> None:
+        await on_token_refused()
+        await anyio.sleep_forever()  # PTB drops the error of a poll that fails as polling stops
+
+    async def describe() -> str:
+        try:
+            survey = await spool.survey()
+        except SpoolError as error:
+            return str(error)
+        return f"{survey.waiting} waiting for the store, {len(survey.aside)} set aside"
+
+    bot = Bot(
+        token.get_secret_value(),
+        base_url=f"{config.base_url.rstrip('/')}/bot",
+        request=BotApiRequest(
+            on_token_refused,
+            # The first poll may be held for half a minute: that long nothing else would tell.
+            health_file=config.health_file,
+            describe=describe,
+            connection_pool_size=_CONNECTIONS,
+            read_timeout=_READ_SECONDS,
+        ),
+        get_updates_request=BotApiRequest(
+            end_poll,
+            on_answer=pulse.beat,
+            health_file=config.health_file,
+            describe=describe,
+            connection_pool_size=2,
+            read_timeout=_READ_SECONDS,
+        ),
+    )
+    try:
+        yield bot
+    finally:
+        with anyio.move_on_after(_CLOSE_SECONDS, shield=True):
+            await bot.shutdown()
+
+
+async def connect(bot: Bot) -> None:
+    """Find out who we are; a network that is down is waited for."""
+    delay = _FIRST_DELAY_SECONDS
+    complain = Complaints()
+    while True:
+        try:
+            await bot.initialize()
+        except InvalidToken:
+            return  # the request has told it: this scope is being cancelled
+        except TelegramError as error:
+            complain(error)
+        else:
+            logger.info("Connected to Telegram as @%s", bot.username)
+            return
+        await anyio.sleep(delay)
+        delay = min(delay * 2, _LONGEST_DELAY_SECONDS)
+
+
+class Complaints:
+    """Tells of network trouble in the log, once a minute at most for each kind."""
+
+    def __init__(self) -> None:
+        self._told: dict[type[TelegramError], float] = {}
+
+    def __call__(self, error: TelegramError) -> None:
+        """Tell of this one, unless one of its kind was told of."""
+        now = anyio.current_time()
+        if now - self._told.get(type(error), float("-inf")) < _SECONDS_BETWEEN_WARNINGS:
+            return
+        self._told[type(error)] = now
+        if isinstance(error, Conflict):
+            logger.error(
+                "Another program is polling with this bot token. Stop it, or give each its own "
+                "bot: until then messages reach one or the other."
+            )
+        else:
+            logger.warning("Telegram can't be reached, trying again: %s", error)
