@@ -3,6 +3,7 @@
 import sys
 from collections.abc import Iterator, Mapping, Sequence
 from functools import partial
+from pathlib import Path
 from typing import Any
 
 from mcp_types import CallToolResult
@@ -16,9 +17,11 @@ from agentic.cli.declared_tools import (
 )
 from agentic.cli.failures import FAILED, UsageError
 from agentic.cli.invocation import Invocation, note
+from agentic.cli.output_files import check_output
 from agentic.cli.server_states import render_tools
 from agentic.cli.terminal_text import clean, one_line, to_json
 from agentic.cli.tool_arguments import parse_arguments
+from agentic.cli.tool_output import save_result
 from agentic.config.children import SECTIONS_OF_TALKERS
 from agentic.config.models import Config
 from client.hub.hub import Hub
@@ -41,18 +44,32 @@ def list_tools(invocation: Invocation, *, as_json: bool) -> int:
     return invocation.run(work, sections=SECTIONS_OF_TALKERS)
 
 
-def call_tool(invocation: Invocation, words: Sequence[str], *, as_json: bool) -> int:
-    """Call one tool: 0 if it worked."""
+def call_tool(
+    invocation: Invocation,
+    words: Sequence[str],
+    output: Path | None,
+    *,
+    force: bool,
+    as_json: bool,
+) -> int:
+    """Call one tool: 0 if it worked. What it gave goes into `output`, else to stdout."""
 
     async def work(config: Config) -> int:
         server, name, given = _split(words, config)
+        if output is not None:
+            check_output(output, force=force)
         servers = {server: config.servers[server]}
         async with open_servers(config.model_copy(update={"servers": servers})) as hub:
             await require(hub, server)
             tool = _find(hub.tools(), server, name)
             arguments = parse_arguments(given, tool.definition.input_schema)
             result = await hub.call_tool(server, tool.tool, arguments)
+            if output is not None and not result.is_error:
+                await save_result(hub, server, result, output, force=force)
+                return 0
         _show(result, as_json=as_json)
+        if not as_json and any(block.type == "resource_link" for block in result.content):
+            note("What is linked goes with this command: -o FILE would have saved it.")
         return FAILED if result.is_error else 0
 
     return invocation.run(work, sections=SECTIONS_OF_TALKERS)

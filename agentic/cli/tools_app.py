@@ -1,5 +1,6 @@
 """`agentic tools …`: names, arguments and help."""
 
+from pathlib import Path
 from typing import Annotated
 
 import typer
@@ -29,12 +30,17 @@ def call_tool(
             help="Or SERVER__TOOL. ARGUMENTS: one JSON object, or key=value pairs.",
         ),
     ],
+    output: Annotated[
+        Path | None,
+        typer.Option("--output", "-o", help="Write the answer, or what it links to, into a file."),
+    ] = None,
+    force: Annotated[bool, typer.Option("--force", help="Overwrite the file.")] = False,
     as_json: JsonOption = False,
 ) -> None:
     """Call one tool and print its result."""
     from agentic.cli.tools import call_tool as work
 
-    raise typer.Exit(work(context.obj, tool, as_json=as_json))
+    raise typer.Exit(work(context.obj, tool, output, force=force, as_json=as_json))
 
 
 @tools_app.command("test")

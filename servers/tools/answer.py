@@ -11,8 +11,9 @@ import anyio.to_thread
 import httpx2
 
 from agentic.config.tools import ToolConfig
+from servers.tools.charsets import decode
 from servers.tools.credentials import iterate_credentials, iterate_private_values
-from servers.tools.free_answer import find_media, parse_freely, refuse_constant
+from servers.tools.free_answer import find_media, parse_freely, parse_json
 from servers.tools.response_body import describe_limit, read_body
 from servers.tools.result import ResultReader
 from servers.tools.results import ToolFailedError
@@ -63,6 +64,7 @@ class AnswerReader:
         if len(body) > self._max_bytes:
             raise ToolFailedError("too_large", describe_limit(self._max_bytes))
         if not self._has_envelope and (media := find_media(response.headers, body)) is not None:
+            self._result.check_media(media.mime_type)
             return media
         if len(body) <= _MAX_BYTES_AT_ONCE:
             return self._parse(response.headers, body)
@@ -109,7 +111,7 @@ class AnswerReader:
 
     def _open_envelope(self, headers: httpx2.Headers, body: bytes) -> object:
         try:
-            answer: object = json.loads(body, parse_constant=refuse_constant)
+            answer = parse_json(headers, body)
         except (ValueError, RecursionError):
             said = self._quote_text(headers, body) or "nothing"
             raise ToolFailedError(
@@ -146,8 +148,9 @@ class AnswerReader:
         return self._private.excerpt(text)
 
     def _quote_text(self, headers: httpx2.Headers, body: bytes) -> str:
-        text = body.decode("utf-8", "replace")
-        if "html" in headers.get("content-type", "").lower() or text.lstrip().startswith("<"):
+        content_type = headers.get("content-type", "").lower()
+        text = decode(body, content_type)
+        if "html" in content_type or text.lstrip().startswith("<"):
             return "an HTML page"
         return self._private.excerpt(text)
 

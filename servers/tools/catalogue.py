@@ -18,6 +18,7 @@ from agentic.config.findings import dotted
 from agentic.config.following import Reading
 from agentic.config.tools import ToolConfig
 from servers.tools.declared import DeclaredTool
+from servers.tools.kept_answers import KeptAnswers
 
 _logger = logging.getLogger(__name__)
 
@@ -45,8 +46,11 @@ class Tool(Protocol):
 class Catalogue:
     """Built-in and declared tools by name. A tool whose declaration stays the same is kept."""
 
-    def __init__(self, builtin: Tool, declarations: Mapping[str, ToolConfig]) -> None:
+    def __init__(
+        self, builtin: Tool, declarations: Mapping[str, ToolConfig], kept: KeptAnswers
+    ) -> None:
         self._builtin = builtin
+        self._kept = kept
         self._declarations: Mapping[str, ToolConfig] = {}
         self.served: Mapping[str, Tool] = {}
         self.definitions: list[types.Tool] = []
@@ -60,7 +64,7 @@ class Catalogue:
                 served[name] = self.served[name]
                 continue
             try:
-                served[name] = DeclaredTool(name, config)
+                served[name] = DeclaredTool(name, config, self._kept)
             except httpx2.InvalidURL:
                 where = dotted(("tools", name, "url"))
                 _logger.error("%s: can't be used; check its host. This tool is left out", where)

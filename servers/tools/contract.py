@@ -71,3 +71,14 @@ class UsageReport(BaseModel):
     usage: list[ToolUsage]
     truncated: bool = False
     """Whether there are more."""
+
+
+RESULT_SCHEME = "tool-result://"
+"""Begins the URIs of answers that are kept for their owner: nobody can guess what follows.
+
+Read by its plain URI one of `MAX_RESULT_PART_BYTES` at most comes whole. Behind it may stand
+`?offset=0&length=524288`, for the bytes from there on, as a blob.
+"""
+MAX_RESULT_PART_BYTES = 524_288
+RESULT_SIZE_META_KEY = "agentic/size"
+"""In `_meta` of what is read: the whole answer's size in bytes."""

@@ -24,6 +24,7 @@ from servers.tools.answer_cache import AnswerCache
 from servers.tools.contract import CONFIRM_META_KEY
 from servers.tools.credentials import has_credential
 from servers.tools.endpoint import Endpoint
+from servers.tools.kept_answers import KeptAnswers
 from servers.tools.request import PreparedRequest, RequestBuilder
 from servers.tools.results import ToolFailedError, render_answer, to_answer_schema
 from servers.tools.untrusted_text import excerpt
@@ -35,9 +36,14 @@ _MAX_PROBLEMS = 3
 
 
 class DeclaredTool:
-    """One entry under `tools:`. `unavailable`: why it can't be called, if so."""
+    """One entry under `tools:`. `unavailable`: why it can't be called, if so.
 
-    def __init__(self, name: str, config: ToolConfig) -> None:
+    `kept` takes what is no answer for a message.
+    """
+
+    def __init__(self, name: str, config: ToolConfig, kept: KeptAnswers | None = None) -> None:
+        self._kept = kept
+        self._has_output = config.output is not None
         self._parameters = config.parameters
         self._has_envelope = config.body_kind == "params"
         self._schema = to_object_schema(config.parameters, config.required)
@@ -75,13 +81,21 @@ class DeclaredTool:
         request_id, params = self._read(arguments)
         request = self._requests.build(params, request_id)
         if self._cache is None:
-            return render_answer(await self._endpoint.call(transport, request))
+            return await self._ask(transport, request, owner)
         key = (None if self._cache_shared else owner, json.dumps(params, sort_keys=True))
         result = self._cache.find(key)
         if result is None:
-            result = render_answer(await self._endpoint.call(transport, request))
-            self._cache.keep(key, result)
+            result = await self._ask(transport, request, owner)
+            if not any(block.type == "resource_link" for block in result.content):
+                self._cache.keep(key, result)  # a link ends before, and is one owner's
         return result
+
+    async def _ask(
+        self, transport: httpx2.AsyncBaseTransport, request: PreparedRequest, owner: str
+    ) -> types.CallToolResult:
+        answer = await self._endpoint.call(transport, request)
+        keep = None if self._kept is None else partial(self._kept.keep, owner, self.definition.name)
+        return render_answer(answer, keep, is_whole=self._has_output)
 
     def prepare(self, arguments: Mapping[str, object]) -> PreparedRequest:
         """The request that a call with these arguments sends.

@@ -1,4 +1,4 @@
-"""An answer without our envelope: JSON, text, a page, a picture or a sound."""
+"""An answer without our envelope: JSON, text, a page, or bytes for a program."""
 
 import json
 import re
@@ -6,45 +6,66 @@ from typing import NoReturn
 
 import httpx2
 
+from servers.tools.charsets import decode
 from servers.tools.html_text import to_text
-from servers.tools.results import Media, ToolFailedError
+from servers.tools.results import Media
 
-_MEDIA_TYPE = re.compile(r"(image|audio)/(?!svg)[a-z0-9.+-]{1,64}")
-_MAX_MEDIA_BYTES = 700_000
-"""In base64 the most that clients take in one result (1 MiB)."""
+_MEDIA_TYPE = re.compile(r"(image|audio|video|font|model)/(?!svg)[a-z0-9.+-]{1,64}")
+_BYTES_TYPE = re.compile(
+    r"application/(pdf|zip|gzip|x-gzip|x-tar|x-7z-compressed|vnd\.rar|wasm|epub\+zip|java-archive"
+    r"|msword|rtf|vnd\.ms-[a-z0-9.+-]{1,64}"
+    r"|vnd\.(openxmlformats-officedocument|oasis\.opendocument)\.[a-z0-9.+-]{1,64})"
+)
+_TEXT_TYPE = re.compile(r"text/|application/([a-z0-9.+-]{1,64}\+)?(json|xml|yaml|javascript)$")
+_NAMEABLE = re.compile(r"[a-z0-9.+-]{1,64}/[a-z0-9.+-]{1,64}")
+_UNKNOWN = "application/octet-stream"
 _PAGE = re.compile(r"\s*+(<!doctype html|<html)", re.IGNORECASE)
 
 
 def find_media(headers: httpx2.Headers, body: bytes) -> Media | None:
-    """The picture or sound that an answer is, by its content type; None: it is none.
-
-    Raises:
-        ToolFailedError: It is larger than clients take, or some other thing that is no text.
-    """
+    """What is no text, by its content type, else by its bytes; None: it is text."""
     content_type = _content_type(headers)
-    if _MEDIA_TYPE.fullmatch(content_type):
-        if len(body) > _MAX_MEDIA_BYTES:
-            raise ToolFailedError(
-                "too_large",
-                f"the endpoint answered with {content_type} of {len(body)} bytes; clients take "
-                f"{_MAX_MEDIA_BYTES}: ask for less",
-            )
+    if _MEDIA_TYPE.fullmatch(content_type) or _BYTES_TYPE.fullmatch(content_type):
         return Media(content_type, body)
-    if b"\0" in body and not content_type.startswith("text/"):
-        raise ToolFailedError(
-            "failed", "the endpoint's answer is neither text nor JSON, nor a picture or a sound"
-        )
-    return None
+    if _TEXT_TYPE.match(content_type) or not _is_for_programs(content_type, body):
+        return None
+    return Media(content_type if _NAMEABLE.fullmatch(content_type) else _UNKNOWN, body)
+
+
+def _is_for_programs(content_type: str, body: bytes) -> bool:
+    if b"\0" in body:
+        return True
+    if content_type not in (_UNKNOWN, "binary/octet-stream"):
+        return False
+    try:
+        body.decode("utf-8")
+    except UnicodeDecodeError:
+        return True
+    return False
 
 
 def parse_freely(headers: httpx2.Headers, body: bytes) -> object:
     """JSON if it is some, the readable text of a page, else text."""
     try:
-        return json.loads(body, parse_constant=refuse_constant)
+        return parse_json(headers, body)
     except (ValueError, RecursionError):
-        text = body.decode("utf-8", "replace")
+        text = decode(body, headers.get("content-type", ""))
     is_page = _content_type(headers) in ("text/html", "application/xhtml+xml")
     return to_text(text) if is_page or _PAGE.match(text) else text
+
+
+def parse_json(headers: httpx2.Headers, body: bytes) -> object:
+    """A JSON value, in UTF-8, 16 or 32, or in what the content type says.
+
+    Raises:
+        ValueError: It is none.
+        RecursionError: It nests too deeply.
+    """
+    try:
+        return json.loads(body, parse_constant=refuse_constant)
+    except UnicodeDecodeError:
+        text = decode(body, headers.get("content-type", ""))
+    return json.loads(text, parse_constant=refuse_constant)
 
 
 def refuse_constant(name: str) -> NoReturn:

@@ -51,3 +51,15 @@ class ResultReader:
                 f"the endpoint's answer is not as the tool's output in mcp.yml says: {place} "
                 f"{excerpt(describe_problem(error))}",
             )
+
+    def check_media(self, mime_type: str) -> None:
+        """Do nothing unless `output` was declared, which bytes don't fit.
+
+        Raises:
+            ToolFailedError: It was.
+        """
+        if self._validator is not None:
+            raise ToolFailedError(
+                "failed",
+                f"the endpoint answered with {mime_type}, and its output in mcp.yml wants JSON",
+            )

@@ -2,15 +2,21 @@
 
 import base64
 import json
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 from mcp import types
 
 from servers.tools.contract import ToolErrorCode, ToolErrorDetail, ToolErrorResult
+from servers.tools.kept_answers import JSON_TYPE, MAX_OWNER_BYTES, TEXT_TYPE, KeptAnswer
 
 _MAX_TEXT_CHARACTERS = 100_000
+_EXCERPT_CHARACTERS = 40_000
+"""What a model may be shown of a longer text; our client takes 50,000 with what is said of it."""
+_MAX_SHOWN_BYTES = _MAX_WHOLE_BYTES = 700_000
+"""In one result clients take 1 MiB: so much in base64, or as JSON beside its excerpt."""
+_KEPT = "all of it is kept for an hour at most, for whoever follows the link"
 ANSWER_SCHEMA: dict[str, Any] = {
     "type": "object",
     "properties": {"result": {"description": "What the endpoint answered: any JSON value."}},
@@ -21,10 +27,16 @@ ANSWER_SCHEMA: dict[str, Any] = {
 
 @dataclass(frozen=True, slots=True)
 class Media:
-    """A picture or a sound, `image/…` or `audio/…`."""
+    """Bytes that are no text."""
 
     mime_type: str
     data: bytes
+
+    @property
+    def is_shown(self) -> bool:
+        """Whether it is a picture or a sound that clients take in a message."""
+        kind = self.mime_type.partition("/")[0]
+        return kind in ("image", "audio") and len(self.data) <= _MAX_SHOWN_BYTES
 
     def to_block(self) -> types.ImageContent | types.AudioContent:
         """As MCP sends it."""
@@ -32,6 +44,10 @@ class Media:
         if self.mime_type.startswith("image/"):
             return types.ImageContent(type="image", data=data, mime_type=self.mime_type)
         return types.AudioContent(type="audio", data=data, mime_type=self.mime_type)
+
+
+Keep = Callable[[str, bytes], KeptAnswer]
+"""Keeps bytes of a MIME type."""
 
 
 def to_answer_schema(output: Mapping[str, Any] | None) -> dict[str, Any]:
@@ -74,21 +90,70 @@ def render_failure(error: ToolFailedError) -> types.CallToolResult:
     )
 
 
-def render_answer(answer: object) -> types.CallToolResult:
-    """A JSON value under `result`, and as text: a string as it is, else compact JSON."""
+def render_answer(
+    answer: object, keep: Keep | None = None, *, is_whole: bool = False
+) -> types.CallToolResult:
+    """A JSON value under `result`, and as text: a string as it is, else compact JSON.
+
+    `keep` takes what is no text or too long for a reader: a link leads there. With `is_whole` the
+    value stands under `result` all the same.
+
+    Raises:
+        ToolFailedError: It is too large for that.
+    """
     if isinstance(answer, Media):
-        told = {"mime_type": answer.mime_type, "bytes": len(answer.data)}
-        return types.CallToolResult(
-            content=[answer.to_block()], structured_content={"result": told}
-        )
+        if answer.is_shown:
+            told = {"mime_type": answer.mime_type, "bytes": len(answer.data)}
+            return _render([answer.to_block()], told)
+        about = f"The answer is no text but {answer.mime_type}, {len(answer.data):,} bytes"
+        if keep is None:
+            told = {"mime_type": answer.mime_type, "bytes": len(answer.data)}
+            return _render([_text(f"{about}.")], told)
+        kept = keep(answer.mime_type, answer.data)
+        return _render([_text(f"{about}: {_KEPT}"), _link(kept)], _describe(kept))
     text = answer if isinstance(answer, str) else to_json(answer)
-    if (left := len(text) - _MAX_TEXT_CHARACTERS) > 0:
-        text = (
-            f"{text[:_MAX_TEXT_CHARACTERS]}\n[{left} more characters are in the structured content]"
+    if len(text) <= _MAX_TEXT_CHARACTERS:
+        return _render([_text(text)], answer)
+    excerpt = f"{text[:_EXCERPT_CHARACTERS]}\n[{len(text) - _EXCERPT_CHARACTERS:,} more characters"
+    if keep is None:
+        return _render([_text(f"{excerpt}]")], answer)
+    data = text.encode("utf-8")
+    if len(data) > (limit := _MAX_WHOLE_BYTES if is_whole else MAX_OWNER_BYTES):
+        raise ToolFailedError(
+            "too_large",
+            f"the endpoint's result has {len(data):,} bytes, and {limit:,} is the most"
+            f"{' of a tool with output in mcp.yml' if is_whole else ''}: ask for less",
         )
-    return types.CallToolResult(
-        content=[types.TextContent(type="text", text=text)], structured_content={"result": answer}
+    kept = keep(TEXT_TYPE if isinstance(answer, str) else JSON_TYPE, data)
+    told = answer if is_whole else _describe(kept)
+    return _render([_text(f"{excerpt}; {_KEPT}]"), _link(kept)], told)
+
+
+def _render(content: Sequence[types.ContentBlock], told: object) -> types.CallToolResult:
+    return types.CallToolResult(content=[*content], structured_content={"result": told})
+
+
+def _text(text: str) -> types.TextContent:
+    return types.TextContent(type="text", text=text)
+
+
+def _link(kept: KeptAnswer) -> types.ResourceLink:
+    return types.ResourceLink(
+        type="resource_link",
+        uri=kept.uri,
+        name=kept.name,
+        mime_type=kept.mime_type,
+        size=len(kept.data),
     )
+
+
+def _describe(kept: KeptAnswer) -> dict[str, object]:
+    return {
+        "uri": kept.uri,
+        "name": kept.name,
+        "mime_type": kept.mime_type,
+        "bytes": len(kept.data),
+    }
 
 
 def to_json(value: object) -> str:

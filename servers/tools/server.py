@@ -23,6 +23,7 @@ from servers.tools.builtin import CurrentTime
 from servers.tools.catalogue import POLL_SECONDS, Announcer, Catalogue, Tool, follow
 from servers.tools.counted_calls import call_counted
 from servers.tools.guarded_network import Network, open_transport
+from servers.tools.kept_answers import KeptAnswers
 from servers.tools.resources import ToolResources
 from servers.tools.results import ToolFailedError, render_failure
 from servers.tools.untrusted_text import excerpt
@@ -69,9 +70,9 @@ def create_server(
     called every `poll_seconds`, in a thread, for other declarations. One whose URL can't be used is
     left out, and told in the log.
     """
-    catalogue, announcer = Catalogue(CurrentTime(local_zone), tools), Announcer()
-    usage = usage or Usage()
-    resources = ToolResources(usage, callers)
+    usage, kept = usage or Usage(), KeptAnswers()
+    catalogue, announcer = Catalogue(CurrentTime(local_zone), tools, kept), Announcer()
+    resources = ToolResources(usage, kept, callers)
 
     @asynccontextmanager
     async def open_connections(_: object) -> AsyncGenerator[httpx2.AsyncBaseTransport]:

@@ -111,6 +111,7 @@ IN_TEMPLATES = {
     "{attachment_id}": ATTACHMENT,
     "{?offset,length}": "?offset=1&length=2",
     "{?since}": "?since=2026-01-31",
+    "{id}": "a" * 32,
 }
 
 
@@ -185,7 +186,8 @@ async def find_listed(server: str, asker: Asker) -> list[Operation]:
             uri = uri.replace(variable, value)
         assert "{" not in uri, "a new template: say what goes into it"
         scope = DELEGATE if uri.startswith("tool-usage://all") else own
-        operations.append(Operation(server, "resources/read", {"uri": uri}, scope, shows=True))
+        shows = not uri.startswith("tool-result://")  # of this id there is nobody's
+        operations.append(Operation(server, "resources/read", {"uri": uri}, scope, shows))
         if server == "tools":
             continue
         reference = {"type": "ref/resource", "uri": template["uriTemplate"]}

@@ -18,7 +18,7 @@ from servers.conversations.contract_results import ErrorDetail
 from tests.agentic.cli.real_command import LIMIT_SECONDS, RealCommand
 from tests.bot.running_bot import ADA, TOKEN
 from tests.fakes.telegram.bot_api import open_bot_api
-from tests.fakes.tool_endpoint import answer_json, serve_tool_endpoint
+from tests.fakes.tool_endpoint import answer, answer_json, render, serve_tool_endpoint
 
 SCRIPT = '- {when: ., say: "Hello \\e]0;owned\\a you"}'
 
@@ -121,6 +121,28 @@ async def test_a_declared_tool_is_tested_against_its_endpoint(command: RealComma
     assert (shut.exit_code, "NOT_SET" in shut.notes) == (1, True)
     assert "tools.broken.retries: is text" in dry.notes
     assert "s3cret-token" not in repr([dry, looked, unsent, shut])
+
+
+@pytest.mark.slow
+async def test_what_a_tool_links_to_is_saved_in_a_file(command: RealCommand) -> None:
+    body = bytes(range(256)) * 3_000
+    async with serve_tool_endpoint() as endpoint:
+        url = endpoint.on("/", answer(render(body, content_type="application/pdf")))
+        command.configure(
+            f"tools: {{pdf: {{url: '{url}', method: GET, max_response_bytes: 1000000}}}}\n"
+        )
+        saved = await command.run("tools", "call", "tools__pdf", "-o", "a.pdf")
+        shown = await command.run("tools", "call", "tools__pdf")
+        again = await command.run("tools", "call", "tools__pdf", "-o", "a.pdf")
+        assert len(endpoint.requests) == 2
+    assert (saved.exit_code, saved.output) == (0, "")
+    assert saved.notes == "pdf.pdf, application/pdf, 768,000 bytes\n"
+    file = command.home / "a.pdf"
+    assert file.read_bytes() == body
+    assert stat.S_IMODE(file.stat().st_mode) == 0o600
+    assert "application/pdf, 768,000 bytes" in shown.output
+    assert "-o FILE would have saved it" in shown.notes
+    assert (again.exit_code, "--force" in again.notes) == (2, True)
 
 
 @pytest.mark.slow

@@ -7,7 +7,7 @@ import pytest
 
 from servers.tools.html_text import to_text
 from tests.fakes.tool_endpoint import ToolEndpoint, answer, answer_json, render
-from tests.servers.tools.conftest import OpenTools, error_of, text_of
+from tests.servers.tools.conftest import OpenTools, text_of
 
 PAGE = b"""<!DOCTYPE html><html><head><title>Cats &amp; dogs</title><style>p {}</style></head>
 <body><!-- hidden <b> --><script>let x = "<p>no</p>";</script><h1>Cats</h1><p>They
@@ -66,25 +66,6 @@ async def test_pictures_and_sounds_are_passed_on(
     assert block.model_dump()["mime_type"] == mime_type
     assert base64.b64decode(block.model_dump()["data"]) == data
     assert result.structured_content == {"result": {"mime_type": mime_type, "bytes": 1024}}
-
-
-async def test_a_picture_larger_than_clients_take_is_told(
-    endpoint: ToolEndpoint, open_tools: OpenTools
-) -> None:
-    url = endpoint.on("/", answer(render(b"\0" * 700_001, content_type="image/png")))
-    tool = {"url": url, "method": "GET", "max_response_bytes": 1_000_000}
-    async with open_tools(t=tool) as client:
-        error = error_of(await client.call_tool("t", {}))
-    assert error["code"] == "too_large"
-    assert "image/png of 700001 bytes" in error["message"]
-
-
-async def test_other_bytes_are_no_answer(endpoint: ToolEndpoint, open_tools: OpenTools) -> None:
-    url = endpoint.on("/", answer(render(b"PK\0\1", content_type="application/zip")))
-    async with open_tools(t={"url": url, "method": "GET"}) as client:
-        error = error_of(await client.call_tool("t", {}))
-    assert error["code"] == "failed"
-    assert "neither text nor JSON" in error["message"]
 
 
 @pytest.mark.parametrize(

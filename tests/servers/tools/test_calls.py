@@ -150,17 +150,6 @@ async def test_json_is_read_whatever_its_content_type_and_byte_order_mark(
         assert text_of(await client.call_tool("t", {})) == "ok"
 
 
-async def test_a_long_answer_is_whole_in_the_structure_and_cut_in_the_text(
-    endpoint: ToolEndpoint, open_tools: OpenTools
-) -> None:
-    long = "x" * 300_000
-    async with open_tools(t={"url": endpoint.on("/a", answer_json({"result": long}))}) as client:
-        result = await client.call_tool("t", {})
-    assert result.structured_content == {"result": long}
-    assert text_of(result).startswith("xxx")
-    assert text_of(result).endswith("[200000 more characters are in the structured content]")
-
-
 async def test_escape_sequences_and_controls_are_taken_out_of_results(
     endpoint: ToolEndpoint, open_tools: OpenTools
 ) -> None:
