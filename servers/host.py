@@ -25,7 +25,6 @@ if TYPE_CHECKING:
     from servers.conversations.store import ConversationStore
     from servers.hosted import HostedServer
 
-_log = logging.getLogger(__name__)
 
 SERVER_NAMES = ("conversations", "tools")
 
@@ -211,13 +210,12 @@ async def _open_table(config: Config) -> AsyncGenerator[_Opened]:
     from servers.conversations.dynamodb_opening import DynamoDBSettings, open_dynamodb_store
 
     section = config.conversations
-    if section.expire_idle_days is not None:
-        _log.warning("conversations.expire_idle_days has no effect on DynamoDB: set expires_at")
     settings = DynamoDBSettings(
         table=section.table,
         region=to_region(config),
         endpoint_url=section.endpoint_url,
         listing_shards=section.listing_shards,
+        idle_days=section.expire_idle_days,
         bucket=section.attachments_bucket,
     )
     async with AsyncExitStack() as stack:

@@ -2,12 +2,13 @@
 
 import json
 import zlib
-from typing import Any
+from typing import Any, NamedTuple
 
 from pydantic import ValidationError
 
 from servers.aws.dynamodb import Attributes
 from servers.conversations.contract import Conversation, encode_json
+from servers.conversations.dynamodb_idle import written_at
 from servers.conversations.dynamodb_items import (
     CLEANING,
     DELIVERIES,
@@ -28,7 +29,16 @@ from servers.conversations.dynamodb_items import (
 from servers.conversations.file_projection import delivery_state
 from servers.conversations.file_records import Facts
 
-_FIELDS = ("created_at", "message_count", "version", "title", "tags", "metadata", "expires_at")
+_FIELDS = (
+    "created_at",
+    "message_count",
+    "version",
+    "title",
+    "tags",
+    "metadata",
+    "expires_at",
+    "written",
+)
 
 
 def listing_of(owner: str, shard: int) -> str:
@@ -46,7 +56,7 @@ def entry_item(
 ) -> dict[str, str | int | bytes]:
     """The entry of a conversation. Short: fifty of them shall fit into 8 KB."""
     told: list[Any] = [facts.created_at, header.count, ordinal]
-    told += [facts.title, facts.tags, facts.metadata, facts.expires_at]
+    told += [facts.title, facts.tags, facts.metadata, facts.expires_at, header.written]
     while not told[-1]:
         told.pop()
     return {
@@ -59,7 +69,15 @@ def entry_item(
     }
 
 
-def to_conversation(item: Attributes) -> Conversation:
+class Entry(NamedTuple):
+    """What an entry tells."""
+
+    conversation: Conversation
+    written_at: str
+    """When the conversation was written to last, as far as the entry knows."""
+
+
+def to_entry(item: Attributes) -> Entry:
     """What an entry tells.
 
     Raises:
@@ -72,7 +90,8 @@ def to_conversation(item: Attributes) -> Conversation:
             for name, value in zip(_FIELDS, json.loads(str(item["e"])), strict=False)
             if value
         }
-        return Conversation.model_validate(
+        written = told.pop("written", None)
+        conversation = Conversation.model_validate(
             {
                 "message_count": 0,
                 **told,
@@ -81,6 +100,8 @@ def to_conversation(item: Attributes) -> Conversation:
                 "last_updated": entry_time(str(item["s"])),
             }
         )
+        at = written_at(conversation.version, conversation.last_updated, written)
+        return Entry(conversation, at)
     except (KeyError, ValueError, TypeError, ValidationError) as error:
         raise DamagedError(str(error)) from None
 

@@ -86,6 +86,8 @@ class Header(BaseModel):
     facts_at: int = Field(validation_alias="f", serialization_alias="f")
     """Ordinal of the item that holds the facts."""
     expires_at: str | None = Field(default=None, validation_alias="x", serialization_alias="x")
+    written: str | None = Field(default=None, validation_alias="q", serialization_alias="q")
+    """When it was written, where `updated` is a time before that."""
     writer: str = Field(validation_alias="w", serialization_alias="w")
     """Made anew for each write: tells a writer whether what stands there is its own."""
     figures: tuple[int | str | None, ...] = Field(

@@ -13,7 +13,8 @@ from servers.conversations.contract_results import (
     OwnersResult,
 )
 from servers.conversations.cursors import make_cursor, read_cursor
-from servers.conversations.dynamodb_entries import listing_of, to_conversation
+from servers.conversations.dynamodb_entries import Entry, listing_of, to_entry
+from servers.conversations.dynamodb_idle import days_before, is_left_alone
 from servers.conversations.dynamodb_items import (
     CLEANING,
     DELIVERIES,
@@ -49,10 +50,12 @@ async def list_newest(
     if cursor is not None:
         after = cast("tuple[str, str]", tuple(read_cursor(cursor, "cursor", scope, (str, str))))
     found: list[Conversation] = []
-    async for conversation in _merge_shards(writer, owner, after, limit + offset + 1):
+    async for conversation, written in _merge_shards(writer, owner, after, limit + offset + 1):
         if tag is not None and tag not in conversation.tags:
             continue
         if conversation.expires_at is not None and conversation.expires_at <= now:
+            continue
+        if is_left_alone(written, now, writer.idle_days):
             continue
         if offset:
             offset -= 1
@@ -70,39 +73,40 @@ async def list_newest(
 
 async def _merge_shards(
     writer: Writer, owner: str, after: tuple[str, str] | None, wanted: int
-) -> AsyncIterator[Conversation]:
+) -> AsyncIterator[Entry]:
     """The entries of all shards in order, each read as far as it is needed."""
     shards = [
         _read_shard(writer, listing_of(owner, n), after, wanted) for n in range(writer.shards)
     ]
-    heads: list[tuple[tuple[str, str], int, Conversation]] = []
+    heads: list[tuple[tuple[str, str], int, Entry]] = []
 
     async def push(number: int) -> None:
-        async for place, conversation in shards[number]:
-            heapq.heappush(heads, ((place, conversation.conversation_id), number, conversation))
+        async for place, entry in shards[number]:
+            key = place, entry.conversation.conversation_id
+            heapq.heappush(heads, (key, number, entry))
             return
 
     for number in range(writer.shards):
         await push(number)
     while heads:
-        _, number, conversation = heapq.heappop(heads)
-        yield conversation
+        _, number, entry = heapq.heappop(heads)
+        yield entry
         await push(number)
 
 
 async def _read_shard(
     writer: Writer, listing: str, after: tuple[str, str] | None, wanted: int
-) -> AsyncIterator[tuple[str, Conversation]]:
+) -> AsyncIterator[tuple[str, Entry]]:
     first = "" if after is None else entry_place(*after)
     async for item in _query(writer, listing, first or "0", min(wanted, 1_000)):
         try:
-            conversation = to_conversation(item)
+            entry = to_entry(item)
         except DamagedError:
             continue  # somebody made it by hand; the conversation itself is as it was
         place = str(item["s"])
-        if after is not None and not _is_after(conversation, after):
+        if after is not None and not _is_after(entry.conversation, after):
             continue
-        yield place, conversation
+        yield place, entry
 
 
 def _is_after(conversation: Conversation, after: tuple[str, str]) -> bool:
@@ -195,6 +199,23 @@ async def find_expired(writer: Writer, now: str, limit: int) -> list[tuple[str, 
     values = {":o": EXPIRIES, ":s": now}
     items, _ = await writer.client.query("o = :o AND s <= :s", values, index=INDEX, limit=limit)
     return [split_partition(str(item["pk"])) for item in items]
+
+
+async def find_idle(writer: Writer, now: str) -> AsyncIterator[tuple[str, str]]:
+    """Owner and id of all conversations that were left alone for too long, as far as listed."""
+    if writer.idle_days is None:
+        return
+    oldest = entry_place(days_before(now, writer.idle_days), "")
+    async for told in _query(writer, OWNERS, "\x01", _PAGE_ITEMS):
+        for shard in range(writer.shards):
+            listing = listing_of(str(told["s"]), shard)
+            async for item in _query(writer, listing, oldest, _PAGE_ITEMS):
+                try:
+                    entry = to_entry(item)
+                except DamagedError:
+                    continue
+                if is_left_alone(entry.written_at, now, writer.idle_days):
+                    yield split_partition(str(item["pk"]))
 
 
 async def find_left_over(writer: Writer, until: str, limit: int) -> list[tuple[str, str]]:

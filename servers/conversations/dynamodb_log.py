@@ -66,8 +66,10 @@ async def repeat_if_changed(attempt: Callable[[], Awaitable[_T]]) -> _T:
 class Log:
     """Reads logs of one table."""
 
-    def __init__(self, client: DynamoDBClient) -> None:
+    def __init__(self, client: DynamoDBClient, idle_days: float | None = None) -> None:
+        """`idle_days`: after how many that nothing was written a conversation expires."""
         self.client = client
+        self._idle_days = idle_days
 
     async def read_state(self, pk: str, known: State | None) -> State:
         """How a conversation stands now; what is `known` is taken over if it still holds.
@@ -85,7 +87,7 @@ class Log:
         values = {":pk": pk, ":first": log_key(0), ":last": "M~"}
         latest, _ = await self.client.query(_BETWEEN, values, forward=False, limit=items)
         if not latest:
-            return State(pk, read_at=anyio.current_time()), ()
+            return self._begin(pk), ()
         return await self._bring_up(pk, known, _parse(pk, latest[0])), latest
 
     async def _bring_up(self, pk: str, known: State | None, item: LogItem) -> State:
@@ -94,7 +96,10 @@ class Log:
             return known
         if known is not None and known.header and known.header.token == item.header.token:
             return await self._catch_up(known, item)
-        return self._take(State(pk), item, await self._messages_or_none(pk, item))
+        return self._take(self._begin(pk), item, await self._messages_or_none(pk, item))
+
+    def _begin(self, pk: str) -> State:
+        return State(pk, read_at=anyio.current_time(), idle_days=self._idle_days)
 
     async def _catch_up(self, state: State, last: LogItem) -> State:
         if state.recent is None:

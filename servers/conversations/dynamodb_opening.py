@@ -14,7 +14,7 @@ from servers.conversations.dynamodb_places import Places, open_buckets
 from servers.conversations.dynamodb_s3 import S3Blobs
 from servers.conversations.dynamodb_store import DynamoDBConversationStore
 from servers.conversations.dynamodb_table import check_table
-from servers.conversations.dynamodb_upkeep import keep_up
+from servers.conversations.dynamodb_upkeep import keep_up, remove_idle
 from servers.conversations.dynamodb_writes import Writer
 from servers.conversations.store_errors import ConversationError, UnavailableError
 
@@ -35,6 +35,8 @@ class DynamoDBSettings:
     """So long a listing may lag behind messages: each entry costs as much as they do."""
     listing_shards: int = 1
     """Over how many partitions an owner's listing is spread. All servers must agree."""
+    idle_days: float | None = None
+    """After how many days that nothing was written a conversation expires. None: never."""
     bucket: str | None = None
     """Of S3, for the bytes of new attachments. None: they lie in the table."""
 
@@ -51,9 +53,11 @@ async def open_dynamodb_store(
     """
     async with open_api(settings.table, settings.region, settings.endpoint_url) as api:
         client = create_client(api, settings.table)
-        writer = Writer(client, settings.listing_seconds, settings.listing_shards)
+        listings = settings.listing_seconds, settings.listing_shards
+        writer = Writer(client, *listings, settings.idle_days)
         async with _open_places(settings, client) as places, anyio.create_task_group() as tasks:
             tasks.start_soon(keep_up, writer)
+            tasks.start_soon(remove_idle, writer)
             try:
                 yield DynamoDBConversationStore(writer, places)
             finally:

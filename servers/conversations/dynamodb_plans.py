@@ -92,6 +92,7 @@ def make_out(state: State, plan: Plan, now: str) -> Write:
         whole=before.whole if before else 0,
         updated=updated,
         facts_at=ordinal if facts is not None or known is None else known.facts_at,
+        written=now if updated < now else None,
         expires_at=_expiry(known if is_alive else None, facts),
         writer=make_writer(),
         figures=tuple(figures.as_row()),

@@ -8,6 +8,7 @@ from typing import Any, NamedTuple
 
 from servers.aws.dynamodb import Attributes
 from servers.conversations.contract import REPEAT_WINDOW_MESSAGES
+from servers.conversations.dynamodb_idle import is_left_alone, written_at
 from servers.conversations.dynamodb_items import Header, history_key, log_key
 from servers.conversations.file_records import Facts, to_message
 
@@ -54,6 +55,8 @@ class State:
     read_at: float = 0.0
     latest: Sequence[Attributes] = ()
     """Items that were read with it, the newest first: not kept."""
+    idle_days: float | None = None
+    """After how many days that nothing was written it expires; None: never."""
 
     @property
     def life(self) -> int:
@@ -66,7 +69,10 @@ class State:
         header = self.header
         if header is None or header.kind == "tombstone":
             return False
-        return header.expires_at is None or header.expires_at > now
+        if header.expires_at is not None and header.expires_at <= now:
+            return False
+        written = written_at(self.ordinal, header.updated, header.written)
+        return not is_left_alone(written, now, self.idle_days)
 
     def items_for(self, messages: int) -> int:
         """About how many items hold so many messages."""

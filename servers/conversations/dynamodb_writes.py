@@ -58,9 +58,16 @@ _MAX_TOGETHER = 90
 class Writer:
     """Writes to one table."""
 
-    def __init__(self, client: DynamoDBClient, listing_seconds: float, shards: int) -> None:
+    def __init__(
+        self,
+        client: DynamoDBClient,
+        listing_seconds: float,
+        shards: int,
+        idle_days: float | None = None,
+    ) -> None:
         self.client = client
-        self.log = Log(client)
+        self.log = Log(client, idle_days)
+        self.idle_days = idle_days
         self.shards = shards
         self.listing_seconds = listing_seconds
         self.places: Places | None = None
