@@ -1,6 +1,6 @@
 """An assistant in one process: real hub, real conversation server and files, scripted model."""
 
-from collections.abc import AsyncGenerator, Callable, Mapping
+from collections.abc import AsyncGenerator, Callable, Mapping, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -14,6 +14,7 @@ from client.conversations import RemoteConversationStore
 from client.coordinator.coordinator import Coordinator
 from client.coordinator.events import TurnEvent
 from client.coordinator.request import TurnRequest
+from client.hub.elicitation import Answerer, Resumption
 from client.hub.hub import Hub, open_hub
 from client.hub.servers import HubServer, HubTool, InProcessTarget
 from client.llm.protocol import Completion, ToolCall, Usage
@@ -100,6 +101,8 @@ class WatchedHub:
         *,
         owner: str | None = None,
         timeout_seconds: float | None = None,
+        answerer: Answerer | None = None,
+        resumption: Resumption | None = None,
     ) -> types.CallToolResult:
         self.calls.append((server, tool))
         self.limits.append(timeout_seconds)
@@ -107,7 +110,13 @@ class WatchedHub:
         if self.is_silent:
             await anyio.sleep_forever()
         result = await self._hub.call_tool(
-            server, tool, arguments, owner=owner, timeout_seconds=timeout_seconds
+            server,
+            tool,
+            arguments,
+            owner=owner,
+            timeout_seconds=timeout_seconds,
+            answerer=answerer,
+            resumption=resumption,
         )
         self.after(server, tool)
         return result
@@ -125,8 +134,12 @@ class Assistant:
 
 @asynccontextmanager
 async def open_assistant(
-    directory: Path, tools: dict[str, ToolHandler] | None = None
+    directory: Path,
+    tools: dict[str, ToolHandler] | None = None,
+    *,
+    more: Sequence[HubServer] = (),
 ) -> AsyncGenerator[Assistant]:
+    """`more`: servers besides the conversations and the lab; they are told that they may ask."""
     lab = Lab(tools or {})
     async with open_file_store(directory) as store:
         conversations = create_server(store, create_operator(OWNER))
@@ -135,9 +148,10 @@ async def open_assistant(
                 "conversations", InProcessTarget(conversations), ours=True, offer_to_model=False
             ),
             HubServer("lab", InProcessTarget(lab.create_server()), ours=True),
+            *more,
         ]
-        async with open_hub(servers) as hub:
-            await hub.wait_ready(timeout_seconds=5)
+        async with open_hub(servers, can_ask=bool(more)) as hub:
+            await hub.wait_ready(timeout_seconds=15)
             watched = WatchedHub(hub)
             yield Assistant(watched, RemoteConversationStore(watched, OWNER), lab)
 

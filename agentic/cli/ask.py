@@ -13,7 +13,7 @@ from agentic.cli.model_choice import choose_model
 from agentic.cli.plain_view import PlainTurnView
 from agentic.cli.question_view import CommandAsker
 from agentic.cli.server_states import note_absent_servers
-from agentic.cli.terminal_text import one_line, to_json
+from agentic.cli.terminal_text import to_json
 from agentic.config.models import Config
 from client.coordinator.events import ToolFinished, TurnEvent, TurnFailed, TurnFinished, TurnStarted
 from client.coordinator.request import TurnRequest
@@ -41,14 +41,15 @@ def ask(
         chosen = await choose_model(config, model, may_ask=True)
         asker = CommandAsker(allowed)
         request = TurnRequest(checked_id, await _read_question(words))
-        async with open_assistant(config, chosen, tell=note, asker=asker) as assistant:
+        async with open_assistant(
+            config, chosen, tell=note, asker=asker, can_ask=asker.can_ask
+        ) as assistant:
             await require(assistant.hub, "conversations")
             await store_what_waits(assistant.spool)
             note_absent_servers(assistant.hub)
             code = await _answer(assistant, request, as_json=as_json)
-            for tool in asker.refused:
-                name = one_line(tool, 64)
-                note(f"{name} needs a yes: run this in a terminal, or with --allow {name}.")
+            for refused in asker.refused:
+                note(refused)
             return FAILED if asker.refused else code
 
     return invocation.run(work)

@@ -34,6 +34,7 @@ def chat(
             signals=(signal.SIGTERM,),
             tell=told.append,
             asker=screen,
+            can_ask=screen.can_ask,
         ) as assistant:
             all_answered = await Talk(assistant, screen, checked_id, told).run()
         # A script wants to know; a person has seen it.

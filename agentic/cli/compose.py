@@ -92,11 +92,13 @@ async def open_servers(
     delegate: bool = False,
     signals: Sequence[signal.Signals] = STOPPING_SIGNALS,
     show: "Show | None" = None,
+    can_ask: bool = False,
 ) -> "AsyncGenerator[Hub]":
     """Connections to all configured servers, coming up in the background.
 
     One of `signals` cancels the body. The servers stay until it has ended, so that a turn that is
     stopped can still be stored. `show` shows a person the page of a server that wants consent.
+    With `can_ask` servers are told that there is somebody they may ask during calls.
 
     Raises:
         StoppedError: A signal came.
@@ -104,18 +106,21 @@ async def open_servers(
     from client.hub.from_config import to_hub_servers
 
     servers = to_hub_servers(config, delegate=delegate, show=show)
-    async with open_connections(servers, signals=signals) as hub:
+    async with open_connections(servers, signals=signals, can_ask=can_ask) as hub:
         yield hub
 
 
 @asynccontextmanager
 async def open_connections(
-    servers: "Sequence[HubServer]", *, signals: Sequence[signal.Signals] = STOPPING_SIGNALS
+    servers: "Sequence[HubServer]",
+    *,
+    signals: Sequence[signal.Signals] = STOPPING_SIGNALS,
+    can_ask: bool = False,
 ) -> "AsyncGenerator[Hub]":
     """The same to these servers, whatever else is configured."""
     from client.hub.hub import open_hub
 
-    async with open_hub(servers) as hub, stopped_by(*signals):
+    async with open_hub(servers, can_ask=can_ask) as hub, stopped_by(*signals):
         yield hub
 
 
@@ -239,12 +244,14 @@ async def open_assistant(
     signals: Sequence[signal.Signals] = STOPPING_SIGNALS,
     tell: Callable[[str], None] | None = None,
     asker: "Asker | None" = None,
+    can_ask: bool = False,
 ) -> AsyncGenerator[Assistant]:
     """Hub, store and Coordinator around one model.
 
     `conversation_id`: where the first message is expected, if that is known. `tell` is given what
     becomes of what waited for the store; without it that is logged. `asker` is asked before
-    calls that need a yes; without one they are not made.
+    calls that need a yes, and what servers want to know; without one such calls are not made. With
+    `can_ask` servers are told that they may ask.
 
     Raises:
         HostError: Conversations can't be kept where the configuration says.
@@ -258,7 +265,7 @@ async def open_assistant(
     await _check_store(config)
     local = chosen.model if isinstance(chosen.model, LocalModel) else None
     async with (
-        open_servers(config, delegate=delegate, signals=signals) as hub,
+        open_servers(config, delegate=delegate, signals=signals, can_ask=can_ask) as hub,
         local.loading.running() if local else nullcontext(),
     ):
         store = RemoteConversationStore(hub)

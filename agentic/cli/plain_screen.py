@@ -18,11 +18,11 @@ class PlainScreen:
 
     def __init__(self) -> None:
         self._lines = InputLines()
-        self._asks = sys.stdin is not None and sys.stdin.isatty()
+        self.can_ask = sys.stdin is not None and sys.stdin.isatty()
 
     async def next_line(self) -> str | None:
         """The next line of stdin."""
-        if self._asks:
+        if self.can_ask:
             sys.stderr.write("> ")
             sys.stderr.flush()
         return await self._lines.next_line()
@@ -34,7 +34,7 @@ class PlainScreen:
 
     async def ask(self, question: Question) -> Answer:
         """Ask at a terminal; what is piped in are messages, and no answers."""
-        if not self._asks:
+        if not self.can_ask:
             return Answer(action="unreachable")
         return await ask_by_line(question, self._lines)
 

@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from typing import Any, TextIO, assert_never
 
 from agentic.cli.terminal_text import TextCleaner, clean, one_line
+from client.asking.questions import CallQuestion, FormQuestion, PageQuestion
 from client.coordinator.events import (
     QuestionAnswered,
     QuestionAsked,
@@ -110,7 +111,7 @@ def render_outcome(event: ToolFinished, call: str) -> str:
 
 
 def render_answer(event: QuestionAnswered) -> str | None:
-    """Why a call was not made, on one line; None if it is made."""
+    """Why a call was not made or a server not answered, on one line; None if it was."""
     reasons = {
         "decline": "you declined",
         "cancel": "you stopped here",
@@ -118,7 +119,14 @@ def render_answer(event: QuestionAnswered) -> str | None:
         "unreachable": "it needs a yes, and nobody can be asked here",
     }
     reason = reasons.get(event.answer.action)
-    return reason and f"✗ {one_line(event.question.tool, 64)} was not called: {reason}"
+    if reason is None:
+        return None
+    match event.question:
+        case CallQuestion(tool=tool):
+            return f"✗ {one_line(tool, 64)} was not called: {reason}"
+        case FormQuestion(server=server) | PageQuestion(server=server):
+            reason = reason.replace("it needs a yes, and nobody", "nobody")
+            return f"✗ {one_line(server, 64)} got no answer: {reason}"
 
 
 def render_failure(event: TurnFailed) -> str:

@@ -28,6 +28,11 @@ class Screen(Protocol):
         """Whether Ctrl-C while no turn runs ends the talk."""
         ...
 
+    @property
+    def can_ask(self) -> bool:
+        """Whether there is a person who could answer a question."""
+        ...
+
     async def next_line(self) -> str | None:
         """What was written next; None: the person leaves."""
         ...

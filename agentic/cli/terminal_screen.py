@@ -17,7 +17,7 @@ from rich.text import Text
 
 from agentic.cli.input_lines import without_echo
 from agentic.cli.live_view import LiveTurnView, open_live_view
-from agentic.cli.question_view import PROMPT, drop_typed_ahead, parse_answer, render_question
+from agentic.cli.question_view import drop_typed_ahead, put
 from agentic.cli.terminal_text import clean
 from client.asking.questions import Answer, Question
 
@@ -30,6 +30,7 @@ class TerminalScreen:
 
     interrupt_leaves = False
     """As a signal it can only have come too late for a turn."""
+    can_ask = True
 
     def __init__(self, history_file: Path, *, thoughts: bool) -> None:
         self._console = Console(highlight=False)
@@ -64,19 +65,26 @@ class TerminalScreen:
             await run_in_terminal(lambda: self._console.print(text))
 
     async def ask(self, question: Question) -> Answer:
-        """Ask below what is shown. Ctrl-C stops the turn, and Ctrl-D says no."""
+        """Ask below what is shown. Ctrl-C puts the question away, and Ctrl-D says no."""
         assert self._view is not None, "questions come in a turn"
         async with self._view.paused():
             drop_typed_ahead()
-            self._console.print(Text("\n".join(render_question(question)), style="bold"))
             # A session of its own: an answer is nothing for the arrow keys.
             prompt: PromptSession[str] = PromptSession(output=_create_output())
+
+            async def read(label: str) -> str | None:
+                try:
+                    return await prompt.prompt_async(label, handle_sigint=False)
+                except EOFError:
+                    return None
+
             try:
-                return parse_answer(await prompt.prompt_async(PROMPT, handle_sigint=False))
+                return await put(question, self._show_question, read)
             except KeyboardInterrupt:
-                return Answer(action="cancel")
-            except EOFError:
-                return Answer(action="decline")
+                return Answer("cancel")
+
+    def _show_question(self, line: str) -> None:
+        self._console.print(Text(line, style="bold"))
 
     @asynccontextmanager
     async def open_turn(self) -> AsyncGenerator[LiveTurnView]:

@@ -1,24 +1,24 @@
-"""What a person is asked before a tool runs, what they answer, and how both are stored."""
+"""What a person is asked during a turn, and what they answer."""
 
 from collections.abc import Mapping
+from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any, Literal, Protocol
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, ConfigDict, Field
 
-from servers.conversations.contract import Message
-
-_QUESTION = "question:"
-_ANSWER = "answer:"
+from client.asking.forms import Form, Value
+from client.asking.pages import Page
 
 Action = Literal["accept", "decline", "cancel", "expired", "unreachable"]
 
 
-class Question(BaseModel):
+class CallQuestion(BaseModel):
     """Whether one call may be made. The arguments are those that will be sent, to the letter."""
 
     model_config = ConfigDict(frozen=True)
 
+    kind: Literal["call"] = "call"
     number: int
     """Among the questions of the message that makes the call."""
     call_id: str
@@ -33,12 +33,39 @@ class Question(BaseModel):
     """Stored with the call, not with the question."""
 
 
-class Answer(BaseModel):
-    """What came of a question. `unreachable`: there is nobody who could be asked."""
+@dataclass(frozen=True, slots=True)
+class FormQuestion:
+    """What a server wants to be told before its tool goes on. It is given the answer."""
 
-    model_config = ConfigDict(frozen=True)
+    server: str
+    tool: str
+    form: Form
+    expires_at: datetime
+
+
+@dataclass(frozen=True, slots=True)
+class PageQuestion:
+    """Whether a person has gone through a page of a server's choice. We never open it."""
+
+    server: str
+    tool: str
+    page: Page
+    expires_at: datetime
+
+
+Question = CallQuestion | FormQuestion | PageQuestion
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """What came of a question. `unreachable`: there is nobody who could be asked.
+
+    `values` are those of a form, by field; its presets need not be among them. They are the
+    server's alone: nothing stores or shows them.
+    """
 
     action: Action
+    values: Mapping[str, Value] = field(default_factory=dict[str, Value], repr=False)
 
 
 class Asker(Protocol):
@@ -54,42 +81,12 @@ class NobodyToAsk:
 
     async def ask(self, question: Question) -> Answer:  # noqa: ARG002 - whatever it is
         """There is nobody."""
-        return Answer(action="unreachable")
+        return Answer("unreachable")
 
 
-def to_annotations(questions: Mapping[str, Question]) -> dict[str, Any]:
-    """Questions by call, as annotations of the message that makes the calls."""
-    return {
-        f"{_QUESTION}{question.number}": question.model_dump(mode="json")
-        for question in questions.values()
-    }
-
-
-def answer_annotation(question: Question, answer: Answer) -> dict[str, Any]:
-    """An answer as an annotation; its key is its own, so that two writers don't meet."""
-    return {f"{_ANSWER}{question.number}": answer.model_dump(mode="json")}
-
-
-def stored_questions(message: Message) -> dict[str, tuple[Question, Answer | None]]:
-    """The questions stored with a message, by the call that they are about."""
-    annotations = message.annotations or {}
-    found: dict[str, tuple[Question, Answer | None]] = {}
-    for key, value in annotations.items():
-        if not key.startswith(_QUESTION):
-            continue
-        stored = annotations.get(f"{_ANSWER}{key.removeprefix(_QUESTION)}")
-        try:
-            question = Question.model_validate(value)
-            answer = None if stored is None else Answer.model_validate(stored)
-        except ValidationError:
-            continue  # another program's, or damaged: the call then counts as started
-        found[question.call_id] = (question, answer)
-    return found
-
-
-def refusal(answer: Answer) -> str:
-    """What the model reads in place of a result when the call was not made."""
-    match answer.action:
+def refusal(action: Action) -> str:
+    """What the model reads in place of a result when a call was not made."""
+    match action:
         case "expired":
             return "Not called: this needs the user's yes, and no answer came in time."
         case "unreachable":

@@ -15,7 +15,7 @@ from anyio.streams.memory import MemoryObjectSendStream
 from pydantic import ValidationError
 
 from agentic.config.models import LimitsConfig, Price
-from client.asking.questions import Asker, NobodyToAsk
+from client.asking.questions import Asker
 from client.conversation_manager import ConversationManager
 from client.conversations import ConversationCallError, RemoteConversationStore
 from client.coordinator.events import (
@@ -28,10 +28,10 @@ from client.coordinator.events import (
 from client.coordinator.held_calls import QuestionCancelledError
 from client.coordinator.history import open_turn
 from client.coordinator.model_requests import create_requests
+from client.coordinator.questioner import Questioner
 from client.coordinator.record import TurnRecord, TurnTakenError
 from client.coordinator.request import Accepted, TurnRequest
 from client.coordinator.spending import LimitReachedError
-from client.coordinator.time_limit import TimeLimit
 from client.coordinator.tool_calls import ToolBox
 from client.coordinator.turn import Emit, Turn
 from client.hub.errors import HubError
@@ -39,6 +39,7 @@ from client.llm.protocol import LanguageModel, ModelError, ModelRequest
 from client.prompt_template import PromptTemplate
 from client.spool.spool import Spool
 from client.store_absence import STORE_SECONDS
+from client.time_limit import TimeLimit
 from servers.conversations.contract import Message, check_conversation_id
 
 _EVENTS_AHEAD = 64
@@ -66,7 +67,8 @@ class Coordinator:
         """`instructions` are put after our own; `now` gives an aware time.
 
         What a turn has produced when the store goes away waits in `spool`; without one such a turn
-        fails. `asker` is asked before calls that need a yes; without one they are not made.
+        fails. `asker` is asked before calls that need a yes, and what servers want to know
+        during calls; without one, such calls are not made, and servers are told so.
         """
         self._hub = hub
         self._model = model
@@ -74,7 +76,7 @@ class Coordinator:
         self._template = PromptTemplate(instructions)
         self._price = price
         self._spool = spool
-        self._asker = asker or NobodyToAsk()
+        self._asker = asker
         self._now = now
         self._managers: OrderedDict[tuple[str | None, str], ConversationManager] = OrderedDict()
         """Of the conversations used last: read again only when somebody else wrote."""
@@ -242,8 +244,13 @@ class Coordinator:
                 now=began, person=request.person, has_tools=has_tools
             ),
             emit=emit,
-            asker=self._asker,
-            pause=limit.paused,
+            questioner=Questioner(
+                self._asker,
+                whose=(request.owner, request.conversation_id),
+                timeout_seconds=self._limits.question_timeout_seconds,
+                pause=limit.paused,
+                emit=emit,
+            ),
         )
         try:
             return await self._within_limits(turn, request, turn_id, limit)

@@ -40,7 +40,7 @@ class ToolFinished:
 
 @dataclass(frozen=True, slots=True)
 class QuestionAsked:
-    """A call waits for a person's yes; the question is stored."""
+    """A call waits for a person; the question is stored."""
 
     question: Question
 

@@ -1,15 +1,13 @@
 """The calls of a step that wait for a yes: asked one after the other, each before it is made."""
 
-from collections.abc import Awaitable, Callable, Mapping, Sequence
-from contextlib import AbstractContextManager
-from datetime import UTC, datetime, timedelta
-
-import anyio
+from collections.abc import Mapping, Sequence
+from datetime import datetime
 
 from client.asking.holding import fingerprint, why_held
-from client.asking.questions import Answer, Asker, Question, answer_annotation
+from client.asking.questions import Answer, CallQuestion
+from client.asking.stored import answer_annotations
 from client.conversations import ConversationCallError
-from client.coordinator.events import QuestionAnswered, QuestionAsked
+from client.coordinator.questioner import Questioner
 from client.coordinator.record import TurnRecord
 from client.hub.errors import HubError
 from client.hub.servers import HubTool
@@ -28,17 +26,16 @@ def create_questions(
     tools: Mapping[str, HubTool],
     *,
     read_untrusted: bool,
-    timeout_seconds: float,
-) -> dict[str, Question]:
+    expires_at: datetime,
+) -> dict[str, CallQuestion]:
     """The questions to be answered before these calls, by the call's id."""
-    expires_at = datetime.now(UTC) + timedelta(seconds=timeout_seconds)
-    questions: dict[str, Question] = {}
+    questions: dict[str, CallQuestion] = {}
     for call in calls:
         tool = tools.get(call.name)
         if tool is None or call.arguments is None:
             continue
         if reason := why_held(tool, read_untrusted=read_untrusted):
-            questions[call.id] = Question(
+            questions[call.id] = CallQuestion(
                 number=len(questions) + 1,
                 call_id=call.id,
                 tool=call.name,
@@ -50,44 +47,19 @@ def create_questions(
     return questions
 
 
-class HeldCalls:
-    """Asks, and stores what was answered before anything is done about it."""
+async def may_run(
+    questioner: Questioner, record: TurnRecord, message_id: str, question: CallQuestion
+) -> str | Answer:
+    """The answer, stored; or, where it could not be, what the model is told instead.
 
-    def __init__(
-        self,
-        asker: Asker,
-        record: TurnRecord,
-        *,
-        pause: Callable[[], AbstractContextManager[None]],
-        emit: Callable[[QuestionAsked | QuestionAnswered], Awaitable[None]],
-    ) -> None:
-        """`pause`: the turn's time does not count while a person thinks."""
-        self._asker = asker
-        self._record = record
-        self._pause = pause
-        self._emit = emit
-
-    async def ask(self, message_id: str, question: Question) -> Answer:
-        """The stored answer to a question of the stored message.
-
-        Raises:
-            QuestionCancelledError: The person stopped the turn instead.
-            HubError, ConversationCallError: It could not be stored.
-        """
-        await self._emit(QuestionAsked(question))
-        left = (question.expires_at - datetime.now(UTC)).total_seconds()
-        answer = Answer(action="expired")
-        with self._pause(), anyio.move_on_after(left):
-            answer = await self._asker.ask(question)
-        await self._emit(QuestionAnswered(question, answer))
-        await self._record.annotate(message_id, answer_annotation(question, answer))
-        if answer.action == "cancel":
-            raise QuestionCancelledError(f"you were asked about {question.tool}, and stopped there")
-        return answer
-
-    async def may_run(self, message_id: str, question: Question) -> str | Answer:
-        """The answer; or, where it could not be stored, what the model is told instead."""
-        try:
-            return await self.ask(message_id, question)
-        except (HubError, ConversationCallError):
-            return NOT_RECORDED
+    Raises:
+        QuestionCancelledError: The person stopped the turn instead.
+    """
+    answer = await questioner.ask(question)
+    try:
+        await record.annotate(message_id, answer_annotations(question, [answer]))
+    except (HubError, ConversationCallError):
+        return NOT_RECORDED
+    if answer.action == "cancel":
+        raise QuestionCancelledError(f"you were asked about {question.tool}, and stopped there")
+    return answer

@@ -6,7 +6,8 @@ from dataclasses import dataclass, field
 from typing import Any, cast
 
 from client.asking.holding import UNTRUSTED
-from client.asking.questions import refusal, stored_questions
+from client.asking.questions import CallQuestion, refusal
+from client.asking.stored import is_open, last_question
 from client.llm.protocol import REASONING_BLOCKS
 from servers.conversations.contract import Message
 
@@ -16,6 +17,10 @@ UNKNOWN_OUTCOME = (
 )
 NOT_STARTED = "This call was not started: the turn was stopped before."
 NOT_ANSWERED = "Not called: this needed the user's yes, and the program stopped before it came."
+SERVER_WAITED = (
+    "This call did not end: its server waited for an answer of the user when the program stopped, "
+    "and got none. What it had done before it asked is unknown; the call can be made again."
+)
 _IMAGE_TOKENS = 1_600
 _BYTES_PER_TOKEN = 3
 """Careful: English prose has about 4, code and other scripts fewer."""
@@ -175,10 +180,16 @@ def unknown_result(message: Message, call: Mapping[str, Any]) -> Message:
 
 
 def _told_of(message: Message, call: Mapping[str, Any]) -> str:
-    question, answer = stored_questions(message).get(call["id"], (None, None))
-    if question is None or (answer is not None and answer.action == "accept"):
-        return UNKNOWN_OUTCOME
-    return NOT_ANSWERED if answer is None else refusal(answer)
+    question, answer = last_question(message, call)
+    match question, answer:
+        case CallQuestion(), None:
+            return NOT_ANSWERED
+        case CallQuestion(), answer if answer.action != "accept":
+            return refusal(answer.action)
+        case question, None if question is not None:
+            return SERVER_WAITED
+        case _:
+            return UNKNOWN_OUTCOME
 
 
 def open_turn(messages: Sequence[Message]) -> str | None:
@@ -193,12 +204,6 @@ def open_turn(messages: Sequence[Message]) -> str | None:
         for call in tool_uses(message)
     )
     return turns[-1].turn_id if is_waiting else None
-
-
-def is_open(message: Message, call: Mapping[str, Any]) -> bool:
-    """Whether a question about the call is stored, and no answer."""
-    question, answer = stored_questions(message).get(call["id"], (None, None))
-    return question is not None and answer is None
 
 
 def _is_called(result: Message, turn: Turn) -> bool:

@@ -3,9 +3,10 @@
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from client.asking.stored import is_open
 from client.conversation_manager import ConversationManager
 from client.conversations import ConversationCallError
-from client.coordinator.history import is_open, tool_uses, unknown_result
+from client.coordinator.history import tool_uses, unknown_result
 from client.spool.folder import Entry
 from client.spool.spool import Spool
 from client.store_absence import PATIENCE_SECONDS, try_for

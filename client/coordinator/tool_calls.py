@@ -10,14 +10,21 @@ from typing import Any, Protocol
 import anyio
 from mcp_types import CallToolResult, EmbeddedResource, TextContent, TextResourceContents
 
-from client.asking.holding import is_from_outside
+from client.asking.holding import fingerprint, is_from_outside
+from client.asking.stored import ServerAsked
 from client.conversations import ToolCaller
+from client.coordinator.asked_back import StepQuestions
 from client.coordinator.events import ToolFinished, ToolStarted
 from client.coordinator.history import NOT_STARTED, UNKNOWN_OUTCOME
+from client.hub.elicitation import Answerer, Resumption, UnanswerableError
 from client.hub.errors import HubError
 from client.hub.servers import HubTool
 from client.llm.protocol import ToolCall
 
+TOOL_CHANGED_MEANWHILE = (
+    "Not gone on with: the tool is gone or described otherwise now than when its server asked the "
+    "user something. Whether it took effect is unknown."
+)
 _MAX_AT_ONCE = 8
 _MAX_BLOCK_CHARACTERS = 256 * 1024
 """A picture or a sound above this is left out: with the rest it would not fit into a message."""
@@ -28,6 +35,20 @@ class ToolBox(ToolCaller, Protocol):
 
     def tools(self) -> list[HubTool]:
         """Tools of the servers that are ready."""
+        ...
+
+    async def call_tool(
+        self,
+        server: str,
+        tool: str,
+        arguments: Mapping[str, Any],
+        *,
+        owner: str | None = None,
+        timeout_seconds: float | None = None,
+        answerer: Answerer | None = None,
+        resumption: Resumption | None = None,
+    ) -> CallToolResult:
+        """As `ToolCaller`; `answerer` is given what the server asks."""
         ...
 
 
@@ -63,13 +84,16 @@ class ToolRunner:
         timeout_seconds: float,
         max_characters: int,
         emit: Emit,
+        questions: StepQuestions,
     ) -> None:
+        """`questions`: what servers ask during the calls."""
         self._hub = hub
         self._tools = tools
         self._owner = owner
         self._timeout_seconds = timeout_seconds
         self._max_characters = max_characters
         self._emit = emit
+        self._questions = questions
         self._started: set[str] = set()
         self._outcomes: dict[str, CallOutcome] = {}
 
@@ -100,11 +124,30 @@ class ToolRunner:
         """Whether it has its outcome."""
         return call.id in self._outcomes
 
-    async def _run_one(self, call: ToolCall) -> None:
+    async def resume(self, call: ToolCall, asked: ServerAsked) -> None:
+        """Go on with a call of an earlier run, during which its server asked something."""
+        tool = self._tools.get(call.name)
+        if tool is None or fingerprint(tool) != asked.fingerprint:
+            self.refuse(call, TOOL_CHANGED_MEANWHILE)
+            return
+        notes: list[str] = []
+        try:
+            resumption = await self._questions.ask_again(asked, tool.server, notes)
+        except UnanswerableError as error:
+            self.refuse(call, f"The server's question could not be put again: {error}.")
+            return
+        await self._run_one(call, resumption, notes)
+
+    async def _run_one(
+        self,
+        call: ToolCall,
+        resumption: Resumption | None = None,
+        notes: Sequence[str] = (),
+    ) -> None:
         await self._emit(ToolStarted(call.id, call.name, call.arguments or {}))
         began = time.monotonic()
         self._started.add(call.id)
-        content, is_error = await self._answer(call)
+        content, is_error = await self._answer(call, resumption, notes)
         tool = self._tools.get(call.name)
         seconds = round(time.monotonic() - began, 4)
         untrusted = tool is not None and is_from_outside(tool)
@@ -114,7 +157,9 @@ class ToolRunner:
             ToolFinished(call.id, call.name, is_error, outcome.first_line(), outcome.seconds)
         )
 
-    async def _answer(self, call: ToolCall) -> tuple[str | list[dict[str, Any]], bool]:
+    async def _answer(
+        self, call: ToolCall, resumption: Resumption | None, notes: Sequence[str]
+    ) -> tuple[str | list[dict[str, Any]], bool]:
         tool = self._tools.get(call.name)
         if tool is None:
             near = difflib.get_close_matches(call.name, self._tools, n=3)
@@ -122,6 +167,7 @@ class ToolRunner:
             return f"There is no tool {call.name}.{hint}", True
         if call.arguments is None:
             return "The arguments are no JSON object; nothing was called. Write them again.", True
+        answerer = self._questions.for_call(call, tool)
         try:
             result = await self._hub.call_tool(
                 tool.server,
@@ -129,10 +175,14 @@ class ToolRunner:
                 call.arguments,
                 owner=self._owner,
                 timeout_seconds=self._timeout_seconds,
+                answerer=answerer,
+                resumption=resumption,
             )
         except HubError as error:
-            return str(error), True
-        return render_result(result, self._max_characters), result.is_error
+            content, is_error = str(error), True
+        else:
+            content, is_error = render_result(result, self._max_characters), result.is_error
+        return _with_notes(content, [*notes, *(answerer.notes if answerer else ())]), is_error
 
 
 def render_result(result: CallToolResult, max_characters: int) -> str | list[dict[str, Any]]:
@@ -155,6 +205,18 @@ def render_result(result: CallToolResult, max_characters: int) -> str | list[dic
     if all(block["type"] == "text" for block in blocks):
         return _texts(blocks)
     return blocks
+
+
+def _with_notes(
+    content: str | list[dict[str, Any]], notes: Sequence[str]
+) -> str | list[dict[str, Any]]:
+    """What a server says of a question that nobody answered may sound as if somebody had."""
+    told = "\n".join(f"[{note}]" for note in dict.fromkeys(notes))
+    if not told:
+        return content
+    if isinstance(content, str):
+        return f"{told}\n{content}"
+    return [{"type": "text", "text": told}, *content]
 
 
 def _text_of(block: TextContent | EmbeddedResource) -> str:

@@ -2,16 +2,18 @@
 
 import json
 from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
-from contextlib import AbstractContextManager
 from dataclasses import replace
 from typing import Any
 
 from agentic.config.models import LimitsConfig, Price
 from client.asking.holding import UNTRUSTED, fingerprint, shows_untrusted
-from client.asking.questions import Asker, Question, refusal, stored_questions, to_annotations
+from client.asking.questions import CallQuestion, refusal
+from client.asking.stored import Asked, ServerAsked, question_annotations, stored_questions
+from client.coordinator.asked_back import StepQuestions
 from client.coordinator.events import StepFinished, TurnEvent, TurnFinished
-from client.coordinator.held_calls import TOOL_CHANGED, HeldCalls, create_questions
+from client.coordinator.held_calls import TOOL_CHANGED, create_questions, may_run
 from client.coordinator.model_requests import create_requests
+from client.coordinator.questioner import Questioner
 from client.coordinator.record import TurnRecord
 from client.coordinator.request import TurnRequest
 from client.coordinator.spending import LimitReachedError, Spending, usage_json
@@ -51,8 +53,7 @@ class Turn:
         price: Price | None,
         instructions: Callable[[bool], str],
         emit: Emit,
-        asker: Asker,
-        pause: Callable[[], AbstractContextManager[None]],
+        questioner: Questioner,
     ) -> None:
         self._request = request
         self._record = record
@@ -62,7 +63,7 @@ class Turn:
         self._spending = Spending(limits, price)
         self._instructions = instructions
         self._emit = emit
-        self._held = HeldCalls(asker, record, pause=pause, emit=emit)
+        self._questioner = questioner
         self._read_untrusted = False
         """Whether what the model was shown last holds text that others wrote."""
         self._kept: set[str] = set()
@@ -212,15 +213,15 @@ class Turn:
             calls,
             tools,
             read_untrusted=self._read_untrusted,
-            timeout_seconds=self._limits.question_timeout_seconds,
+            expires_at=self._questioner.expiry(),
         )
         message = self._record.add_assistant(
             [*map(dict, completion.reasoning), *said, *uses],
             {"model": self._model.name, "step_usage": usage_json(completion.usage)},
             thoughts=self._thoughts[:_MAX_THOUGHTS_CHARACTERS] or None,
-            annotations=to_annotations(questions) or None,
+            annotations=question_annotations(questions.values()) or None,
         )
-        runner = self._create_runner(tools)
+        runner = self._create_runner(message, tools, asked_before=len(questions))
         self._said = ""
         self._running = (calls, runner)
         if questions or any(
@@ -240,11 +241,9 @@ class Turn:
             for use in self._record.open_uses(message)
         ]
         stored = stored_questions(message)
-        questions = {
-            call.id: stored[call.id][0].model_copy(update={"arguments": call.arguments})
-            for call in calls
-        }
-        runner = self._create_runner(self._tools())
+        questions = {call.id: _with_arguments(stored[call.id][-1][0], call) for call in calls}
+        last = max(question.number for pairs in stored.values() for question, _ in pairs)
+        runner = self._create_runner(message, self._tools(), asked_before=last)
         self._running = (calls, runner)
         await self._ask_and_run(message, calls, questions, runner)
         self._close_calls()
@@ -253,22 +252,29 @@ class Turn:
         self,
         message: Message,
         calls: Sequence[ToolCall],
-        questions: Mapping[str, Question],
+        questions: Mapping[str, Asked],
         runner: ToolRunner,
     ) -> None:
-        """Make the calls that wait for a yes, each after its own; what was done is stored first."""
+        """Make the calls that wait for an answer, each after its own.
+
+        What was done is stored first.
+        """
         for call in calls:
             question = questions.get(call.id)
             if question is None:
                 continue
             self._keep_results()
             await self._record.flush()
-            answer = await self._held.may_run(message.message_id or "", question)
+            if isinstance(question, ServerAsked):
+                await runner.resume(call, question)
+                continue
+            message_id = message.message_id or ""
+            answer = await may_run(self._questioner, self._record, message_id, question)
             tool = self._tools().get(call.name)
             if isinstance(answer, str):
                 runner.refuse(call, answer)
             elif answer.action != "accept":
-                runner.refuse(call, refusal(answer))
+                runner.refuse(call, refusal(answer.action))
             elif tool is None or fingerprint(tool) != question.fingerprint:
                 runner.refuse(call, TOOL_CHANGED)
             else:
@@ -277,7 +283,16 @@ class Turn:
     def _tools(self) -> dict[str, HubTool]:
         return {tool.definition.name: tool for tool in self._hub.tools() if tool.offered}
 
-    def _create_runner(self, tools: Mapping[str, HubTool]) -> ToolRunner:
+    def _create_runner(
+        self, message: Message, tools: Mapping[str, HubTool], *, asked_before: int
+    ) -> ToolRunner:
+        questions = StepQuestions(
+            self._questioner,
+            self._record,
+            message_id=message.message_id or "",
+            asked_before=asked_before,
+            keep_results=self._keep_results,
+        )
         return ToolRunner(
             self._hub,
             tools,
@@ -285,6 +300,7 @@ class Turn:
             timeout_seconds=self._limits.tool_timeout_seconds,
             max_characters=self._max_result_characters(),
             emit=self._emit,
+            questions=questions,
         )
 
     def _close_calls(self) -> None:
@@ -349,3 +365,9 @@ class Turn:
             **({"tool_calls": self._told[-50:]} if self._told else {}),
             **more,
         }
+
+
+def _with_arguments(question: Asked, call: ToolCall) -> Asked:
+    if isinstance(question, CallQuestion):
+        return question.model_copy(update={"arguments": call.arguments})
+    return question

@@ -1,26 +1,35 @@
 """A request over a live connection (a tool's call, a resource read), and what can become of it."""
 
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 from contextlib import suppress
-from typing import Any, TypeVar
+from functools import partial
+from typing import TypeVar
 
 import anyio
+from anyio.lowlevel import checkpoint_if_cancelled
 from mcp import MCPError
+from mcp.shared.exceptions import UrlElicitationRequiredError
 from mcp_types import (
     CONNECTION_CLOSED,
     HEADER_MISMATCH,
+    URL_ELICITATION_REQUIRED,
     CallToolRequest,
     CallToolRequestParams,
     CallToolResult,
+    ElicitRequest,
+    ElicitRequestParams,
+    ElicitRequestURLParams,
     InputRequiredResult,
+    InputResponses,
     ReadResourceRequest,
     ReadResourceRequestParams,
     ReadResourceResult,
     RequestParamsMeta,
 )
-from pydantic import TypeAdapter
+from pydantic import TypeAdapter, ValidationError
 
 from client.hub.connection import Connection
+from client.hub.elicitation import Answerer, Dialogue, Elicitation, UnanswerableError
 from client.hub.errors import (
     CallTimedOutError,
     HubError,
@@ -31,6 +40,7 @@ from client.hub.errors import (
 from client.hub.http import BROKEN, BUSY, NOT_SENT
 from client.hub.link import Live
 from client.hub.plain_text import clean
+from client.time_limit import TimeLimit
 
 _PATIENCE_SECONDS = 5.0
 """How long a call waits for a server of ours that is being started again."""
@@ -42,7 +52,7 @@ _RESULT = TypeAdapter[CallToolResult | InputRequiredResult](CallToolResult | Inp
 _CONTENTS = TypeAdapter[ReadResourceResult | InputRequiredResult](
     ReadResourceResult | InputRequiredResult
 )
-_ResultT = TypeVar("_ResultT", CallToolResult, ReadResourceResult)
+_ResultT = TypeVar("_ResultT")
 
 # What the SDK says when a connection ended under a request.
 _SDK_ENDINGS = ("Connection closed", "SSE stream ended")
@@ -52,14 +62,21 @@ class _NotSentError(ServerUnavailableError):
     """The request never reached the server."""
 
 
+class _PagesRequiredError(ServerFaultError):
+    """A server of the older era wants pages gone through before it is called again."""
+
+    def __init__(self, server: str, message: str, pages: Sequence[ElicitRequestURLParams]) -> None:
+        super().__init__(server, message, code=URL_ELICITATION_REQUIRED)
+        self.pages = pages
+
+
 async def call(
     connection: Connection,
-    tool: str,
-    arguments: dict[str, Any],
-    meta: RequestParamsMeta | None,
+    params: CallToolRequestParams,
     limit_seconds: float,
+    answerer: Answerer | None = None,
 ) -> CallToolResult:
-    """Call a tool once.
+    """Call a tool once, in as many requests as it takes to tell the server what it asks.
 
     Results are not checked against the tool's output schema. Their readers are models, which take
     any, and our own contracts, which check for themselves; and one regular expression in a foreign
@@ -68,17 +85,28 @@ async def call(
     Raises:
         HubError: As `Hub.call_tool`.
     """
-    params = CallToolRequestParams(name=tool, arguments=arguments, _meta=meta)
-
-    async def send(live: Live) -> CallToolResult | InputRequiredResult:
-        if tool not in live.tools:
-            name = connection.server.name
-            raise UnknownToolError(
-                name, f"server {name} has no tool {clean(tool, 80)!r}, or mcp.yml leaves it out"
+    limit = TimeLimit(limit_seconds)
+    dialogue = None if answerer is None else Dialogue(answerer)
+    delay = _FIRST_ROUND_SECONDS
+    while True:
+        try:
+            result = await _send(
+                connection, params.name, partial(_request, connection, params), limit, dialogue
             )
-        return await _request(live, params)
-
-    return await _send(connection, tool, send, limit_seconds)
+        except _PagesRequiredError as error:
+            await _go_through_pages(connection, error, dialogue)
+            continue
+        if isinstance(result, CallToolResult):
+            return result
+        if not result.input_requests:
+            # It wants nothing but its own note back.
+            await anyio.sleep(delay)
+            limit.spend(delay)
+            delay = min(2 * delay, _MAX_ROUND_SECONDS)
+        responses = await _answer(connection, params.name, result, dialogue)
+        params = params.model_copy(
+            update={"input_responses": responses, "request_state": result.request_state}
+        )
 
 
 async def read(
@@ -94,74 +122,118 @@ async def read(
     async def send(live: Live) -> ReadResourceResult | InputRequiredResult:
         return await live.client.session.send_request(request, _CONTENTS)
 
-    return await _send(connection, "resources/read", send, limit_seconds)
+    result = await _send(connection, "resources/read", send, TimeLimit(limit_seconds), None)
+    if isinstance(result, InputRequiredResult):
+        raise _fault(connection, "resources/read", "there is nobody who could be asked")
+    return result
 
 
 async def _send(
     connection: Connection,
     what: str,
-    send: Callable[[Live], Awaitable[_ResultT | InputRequiredResult]],
-    limit_seconds: float,
+    send: Callable[[Live], Awaitable[_ResultT]],
+    limit: TimeLimit,
+    dialogue: Dialogue | None,
 ) -> _ResultT:
     """Send once; a request that never reached the server may be sent a second time."""
-    deadline = anyio.current_time() + limit_seconds
     with suppress(_NotSentError):
-        return await _try(connection, what, send, deadline, limit_seconds)
-    return await _try(connection, what, send, deadline, limit_seconds)
+        return await _try(connection, what, send, limit, dialogue)
+    return await _try(connection, what, send, limit, dialogue)
 
 
 async def _try(
     connection: Connection,
     what: str,
-    send: Callable[[Live], Awaitable[_ResultT | InputRequiredResult]],
-    deadline: float,
-    limit_seconds: float,
+    send: Callable[[Live], Awaitable[_ResultT]],
+    limit: TimeLimit,
+    dialogue: Dialogue | None,
 ) -> _ResultT:
     server = connection.server
+    began = anyio.current_time()
     live = await connection.wait_live(
-        deadline, patience_seconds=_PATIENCE_SECONDS if server.ours else 0.0
+        began + limit.left, patience_seconds=_PATIENCE_SECONDS if server.ours else 0.0
     )
+    limit.spend(anyio.current_time() - began)
     try:
-        with anyio.fail_after(deadline - anyio.current_time()):
-            result = await send(live)
+        with limit.running():
+            await checkpoint_if_cancelled()  # earlier requests may have taken all the time
+            return await live.link.flights.fly(lambda: send(live), dialogue, limit.paused)
     except HubError:
         raise
     except MCPError as error:
         raise _to_hub_error(connection, live, what, error) from None
-    except TimeoutError:
-        live.link.doubt()
-        raise CallTimedOutError(
-            server.name,
-            f"{what} of server {server.name} gave no answer within {limit_seconds:g} s; "
-            "whether it took effect is unknown",
-            outcome_unknown=True,
-        ) from None
     except Exception as error:
         # boundary: what a server that breaks the protocol makes the SDK raise can't be listed.
         text = clean(connection.scrub(str(error)), _MESSAGE_CHARACTERS)
         raise ServerFaultError(
             server.name, f"server {server.name} answered {what} against the protocol: {text}"
         ) from error
-    if isinstance(result, InputRequiredResult):
-        raise ServerFaultError(
-            server.name,
-            f"{what} of server {server.name} asks back before it answers, which is not supported",
-        )
-    return result
+    live.link.doubt()
+    raise CallTimedOutError(
+        server.name,
+        f"{what} of server {server.name} gave no answer within {limit.seconds:g} s; "
+        "whether it took effect is unknown",
+        outcome_unknown=True,
+    )
 
 
 async def _request(
-    live: Live, params: CallToolRequestParams
+    connection: Connection, params: CallToolRequestParams, live: Live
 ) -> CallToolResult | InputRequiredResult:
-    """Send, and again for as long as the server wants nothing but its own note back."""
-    delay = _FIRST_ROUND_SECONDS
-    while True:
-        result = await live.client.session.send_request(CallToolRequest(params=params), _RESULT)
-        if isinstance(result, CallToolResult) or result.input_requests:
-            return result
-        params = params.model_copy(update={"request_state": result.request_state})
-        await anyio.sleep(delay)
-        delay = min(2 * delay, _MAX_ROUND_SECONDS)
+    if params.name not in live.tools:
+        name = connection.server.name
+        raise UnknownToolError(
+            name, f"server {name} has no tool {clean(params.name, 80)!r}, or mcp.yml leaves it out"
+        )
+    return await live.client.session.send_request(CallToolRequest(params=params), _RESULT)
+
+
+async def _answer(
+    connection: Connection,
+    tool: str,
+    asked: InputRequiredResult,
+    dialogue: Dialogue | None,
+) -> InputResponses | None:
+    """What a person said to what a server of the newer era asks."""
+    requests: dict[str, ElicitRequestParams] = {}
+    for key, request in (asked.input_requests or {}).items():
+        if not isinstance(request, ElicitRequest):
+            reason = f"it asks for {clean(request.method, 80)}, which is not supported"
+            raise _fault(connection, tool, reason)
+        requests[key] = request.params
+    if not requests:
+        return None
+    if dialogue is None:
+        raise _fault(connection, tool, "there is nobody who could be asked")
+    try:
+        elicitation = Elicitation(requests, asked.request_state, is_resumable=True)
+        return {**await dialogue.answer(elicitation)}
+    except UnanswerableError as error:
+        raise _fault(connection, tool, str(error)) from None
+
+
+async def _go_through_pages(
+    connection: Connection, error: _PagesRequiredError, dialogue: Dialogue | None
+) -> None:
+    """Have a person go through the pages, or fail as the call did."""
+    if dialogue is None:
+        raise error
+    pages = {str(number): page for number, page in enumerate(error.pages, 1)}
+    ids = {key: page.elicitation_id or "" for key, page in pages.items()}
+    try:
+        with connection.flights.awaiting(ids) as done:
+            answers = await dialogue.answer(Elicitation(pages, done=done))
+    except UnanswerableError as refused:
+        raise _fault(connection, "the call", str(refused)) from None
+    if any(answer.action != "accept" for answer in answers.values()):
+        raise error
+
+
+def _fault(connection: Connection, what: str, reason: str) -> ServerFaultError:
+    name = connection.server.name
+    return ServerFaultError(
+        name, f"{what} of server {name} asks back before it answers, and got no answer: {reason}"
+    )
 
 
 def _to_hub_error(connection: Connection, live: Live, what: str, error: MCPError) -> HubError:
@@ -182,6 +254,11 @@ def _to_hub_error(connection: Connection, live: Live, what: str, error: MCPError
             "whether it took effect is unknown",
             outcome_unknown=True,
         )
+    if error.code == URL_ELICITATION_REQUIRED:
+        with suppress(ValidationError, TypeError, AttributeError):
+            pages = UrlElicitationRequiredError.from_error(error.error).elicitations
+            said = f"server {name} wants the user to open a page before {what}: {text}"
+            return _PagesRequiredError(name, said, pages) if pages else ServerFaultError(name, said)
     if error.code == HEADER_MISMATCH:
         # It knows the tool by another schema than the one that was listed.
         link.doubt()

@@ -16,6 +16,7 @@ from agentic.config.findings import ConfigError
 from agentic.config.private_files import read_private_text
 from client.hub.backoff import Backoff
 from client.hub.complaints import Complaints
+from client.hub.elicitation import Flights
 from client.hub.errors import ServerUnavailableError
 from client.hub.link import Link, Live, describe, explain, open_client
 from client.hub.listening import listen
@@ -56,8 +57,9 @@ class _Outcome:
 class Connection:
     """Connects, notices the end, connects again; `run` is its owner task."""
 
-    def __init__(self, server: HubServer) -> None:
+    def __init__(self, server: HubServer, *, can_ask: bool = False) -> None:
         self.server = server
+        self._can_ask = can_ask
         self.scrub = create_scrubber({})
         self.settled = anyio.Event()
         """The first attempt has succeeded or failed."""
@@ -71,6 +73,11 @@ class Connection:
         self._changed = anyio.Event()
         self._early = anyio.Event()
         self._closing = False
+
+    @property
+    def flights(self) -> Flights:
+        """The requests under way; none, while there is no connection."""
+        return self._link.flights if self._link else Flights()
 
     @property
     def tools(self) -> Sequence[HubTool]:
@@ -148,7 +155,7 @@ class Connection:
         failure: Exception | None = None
         try:
             with scope:
-                async with open_client(self.server, link) as client:
+                async with open_client(self.server, link, can_ask=self._can_ask) as client:
                     tools = await load_tools(client, self.server)
                     scope.deadline = math.inf
                     ready_at = anyio.current_time()

@@ -6,11 +6,17 @@ from contextlib import asynccontextmanager
 from typing import Any, cast
 
 import anyio
-from mcp_types import CallToolResult, ReadResourceResult, RequestParamsMeta
+from mcp_types import (
+    CallToolRequestParams,
+    CallToolResult,
+    ReadResourceResult,
+    RequestParamsMeta,
+)
 
 from client.hub.arguments import check_arguments
 from client.hub.calls import call, read
 from client.hub.connection import Connection
+from client.hub.elicitation import Answerer, Resumption
 from client.hub.errors import InvalidArgumentsError, ServerUnavailableError, UnknownToolError
 from client.hub.names import create_server_prefix
 from client.hub.servers import HubServer, HubTool, ServerStatus
@@ -44,11 +50,15 @@ class Hub:
         *,
         owner: str | None = None,
         timeout_seconds: float | None = None,
+        answerer: Answerer | None = None,
+        resumption: Resumption | None = None,
     ) -> CallToolResult:
         """Call a server's tool by its own name. A tool that failed is a result with `is_error`.
 
         `owner` is for whom the call acts; only servers of ours are told. The limit covers waiting
-        for the connection too. A request that was sent is never sent again.
+        for the connection too, but not for a person. A request that was sent is never sent again.
+        What the server asks during the call goes to `answerer`, if the hub was opened with
+        `can_ask`. With a `resumption` an earlier call is gone on with.
 
         Raises:
             ServerUnavailableError: Not connected, or not any more.
@@ -60,7 +70,11 @@ class Hub:
         connection = self._find(server)
         checked = check_arguments(server, arguments)
         meta = _create_meta(connection.server, owner)
-        return await call(connection, tool, checked, meta, _limit(connection, timeout_seconds))
+        params = CallToolRequestParams(name=tool, arguments=checked, _meta=meta)
+        if resumption is not None:
+            params.input_responses = resumption.responses
+            params.request_state = resumption.state
+        return await call(connection, params, _limit(connection, timeout_seconds), answerer)
 
     async def read_resource(
         self,
@@ -106,8 +120,10 @@ class Hub:
 
 
 @asynccontextmanager
-async def open_hub(servers: Sequence[HubServer]) -> AsyncGenerator[Hub]:
+async def open_hub(servers: Sequence[HubServer], *, can_ask: bool = False) -> AsyncGenerator[Hub]:
     """Connect to all servers at once, in the background; close them all on the way out.
+
+    `can_ask`: servers are told that there is somebody they may ask during calls.
 
     Raises:
         ValueError: Two servers have the same name.
@@ -115,7 +131,7 @@ async def open_hub(servers: Sequence[HubServer]) -> AsyncGenerator[Hub]:
     prefixes = Counter(create_server_prefix(server.name) for server in servers)
     if twice := [prefix for prefix, count in prefixes.items() if count > 1]:
         raise ValueError(f"two servers are named {twice[0]!r}")
-    connections = [Connection(server) for server in servers]
+    connections = [Connection(server, can_ask=can_ask) for server in servers]
     failure: BaseException | None = None
     async with anyio.create_task_group() as owners:
         for connection in connections:

@@ -2,6 +2,7 @@
 
 import logging
 from collections.abc import Callable
+from contextvars import Context
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Self, cast
 
@@ -57,6 +58,11 @@ class IncomingStream:
         self._on_stray = on_stray
         self._sift = sift
         self._allowance = Allowance(_MESSAGES, _MESSAGES_PER_SECOND)
+
+    @property
+    def last_context(self) -> Context | None:
+        """Where the last message comes from: over HTTP, the context of the request it is about."""
+        return getattr(self._inner, "last_context", None)
 
     async def receive(self) -> SessionMessage:
         """The next message."""

@@ -11,11 +11,12 @@ import anyio
 from mcp import Client, MCPError
 from mcp.client import IncomingMessage
 from mcp.client.auth import OAuthFlowError
-from mcp_types import Implementation, ToolListChangedNotification
+from mcp_types import ElicitCompleteNotification, Implementation, ToolListChangedNotification
 
 from agentic.config.findings import ConfigError
 from client.hub.allowance import Allowance
 from client.hub.complaints import Complaints
+from client.hub.elicitation import Flights
 from client.hub.http import open_http
 from client.hub.incoming import (
     EndlessLineError,
@@ -60,6 +61,7 @@ class Link:
     """It speaks no MCP; trying again soon is of no use."""
     ended: anyio.Event = field(default_factory=anyio.Event)
     doubted: anyio.Event = field(default_factory=anyio.Event)
+    flights: Flights = field(default_factory=Flights)
     _strays: Allowance = field(default_factory=lambda: Allowance(_STRAYS, _STRAYS_PER_SECOND))
 
     def end(self, reason: str) -> None:
@@ -105,8 +107,13 @@ class Live:
 
 
 @asynccontextmanager
-async def open_client(server: HubServer, link: Link) -> AsyncGenerator[Client]:
-    """Connect and negotiate; leave it in the task that entered it."""
+async def open_client(
+    server: HubServer, link: Link, *, can_ask: bool = False
+) -> AsyncGenerator[Client]:
+    """Connect and negotiate; leave it in the task that entered it.
+
+    `can_ask`: the server is told that there is somebody to ask.
+    """
     match server.target:
         case StdioTarget() as target:
             source = _watch(open_stdio(target, link.complaints), server, link, "the process ended")
@@ -117,12 +124,21 @@ async def open_client(server: HubServer, link: Link) -> AsyncGenerator[Client]:
             source = in_process
 
     async def notice(message: IncomingMessage) -> None:
-        if isinstance(message, ToolListChangedNotification):
-            link.doubt()
+        match message:
+            case ToolListChangedNotification():
+                link.doubt()
+            case ElicitCompleteNotification(params=params):
+                link.flights.complete(params.elicitation_id)
+            case _:
+                pass
 
     # The cache is off: the tools are listed when they may have changed, and never else.
     async with Client(
-        source, cache=None, client_info=_CLIENT_INFO, message_handler=notice
+        source,
+        cache=None,
+        client_info=_CLIENT_INFO,
+        message_handler=notice,
+        elicitation_callback=link.flights.elicit if can_ask else None,
     ) as client:
         link.version = client.protocol_version
         yield client

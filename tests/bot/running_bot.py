@@ -15,6 +15,7 @@ from bot.pace import Pace
 from bot.telegram_bot import run_bot
 from client.conversations import RemoteConversationStore
 from client.coordinator.coordinator import Coordinator
+from client.hub.elicitation import Answerer, Resumption
 from client.hub.errors import HubError, ServerUnavailableError
 from client.hub.hub import Hub, open_hub
 from client.hub.servers import HubServer, HubTool, InProcessTarget
@@ -62,13 +63,21 @@ class Bench:
         *,
         owner: str | None = None,
         timeout_seconds: float | None = None,
+        answerer: Answerer | None = None,
+        resumption: Resumption | None = None,
     ) -> CallToolResult:
         self.calls.append(tool)
         try:
             if self.away:
                 raise ServerUnavailableError(server, "away, says the test")
             answer = await self._hub.call_tool(
-                server, tool, arguments, owner=owner, timeout_seconds=timeout_seconds
+                server,
+                tool,
+                arguments,
+                owner=owner,
+                timeout_seconds=timeout_seconds,
+                answerer=answerer,
+                resumption=resumption,
             )
             if self.lose_answer(tool, arguments):
                 raise HubError(server, "lost, says the test", outcome_unknown=True)

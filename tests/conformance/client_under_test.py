@@ -16,6 +16,9 @@ import httpx2
 from anyio.abc import SocketAttribute, SocketStream
 from anyio.streams.buffered import BufferedByteReceiveStream
 
+from client.asking.forms import Field, NumberField, TextField, Value, YesNoField
+from client.asking.questions import Answer, FormQuestion, Question
+from client.asking.server_questions import DirectAnswerer
 from client.hub.errors import HubError
 from client.hub.hub import Hub, open_hub
 from client.hub.servers import HttpTarget, HubServer, HubTool, OAuth
@@ -70,7 +73,7 @@ async def _run_scenario(url: str, context: Mapping[str, Any], logins: Path) -> l
     )
     server = HubServer(name="judge", target=HttpTarget(url, oauth=oauth))
     try:
-        async with open_hub([server]) as hub:
+        async with open_hub([server], can_ask=True) as hub:
             await hub.wait_settled(_CONNECT_SECONDS)
             await hub.wait_ready(timeout_seconds=0)
             return await _call_all(hub, context)
@@ -82,7 +85,8 @@ async def _call_all(hub: Hub, context: Mapping[str, Any]) -> list[HubError]:
     failures: list[HubError] = []
     for tool, arguments in _calls(hub.tools(), context):
         try:
-            await hub.call_tool("judge", tool, arguments, timeout_seconds=10)
+            answerer = DirectAnswerer(_Agreeing(), "judge", tool, timeout_seconds=10)
+            await hub.call_tool("judge", tool, arguments, timeout_seconds=10, answerer=answerer)
         except HubError as error:
             failures.append(error)
     return failures
@@ -105,6 +109,30 @@ def _examples(schema: Mapping[str, Any]) -> dict[str, object]:
         for name in schema.get("required", [])
         if properties[name].get("type") in _EXAMPLES
     }
+
+
+class _Agreeing:
+    """Leaves each form as it is, and fills in only what has to be and has no preset."""
+
+    async def ask(self, question: Question) -> Answer:
+        match question:
+            case FormQuestion(form=form):
+                missing = [f for f in form.fields if f.required and f.preset is None]
+                return Answer("accept", {field.name: _fill_in(field) for field in missing})
+            case _:
+                return Answer("accept")
+
+
+def _fill_in(field: Field) -> Value:
+    match field:
+        case YesNoField():
+            return True
+        case NumberField():
+            return 2
+        case TextField():
+            return "text"
+        case _:
+            return field.parse("1")
 
 
 async def _consent(url: str) -> None:

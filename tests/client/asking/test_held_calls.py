@@ -8,7 +8,7 @@ import mcp_types as types
 import pytest
 
 from agentic.config.models import LimitsConfig
-from client.asking.questions import Action, Answer, Question
+from client.asking.questions import Action, Answer, CallQuestion, Question
 from client.coordinator.coordinator import Coordinator
 from client.coordinator.events import QuestionAsked, TurnFailed, TurnFinished
 from client.llm.scripted import ScriptedModel
@@ -29,9 +29,10 @@ class Person:
 
     def __init__(self, action: Action) -> None:
         self.action: Action = action
-        self.asked: list[Question] = []
+        self.asked: list[CallQuestion] = []
 
     async def ask(self, question: Question) -> Answer:
+        assert isinstance(question, CallQuestion)
         self.asked.append(question)
         return Answer(action=self.action)
 
