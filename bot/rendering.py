@@ -1,27 +1,22 @@
 """A reply as Telegram messages: Markdown becomes text and entities, cut at sensible places."""
 
-import logging
 import re
 from bisect import bisect_right
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
-from itertools import accumulate
 
 from telegram import MessageEntity
 
-from bot.markdown_source import escape_html
+from bot.markdown_text import Span, convert_markdown, unit_ends
 
 MAX_PART_UNITS = 4_000
 """In UTF-16 units. Telegram allows 4,096; the rest is room for the mark of a possible repeat."""
 MAX_PART_ENTITIES = 100
 _REPEAT_MARK = "(Possibly a repeat) "
 _SEPARATORS = ("\n\n", "\n", ". ", "! ", "? ", " ")
-_LINK = re.compile(r"(https?|tg)://\S+")
 _JOINS_BEFORE = re.compile(r"[\u0300-\u036f\u200d\ufe00-\ufe0f\u20e3\U0001f3fb-\U0001f3ff]")
 """Characters that change the one before them: an accent, a joiner, a skin tone."""
 _MAX_STEPS_BACK = 40
-
-logger = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,17 +37,6 @@ class Part:
     """In rows."""
 
 
-@dataclass(frozen=True, slots=True)
-class _Span:
-    """A formatted stretch, in characters of the text."""
-
-    kind: str
-    start: int
-    end: int
-    url: str | None = None
-    language: str | None = None
-
-
 def render_parts(markdown: str) -> list[Part]:
     """The messages that show a reply, in order; none if nothing of it can be seen.
 
@@ -60,11 +44,11 @@ def render_parts(markdown: str) -> list[Part]:
     inside something formatted only if that is longer than a message. The same text gives the same
     parts.
     """
-    text, spans = _convert(markdown)
+    text, spans = convert_markdown(markdown)
     parts: list[Part] = []
     for start, end, inside in _cut(text, spans):
         part = _part(text, inside, start, end)
-        if any(c.isprintable() and not c.isspace() for c in part.text):
+        if any(map(_is_visible, part.text)):
             parts.append(part)
     return parts
 
@@ -79,75 +63,9 @@ def mark_possible_repeat(part: Part) -> Part:
     return replace(part, text=_REPEAT_MARK + part.text, entities=moved)
 
 
-def _convert(markdown: str) -> tuple[str, list[_Span]]:
-    whole = markdown.encode("utf-16-le", "surrogatepass").decode("utf-16-le", "replace")
-    from telegramify_markdown import RenderConfig, convert
-
-    try:
-        text, entities = convert(escape_html(whole), config=RenderConfig.isolated())
-    except Exception:  # boundary: whatever a model writes must be shown, if need be as it is
-        logger.exception("Markdown could not be rendered; it is sent as it is")
-        return whole, []
-    ends = _unit_ends(text)
-    spans = [
-        _Span(
-            kind=entity.type,
-            start=bisect_right(ends, entity.offset),
-            end=bisect_right(ends, entity.offset + entity.length),
-            url=entity.url,
-            language=entity.language,
-        )
-        for entity in entities
-    ]
-    return _spell_out_other_links(text, _nested(spans))
-
-
-def _unit_ends(text: str) -> list[int]:
-    """For each character, where it ends in UTF-16 units."""
-    return list(accumulate(2 if ord(character) > 0xFFFF else 1 for character in text))
-
-
-def _nested(spans: list[_Span]) -> list[_Span]:
-    """As Telegram wants them: nested or apart, none within its own kind, nothing within code."""
-    kept: list[_Span] = []
-    around: list[_Span] = []
-    for span in sorted(spans, key=lambda span: (span.start, -span.end)):
-        while around and around[-1].end <= span.start:
-            around.pop()
-        if any(outer.kind in (span.kind, "pre", "code") for outer in around):
-            continue
-        inner = replace(span, end=min([span.end, *(outer.end for outer in around[-1:])]))
-        if inner.start < inner.end:
-            around.append(inner)
-            kept.append(inner)
-    return kept
-
-
-def _spell_out_other_links(text: str, spans: list[_Span]) -> tuple[str, list[_Span]]:
-    """Telegram refuses links to anything but the web: those are written behind their words."""
-    for index in reversed(range(len(spans))):
-        span = spans[index]
-        if span.kind != "text_link" or _LINK.fullmatch(span.url or ""):
-            continue
-        del spans[index]
-        if not span.url or span.url in text[span.start : span.end]:
-            continue
-        addition = f" ({span.url})"
-        text = text[: span.end] + addition + text[span.end :]
-        spans[:] = [
-            replace(
-                other,
-                start=other.start + (len(addition) if other.start >= span.end else 0),
-                end=other.end + (len(addition) if other.end > span.end else 0),
-            )
-            for other in spans
-        ]
-    return text, spans
-
-
-def _cut(text: str, spans: Sequence[_Span]) -> Iterator[tuple[int, int, Sequence[_Span]]]:
+def _cut(text: str, spans: Sequence[Span]) -> Iterator[tuple[int, int, Sequence[Span]]]:
     """Where each part begins and ends, and the spans that it touches."""
-    ends = _unit_ends(text)
+    ends = unit_ends(text)
     start = 0
     while start < len(text):
         before = ends[start - 1] if start else 0
@@ -160,7 +78,7 @@ def _cut(text: str, spans: Sequence[_Span]) -> Iterator[tuple[int, int, Sequence
         start = end
 
 
-def _find_cut(text: str, spans: Sequence[_Span], start: int, furthest: int) -> int:
+def _find_cut(text: str, spans: Sequence[Span], start: int, furthest: int) -> int:
     """The best place in (start, furthest]: outside of spans if possible, at a strong separator."""
     for inside_spans, earliest in ((False, start + (furthest - start) // 8), (True, start)):
         for separator in _SEPARATORS:
@@ -187,19 +105,17 @@ def _between_characters(text: str, start: int, end: int) -> int:
     return end
 
 
-def _part(text: str, spans: Sequence[_Span], start: int, end: int) -> Part:
+def _part(text: str, spans: Sequence[Span], start: int, end: int) -> Part:
     while start < end and text[start].isspace():
         start += 1
     while end > start and text[end - 1].isspace():
         end -= 1
-    ends = _unit_ends(text[start:end])
+    ends = unit_ends(text[start:end])
 
     def units(index: int) -> int:
         return ends[index - start - 1] if index > start else 0
 
-    clipped = [
-        replace(span, start=max(span.start, start), end=min(span.end, end)) for span in spans
-    ]
+    clipped = [_clip(text, span, start, end) for span in spans]
     entities = tuple(
         MessageEntity(
             span.kind,
@@ -212,3 +128,17 @@ def _part(text: str, spans: Sequence[_Span], start: int, end: int) -> Part:
         if span.start < span.end
     )
     return Part(text[start:end], entities[:MAX_PART_ENTITIES])
+
+
+def _clip(text: str, span: Span, start: int, end: int) -> Span:
+    """What of it is in this stretch, without space around, which Telegram would not mark."""
+    start, end = max(span.start, start), min(span.end, end)
+    while start < end and not _is_visible(text[start]):
+        start += 1
+    while end > start and not _is_visible(text[end - 1]):
+        end -= 1
+    return replace(span, start=start, end=end)
+
+
+def _is_visible(character: str) -> bool:
+    return character.isprintable() and not character.isspace()

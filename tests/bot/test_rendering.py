@@ -65,11 +65,48 @@ def test_what_nobody_could_see_is_no_message(nothing: str) -> None:
         ("```\n<x>\n```", "<x>"),
         ("[mail](mailto:a@b.c) or [web](https://b.c)", "mail (mailto:a@b.c) or web"),
         ("snake_case_name and 2*3*4", "snake_case_name and 234"),
+        ("if a || b then c || d, ||hidden||", "if a || b then c || d, hidden"),
+        ("`a || b` and `c || d`", "a || b and c || d"),
+        ("```\nif:\n\tx\n\t\ty\n```", "if:\n    x\n        y"),
+        ("A\u030angstrom", "Ångstrom"),
+        ("# Title\n\ntext", "Title\n\ntext"),
+        ("- [x] done\n- [ ] to do\n- other", "✅ done\n⬜ to do\n• other"),
     ],
 )
 def test_nothing_that_was_written_is_left_out(markdown: str, text: str) -> None:
     (part,) = render_parts(markdown)
     assert part.text == text
+
+
+def formats_of(part: Part) -> list[tuple[str, str]]:
+    units = part.text.encode("utf-16-le")
+    return [
+        (e.type, units[2 * e.offset : 2 * (e.offset + e.length)].decode("utf-16-le"))
+        for e in part.entities
+    ]
+
+
+def test_formats_are_such_as_telegram_keeps() -> None:
+    (part,) = render_parts("**bold `code` bold** [a `code` link](http://x.y) ** b **\n\n>q\n>>r")
+    assert formats_of(part) == [
+        ("bold", "bold"),
+        ("code", "code"),
+        ("bold", "bold"),
+        ("text_link", "a code link"),
+        ("blockquote", "q\nr"),
+    ]
+
+
+def test_a_narrow_table_has_columns_and_another_is_a_list_that_keeps_its_formats() -> None:
+    (narrow,) = render_parts("| a | b |\n|---|---|\n| 1 | **2** |")
+    assert formats_of(narrow) == [("pre", "a | b\n--+--\n1 | 2")]
+    wide = "| Name | Where it can be found | What it is for |\n|---|---|---|\n"
+    (listed,) = render_parts(f"{wide}| one | [here](http://x.y) | **all** |\n| two | | - |")
+    assert listed.text == (
+        "• Name: one\nWhere it can be found: here\nWhat it is for: all\n"
+        "• Name: two\nWhat it is for: -"
+    )
+    assert formats_of(listed) == [("text_link", "here"), ("bold", "all")]
 
 
 def test_parts_end_between_paragraphs_and_not_in_a_code_block() -> None:
