@@ -32,12 +32,14 @@ async def open_tools(config: Config, callers: Callers) -> AsyncGenerator[HostedS
 
             return collect_figures(usage.totals)
 
+        followed = FollowedTools(config)
         server = create_server(
             config.tools,
             callers,
             local_zone=config.environment.get("TZ"),
             usage=usage,
-            look=FollowedTools(config).look,
+            look=followed.look,
+            first=followed.reading,
         )
         yield HostedServer(
             name="tools",

@@ -16,8 +16,10 @@ from servers.tools.server import create_server
 from tests.fakes.tool_endpoint import ToolEndpoint, answer_json, serve_tool_endpoint
 
 TEXT = (Path(__file__).parents[1] / "docs" / "tools.md").read_text()
+[DOCUMENT] = re.findall(r"```yaml\n(openapi:.*?)```", TEXT, re.DOTALL)
+"""The OpenAPI document, which lies beside `mcp.yml`."""
 EXAMPLES = re.findall(r"```yaml\n(tools:\n.*?)```", TEXT, re.DOTALL)
-SECRETS = {"EXAMPLE_TOKEN": "tok-12345", "BILLING_SECRET": "sec-12345"}
+SECRETS = {"EXAMPLE_TOKEN": "tok-12345", "BILLING_SECRET": "sec-12345", "PETSTORE_KEY": "key-12345"}
 
 
 @dataclass(frozen=True)
@@ -56,6 +58,14 @@ EXPECTED = {
     "exchange_rate": Expected("/latest?base=CHF", arguments={"currency": "CHF"}),
     "send_invoice": Expected("/invoices/a%2F1/send", "POST", {"number": "a/1"}),
     "delete_invoice": Expected("/invoices/a1", "DELETE", {"number": "a1"}),
+    "petstore_listPets": Expected(
+        "/v1/pets?limit=2&tags=a,b", arguments={"limit": 2, "tags": ["a", "b"]},
+        headers={"x-api-key": "key-12345"},
+    ),
+    "rename_pet": Expected(
+        "/v1/pets/7", "PATCH", {"petId": 7, "name": "Rex"}, body={"name": "Rex"},
+        headers={"x-api-key": "key-12345", "content-type": "application/json"},
+    ),
 }  # fmt: skip
 
 
@@ -63,6 +73,9 @@ EXPECTED = {
 async def test_each_example_does_what_is_written_beside_it(example: str, tmp_path: Path) -> None:
     async with serve_tool_endpoint() as endpoint:
         here = re.sub(r"https://\w+\.example\.com", endpoint.url, example)
+        if "openapi:" in here:  # which may not lead to this machine by itself
+            here = here.replace("    token:", f"    base_url: {endpoint.url}/v1\n    token:")
+            (tmp_path / "petstore.yml").write_text(DOCUMENT)
         (tmp_path / "mcp.yml").write_text(here)
         config = load_config({"HOME": str(tmp_path), **SECRETS}, cwd=tmp_path)
         assert (config.warnings, config.broken_tools) == ([], {})
@@ -96,5 +109,6 @@ def _check(endpoint: ToolEndpoint, expected: Expected) -> None:
 
 def test_each_declared_tool_of_the_document_is_tried() -> None:
     named = re.findall(r"(?m)^  (\w+):$", "\n".join(EXAMPLES))
-    assert named == list(EXPECTED)
-    assert TEXT.count("```yaml") == len(EXAMPLES)
+    made = {"petstore": ["petstore_listPets", "rename_pet"]}
+    assert [each for name in named for each in made.get(name, [name])] == list(EXPECTED)
+    assert TEXT.count("```yaml") == len(EXAMPLES) + 1

@@ -23,6 +23,8 @@ def find_declared(config: Config, server: str, tool: str) -> ToolConfig | None:
 def render_facts(tool: ToolConfig) -> Iterator[str]:
     """Where it leads, and what a call may take."""
     yield f"{tool.method} {urlsplit(tool.url).hostname}"
+    if tool.source is not None:
+        yield f"by OpenAPI {tool.source}"
     if tool.is_destructive:
         yield "destructive"
     if tool.confirm:
@@ -42,6 +44,7 @@ def describe_declared(tool: ToolConfig) -> dict[str, Any]:
     """The same for a program."""
     return {
         "source": "mcp.yml",
+        "openapi": tool.source,
         "method": tool.method,
         "host": urlsplit(tool.url).hostname,
         "timeout_seconds": tool.timeout_seconds,

@@ -61,6 +61,11 @@ def _find(config: Config, name: str) -> ToolConfig:
         return declaration
     if name in config.broken_tools:
         raise UsageError(f"The declaration of {one_line(name)} can't be used; see above.")
+    if config.waiting_sources:
+        raise UsageError(
+            f"The document of {', '.join(map(one_line, config.waiting_sources))} was not got yet: "
+            "`agentic tools list` starts the server that does that."
+        )
     nearest = find_nearest(name, config.tools)
     hint = f"Did you mean {nearest}?" if nearest else "mcp.yml has none of that name."
     raise UsageError(f"There is no declared tool {one_line(name)}. {hint}")

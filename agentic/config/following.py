@@ -3,14 +3,16 @@
 Nothing else of the file is ever looked at again: servers and commands stay as they were started.
 """
 
-import hashlib
-from collections.abc import Mapping
-from dataclasses import dataclass, field
+import os
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field, replace
+from pathlib import Path
 
 from agentic.config.findings import ConfigError, printable
 from agentic.config.load import read_again
 from agentic.config.locations import read_file
 from agentic.config.models import Config
+from agentic.config.sources import RemoteDocument, digest_of, list_remote, summarize
 from agentic.config.tools import ToolConfig
 from agentic.config.trust import needs_trust
 
@@ -27,6 +29,10 @@ class Reading:
 
     tools: Mapping[str, ToolConfig]
     problem: str | None = None
+    remote: Mapping[str, RemoteDocument] = field(default_factory=dict[str, RemoteDocument])
+    """The documents to get for them."""
+    waiting: tuple[str, ...] = ()
+    """The entries whose document was not got yet."""
 
 
 @dataclass(slots=True)
@@ -44,16 +50,19 @@ class FollowedTools:
     """What was wrong in the content that is used."""
     _agreed: frozenset[str] = field(init=False)
     _settled: tuple[int, ...] | None = field(default=None, init=False)
-    """What the file looked like when all was known that could be."""
+    """What the files looked like when all was known that could be."""
+    _documents: Mapping[Path, str] = field(init=False)
     _held: tuple[str, Config] | None = field(default=None, init=False)
     """A content that waits for trust."""
     _candidate: str = field(default="", init=False)
     _looks: int = field(default=0, init=False)
 
     def __post_init__(self) -> None:
-        self.reading = Reading(self.config.tools)
-        self._used = self.config.sha256
-        self._agreed = frozenset(self.config.risks)
+        config = self.config
+        self.reading = Reading(config.tools, None, list_remote(config), config.waiting_sources)
+        self._documents = config.documents
+        self._used = config.state
+        self._agreed = frozenset(config.risks)
 
     def look(self) -> Reading | None:
         """The new state of things; None: nothing is new. To be called again and again."""
@@ -61,8 +70,7 @@ class FollowedTools:
         if path is None:
             return None
         try:
-            found = path.stat()
-            signature = (found.st_dev, found.st_ino, found.st_size, found.st_mtime_ns)
+            signature = (*_sign(path.stat()), *self._sign_documents())
             if signature == self._settled:
                 return None
             data = read_file(path)
@@ -70,7 +78,7 @@ class FollowedTools:
             return self._miss(f"{printable(str(path))}: can't be read: {error.strerror}")
         except ConfigError as error:
             return self._miss(str(error))
-        digest = hashlib.sha256(data).hexdigest()
+        digest = summarize(data, (digest_of(each) for each in self._documents))
         if self._count(digest) < _LOOKS_BEFORE_USE:
             return None
         return self._take_up(digest, data, signature)
@@ -100,25 +108,56 @@ class FollowedTools:
             )
         # A declaration that can't be used costs its change; its tool stays as it was.
         before = self.reading.tools
-        kept = {name: before[name] for name in config.broken_tools if name in before}
+        kept = {name: each for name, each in before.items() if _lacks(config, name, each)}
         tools = {**config.tools, **kept}
         if not tools and before and self._looks < _LOOKS_BEFORE_LOSS:
             return None
-        self._used, self._settled = digest, signature
+        self._used, self._settled = config.state, signature
         self._agreed |= set(config.risks)
         self._problem = "; ".join(text for texts in config.broken_tools.values() for text in texts)
-        return self._tell(self._problem or None, tools)
+        return self._tell(self._problem or None, tools, config)
 
     def _read(self, digest: str, data: bytes) -> Config:
         if self._held is None or self._held[0] != digest:
             self._held = (digest, read_again(self.config, data, _SECTIONS))
-        return self._held[1]
+        config = self._held[1]
+        self._documents = config.documents
+        return config
+
+    def _sign_documents(self) -> Iterator[int]:
+        for path in self._documents:
+            try:
+                yield from _sign(path.stat())
+            except OSError:
+                yield 0
 
     def _tell(
-        self, problem: str | None, tools: Mapping[str, ToolConfig] | None = None
+        self,
+        problem: str | None,
+        tools: Mapping[str, ToolConfig] | None = None,
+        config: Config | None = None,
     ) -> Reading | None:
-        reading = Reading(self.reading.tools if tools is None else tools, problem)
+        reading = (
+            replace(self.reading, problem=problem)
+            if tools is None or config is None
+            else Reading(tools, problem, list_remote(config), config.waiting_sources)
+        )
         if reading == self.reading:
             return None
         self.reading = reading
         return reading
+
+
+def _sign(found: os.stat_result) -> tuple[int, int, int, int]:
+    return found.st_dev, found.st_ino, found.st_size, found.st_mtime_ns
+
+
+def _lacks(config: Config, name: str, tool: ToolConfig) -> bool:
+    """Whether the file wants a tool of before that can't be made any more."""
+    if name in config.tools:
+        return False
+    if tool.source is None:
+        return name in config.broken_tools
+    source = config.sources.get(tool.source)
+    is_missed = tool.source in config.broken_tools or tool.source in config.waiting_sources
+    return is_missed and (source is None or tool.operation in source.operations)

@@ -1,7 +1,6 @@
 """`mcp.yml` and the environment → `Config`: found, read, overridden, expanded, checked."""
 
-import hashlib
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from pathlib import Path
 from types import MappingProxyType
 
@@ -20,6 +19,8 @@ from agentic.config.overrides import apply_overrides
 from agentic.config.parse import parse_config
 from agentic.config.shape import ROOT
 from agentic.config.sift import Sieve
+from agentic.config.sources import find_copy, read_sources, summarize
+from agentic.config.tool_source import is_remote
 from agentic.config.trust import find_risks
 from agentic.config.variables import Expansion, find_variables
 from agentic.config.yaml_text import Tree, YamlTextError, parse_yaml
@@ -99,14 +100,15 @@ def _read(
     sieve = Sieve(findings, cwd if found is None else found.path.parent, cwd, home)
     sifted = sieve.sift_mapping(expansion.expand_mapping(tree))
     completed = _add_directories(sifted, home)
-    config = parse_config(completed, expansion.missing, findings)
+    config = _add_sources(parse_config(completed, expansion.missing, findings), findings)
 
     found_by_itself = found is not None and found.by_itself
     return config.model_copy(
         update={
             "path": findings.file,
             "found_by_itself": found_by_itself,
-            "sha256": hashlib.sha256(data).hexdigest(),
+            "sha256": summarize(data, _list_beside(config)),
+            "state": summarize(data, config.documents.values()),
             "risks": find_risks(config, tree, findings) if found_by_itself else (),
             "warnings": findings.warnings,
             "config_directory": config_directory(home),
@@ -114,6 +116,29 @@ def _read(
             "environment": MappingProxyType(dict(environ)),
         }
     )
+
+
+def _add_sources(config: Config, findings: Findings) -> Config:
+    """With the tools of the sources; what is wrong with one costs what it is about."""
+    if not config.sources:
+        return config
+    read = read_sources(config, findings)
+    broken = {**config.broken_tools, **findings.take_errors_below("tools")}
+    return config.model_copy(
+        update={
+            "tools": {**config.tools, **read.tools},
+            "waiting_sources": tuple(read.waiting),
+            "documents": read.digests,
+            "broken_tools": broken,
+        }
+    )
+
+
+def _list_beside(config: Config) -> Iterator[str]:
+    """The digests of documents that are files, which somebody gave away with the configuration."""
+    for source in config.sources.values():
+        if not is_remote(source.openapi):
+            yield config.documents[find_copy(source, config.data_directory)]
 
 
 def _parse_file(

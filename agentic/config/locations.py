@@ -106,8 +106,8 @@ def find_file(environ: Mapping[str, str], cwd: Path, home: Path) -> FoundFile | 
     return FoundFile(own)
 
 
-def read_file(path: Path) -> bytes:
-    """The content of a configuration file.
+def read_file(path: Path, *, max_bytes: int = MAX_FILE_BYTES) -> bytes:
+    """The content of a configuration file, or of a document that one names.
 
     Raises:
         ConfigError: It is no plain file, is too large, or can't be read.
@@ -121,11 +121,11 @@ def read_file(path: Path) -> bytes:
         if not stat.S_ISREG(mode):
             raise ConfigError(f"{shown}: is a device or a pipe, should be a file")
         with path.open("rb") as file:
-            data = file.read(MAX_FILE_BYTES + 1)
+            data = file.read(max_bytes + 1)
     except OSError as error:
         raise ConfigError(f"{shown}: can't be read: {error.strerror}") from None
-    if len(data) > MAX_FILE_BYTES:
-        raise ConfigError(f"{shown}: is larger than {MAX_FILE_BYTES:,} bytes")
+    if len(data) > max_bytes:
+        raise ConfigError(f"{shown}: is larger than {max_bytes:,} bytes")
     return data
 
 

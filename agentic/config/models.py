@@ -19,6 +19,7 @@ from agentic.config.rules import (
     Url,
     VariableName,
 )
+from agentic.config.tool_source import SourceConfig, SourceName
 from agentic.config.tools import ToolConfig, ToolName
 
 
@@ -208,6 +209,7 @@ class Config(Frozen):
     """What can be fetched again: the weights of embedded models."""
     servers: dict[ServerName, ServerConfig] = Field(default_factory=dict)
     tools: dict[ToolName, ToolConfig] = Field(default_factory=dict)
+    """With those of the sources, once their documents are read."""
     models: ModelsConfig = Field(default_factory=ModelsConfig)
     conversations: ConversationsConfig = Field(default_factory=ConversationsConfig)
     access: AccessConfig = Field(default_factory=AccessConfig)
@@ -215,12 +217,20 @@ class Config(Frozen):
     limits: LimitsConfig = Field(default_factory=LimitsConfig)
     agents: dict[str, AgentConfig] = Field(default_factory=dict)
 
+    sources: dict[SourceName, SourceConfig] = Field(default_factory=dict, exclude=True)
+    """In the file they stand under `tools`, too."""
+    waiting_sources: tuple[str, ...] = Field(default=(), exclude=True)
+    """Those whose document was not got yet: a tools server that runs does that."""
+    documents: Mapping[Path, str] = Field(default_factory=dict[Path, str], exclude=True)
+    """The files that sources were read from, with the SHA-256 of each; empty: not there."""
     path: Path | None = Field(default=None, exclude=True)
     """The file that was read, None for defaults."""
     found_by_itself: bool = Field(default=False, exclude=True)
     """`./mcp.yml` was found in the current folder and not named by anybody: it may need trust."""
     sha256: str = Field(default="", exclude=True)
-    """Of the file's content, as it was read."""
+    """Of the file's content as it was read, and of the documents beside it that it names."""
+    state: str = Field(default="", exclude=True)
+    """The same of all documents, so that a change of one is noticed."""
     risks: tuple[str, ...] = Field(default=(), exclude=True)
     """What a file found by itself would do that needs trust, in words."""
     warnings: list[str] = Field(default_factory=list, exclude=True)

@@ -56,8 +56,8 @@ def _find_path(words: list[str], tree: Tree) -> tuple[KeyPath, Shape]:
             raise _UnknownNameError(
                 PREFIX * bool(meant) + "__".join(_spell(part) for part in meant)
             )
-        path, shape, words = (*path, key), child, words[used:]
         node = node.get(key) if isinstance(node, dict) else None
+        path, shape, words = (*path, key), child.choose(node), words[used:]
     return path, shape
 
 

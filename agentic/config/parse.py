@@ -1,6 +1,7 @@
 """A tree of plain values → the models; what pydantic finds, in plain words."""
 
 from collections.abc import Iterator, Mapping
+from typing import cast
 
 from pydantic import ValidationError
 from pydantic_core import ErrorDetails
@@ -8,6 +9,7 @@ from pydantic_core import ErrorDetails
 from agentic.config.findings import Findings, KeyPath, WrongFieldError, find_nearest
 from agentic.config.models import Config
 from agentic.config.shape import ROOT, Shape
+from agentic.config.tool_source import MARK
 from agentic.config.yaml_text import Tree
 
 _OUT_OF_RANGE = ("greater_than", "greater_than_equal", "less_than", "less_than_equal")
@@ -39,7 +41,7 @@ def parse_config(
 
 
 def _validate(tree: Mapping[str, Tree], missing: Mapping[KeyPath, set[str]]) -> Config:
-    return Config.model_validate(_add_missing(_nest_models(tree), missing))
+    return Config.model_validate(_split_tools(_add_missing(_nest_models(tree), missing)))
 
 
 def _without_tools(tree: Mapping[str, Tree], broken: Mapping[str, object]) -> dict[str, Tree]:
@@ -57,6 +59,20 @@ def _nest_models(tree: Mapping[str, Tree]) -> dict[str, Tree]:
     by_name = {name: model for name, model in models.items() if name != "default"}
     default = models.get("default") or next(iter(by_name), None)
     return {**tree, "models": {"default": default, "by_name": by_name}}
+
+
+def _split_tools(tree: dict[str, object]) -> dict[str, object]:
+    """In the file, sources of tools stand among the tools."""
+    tools = tree.get("tools")
+    if not isinstance(tools, dict):
+        return tree
+    entries = cast("dict[str, object]", tools)
+    sources = {name for name, each in entries.items() if isinstance(each, dict) and MARK in each}
+    return {
+        **tree,
+        "tools": {name: each for name, each in entries.items() if name not in sources},
+        "sources": {name: entries[name] for name in entries if name in sources},
+    }
 
 
 def _add_missing(tree: dict[str, Tree], missing: Mapping[KeyPath, set[str]]) -> dict[str, object]:
@@ -92,7 +108,7 @@ def _check_references(tree: Mapping[str, Tree]) -> Iterator[tuple[KeyPath, str]]
 
 
 def _add_finding(details: ErrorDetails, tree: Mapping[str, Tree], findings: Findings) -> None:
-    path, shape = _find_place(details["loc"])
+    path, shape = _find_place(details["loc"], tree)
     if details["type"] == "value_error":
         wrong: object = details.get("ctx", {}).get("error", details["msg"])
         if isinstance(wrong, WrongFieldError):
@@ -115,17 +131,22 @@ def _add_finding(details: ErrorDetails, tree: Mapping[str, Tree], findings: Find
         findings.add_error(path, f"is {_name_kind(value)}, {wanted}{hint}")
 
 
-def _find_place(location: tuple[str | int, ...]) -> tuple[KeyPath, Shape | None]:
+def _find_place(
+    location: tuple[str | int, ...], tree: Mapping[str, Tree]
+) -> tuple[KeyPath, Shape | None]:
     """The path as it stands in the file: without our nesting, and what pydantic adds to it."""
     if location[:2] == ("models", "by_name"):
         location = ("models", *location[2:])
+    if location[:1] == ("sources",):
+        location = ("tools", *location[1:])
     path: KeyPath = ()
     shape: Shape | None = ROOT
     for part in location:
         below = shape.child(part) if shape is not None and isinstance(part, str) else None
         if below is None and not isinstance(part, int):
             break
-        path, shape = (*path, part), below
+        path = (*path, part)
+        shape = None if below is None else below.choose(_value_at(tree, path))
     return path, shape
 
 
@@ -135,7 +156,7 @@ def _value_at(tree: Mapping[str, Tree], path: KeyPath) -> Tree:
         match value, part:
             case dict(), str():
                 value = value.get(part)
-            case list(), int():
+            case list(), int() if part < len(value):
                 value = value[part]
             case _:
                 return None

@@ -48,7 +48,12 @@ def _check_telegram_id(number: str) -> str:
     return number
 
 
-def _check_url(url: str) -> str:
+def check_url(url: str) -> str:
+    """Return `url` if it is an address for HTTP.
+
+    Raises:
+        ValueError: It is none.
+    """
     try:
         parts = urlsplit(url)
         usable = parts.scheme in ("http", "https") and bool(parts.hostname) and parts.port != 0
@@ -100,6 +105,6 @@ TableName = Annotated[str, AfterValidator(_check_table_name)]
 BucketName = Annotated[str, AfterValidator(_check_bucket_name)]
 ServerName = Annotated[str, AfterValidator(_check_server_name)]
 TelegramId = Annotated[str, AfterValidator(_check_telegram_id)]
-Url = Annotated[str, AfterValidator(_check_url)]
+Url = Annotated[str, AfterValidator(check_url)]
 VariableName = Annotated[str, AfterValidator(_check_variable_name)]
 Seconds = Annotated[float, Field(gt=0, le=86_400)]

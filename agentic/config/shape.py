@@ -12,6 +12,8 @@ from pydantic.fields import FieldInfo
 
 from agentic.config.models import Config, ModelConfig, ModelsConfig
 from agentic.config.rules import VariableName
+from agentic.config.tool_source import MARK, SourceConfig
+from agentic.config.tools import ToolConfig
 
 _PLAIN: Mapping[object, str] = {
     str: "text",
@@ -43,6 +45,12 @@ class Shape:
         if (info := self.names.get(key)) is not None:
             return _create_shape(info.annotation, info)
         return None if self.others is None else _create_shape(self.others)
+
+    def choose(self, value: object) -> "Shape":
+        """The shape of what `value` is, where its keys tell: tools and sources of tools."""
+        if self.kind is ToolConfig and isinstance(value, dict) and MARK in value:
+            return _create_shape(SourceConfig, self.info)
+        return self
 
     @property
     def holds_mapping(self) -> bool:

@@ -6,6 +6,7 @@ from pathlib import Path
 from agentic.config.findings import Findings, KeyPath, find_nearest
 from agentic.config.locations import expand_home
 from agentic.config.shape import ROOT, Shape
+from agentic.config.tool_source import is_remote
 from agentic.config.yaml_text import Tree
 
 
@@ -25,7 +26,8 @@ class Sieve:
         sifted: dict[str, Tree] = {}
         for key, value in tree.items():
             here = (*path, key)
-            child = shape.child(key)
+            known = shape.child(key)
+            child = None if known is None else known.choose(value)
             if child is None:
                 self._warn_unknown(here, shape)
             elif child.is_number and isinstance(value, bool):
@@ -38,7 +40,7 @@ class Sieve:
     def _sift(self, tree: Tree, path: KeyPath, shape: Shape | None) -> Tree:
         if isinstance(tree, str):
             self._check_text(tree, path)
-            is_path = (shape is not None and shape.is_path) or _is_command_path(tree, path)
+            is_path = (shape is not None and shape.is_path) or _is_path(tree, path)
             return self._make_absolute(tree, path) if is_path else tree
         if isinstance(tree, list):
             return [self._sift(value, (*path, index), None) for index, value in enumerate(tree)]
@@ -68,10 +70,12 @@ class Sieve:
         self.findings.add_warning(path, f"is not known and has no effect; {hint}")
 
 
-def _is_command_path(text: str, path: KeyPath) -> bool:
-    """Whether this is a server's command that is given by its place and not looked up in PATH."""
+def _is_path(text: str, path: KeyPath) -> bool:
+    """A server's command that is not looked up in PATH, or a source's document that is a file."""
     match path:
         case ("servers", _, "command"):
             return "/" in text
+        case ("tools", _, "openapi"):
+            return not is_remote(text)
         case _:
             return False

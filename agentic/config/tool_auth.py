@@ -15,6 +15,8 @@ _CREDENTIAL_NAME = re.compile(
     r"auth(?!ors?\b)|api_?key|(^|[-_.])(key|sig)$|token|secret|cookie|passw|credential|signature",
     re.IGNORECASE,
 )
+SET_FOR_EACH_REQUEST = ("connection", "content-length", "host", "transfer-encoding")
+"""Headers that no declaration can set."""
 _SCOPE = re.compile(r"[\x21\x23-\x5b\x5d-\x7e]+")
 
 
@@ -59,6 +61,8 @@ class HeaderAuth(Frozen):
     def _check_name(cls, name: str) -> str:
         if not HEADER_NAME.fullmatch(name):
             raise ValueError("is no name that a header can have")
+        if name.lower() in SET_FOR_EACH_REQUEST:
+            raise ValueError(f"{name} is set for each request; choose another")
         return name
 
 

@@ -53,6 +53,11 @@ def check_tool_name(name: str) -> str:
     return name
 
 
+def is_parameter_name(name: str) -> bool:
+    """Whether models' vendors take it as a parameter's name."""
+    return _PARAMETER_NAME.fullmatch(name) is not None
+
+
 class ParameterConfig(BaseModel):
     """One parameter, spelled as in JSON Schema; `name: string` is short for `{type: string}`."""
 
@@ -203,7 +208,7 @@ def check_parameters(
         ValueError: A name that models' vendors refuse, or a listed one that is none.
     """
     for name in parameters:
-        if not _PARAMETER_NAME.fullmatch(name):
+        if not is_parameter_name(name):
             raise ValueError(
                 f"parameter {name[:80]!r}: a name has 1 to 64 of a-z, A-Z, 0-9, '_', '-', '.'"
             )

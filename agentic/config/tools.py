@@ -12,12 +12,11 @@ from pydantic import (
     model_validator,
 )
 
+from agentic.config.call_limits import CallLimits
 from agentic.config.findings import WrongFieldError
-from agentic.config.frozen import Frozen
-from agentic.config.rate_limit import parse_rate_limit
 from agentic.config.rules import Headers, Url
 from agentic.config.selection import compile_selection
-from agentic.config.tool_auth import AuthConfig, check_token_url
+from agentic.config.tool_auth import SET_FOR_EACH_REQUEST, AuthConfig, check_token_url
 from agentic.config.tool_parameters import (
     ParameterConfig,
     check_examples,
@@ -31,10 +30,14 @@ Body = Literal["params", "json", "form", "none"]
 
 BUILT_IN_NAMES = ("current_time",)
 """Of the tools that the server has without any declaration."""
-_SET_FOR_EACH_REQUEST = ("connection", "content-length", "host", "transfer-encoding")
 
 
-def _check_name(name: str) -> str:
+def check_name(name: str) -> str:
+    """Return `name` if a tool of the file may have it.
+
+    Raises:
+        ValueError: It may not.
+    """
     if name in BUILT_IN_NAMES:
         raise ValueError("this name belongs to a built-in tool; choose another")
     return check_tool_name(name)
@@ -44,20 +47,15 @@ def _to_upper(method: object) -> object:
     return method.upper() if isinstance(method, str) else method
 
 
-def _check_rate(text: str) -> str:
-    parse_rate_limit(text)
-    return text
-
-
 def _check_selection(text: str) -> str:
     compile_selection(text)
     return text
 
 
-ToolName = Annotated[str, AfterValidator(_check_name)]
+ToolName = Annotated[str, AfterValidator(check_name)]
 
 
-class ToolConfig(Frozen):
+class ToolConfig(CallLimits):
     """A plain HTTP endpoint, served as an MCP tool."""
 
     url: Url = Field(repr=False)
@@ -68,8 +66,6 @@ class ToolConfig(Frozen):
     description: str = ""
     title: str | None = None
     method: Annotated[Method, BeforeValidator(_to_upper)] = "POST"
-    timeout_seconds: float = Field(default=30.0, gt=0, le=600, alias="timeout")
-    """Of a whole call: waiting for its turn, all attempts, reading the answer."""
     parameters: dict[str, ParameterConfig] = Field(default_factory=dict[str, ParameterConfig])
     required: list[str] | None = None
     """Absent: the parameters without a default."""
@@ -115,21 +111,12 @@ class ToolConfig(Frozen):
     """Whether calls undo or overwrite what can't be had back. Absent: DELETE does; else unknown."""
     idempotent: bool | None = None
     """Whether a repeated call changes nothing more. Absent: GET, PUT and DELETE, as HTTP says."""
-    confirm: bool = False
-    """Whether each call waits for a person's consent."""
-    retries: int = Field(default=0, ge=0, le=10)
-    """Further attempts after a failure that may pass, where repeating is safe.
-
-    That is: calls that are read-only or idempotent, and connections that were never made.
-    """
-    rate_limit: Annotated[str, AfterValidator(_check_rate)] | None = None
-    """Such as 10/minute. Calls over it wait, within their time limit."""
-    cache_seconds: float | None = Field(default=None, gt=0, le=86_400)
-    """How long the answer to the same arguments is used again; for tools that are read-only."""
-    cache_shared: bool = False
-    """Whether one owner may get what another asked for."""
-    max_response_bytes: int = Field(default=524_288, gt=0, le=16_777_216)
-    """After decompression. Clients take 1 MiB per result, which holds the answer and its text."""
+    source: str | None = Field(default=None, exclude=True)
+    """The entry of the file that it was made from, if that is not its own."""
+    operation: str = Field(default="", exclude=True)
+    """Its key there."""
+    wants: str = Field(default="", exclude=True)
+    """What its source says that a caller has to prove who it is by, in words."""
 
     @property
     def body_kind(self) -> Body:
@@ -166,7 +153,7 @@ class ToolConfig(Frozen):
     @classmethod
     def _check_own_headers(cls, headers: dict[str, SecretStr]) -> dict[str, SecretStr]:
         for name in headers:
-            if name.lower() in _SET_FOR_EACH_REQUEST:
+            if name.lower() in SET_FOR_EACH_REQUEST:
                 raise ValueError(f"{name} is set for each request; leave it out")
         return headers
 

@@ -6,7 +6,8 @@ trust, nor does what the environment set.
 """
 
 import shlex
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
+from urllib.parse import urlsplit
 
 from pydantic import TypeAdapter
 
@@ -16,6 +17,8 @@ from agentic.config.loopback import is_loopback_url
 from agentic.config.models import Config, ServerConfig
 from agentic.config.private_files import read_private, update_private
 from agentic.config.reach import leads_inside
+from agentic.config.tool_source import SourceConfig, is_remote
+from agentic.config.tools import ToolConfig
 from agentic.config.variables import find_variables
 from agentic.config.yaml_text import Tree
 
@@ -57,15 +60,11 @@ def find_risks(config: Config, written: Mapping[str, Tree], findings: Findings) 
     risks: list[str] = []
     for name, server in config.servers.items():
         risks += search.find_in_server(name, server) if server.enabled else ()
-    for name, tool in config.tools.items():
-        sent = search.list_variables(("tools", name))
-        if not sent and leads_inside(tool.url, private_network=tool.private_network):
-            sent = "what the model asks"
-        if sent:
-            risks += search.find_address(("tools", name, "url"), tool.url, sent)
-        if tool.auth is not None and tool.auth.oauth is not None:
-            path = ("tools", name, "auth", "oauth", "token_url")
-            risks += search.find_address(path, tool.auth.oauth.token_url, sent or "a credential")
+    for name, tool in _iterate_own(config):
+        risks += search.find_in_tool(name, tool)
+    for name, source in config.sources.items():
+        made = [each.url for each in config.tools.values() if each.source == name]
+        risks += search.find_in_source(name, source, made)
     for name, model in config.models.by_name.items():
         path = ("models", name, "base_url")
         risks += search.find_address(path, model.base_url, "a key and conversations")
@@ -77,6 +76,11 @@ def find_risks(config: Config, written: Mapping[str, Tree], findings: Findings) 
     path = ("bot", "base_url")
     risks += search.find_address(path, config.bot.base_url, "the bot's token and messages")
     return tuple(risks)
+
+
+def _iterate_own(config: Config) -> Iterator[tuple[str, ToolConfig]]:
+    """The tools that have an entry of their own."""
+    return ((name, tool) for name, tool in config.tools.items() if tool.source is None)
 
 
 class _Search:
@@ -100,6 +104,38 @@ class _Search:
                 given = ", ".join(key for key in from_file if key in ("env", "cwd"))
                 yield f"{dotted(here)} starts our server with {given} of its own"
         yield from self.find_address((*here, "url"), server.url, "conversations")
+
+    def find_in_tool(self, name: str, tool: ToolConfig) -> Iterator[str]:
+        """Where a credential is sent, or what the model asks inside of the private network."""
+        here: KeyPath = ("tools", name)
+        sent = self.list_variables(here)
+        if not sent and leads_inside(tool.url, private_network=tool.private_network):
+            sent = "what the model asks"
+        if sent:
+            yield from self.find_address((*here, "url"), tool.url, sent)
+        if tool.auth is not None and tool.auth.oauth is not None:
+            path = (*here, "auth", "oauth", "token_url")
+            yield from self.find_address(path, tool.auth.oauth.token_url, sent or "a credential")
+
+    def find_in_source(self, name: str, source: SourceConfig, urls: Sequence[str]) -> Iterator[str]:
+        """Where its document is got, and where its operations are called."""
+        here: KeyPath = ("tools", name)
+        sent = self.list_variables(here)
+        is_private = source.private_network
+        if is_remote(source.openapi) and (
+            sent or leads_inside(source.openapi, private_network=is_private)
+        ):
+            yield from self.find_address((*here, "openapi"), source.openapi, sent or "requests")
+        if source.auth is not None and source.auth.oauth is not None:
+            path = (*here, "auth", "oauth", "token_url")
+            yield from self.find_address(path, source.auth.oauth.token_url, sent or "a credential")
+        if source.base_url is not None:
+            if sent or leads_inside(source.base_url, private_network=is_private):
+                asked = sent or "what the model asks"
+                yield from self.find_address((*here, "base_url"), source.base_url, asked)
+        elif not is_remote(source.openapi) and sent:
+            for origin in sorted({_origin_of(url) for url in urls}):
+                yield f"{dotted(here)} sends {sent} to {origin}"
 
     def find_address(self, path: KeyPath, url: str | None, sent: str) -> Iterator[str]:
         """An address in the file that is not on this machine."""
@@ -125,3 +161,8 @@ class _Search:
     def _show_list(self, path: KeyPath) -> list[str]:
         values = self._at(path)
         return [printable(str(value)) for value in values] if isinstance(values, list) else []
+
+
+def _origin_of(url: str) -> str:
+    parts = urlsplit(url)
+    return printable(f"{parts.scheme}://{parts.netloc}")

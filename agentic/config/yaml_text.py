@@ -61,14 +61,14 @@ class YamlDocument:
     lines: dict[KeyPath, int]
 
 
-def parse_yaml(text: str) -> YamlDocument:
+def parse_yaml(text: str, *, max_values: int = MAX_VALUES) -> YamlDocument:
     """Read one document; an empty text is `None`.
 
     Raises:
         YamlTextError: It is no YAML, or YAML that is refused here.
     """
     try:
-        reader = _Reader(yaml.parse(text, Loader=_LOADER))
+        reader = _Reader(yaml.parse(text, Loader=_LOADER), max_values)
         return YamlDocument(reader.read_document(), reader.lines)
     except yaml.MarkedYAMLError as error:
         raise YamlTextError(_explain(error)) from None
@@ -107,6 +107,7 @@ class _Reader:
     """
 
     events: Iterator[yaml.Event]
+    max_values: int
     lines: dict[KeyPath, int] = field(default_factory=dict[KeyPath, int])
     anchored: dict[str, tuple[Tree, int]] = field(default_factory=dict[str, tuple[Tree, int]])
     """Values that aliases can name, with how many values each holds."""
@@ -193,8 +194,8 @@ class _Reader:
 
     def add(self, size: int, event: yaml.Event) -> None:
         self.count += size
-        if self.count > MAX_VALUES:
-            _refuse(event, f"more than {MAX_VALUES:,} values, counting what aliases name")
+        if self.count > self.max_values:
+            _refuse(event, f"more than {self.max_values:,} values, counting what aliases name")
 
 
 def _place_of(event: yaml.Event) -> tuple[int, int]:

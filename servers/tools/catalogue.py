@@ -1,11 +1,10 @@
 """The tools that are served now, and who hears when they become others."""
 
 import logging
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Mapping
 from typing import Any, Protocol
 
 import anyio
-import anyio.to_thread
 import httpx2
 from anyio.abc import TaskGroup
 from mcp import types
@@ -15,7 +14,6 @@ from mcp.server.subscriptions import InMemorySubscriptionBus, ListenHandler, Too
 from mcp_types.version import MODERN_PROTOCOL_VERSIONS
 
 from agentic.config.findings import dotted
-from agentic.config.following import Reading
 from agentic.config.tools import ToolConfig
 from servers.tools.declared import DeclaredTool
 from servers.tools.kept_answers import KeptAnswers
@@ -106,24 +104,3 @@ class Announcer:
     async def _tell(self, connection: Connection) -> None:
         with anyio.move_on_after(_MAX_TELLING_SECONDS):
             await connection.send_tool_list_changed()
-
-
-async def follow(
-    look: Callable[[], Reading | None],
-    catalogue: Catalogue,
-    poll_seconds: float,
-    notice: Callable[[str | None], None],
-    announce: Callable[[], Awaitable[None]],
-) -> None:
-    """Serve what `look` reads, again and again; `notice` hears why that can't be done, or None."""
-    while True:
-        await anyio.sleep(poll_seconds)
-        reading = await anyio.to_thread.run_sync(look)
-        if reading is None:
-            continue
-        notice(reading.problem)
-        if reading.problem is not None:
-            _logger.warning("not all tools are what mcp.yml says: %s", reading.problem)
-        is_changed = await anyio.to_thread.run_sync(catalogue.replace, reading.tools)
-        if is_changed:
-            await announce()

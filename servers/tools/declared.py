@@ -18,6 +18,7 @@ from agentic.config.json_schema import (
     describe_type,
     iterate_problems,
 )
+from agentic.config.openapi.security import Scheme
 from agentic.config.tool_parameters import fill_defaults, to_object_schema
 from agentic.config.tools import ToolConfig
 from servers.tools.answer_cache import AnswerCache
@@ -154,18 +155,22 @@ def _describe(name: str, config: ToolConfig, unavailable: str | None) -> Iterato
 
 
 def _why_unavailable(name: str, config: ToolConfig) -> str | None:
+    entry = config.source or name
     if missing := config.missing_variables:
         return (
-            f"Unavailable: tools.{name} in mcp.yml names {', '.join(missing)}, which the "
+            f"Unavailable: tools.{entry} in mcp.yml names {', '.join(missing)}, which the "
             "environment does not have. Set it, and start the server again."
         )
     if (config.requires_auth or config.auth is not None) and not has_credential(config):
         example = "auth in mcp.yml, whose secret is empty"
-        if config.auth is None:
-            example = f"token in mcp.yml, for example token: ${{{_variable(name)}}}"
+        if config.auth is None and config.wants == str(Scheme("basic")):
+            example = "auth in mcp.yml: {basic: {user: …, password: ${…}}}"
+        elif config.auth is None:
+            example = f"token in mcp.yml, for example token: ${{{_variable(entry)}}}"
+        wants = f" ({excerpt(config.wants)})" if config.wants else ""
         return (
-            f"Unavailable: {name} needs a credential. Set tools.{name}.{example}, and start the "
-            "server again."
+            f"Unavailable: {name} needs a credential{wants}. Set tools.{entry}.{example}, and "
+            "start the server again."
         )
     return None
 

@@ -83,7 +83,7 @@ async def open_transport(network: Network) -> AsyncGenerator[GuardedTransport]:
     logging.getLogger("httpcore2").setLevel(logging.INFO)
     tls = await anyio.to_thread.run_sync(network.create_tls)  # certificates are read from files
     async with AsyncExitStack() as stack:
-        names = NameLookup(network.look_up, await stack.enter_async_context(_open_tasks()))
+        names = NameLookup(network.look_up, await stack.enter_async_context(open_tasks()))
         pools: dict[Reach, httpx2.AsyncHTTPTransport] = {}
         for reach in Reach:
             pool = _Pool(_Guard(reach, names, network.connections), tls)
@@ -92,7 +92,8 @@ async def open_transport(network: Network) -> AsyncGenerator[GuardedTransport]:
 
 
 @asynccontextmanager
-async def _open_tasks() -> AsyncGenerator[TaskGroup]:
+async def open_tasks() -> AsyncGenerator[TaskGroup]:
+    """Tasks that end with the body."""
     async with anyio.create_task_group() as tasks:
         yield tasks
         tasks.cancel_scope.cancel()

@@ -4,12 +4,9 @@ import difflib
 import logging
 from collections.abc import AsyncGenerator, Callable, Mapping
 from contextlib import asynccontextmanager
-from functools import partial
 from importlib.metadata import version
 from typing import Any
 
-import anyio
-import httpx2
 from mcp import types
 from mcp.server import NotificationOptions, Server, ServerRequestContext
 
@@ -20,10 +17,12 @@ from servers.access.principal import Callers, ForbiddenError
 from servers.cache_hints import CHANGING_TOOLS
 from servers.faults import report_fault
 from servers.tools.builtin import CurrentTime
-from servers.tools.catalogue import POLL_SECONDS, Announcer, Catalogue, Tool, follow
+from servers.tools.catalogue import POLL_SECONDS, Announcer, Catalogue, Tool
 from servers.tools.counted_calls import call_counted
-from servers.tools.guarded_network import Network, open_transport
+from servers.tools.documents import REFRESH_SECONDS, DocumentKeeper
+from servers.tools.guarded_network import Network, open_tasks, open_transport
 from servers.tools.kept_answers import KeptAnswers
+from servers.tools.lifespan import CurrentTools, Running, follow
 from servers.tools.resources import ToolResources
 from servers.tools.results import ToolFailedError, render_failure
 from servers.tools.untrusted_text import excerpt
@@ -32,7 +31,7 @@ from servers.tools.usage import Usage
 _logger = logging.getLogger(__name__)
 
 
-class ToolsServer(Server[httpx2.AsyncBaseTransport]):
+class ToolsServer(Server[Running]):
     """The SDK's server, which says in both eras that its tools may change, and nothing else."""
 
     def get_capabilities(
@@ -61,13 +60,16 @@ def create_server(
     network: Network | None = None,
     usage: Usage | None = None,
     look: Callable[[], Reading | None] | None = None,
+    first: Reading | None = None,
     poll_seconds: float = POLL_SECONDS,
+    refresh_seconds: float = REFRESH_SECONDS,
 ) -> ToolsServer:
     """The server for these declarations. Its lifespan owns the HTTP connections.
 
     `local_zone`: the time zone of this machine, where the environment says it. `network`: absent,
     the machine's own. `usage` counts calls; absent: only while the server is there. `look` is
-    called every `poll_seconds`, in a thread, for other declarations. One whose URL can't be used is
+    called every `poll_seconds`, in a thread, for other declarations. `first` is what it begins
+    with: documents that it names are got every `refresh_seconds`. A tool whose URL can't be used is
     left out, and told in the log.
     """
     usage, kept = usage or Usage(), KeptAnswers()
@@ -75,30 +77,29 @@ def create_server(
     resources = ToolResources(usage, kept, callers)
 
     @asynccontextmanager
-    async def open_connections(_: object) -> AsyncGenerator[httpx2.AsyncBaseTransport]:
-        async with (
-            open_transport(network or Network()) as transport,
-            anyio.create_task_group() as tasks,
-        ):
+    async def open_lifespan(_: object) -> AsyncGenerator[Running]:
+        async with open_transport(network or Network()) as transport, open_tasks() as tasks:
+            tools_now = CurrentTools(catalogue, announcer, tasks, tell, first or Reading(tools))
+            documents = DocumentKeeper(transport, tasks, tools_now.tell, refresh_seconds)
+            tools_now.begin(documents)
             if look is not None:
-                announce = partial(announcer.announce, tasks)
-                tasks.start_soon(follow, look, catalogue, poll_seconds, notice, announce)
-            yield transport
-            tasks.cancel_scope.cancel()
+                tasks.start_soon(follow, look, poll_seconds, tools_now.take_up)
+            yield Running(transport, documents)
 
     def get_input_schema(name: str) -> Mapping[str, object] | None:
         tool = catalogue.served.get(name)
         return None if tool is None else tool.definition.input_schema
 
     async def list_tools(
-        context: ServerRequestContext[httpx2.AsyncBaseTransport],
+        context: ServerRequestContext[Running],
         _params: types.PaginatedRequestParams | None,
     ) -> types.ListToolsResult:
         announcer.remember(context)
+        await context.lifespan_context.documents.wait_first()
         return types.ListToolsResult(tools=catalogue.definitions)
 
     async def call_tool(
-        context: ServerRequestContext[httpx2.AsyncBaseTransport],
+        context: ServerRequestContext[Running],
         params: types.CallToolRequestParams,
     ) -> types.CallToolResult:
         try:
@@ -106,7 +107,7 @@ def create_server(
             principal.require(SCOPE_TOOLS_CALL)
             owner = principal.acting_owner(context.meta)
             tool = _find(catalogue.served, params.name)
-            transport = context.lifespan_context
+            transport = context.lifespan_context.transport
             return await call_counted(usage, tool, params.arguments or {}, transport, owner)
         except ForbiddenError as error:
             failure = ToolFailedError("forbidden", str(error))
@@ -126,7 +127,7 @@ def create_server(
         version=version("agentic-ai"),
         title="Tools",
         cache_hints=CHANGING_TOOLS,
-        lifespan=open_connections,
+        lifespan=open_lifespan,
         get_tool_input_schema=get_input_schema,
         on_list_tools=list_tools,
         on_call_tool=call_tool,
@@ -136,7 +137,7 @@ def create_server(
         on_subscriptions_listen=announcer.listen,
     )
 
-    def notice(problem: str | None) -> None:
+    def tell(problem: str | None) -> None:
         server.instructions = problem and f"Not all tools are what mcp.yml says: {problem}"
 
     return server

@@ -64,6 +64,13 @@ def _look_into(config: Config) -> Iterator[Finding]:
         for text in findings:
             fix = "Correct that; until then the tool is left out."
             yield Finding(f"tools/{name}", "problem", text, fix)
+    for name in config.waiting_sources:
+        yield Finding(
+            f"tools/{name}",
+            "warning",
+            "its OpenAPI document was not got yet",
+            "Run `agentic tools list`, which starts the server that gets it.",
+        )
     for name, tool in config.tools.items():
         if tool.missing_variables:
             missing = ", ".join(tool.missing_variables)
