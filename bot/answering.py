@@ -13,6 +13,7 @@ from bot import wording
 from bot.absence import AbsenceNotices
 from bot.courier import Courier
 from bot.deliveries import DeliveryFacts, StoredMessage, load_message, parse_delivery
+from bot.figures import Figures
 from bot.live_reply import LiveReply
 from bot.post import Post
 from bot.rendering import Button, Part
@@ -21,6 +22,7 @@ from client.conversations import ToolCaller
 from client.coordinator.coordinator import Coordinator
 from client.coordinator.events import TurnEvent, TurnFailed, TurnFinished
 from client.coordinator.request import TurnRequest
+from client.llm.protocol import TextDelta
 
 STOP_DATA = "stop:"
 """Begins the data of a button that stops an answer; the message that is answered follows."""
@@ -57,12 +59,14 @@ class Answerer:
         courier: Courier,
         post: Post,
         notices: AbsenceNotices,
+        figures: Figures,
     ) -> None:
         self._hub = hub
         self._coordinator = coordinator
         self._courier = courier
         self._post = post
         self._notices = notices
+        self._figures = figures
         self._running: dict[int, Question] = {}
         """What is being answered, by chat."""
 
@@ -157,9 +161,12 @@ class Answerer:
             reply_annotations=_reply_facts(question).to_annotations(),
         )
         last: TurnEvent | None = None
+        began = anyio.current_time()
         try:
             async with self._showing(live), self._coordinator.stream(request) as events:
                 async for event in events:
+                    if isinstance(event, TextDelta) and not live.text:
+                        self._figures.first_text.observe(anyio.current_time() - began)
                     live.feed(event)
                     last = event
             assert isinstance(last, TurnFinished | TurnFailed)
@@ -172,6 +179,8 @@ class Answerer:
             )
         finally:
             del self._running[facts.chat_id]
+        outcome = "finished" if isinstance(last, TurnFinished) else last.code
+        self._figures.turns.labels(outcome).inc()
         return last, replace(question, facts=live.facts, shown=live.shown, said=live.text)
 
     async def _hand_over(self, question: Question, finished: TurnFinished) -> None:

@@ -9,7 +9,7 @@ from pydantic import SecretStr
 from telegram import Bot
 from telegram.error import Conflict, InvalidToken, TelegramError
 
-from agentic.config.models import BotConfig
+from agentic.config.bot import BotConfig
 from bot.api_request import BotApiRequest
 from client.spool.folder import SpoolError
 from client.spool.spool import Spool
@@ -30,9 +30,12 @@ class Pulse:
 
     def __init__(self) -> None:
         self._last = anyio.current_time()
+        self.has_beaten = False
+        """Whether one was at all."""
 
     def beat(self) -> None:
         """A poll was answered."""
+        self.has_beaten = True
         self._last = anyio.current_time()
 
     def silent_seconds(self) -> float:
@@ -41,11 +44,11 @@ class Pulse:
 
     async def wait_for_silence(self, seconds: float, excused: Callable[[], bool]) -> None:
         """Return when no poll has been answered for so long, while there was no excuse for it."""
-        self.beat()
+        self._last = anyio.current_time()
         while (left := seconds - self.silent_seconds()) > 0:
             await anyio.sleep(min(left, _LOOK_SECONDS))
             if excused():
-                self.beat()
+                self._last = anyio.current_time()
 
 
 @asynccontextmanager

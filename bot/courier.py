@@ -8,6 +8,7 @@ import anyio
 from anyio.to_thread import run_sync
 
 from bot.deliveries import DeliveryFacts, StoredMessage
+from bot.figures import Figures
 from bot.post import NotNow, Outcome, Post, Sent, Uncertain, Undeliverable
 from bot.rendering import Part, mark_possible_repeat, render_parts
 from bot.store_patience import keep_trying
@@ -26,10 +27,11 @@ logger = logging.getLogger(__name__)
 class Courier:
     """Delivers replies. All that it knows is kept behind MCP."""
 
-    def __init__(self, hub: ToolCaller, post: Post, spool: Spool) -> None:
+    def __init__(self, hub: ToolCaller, post: Post, spool: Spool, figures: Figures) -> None:
         self._hub = hub
         self._post = post
         self._spool = spool
+        self._figures = figures
 
     async def keep(self, where: StoredMessage, facts: DeliveryFacts) -> None:
         """Keep the state of a delivery, in the spool while the store is away.
@@ -38,6 +40,7 @@ class Courier:
         program answered, has none.
         """
         store = RemoteConversationStore(self._hub, where.owner, timeout_seconds=STORE_SECONDS)
+        self._figures.deliveries.labels(facts.state).inc()
         annotations = facts.to_annotations()
         entry = Entry(
             owner=where.owner,

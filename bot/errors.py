@@ -1,7 +1,8 @@
 """Why the bot cannot run, for the operator.
 
 BotError
-└── BadTokenError    Telegram does not accept the token
+├── BadTokenError    Telegram does not accept the token
+└── ListenError      the address of its HTTP face can't be had
 """
 
 
@@ -11,3 +12,7 @@ class BotError(Exception):
 
 class BadTokenError(BotError):
     """Telegram does not accept the token, or no longer."""
+
+
+class ListenError(BotError):
+    """`bot.listen` can't be listened at."""

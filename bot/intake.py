@@ -21,6 +21,7 @@ from bot import wording
 from bot.absence import AbsenceNotices
 from bot.answering import STOP_DATA, Answerer
 from bot.arrivals import (
+    Arrival,
     AttachmentArrived,
     ButtonPressed,
     CommandArrived,
@@ -35,6 +36,7 @@ from bot.arrivals import (
 from bot.chat_conversations import ChatConversations
 from bot.commands import Commands
 from bot.conversation_lists import ConversationLists
+from bot.figures import Figures
 from bot.lanes import Lanes
 from bot.post import Post
 from bot.prompts import Prompts
@@ -46,6 +48,16 @@ from client.hub.errors import HubError
 
 _REMEMBERED = 4_096
 """Messages that were taken in; a command that comes again has no second answer."""
+
+_KINDS: Mapping[type[Arrival], str] = {
+    TextArrived: "text",
+    TextEdited: "edit",
+    CommandArrived: "command",
+    AttachmentArrived: "attachment",
+    ButtonPressed: "button",
+    ReactionChanged: "reaction",
+    NothingForUs: "ignored",
+}
 
 logger = logging.getLogger(__name__)
 
@@ -67,6 +79,7 @@ class Intake:
         commands: Commands,
         lists: ConversationLists,
         conversations: ChatConversations,
+        figures: Figures,
         tasks: TaskGroup,
     ) -> None:
         """`people`: Telegram user ids, as text, to owners."""
@@ -80,6 +93,7 @@ class Intake:
         self._second_thoughts = second_thoughts
         self._commands = commands
         self._lists = lists
+        self._figures = figures
         self._tasks = tasks
         self._opened = anyio.Event()
         self._conversations = conversations
@@ -102,6 +116,7 @@ class Intake:
         self._taking += 1
         try:
             arrival = parse_update(update)
+            self._figures.updates.labels(_KINDS[type(arrival)]).inc()
             if isinstance(arrival, NothingForUs):
                 self._log_once(arrival.reason)
                 return

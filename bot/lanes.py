@@ -22,6 +22,11 @@ class Lanes:
         self._closing = False
         self._idle = anyio.Event()
 
+    @property
+    def waiting(self) -> int:
+        """How many jobs wait or run, over all chats."""
+        return sum(map(len, self._lanes.values()))
+
     def is_busy(self, chat_id: int) -> bool:
         """Whether something is running or waiting in this chat."""
         return chat_id in self._lanes

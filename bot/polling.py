@@ -1,9 +1,6 @@
 """Fetches updates by polling, and begins anew when nothing is heard of a poll for long."""
 
 import logging
-from collections.abc import AsyncGenerator
-from contextlib import asynccontextmanager
-from functools import partial
 from typing import TYPE_CHECKING, cast
 
 import anyio
@@ -30,26 +27,14 @@ _SHORT_POLL_INTERVAL_SECONDS = 1.0
 logger = logging.getLogger(__name__)
 
 
-@asynccontextmanager
-async def polling(
+async def poll(
     bot: Bot, intake: Intake, pulse: Pulse, *, timeout_seconds: int, silence_seconds: float
-) -> AsyncGenerator[None]:
-    """Have updates fetched into `intake` while the context is open.
+) -> None:
+    """Have updates fetched into `intake` until cancelled.
 
     Polling begins anew when no poll has been answered for `silence_seconds`, unless that is because
     the intake has not taken in what the last one brought.
     """
-    async with anyio.create_task_group() as tasks:
-        tasks.start_soon(
-            partial(_keep_polling, bot, intake, pulse, timeout_seconds, silence_seconds)
-        )
-        yield
-        tasks.cancel_scope.cancel()
-
-
-async def _keep_polling(
-    bot: Bot, intake: Intake, pulse: Pulse, timeout_seconds: int, silence_seconds: float
-) -> None:
     updater = Updater(bot, cast("asyncio.Queue[object]", intake))  # it only ever puts
     await updater.initialize()
     while True:

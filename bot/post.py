@@ -11,6 +11,7 @@ from telegram.error import BadRequest, ChatMigrated, Forbidden, InvalidToken, Te
 
 from bot import wording
 from bot.api_request import FloodedError, NotSentError
+from bot.figures import Figures
 from bot.pace import Pace
 from bot.rendering import Part
 
@@ -59,8 +60,9 @@ Outcome = Sent | Undeliverable | NotNow | Uncertain
 class Post:
     """Sends messages, and changes them, at the pace that Telegram wants."""
 
-    def __init__(self, bot: Bot, pace: Pace) -> None:
+    def __init__(self, bot: Bot, pace: Pace, figures: Figures) -> None:
         self._bot = bot
+        self._figures = figures
         self._pace = pace
 
     async def wait_for_turn(self, chat_id: int, *, change: bool = False) -> None:
@@ -174,15 +176,18 @@ class Post:
             except FloodedError as error:
                 logger.warning("Telegram wants a pause of %g s in a chat", error.seconds)
                 self._pace.pause(chat_id, error.seconds)
+                self._figures.retries.labels("flooded").inc()
             except NotSentError as error:
                 if not patient:
                     return NotNow(str(error))
+                self._figures.retries.labels("no connection").inc()
                 await anyio.sleep(delay)
                 delay = min(delay * 2, _LONGEST_DELAY_SECONDS)
             except TelegramError as error:
                 if not (isinstance(error, BadRequest) and part.entities):
                     return _to_outcome(error)
                 logger.warning("Telegram refused formatting, the text goes plain: %s", error)
+                self._figures.retries.labels("formatting").inc()
                 part = replace(part, entities=())
 
 

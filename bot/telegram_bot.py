@@ -2,12 +2,19 @@
 
 import logging
 import re
+import socket
+from collections.abc import AsyncGenerator
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from functools import partial
 
 import anyio
+from anyio.abc import TaskGroup
 from pydantic import SecretStr
 from telegram import Bot, BotCommand
 from telegram.error import TelegramError
 
+from agentic.config.bot import BotConfig
 from agentic.config.models import Config
 from bot import wording
 from bot.absence import AbsenceNotices
@@ -18,10 +25,11 @@ from bot.connection import Pulse, connect, open_bot
 from bot.conversation_lists import ConversationLists
 from bot.courier import Courier
 from bot.errors import BadTokenError
+from bot.figures import Figures
 from bot.intake import Intake
 from bot.lanes import Lanes
 from bot.pace import Pace
-from bot.polling import polling
+from bot.polling import poll
 from bot.post import Post
 from bot.prompts import Prompts
 from bot.recovery import take_up_unfinished
@@ -29,6 +37,7 @@ from bot.redaction import tokens_kept_out_of_logs
 from bot.second_thoughts import SecondThoughts
 from bot.stopping import Stopping
 from bot.strangers import Strangers
+from bot.web import Health, Webhook, create_routes, listen, serve
 from client.coordinator.coordinator import Coordinator
 from client.coordinator.tool_calls import ToolBox
 from client.spool.spool import Spool
@@ -58,6 +67,7 @@ async def run_bot(
 
     Raises:
         BadTokenError: Telegram does not accept the token, or no longer.
+        ListenError: `bot.listen` can't be listened at.
     """
     refused = anyio.Event()
     serving = anyio.CancelScope()
@@ -75,71 +85,125 @@ async def run_bot(
         _tell_who_may_talk(config)
         stopping, pulse = Stopping(serving), Pulse()
         async with (
+            _listening(config.bot) as listener,
             stopping.listen(),
             open_bot(config.bot, token, refuse_token, spool, pulse) as bot,
             anyio.create_task_group() as tasks,
         ):
             stopping.at_second = tasks.cancel_scope
-            lanes = Lanes(tasks, at_once=_CHATS_AT_ONCE)
-            post = Post(bot, pace or Pace())
-            strangers = Strangers(post)
-            notices = AbsenceNotices(post)
-            courier = Courier(hub, post, spool)
-            answerer = Answerer(hub, coordinator, courier=courier, post=post, notices=notices)
-            conversations = ChatConversations(hub)
-            lists = ConversationLists(hub, conversations, post)
-            commands = Commands(
-                hub,
-                conversations,
-                lists,
-                lanes=lanes,
-                post=post,
-                tools=lambda: [tool.definition.name for tool in hub.tools() if tool.offered],
-                model_name=coordinator.model_name,
-            )
-            prompts = Prompts(hub, coordinator, answerer=answerer, lanes=lanes, spool=spool)
-            second_thoughts = SecondThoughts(
-                hub, conversations, answerer=answerer, prompts=prompts, lanes=lanes, post=post
-            )
-            intake = Intake(
-                config.bot.people,
-                answerer=answerer,
-                lanes=lanes,
-                post=post,
-                strangers=strangers,
-                notices=notices,
-                prompts=prompts,
-                second_thoughts=second_thoughts,
-                commands=commands,
-                lists=lists,
-                conversations=conversations,
-                tasks=tasks,
-            )
-            tasks.start_soon(strangers.run)
+            parts = _assemble(config, hub, coordinator, bot, spool, pace or Pace(), tasks)
+            tasks.start_soon(parts.strangers.run)
             with serving:
-                await connect(bot)
-                # Also while the store is away: who writes then is told.
-                async with polling(
-                    bot,
-                    intake,
-                    pulse,
-                    timeout_seconds=config.bot.poll_timeout_seconds,
-                    silence_seconds=silence_seconds,
-                ):
-                    await take_up_unfinished(
-                        hub, config.bot.people, answerer=answerer, lanes=lanes, spool=spool
+                async with anyio.create_task_group() as hearing:
+                    webhook = config.bot.webhook and Webhook(config.bot.webhook, bot, parts.intake)
+                    if listener is not None:
+                        health = Health(pulse, parts.lanes, spool, silence_seconds, webhook)
+                        routes = create_routes(health, parts.figures, webhook)
+                        hearing.start_soon(serve, listener, routes)
+                    await connect(bot)
+                    # Also while the store is away: who writes then is told.
+                    hearing.start_soon(
+                        webhook.announce
+                        if webhook
+                        else partial(
+                            poll,
+                            bot,
+                            parts.intake,
+                            pulse,
+                            timeout_seconds=config.bot.poll_timeout_seconds,
+                            silence_seconds=silence_seconds,
+                        )
                     )
-                    intake.open()
+                    await take_up_unfinished(
+                        hub,
+                        config.bot.people,
+                        answerer=parts.answerer,
+                        lanes=parts.lanes,
+                        spool=spool,
+                    )
+                    parts.intake.open()
                     tasks.start_soon(_show_commands, bot)
                     await anyio.sleep_forever()
             with anyio.move_on_after(_RUNNING_TURNS_SECONDS):
-                await lanes.finish()
+                await parts.lanes.finish()
             tasks.cancel_scope.cancel()
         if refused.is_set():
             raise BadTokenError(
                 f"{config.bot.base_url} does not accept the bot token: "
                 "copy it again from @BotFather."
             )
+
+
+@dataclass(frozen=True, slots=True)
+class _Parts:
+    """Those of the bot that its life deals with."""
+
+    lanes: Lanes
+    answerer: Answerer
+    intake: Intake
+    strangers: Strangers
+    figures: Figures
+
+
+def _assemble(
+    config: Config,
+    hub: ToolBox,
+    coordinator: Coordinator,
+    bot: Bot,
+    spool: Spool,
+    pace: Pace,
+    tasks: TaskGroup,
+) -> _Parts:
+    """Put the bot together. Nothing runs yet."""
+    lanes = Lanes(tasks, at_once=_CHATS_AT_ONCE)
+    figures = Figures(lambda: lanes.waiting)
+    post = Post(bot, pace, figures)
+    strangers = Strangers(post)
+    notices = AbsenceNotices(post)
+    courier = Courier(hub, post, spool, figures)
+    answerer = Answerer(
+        hub, coordinator, courier=courier, post=post, notices=notices, figures=figures
+    )
+    conversations = ChatConversations(hub)
+    lists = ConversationLists(hub, conversations, post)
+    commands = Commands(
+        hub,
+        conversations,
+        lists,
+        lanes=lanes,
+        post=post,
+        tools=lambda: [tool.definition.name for tool in hub.tools() if tool.offered],
+        model_name=coordinator.model_name,
+    )
+    prompts = Prompts(hub, coordinator, answerer=answerer, lanes=lanes, spool=spool)
+    second_thoughts = SecondThoughts(
+        hub, conversations, answerer=answerer, prompts=prompts, lanes=lanes, post=post
+    )
+    intake = Intake(
+        config.bot.people,
+        answerer=answerer,
+        lanes=lanes,
+        post=post,
+        strangers=strangers,
+        notices=notices,
+        prompts=prompts,
+        second_thoughts=second_thoughts,
+        commands=commands,
+        lists=lists,
+        conversations=conversations,
+        figures=figures,
+        tasks=tasks,
+    )
+    return _Parts(lanes, answerer, intake, strangers, figures)
+
+
+@asynccontextmanager
+async def _listening(config: BotConfig) -> AsyncGenerator[socket.socket | None]:
+    if config.address is None:
+        yield None
+        return
+    with listen(*config.address) as listener:
+        yield listener
 
 
 def _tell_who_may_talk(config: Config) -> None:

@@ -59,7 +59,7 @@ def _leaves(error: BaseException) -> Iterator[BaseException]:
 def _describe_known(error: BaseException) -> Failure | None:
     # Imported here: most commands that are used wrongly need none of this.
     from agentic.config.findings import ConfigError
-    from bot.errors import BadTokenError
+    from bot.errors import BotError
     from client.conversations import ConversationCallError
     from client.hub.errors import HubError
     from client.llm.available import NoModelError
@@ -71,7 +71,7 @@ def _describe_known(error: BaseException) -> Failure | None:
     match error:
         case CommandError():
             return Failure(str(error), error.exit_code)
-        case ConfigError() | NoModelError() | BadTokenError():
+        case ConfigError() | NoModelError() | BotError():
             return Failure(str(error), WRONG_USAGE)
         case HostError():
             return Failure(str(error), WRONG_USAGE if isinstance(error, SetupError) else FAILED)

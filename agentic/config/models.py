@@ -6,6 +6,7 @@ from typing import Literal, Self
 
 from pydantic import Field, SecretStr, model_validator
 
+from agentic.config.bot import BotConfig
 from agentic.config.frozen import Frozen
 from agentic.config.rules import (
     BucketName,
@@ -15,7 +16,6 @@ from agentic.config.rules import (
     Seconds,
     ServerName,
     TableName,
-    TelegramId,
     Url,
     VariableName,
 )
@@ -158,22 +158,6 @@ class AccessConfig(Frozen):
     """Of web pages that may call the servers, such as https://assistant.example."""
     calls_per_minute: int = Field(default=12_000, gt=0, le=1_000_000)
     """By one token, over all servers."""
-
-
-class BotConfig(Frozen):
-    """The Telegram bot."""
-
-    token: Key | None = None
-    """Absent: TELEGRAM_BOT_TOKEN."""
-    people: dict[TelegramId, Owner] = Field(default_factory=dict)
-    """Telegram user ids (digits, as text) → owners. Empty: nobody may talk."""
-    base_url: Url = "https://api.telegram.org"
-    poll_timeout_seconds: int = Field(default=30, ge=0, le=50)
-    health_file: Path | None = None
-    """Written whenever Telegram has given an answer: older than two polls, the bot is deaf.
-
-    Its text says how much waits for the store.
-    """
 
 
 class LimitsConfig(Frozen):

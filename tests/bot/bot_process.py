@@ -10,7 +10,8 @@ from pathlib import Path
 import anyio
 from pydantic import SecretStr
 
-from agentic.config.models import BotConfig, Config
+from agentic.config.bot import BotConfig
+from agentic.config.models import Config
 from bot.errors import BadTokenError
 from bot.telegram_bot import run_bot
 from client.coordinator.coordinator import Coordinator

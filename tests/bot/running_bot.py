@@ -10,7 +10,8 @@ import anyio
 from mcp_types import CallToolResult
 from pydantic import SecretStr
 
-from agentic.config.models import BotConfig, Config
+from agentic.config.bot import BotConfig
+from agentic.config.models import Config
 from bot.pace import Pace
 from bot.telegram_bot import run_bot
 from client.conversations import RemoteConversationStore
@@ -128,16 +129,10 @@ def echo(request: ModelRequest) -> Completion:
     return Completion(text=f"you said: {request.messages[-1].text()}")
 
 
-def create_config(
-    api: "FakeBotApi", people: Mapping[str, str] = PEOPLE, health_file: Path | None = None
-) -> Config:
-    bot = BotConfig(
-        people=dict(people),
-        base_url=api.base_url,
-        poll_timeout_seconds=30,
-        health_file=health_file,
-    )
-    return Config(bot=bot)
+def create_config(api: "FakeBotApi", people: Mapping[str, str] = PEOPLE, **settings: Any) -> Config:
+    """`settings` are those of the section `bot:`."""
+    known = {"base_url": api.base_url, "poll_timeout_seconds": 30}
+    return Config(bot=BotConfig.model_validate({"people": dict(people), **known, **settings}))
 
 
 @asynccontextmanager
@@ -160,13 +155,13 @@ async def run_in_background(
     model: LanguageModel | None = None,
     *,
     people: Mapping[str, str] = PEOPLE,
-    health_file: Path | None = None,
     silence_seconds: float = 120,
+    **settings: Any,
 ) -> AsyncGenerator[None]:
     """The bot runs inside the context. Leaving cancels it: turns stop where they are."""
     spool = bench.create_spool()
     coordinator = Coordinator(bench, model or ScriptedModel(echo), spool=spool)
-    config = create_config(api, people, health_file)
+    config = create_config(api, people, **settings)
     async with anyio.create_task_group() as tasks:
         tasks.start_soon(spool.run)
         run = partial(run_bot, pace=Pace(in_chat=UNHURRIED), silence_seconds=silence_seconds)

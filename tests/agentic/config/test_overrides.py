@@ -49,6 +49,10 @@ def sample(path: tuple[str, ...], shape: Shape) -> str:
         return "http://127.0.0.1:9/x"
     if path[-1] == "rate_limit":
         return "7/minute"
+    if path == ("bot", "listen"):
+        return "127.0.0.1:7"
+    if path[-1] == "secret":
+        return "sixteen-letters-"
     if get_origin(shape.kind) is Literal:
         return str(get_args(shape.kind)[-1])
     samples: Mapping[object, str] = {
@@ -60,6 +64,9 @@ def sample(path: tuple[str, ...], shape: Shape) -> str:
 def base_for(path: tuple[str, ...]) -> str:
     """BASE, and beside the value what it can't be without."""
     match path:
+        case ("bot", "webhook", _):
+            webhook = "{url: 'http://h/x', secret: other-letters-of-16}"
+            return f"{BASE}bot: {{listen: '127.0.0.1:1', webhook: {webhook}}}\n"
         case ("tools", "t", "auth", way, *_):
             beside = f", auth: {{{way}: {AUTH[way]}}}"
         case ("tools", "t", "cache_seconds" | "cache_shared"):
