@@ -4,8 +4,10 @@ import fcntl
 import os
 import time
 import zlib
+from collections import OrderedDict
 from collections.abc import Generator
 from contextlib import contextmanager
+from threading import Lock
 
 from servers.conversations.file_directory import StoreDirectory
 from servers.conversations.store_errors import UnavailableError
@@ -17,6 +19,9 @@ _FIRST_PAUSE_SECONDS = 0.0002
 _LONGEST_PAUSE_SECONDS = 0.002
 _TIMEOUT_SECONDS = 4.0
 """A wait can't be interrupted, and a stop must not take longer than five seconds."""
+
+_MAX_IDLE = 8
+"""So many files stay open for the next who needs them: a process may open few."""
 
 
 def stripe_of(key: str) -> int:
@@ -58,39 +63,30 @@ def tried(directory: StoreDirectory, name: str) -> Generator[int | None]:
 
 
 class LockStripes:
-    """The lock files of a store, opened when first needed.
+    """The lock files of a store, opened when needed; those used last stay open.
 
-    A lock belongs to this object, not to a thread: whoever holds one must keep its own tasks and
-    threads apart.
+    A lock belongs to whoever holds it: to hold it twice waits for oneself, in vain.
     """
 
     def __init__(self, directory: StoreDirectory) -> None:
         self._directory = directory
-        self._fds: dict[str, int] = {}
+        self._idle: OrderedDict[str, int] = OrderedDict()
+        self._mutex = Lock()
+        self._is_closed = False
 
     def close(self) -> None:
-        """Release everything."""
-        for fd in self._fds.values():
-            os.close(fd)
-        self._fds.clear()
-
-    def open(self, name: str) -> int:
-        """The descriptor of a lock file, made if it is missing.
-
-        Raises:
-            OSError: It cannot be opened for writing.
-        """
-        fd = self._fds.get(name)
-        if fd is None:
-            fd = self._directory.open_lock(name)
-            self._fds[name] = fd
-        return fd
+        """Close all that nobody holds; what is held is closed with its release."""
+        with self._mutex:
+            self._is_closed = True
+            for fd in self._idle.values():
+                os.close(fd)
+            self._idle.clear()
 
     @contextmanager
     def hold(
         self, name: str, *, shared: bool = False, timeout_seconds: float = _TIMEOUT_SECONDS
     ) -> Generator[None]:
-        """Hold the lock `name` against other processes, alone or with other `shared` holders.
+        """Hold the lock `name` against everybody else, alone or with other `shared` holders.
 
         Raises:
             UnavailableError: Another process did not let go of it in time.
@@ -100,24 +96,44 @@ class LockStripes:
             yield
         finally:
             fcntl.flock(fd, fcntl.LOCK_UN)
+            self._keep(name, fd)
 
     def _lock(self, name: str, operation: int, timeout_seconds: float) -> int:
         deadline = time.monotonic() + timeout_seconds
         pause = _FIRST_PAUSE_SECONDS
-        while time.monotonic() < deadline:
-            fd = self.open(name)
-            try:
-                # Blocking here could not be ended: a stopped process would stop this one for good.
-                fcntl.flock(fd, operation | fcntl.LOCK_NB)
-            except BlockingIOError:
-                time.sleep(pause)
-                pause = min(2 * pause, _LONGEST_PAUSE_SECONDS)
-                continue
-            if os.fstat(fd).st_nlink:
-                return fd
-            os.close(self._fds.pop(name))  # somebody removed the file, others lock a new one
-        raise UnavailableError(
-            f"another process has held this part of the conversation store for "
-            f"{timeout_seconds:g} seconds: try again, or end it if it hangs",
-            retry_after_seconds=1.0,
-        )
+        fd = self._take(name)
+        try:
+            while time.monotonic() < deadline:
+                try:
+                    # Blocking here could not be ended: a stopped process would stop this one.
+                    fcntl.flock(fd, operation | fcntl.LOCK_NB)
+                except BlockingIOError:
+                    time.sleep(pause)
+                    pause = min(2 * pause, _LONGEST_PAUSE_SECONDS)
+                    continue
+                if os.fstat(fd).st_nlink:
+                    return fd
+                # Somebody removed the file, and others lock a new one.
+                stale, fd = fd, self._directory.open_lock(name)
+                os.close(stale)
+            raise UnavailableError(
+                f"another process has held this part of the conversation store for "
+                f"{timeout_seconds:g} seconds: try again, or end it if it hangs",
+                retry_after_seconds=1.0,
+            )
+        except BaseException:
+            os.close(fd)
+            raise
+
+    def _take(self, name: str) -> int:
+        with self._mutex:
+            fd = self._idle.pop(name, None)
+        return self._directory.open_lock(name) if fd is None else fd
+
+    def _keep(self, name: str, fd: int) -> None:
+        with self._mutex:
+            if not self._is_closed and name not in self._idle:
+                self._idle[name] = fd
+                fd = self._idle.popitem(last=False)[1] if len(self._idle) > _MAX_IDLE else None
+        if fd is not None:
+            os.close(fd)

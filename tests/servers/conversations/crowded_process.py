@@ -1,4 +1,4 @@
-"""A process that may open few files: `DIRECTORY COUNT`.
+"""A process that may open few files: `DIRECTORY COUNT SPARE`, SPARE more than an opened store.
 
 It appends to COUNT conversations and prints each one's id when it was acknowledged. At the first
 failure it prints `failed` with the reason, raises its limit and tries that one again.
@@ -15,14 +15,12 @@ from servers.conversations.file_store import open_file_store
 from servers.conversations.store_errors import UnavailableError
 from tests.servers.conversations.writing_process import OWNER
 
-_SPARE_FILES = 30
 
-
-async def write(directory: Path, count: int) -> None:
+async def write(directory: Path, count: int, spare: int) -> None:
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     async with open_file_store(directory) as store:
         opened = len(list(Path("/proc/self/fd").iterdir()))
-        resource.setrlimit(resource.RLIMIT_NOFILE, (opened + _SPARE_FILES, hard))
+        resource.setrlimit(resource.RLIMIT_NOFILE, (opened + spare, hard))
         for number in range(count):
             name = f"c{number}"
             message = Message(message_id=name, role="user", content="hello")
@@ -36,4 +34,4 @@ async def write(directory: Path, count: int) -> None:
 
 
 if __name__ == "__main__":
-    anyio.run(write, Path(sys.argv[1]), int(sys.argv[2]))
+    anyio.run(write, Path(sys.argv[1]), int(sys.argv[2]), int(sys.argv[3]))

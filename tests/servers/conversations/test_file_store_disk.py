@@ -94,12 +94,23 @@ async def test_a_disk_that_is_read_only_is_named_and_harms_nothing(small_disk: P
         assert await load_ids(store) == ["a", "b"]
 
 
+async def append_with_few_files(directory: Path, count: int, spare: int) -> list[str]:
+    module = "tests.servers.conversations.crowded_process"
+    arguments = [str(directory), str(count), str(spare)]
+    with anyio.fail_after(60):
+        done = await anyio.run_process([sys.executable, "-m", module, *arguments])
+    return done.stdout.decode().splitlines()
+
+
+async def test_a_process_that_may_open_few_files_uses_many_conversations(tmp_path: Path) -> None:
+    count = 60
+    lines = await append_with_few_files(tmp_path / "store", count, 20)
+    assert lines == [f"c{number}" for number in range(count)]
+
+
 async def test_a_process_out_of_files_says_so_and_loses_nothing(tmp_path: Path) -> None:
     directory, count = tmp_path / "store", 60
-    module = "tests.servers.conversations.crowded_process"
-    with anyio.fail_after(60):
-        done = await anyio.run_process([sys.executable, "-m", module, str(directory), str(count)])
-    lines = done.stdout.decode().splitlines()
+    lines = await append_with_few_files(directory, count, 10)
     failures = [line for line in lines if line.startswith("failed")]
     assert len(failures) == 1
     assert "too many files are open: raise the limit" in failures[0]
