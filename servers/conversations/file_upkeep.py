@@ -126,18 +126,18 @@ async def _repair(engine: FileEngine, found: Examination, folder: str) -> tuple[
     if facts is None:
         return "left as it is: nothing tells whose it is; its owner's next message mends that", True
 
-    def mend(opened: ConversationFile) -> int:
+    def mend(opened: ConversationFile) -> tuple[int, int]:
         if opened.state is None or opened.has_expired:
             opened.require()
         if found.damaged_attachments:
             opened.attachments.move_aside(found.damaged_attachments, folder)
             if len(found.damaged_attachments) == found.count_damage():
-                return opened.progress.message_count
+                return opened.progress.message_count, 0
         suffixes = engine.directory.suffixes_of(key)
         kept = [suffix for suffix in suffixes if suffix == ACTIVE or parse_suffix(suffix)]
         engine.directory.keep_aside(key, kept, folder)
-        rewrite(opened)
-        return opened.progress.message_count
+        repeats = rewrite(opened)
+        return opened.progress.message_count, repeats
 
     if any("another conversation" in finding.what for finding in found.findings):
         await engine.in_thread(lambda: _move_away(engine, key, folder))
@@ -145,10 +145,13 @@ async def _repair(engine: FileEngine, found: Examination, folder: str) -> tuple[
     if found.lacks_active:
         await engine.in_thread(lambda: _put_active(engine, key, folder))
     try:
-        kept = await engine.change(facts.owner, facts.conversation_id, mend)
+        kept, repeats = await engine.change(facts.owner, facts.conversation_id, mend)
     except NotFoundError:
         return "left as it is: it was deleted or has expired", True
-    return f"{kept} messages are kept; the damaged files are in damaged/{folder}", False
+    told = f"{kept} messages are kept"
+    if repeats:
+        told += f", lines that are there twice are dropped: {repeats}"
+    return f"{told}; the damaged files are in damaged/{folder}", False
 
 
 def _move_away(engine: FileEngine, key: str, folder: str) -> None:

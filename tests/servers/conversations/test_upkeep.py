@@ -159,6 +159,26 @@ async def test_repair_keeps_what_is_whole_and_the_damaged_files_aside(tmp_path: 
         assert len((await store.load_conversation(OWNER, "other")).messages) == 30
 
 
+async def test_repair_drops_lines_that_are_there_twice_and_nothing_else(tmp_path: Path) -> None:
+    ids = await fill(tmp_path / "store", None)
+    active = file_of(tmp_path / "store")
+    whole = active.read_bytes()
+    lines = whole.splitlines(keepends=True)
+    doubled = b"".join([*lines[:20], *lines[8:12], *lines[20:]])
+    active.write_bytes(doubled)
+    async with open_file_engine(tmp_path / "store") as engine:
+        assert any("comes after record" in finding.what for finding in await find(engine))
+        (done,) = [step.done for step in await gather(repair(engine)) if step.done]
+        assert done.startswith("30 messages are kept, lines that are there twice are dropped: 4;")
+        assert await find(engine) == []
+    (kept,) = (tmp_path / "store/damaged").rglob(active.name)
+    assert kept.read_bytes() == doubled
+    async with open_file_store(tmp_path / "store") as store:
+        loaded = await store.load_conversation(OWNER, ID)
+        assert ([m.message_id for m in loaded.messages], loaded.damaged) == (ids, 0)
+        assert {m.message_id: m.annotations for m in loaded.messages}["m3"] == {"liked": True}
+
+
 async def test_a_file_under_another_s_name_is_moved_aside(tmp_path: Path) -> None:
     await fill(tmp_path / "store", None)
     shutil.copy(file_of(tmp_path / "store", "other"), file_of(tmp_path / "store"))
