@@ -123,6 +123,6 @@ def delete(opened: ConversationFile) -> DeleteResult:
     """Leave nothing but the version numbers that must not be used again."""
     deleted = opened.exists
     if deleted:
-        opened.begin("tombstone", opened.bare_facts())
+        opened.delete()
         opened.attachments.discard()
     return DeleteResult(deleted=deleted)

@@ -20,6 +20,7 @@ from servers.conversations.file_records import (
     encode_batch,
     make_draft,
 )
+from servers.conversations.file_reserve import is_full
 from servers.conversations.file_sealed import suffix_of
 from servers.conversations.file_sealing import Sealing, is_due, seal_active
 from servers.conversations.file_segment import take_back, write_again, write_whole
@@ -122,6 +123,31 @@ class ConversationFile(ConversationReader):
         before, at = self.progress, at or max(self.now, self.progress.updated)
         with closing(NextGeneration(self._place, before, at, kind, facts, drafts)) as new:
             self.replace(new)
+
+    def delete(self) -> None:
+        """Put a tombstone in the place of all that was there, on a full disk, too.
+
+        Raises:
+            OSError: It could not be written; nothing has changed.
+        """
+        try:
+            self.begin("tombstone", self.bare_facts())
+        except OSError as error:
+            if not is_full(error):
+                raise
+            try:
+                self._begin_in_reserve()
+            except FileNotFoundError:
+                raise error from None
+
+    def _begin_in_reserve(self) -> None:
+        before, at = self.progress, max(self.now, self.progress.updated)
+        facts = self.bare_facts()
+        with closing(
+            NextGeneration(self._place, before, at, "tombstone", facts, in_reserve=True)
+        ) as new:
+            self.replace(new)
+        self._directory.keep_reserve()
 
     def replace(self, new: NextGeneration) -> None:
         """The same with one that is written already, and follows what is there now.

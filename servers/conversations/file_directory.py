@@ -8,6 +8,7 @@ v1/<2>/<key>….new       what is about to replace one of its files
 locks/<nn>              locks between processes
 damaged/<time>/         what a repair found and kept
 lag                     where the index may lag behind the files
+reserve                 room for a deletion on a full disk
 index.sqlite3           a cache that may be deleted
 search.sqlite3          another one, of words
 """
@@ -30,6 +31,7 @@ from servers.conversations.file_format import (
     find_format_damage,
     repair_format,
 )
+from servers.conversations.file_reserve import keep_reserve, take_reserve
 from servers.conversations.store_errors import UnavailableError
 
 INDEX_NAME = "index.sqlite3"
@@ -185,6 +187,14 @@ class StoreDirectory:
                     found[entry.name] = entry.stat(follow_symlinks=False)
         return found
 
+    def keep_reserve(self) -> None:
+        """See to it that a deletion finds room on a full disk."""
+        keep_reserve(self._root_fd)
+
+    def take_reserve(self, shard_fd: int, name: str) -> None:
+        """Make that room a file in an opened folder; OSError if there is none."""
+        take_reserve(self._root_fd, shard_fd, name)
+
     def check_writable(self) -> None:
         """Open what is written even to read a conversation."""
         with self._open_locks():
@@ -241,6 +251,7 @@ def open_directory(root: Path, *, any_format: bool = False) -> Generator[StoreDi
             data_fd = _open_subdirectory(DATA_NAME, root_fd, opened)
             directory = StoreDirectory(root, root_fd, data_fd)
             directory.check_writable()
+            directory.keep_reserve()
         except OSError as error:
             raise explain(error, f"cannot open the conversation store {root}") from error
         yield directory

@@ -33,11 +33,12 @@ class NextGeneration:
         token: str = "",
         *,
         with_ids: bool = False,
+        in_reserve: bool = False,
     ) -> None:
         """Write it; the drafts are taken one by one meanwhile.
 
         `before`: how far the generation before has come. `at`: what `last_updated` shall be.
-        `token`: see `NewFile`. `with_ids`: whether the state shall know all ids.
+        `token`, `in_reserve`: see `NewFile`. `with_ids`: whether the state shall know all ids.
 
         Raises:
             OSError: It could not be written; nothing is left of it.
@@ -54,7 +55,9 @@ class NextGeneration:
         drafts = iter(drafts)
         # Whose it is stands at both ends, never on two lines only that share a line break.
         all_drafts = chain([head, next(drafts, again)], drafts, [again])
-        self._file = NewFile(place, ACTIVE, self._encode(all_drafts, at), token)
+        self._file = NewFile(
+            place, ACTIVE, self._encode(all_drafts, at), token, in_reserve=in_reserve
+        )
 
     def extend(self, drafts: Iterable[Draft], at: str) -> None:
         """Write more at its end.

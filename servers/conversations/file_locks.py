@@ -134,6 +134,7 @@ class LockStripes:
         with self._mutex:
             if not self._is_closed and name not in self._idle:
                 self._idle[name] = fd
-                fd = self._idle.popitem(last=False)[1] if len(self._idle) > _MAX_IDLE else None
-        if fd is not None:
-            os.close(fd)
+                if len(self._idle) <= _MAX_IDLE:
+                    return
+                fd = self._idle.popitem(last=False)[1]
+        os.close(fd)

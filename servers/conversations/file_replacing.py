@@ -10,16 +10,26 @@ from servers.conversations.file_format import write_all
 from servers.conversations.file_history import Place
 
 UNFINISHED = ".new"
-_NEW = os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
+_THERE = os.O_RDWR | os.O_NOFOLLOW | os.O_CLOEXEC
+_NEW = _THERE | os.O_CREAT | os.O_EXCL
 
 
 class NewFile:
     """A whole file, on disk, that is not yet in its place. Closed by whoever made it."""
 
-    def __init__(self, place: Place, suffix: str, parts: Iterable[bytes], token: str = "") -> None:
+    def __init__(
+        self,
+        place: Place,
+        suffix: str,
+        parts: Iterable[bytes],
+        token: str = "",
+        *,
+        in_reserve: bool = False,
+    ) -> None:
         """Write a file that will have this suffix.
 
         `token`: tells it from others that are written for the same place at the same time.
+        `in_reserve`: a short one, on a full disk, in the room that is kept for deletions.
 
         Raises:
             OSError: It could not be written; nothing is left of it.
@@ -32,7 +42,11 @@ class NewFile:
             name = place.key + self._unfinished
             with suppress(FileNotFoundError):  # of a process that was killed
                 os.unlink(name, dir_fd=shard_fd)
-            self._fd: int | None = os.open(name, _NEW, 0o600, dir_fd=shard_fd)
+            flags = _NEW
+            if in_reserve:
+                place.directory.take_reserve(shard_fd, name)
+                flags = _THERE
+            self._fd: int | None = os.open(name, flags, 0o600, dir_fd=shard_fd)
             try:
                 self.extend(parts)
             except BaseException:
@@ -49,6 +63,7 @@ class NewFile:
         with naming(self._path):
             for part in parts:
                 write_all(self._fd, part)
+            os.ftruncate(self._fd, os.lseek(self._fd, 0, os.SEEK_CUR))  # what is left of a reserve
             os.fsync(self._fd)
 
     def put_in_place(self) -> int:

@@ -225,7 +225,7 @@ def _bury(opened: ConversationFile) -> bool:
         return False
     opened.attachments.discard()
     if opened.has_expired:
-        opened.begin("tombstone", opened.bare_facts())
+        opened.delete()
         return True
     return False
 

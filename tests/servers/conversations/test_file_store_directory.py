@@ -41,7 +41,9 @@ async def test_files_and_folders_are_the_users_alone_and_not_named_after_ids(
 async def test_no_id_and_no_owner_leads_out_of_the_directory_or_into_a_name(
     tmp_path: Path,
 ) -> None:
-    ours = re.compile(r"FORMAT|v1|[a-z2-7]{2}|locks|\d\d|index|lag|index\.sqlite3(-wal|-shm)?")
+    ours = re.compile(
+        r"FORMAT|v1|[a-z2-7]{2}|locks|\d\d|index|lag|reserve|index\.sqlite3(-wal|-shm)?"
+    )
     names = re.compile(r"[a-z2-7]{32}\.(jsonl|att|\d+\.\d+\.jsonl\.zst)|[a-z2-7]{32,}\.(bin|json)")
     async with open_file_store(tmp_path / "store", sealing=Sealing(after_bytes=100)) as store:
         for owner in OWNERS:

@@ -4,6 +4,7 @@ import os
 import subprocess
 import sys
 from collections.abc import Generator
+from contextlib import suppress
 from pathlib import Path
 
 import anyio
@@ -38,9 +39,11 @@ def small_disk(tmp_path: Path) -> Generator[Path]:
         subprocess.run(["umount", "-l", str(place)], timeout=10, check=True)
 
 
-async def count_findings(directory: Path) -> int:
+async def count_findings(directory: Path, *, of_damage: bool = False) -> int:
+    """`of_damage`: of damage alone, not of what a write left that the disk had no room for."""
     async with open_file_engine(directory) as engine:
-        return sum([len(step.examination.findings) async for step in verify(engine)])
+        found = [found async for step in verify(engine) for found in step.examination.findings]
+    return sum(finding.is_damage or not of_damage for finding in found)
 
 
 async def fill(store: FileConversationStore, acknowledged: list[str]) -> None:
@@ -78,6 +81,43 @@ async def test_on_a_full_disk_what_was_acknowledged_stays_and_space_makes_it_wor
         assert await load_ids(store) == [*acknowledged, "more"]
         assert await list_ids(store) == ["new", ID]
     assert await count_findings(directory) == 0
+
+
+async def test_on_a_full_disk_a_conversation_can_be_deleted_and_that_makes_room(
+    small_disk: Path,
+) -> None:
+    directory = small_disk / "store"
+    async with open_file_store(directory, sealing=Sealing(after_bytes=200_000)) as store:
+        await store.append_messages(OWNER, "other", [user("kept")])
+        with pytest.raises(UnavailableError, match="the disk is full"):
+            await fill(store, [])
+        fill_up(small_disk / "filler")
+        for _ in range(2):
+            with pytest.raises(UnavailableError, match="the disk is full"):
+                await store.append_messages(OWNER, "other", [user(content="x" * 10_000)])
+            assert (await store.delete_conversation(OWNER, ID)).deleted
+            assert await list_ids(store) == ["other"]
+            with pytest.raises(UnavailableError, match="the disk is full"):
+                await fill(store, [])
+            fill_up(small_disk / "filler")
+    async with open_file_store(directory) as store:
+        (directory / "reserve").unlink()
+        fill_up(small_disk / "filler")
+        with pytest.raises(UnavailableError, match="the disk is full"):
+            await store.delete_conversation(OWNER, ID)
+        (small_disk / "filler").unlink()
+        assert (await store.delete_conversation(OWNER, ID)).deleted
+        await store.append_messages(OWNER, "other", [user("more")])
+        assert await load_ids(store, "other") == ["kept", "more"]
+        assert await list_ids(store) == ["other"]
+    assert await count_findings(directory, of_damage=True) == 0
+
+
+def fill_up(path: Path) -> None:
+    """Take all that is left of a disk."""
+    with path.open("ab", buffering=0) as file, suppress(OSError):
+        while True:
+            file.write(bytes(4_096))
 
 
 async def test_a_disk_that_is_read_only_is_named_and_harms_nothing(small_disk: Path) -> None:
