@@ -39,6 +39,7 @@ async def _read_ahead(
         await model.loading.wait()
         await hub.wait_settled(_SETTLE_SECONDS)
         await model.read_ahead(await coordinator.foresee(conversation_id))
+        await model.read_on()
     except (ModelError, HubError, ConversationCallError) as error:
         # Nothing is lost but time, and whoever asks next is told.
         logger.debug("The embedded model could not read ahead: %s", error)

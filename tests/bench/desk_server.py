@@ -1,5 +1,7 @@
-"""The invented desk's tools as an MCP server on stdio: `python -m tests.bench.desk_server`."""
+"""The invented desk's tools as an MCP server on stdio; its argument names the set of them."""
 
+import sys
+from collections.abc import Sequence
 from typing import Any
 
 import anyio
@@ -12,22 +14,28 @@ from mcp_types import (
     PaginatedRequestParams,
     TextContent,
     Tool,
+    ToolAnnotations,
 )
 
-from tests.bench.desk_tools import DESK_TOOLS
+from tests.bench.desk_tools import SETS, DeskTool
 
 
-def create_desk_server() -> Server[Any]:
+def create_desk_server(offered: Sequence[DeskTool]) -> Server[Any]:
     """Whatever its tools are asked, they answer the same."""
-    tools = {tool.name: tool for tool in DESK_TOOLS}
+    tools = {tool.name: tool for tool in offered}
 
     async def list_tools(
         _context: ServerRequestContext[Any], _params: PaginatedRequestParams | None
     ) -> ListToolsResult:
         return ListToolsResult(
             tools=[
-                Tool(name=tool.name, description=tool.description, input_schema=tool.input_schema)
-                for tool in DESK_TOOLS
+                Tool(
+                    name=tool.name,
+                    description=tool.description,
+                    input_schema=tool.input_schema,
+                    annotations=ToolAnnotations(read_only_hint=not tool.writes),
+                )
+                for tool in offered
             ]
         )
 
@@ -41,7 +49,7 @@ def create_desk_server() -> Server[Any]:
 
 
 async def _serve() -> None:
-    server = create_desk_server()
+    server = create_desk_server(SETS[sys.argv[1]])
     async with stdio_server() as (incoming, outgoing):
         await server.run(incoming, outgoing, server.create_initialization_options())
 

@@ -1,5 +1,6 @@
 """The tools of an invented desk: what they are called, take and answer, always the same."""
 
+import json
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
@@ -9,7 +10,7 @@ _TEXT = {"type": "string"}
 
 @dataclass(frozen=True, slots=True)
 class DeskTool:
-    """One tool; it fails with its answer if it `fails`."""
+    """One tool; it fails with its answer if it `fails`, and changes something if it `writes`."""
 
     name: str
     description: str
@@ -17,6 +18,7 @@ class DeskTool:
     properties: Mapping[str, Any] = field(default_factory=dict[str, Any])
     required: tuple[str, ...] = ()
     fails: bool = False
+    writes: bool = False
 
     @property
     def input_schema(self) -> dict[str, Any]:
@@ -84,5 +86,79 @@ DESK_TOOLS = (
         "The mail was sent.",
         {"to": {**_TEXT, "description": "An address."}, "subject": _TEXT, "text": _TEXT},
         ("to", "text"),
+        writes=True,
     ),
 )
+
+_PAGE = (
+    "The town museum shows ships, maps and instruments of four centuries. "
+    + "Its halls are open to everybody, and each of them tells of another sea. " * 12
+    + "\nOpening hours: Tuesday to Sunday from 10 to 18, closed on Mondays.\n"
+    + "Schools are asked to write a week before they come. " * 12
+    + "\nAdmission: 8 euros, children free.\n"
+    + "The café has a view of the harbour, where old boats lie all year. " * 12
+)
+_FILES = json.dumps(
+    {
+        "files": [
+            {
+                "id": f"8f14e45f-ceea-467f-a9b0-9f3b7c1f{number:04}",
+                "name": f"{name}.pdf",
+                "size": 1_000 * number,
+                "changed_at": f"2026-03-{number:02}T10:33:12.123456Z",
+                "owner": None,
+            }
+            for number, name in enumerate(
+                ("tax", "lease", "menu", "route", "recipe", "insurance", "thesis", "poster"), 11
+            )
+        ]
+        * 2,
+        "truncated": False,
+    }
+)
+
+OFFICE_TOOLS = (
+    DeskTool(
+        "book_room",
+        "Books a meeting room.",
+        "Booked: room Oak, number 4711.",
+        {
+            "room": {**_TEXT, "description": "Its name."},
+            "date": {**_TEXT, "format": "date"},
+            "start": {**_TEXT, "description": "Such as 09:30."},
+            "minutes": {"type": "integer", "minimum": 1, "maximum": 480},
+            "people": {"type": "integer", "minimum": 1, "maximum": 50},
+            "title": {**_TEXT, "description": "What the meeting is about."},
+        },
+        ("room", "date", "start", "minutes", "people", "title"),
+        writes=True,
+    ),
+    DeskTool(
+        "read_page",
+        "Reads a page of the web and gives its text.",
+        _PAGE,
+        {"address": {**_TEXT, "description": "Its https address."}},
+        ("address",),
+    ),
+    DeskTool("list_files", "Lists the user's files.", _FILES),
+    DeskTool("delete_file", "Deletes a file.", "Deleted.", {"name": _TEXT}, ("name",), writes=True),
+    DeskTool(
+        "rename_file",
+        "Gives a file another name.",
+        "Renamed.",
+        {"name": _TEXT, "new_name": _TEXT},
+        ("name", "new_name"),
+        writes=True,
+    ),
+    DeskTool(
+        "add_reminder",
+        "Adds a reminder for the user.",
+        "Added.",
+        {"text": {**_TEXT, "description": "What to remind of."}, "day": _TEXT},
+        ("text", "day"),
+        writes=True,
+    ),
+    *DESK_TOOLS[1:],
+)
+"""Eleven, with the clock twelve: with many parameters, and with long answers."""
+SETS = {"desk": DESK_TOOLS, "office": OFFICE_TOOLS}

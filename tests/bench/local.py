@@ -18,10 +18,13 @@ import anyio
 from agentic.cli.compose import Assistant, open_assistant
 from agentic.cli.model_choice import ChosenModel
 from agentic.config.load import load_config
+from client.asking.questions import Answer, Question
 from client.coordinator.events import ToolStarted, TurnFailed, TurnFinished
 from client.coordinator.request import TurnRequest
 from client.llm.local.create import find_local_model
-from tests.bench.local_probes import HELD_OUT, HOME_ZONE, TUNED, Probe, ProbeTalk
+from tests.bench.local_long import LONG, OFFICE
+from tests.bench.local_probes import HOME_ZONE, Probe, ProbeTalk
+from tests.bench.local_truth import HELD_OUT, TUNED
 from tests.bench.table import Row
 
 MAX_SECONDS = 5.0
@@ -29,13 +32,23 @@ _LOAD_SECONDS = 600
 _TURN_SECONDS = 300
 _TYPING_SECONDS = 20.0
 """Between the start and the first message: meanwhile the model reads ahead."""
+_READING_SECONDS = 3.0
+"""Between an answer and the next message."""
 _FOLDER = Path(__file__).parents[2]
+
+
+class Agreeing:
+    """Says yes at once to what waits for it: here it is no part of a turn's time."""
+
+    async def ask(self, question: Question) -> Answer:
+        """Whatever it is."""
+        return Answer(action="accept")
 
 
 def run(*, quick: bool) -> list[Row]:
     """Each talk's share of right answers and its slowest turns; nothing without weights."""
     if not quick:
-        return anyio.run(_run, [*TUNED, *HELD_OUT])
+        return anyio.run(_run, [*TUNED, OFFICE, LONG, *HELD_OUT])
     first = TUNED[0]
     return anyio.run(_run, [ProbeTalk(first.title, first.probes[:3])])
 
@@ -57,13 +70,16 @@ async def _hold(talk: ProbeTalk, directory: Path) -> list[Row]:
         print("local: skipped, no engine or no weights (`agentic models pull`)", file=sys.stderr)
         return []
     async with open_assistant(
-        config, ChosenModel(model), conversation_id=_to_conversation(talk)
+        config, ChosenModel(model), conversation_id=_to_conversation(talk), asker=Agreeing()
     ) as assistant:
         await assistant.hub.wait_settled(30)
         with anyio.fail_after(_LOAD_SECONDS):
             await model.loading.wait()
         await anyio.sleep(_TYPING_SECONDS)
-        turns = [await _take_turn(assistant, talk, probe) for probe in talk.probes]
+        turns: list[tuple[float, str | None]] = []
+        for probe in talk.probes:
+            turns.append(await _take_turn(assistant, talk, probe))
+            await anyio.sleep(_READING_SECONDS)
     seconds = [seconds for seconds, _ in turns]
     faults = [fault for _, fault in turns if fault is not None]
     later = sorted(seconds[1:])
@@ -81,12 +97,12 @@ def _configure(talk: ProbeTalk, directory: Path) -> Path:
         name: {"command": "agentic", "args": ["serve", name]} for name in ("conversations", "tools")
     }
     # As in a chat without a configuration, but for the desk, which has its own.
-    offered = [] if talk.has_desk else ["search_conversations"]
+    offered = [] if talk.desk else ["search_conversations"]
     servers["conversations"]["offer_to_model"] = offered
-    if talk.has_desk:
+    if talk.desk:
         servers["desk"] = {
             "command": sys.executable,
-            "args": ["-m", "tests.bench.desk_server"],
+            "args": ["-m", "tests.bench.desk_server", talk.desk],
             "cwd": str(_FOLDER),
         }
     file = directory / "mcp.yml"

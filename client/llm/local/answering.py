@@ -4,11 +4,13 @@ from collections.abc import Sequence
 
 from client.llm.history import AssistantPiece, Piece, ResultsPiece, UserPiece, to_text
 from client.llm.local.completions import Slot, Step, to_message
+from client.llm.local.excerpts import to_excerpt
 from client.llm.local.shortening import cut
 from client.llm.protocol import ModelRequest
 from client.prompt_template import IDENTITY, NOW_BEGINS, TOOLS
 
-_MAX_RESULT_CHARACTERS = 3_000
+_MAX_RESULTS_CHARACTERS = 600
+"""Of all results of a step: they are read in some three seconds on two cores."""
 _MAX_REASON_CHARACTERS = 300
 _IDENTITY = (
     "You are Agentic, a personal assistant that runs on the machine of its user.\n\n"
@@ -43,8 +45,11 @@ def ask_to_answer(
     messages = [to_message("system", _to_instructions(request))]
     for asked, answered in (_WHO_ARE_YOU, ("And who made you?", about_model), _WHO_AM_I):
         messages += [to_message("user", asked), to_message("assistant", answered)]
+    question = ""
     for piece in pieces:
-        _add_piece(messages, piece)
+        if isinstance(piece, UserPiece):
+            question = "\n".join(map(to_text, piece.parts))
+        _add_piece(messages, piece, question)
     if note is not None:
         _add_to_user(messages, f"[{note}]")
     return Step(messages, max_tokens, Slot.ANSWERING)
@@ -63,7 +68,7 @@ def find_reasons(pieces: Sequence[Piece], answer: str) -> str:
     return "\n".join(f"({reason})" for reason in reasons if reason and reason not in answer)
 
 
-def _add_piece(messages: list[dict[str, str]], piece: Piece) -> None:
+def _add_piece(messages: list[dict[str, str]], piece: Piece, question: str) -> None:
     match piece:
         case UserPiece(parts):
             messages.append(to_message("user", "\n\n".join(map(to_text, parts))))
@@ -72,13 +77,14 @@ def _add_piece(messages: list[dict[str, str]], piece: Piece) -> None:
             if piece.texts:
                 messages.append(to_message("assistant", "\n\n".join(piece.texts)))
         case ResultsPiece():
-            _add_results(messages, piece)
+            _add_results(messages, piece, question)
 
 
-def _add_results(messages: list[dict[str, str]], piece: ResultsPiece) -> None:
+def _add_results(messages: list[dict[str, str]], piece: ResultsPiece, question: str) -> None:
     told: dict[bool, list[str]] = {False: [], True: []}
+    most = _MAX_RESULTS_CHARACTERS // len(piece.results)
     for result in piece.results:
-        text = "\n".join(map(to_text, result.parts))[:_MAX_RESULT_CHARACTERS]
+        text = to_excerpt("\n".join(map(to_text, result.parts)), question, most)
         told[result.is_error].append(text or "(nothing)")
     shown = [_show(texts, failed=failed) for failed, texts in told.items() if texts]
     _add_to_user(messages, "\n".join(shown))

@@ -20,6 +20,8 @@ if TYPE_CHECKING:
 
 _TITLE = "The embedded model"
 _MAX_ERROR_BYTES = 65_536
+_MIN_MOVED_TOKENS = 16
+"""Parts of a prompt that have moved and are as long as this need not be read again."""
 
 
 class Slot(IntEnum):
@@ -61,16 +63,25 @@ class _RefusedError(Exception):
 
 
 def prepare_step(
-    engine: Engine, step: Step, request: ModelRequest, *, model: str, timeout_seconds: float
+    engine: Engine,
+    step: Step,
+    request: ModelRequest,
+    *,
+    model: str,
+    timeout_seconds: float,
+    goes_on: bool,
 ) -> Exchange:
-    """The request for one step. Call it in a thread: the HTTP library is read from disk."""
+    """The request for one step. Call it in a thread: the HTTP library is read from disk.
+
+    `goes_on`: parts of the slot's last prompt may be used where they stand now.
+    """
     from httpx2 import HTTPError
 
     service = Service(_TITLE, model, "start again", secret=engine.key)
     client = create_http_client(parse_endpoint(engine.address), timeout_seconds)
     client.headers["Authorization"] = f"Bearer {engine.key}"
     return Exchange(
-        ask=partial(_ask, client, _to_body(step, model)),
+        ask=partial(_ask, client, _to_body(step, model, goes_on=goes_on)),
         close=client.aclose,
         answer=OpenAIAnswer(),
         failures=(HTTPError, ValueError, RecursionError, _RefusedError),
@@ -80,7 +91,7 @@ def prepare_step(
     )
 
 
-def _to_body(step: Step, model: str) -> dict[str, Any]:
+def _to_body(step: Step, model: str, *, goes_on: bool) -> dict[str, Any]:
     body: dict[str, Any] = {
         "model": model,
         "messages": step.messages,
@@ -90,6 +101,7 @@ def _to_body(step: Step, model: str) -> dict[str, Any]:
         "stream_options": {"include_usage": True},
         "cache_prompt": True,
         "id_slot": step.slot,
+        "n_cache_reuse": _MIN_MOVED_TOKENS if goes_on else 0,
     }
     if step.grammar is not None:
         body["grammar"] = step.grammar

@@ -3,8 +3,8 @@
 import json
 import secrets
 from collections import OrderedDict
-from collections.abc import AsyncGenerator, AsyncIterator, Sequence
-from contextlib import aclosing, asynccontextmanager
+from collections.abc import AsyncGenerator, AsyncIterator, Generator, Sequence
+from contextlib import aclosing, asynccontextmanager, contextmanager
 from dataclasses import replace
 from functools import partial
 
@@ -25,6 +25,7 @@ from client.llm.local.choosing import (
 )
 from client.llm.local.completions import Step, prepare_step
 from client.llm.local.engine import Engine
+from client.llm.local.last_read import LastRead
 from client.llm.local.loading import Loading
 from client.llm.local.person import Person, ask_about_person, parse_person, select_said
 from client.llm.local.zones import settle_zones
@@ -43,6 +44,7 @@ from servers.conversations.contract import Message
 _ANSWER_TEMPERATURE = 0.0
 """A small model that is left a choice of words mixes up who is who."""
 _PATIENCE_SECONDS = 60.0
+_PAUSE_SECONDS = 1.0
 _REMEMBERED = 64
 
 
@@ -62,8 +64,12 @@ class LocalModel:
         max_output_tokens: int,
         timeout_seconds: float = 120.0,
         temperature: float | None = None,
+        pause_seconds: float = _PAUSE_SECONDS,
     ) -> None:
-        """`about`: how it says what it is and who made it; left alone, it names a wrong one."""
+        """`about`: how it says what it is and who made it; left alone, it names a wrong one.
+
+        `pause_seconds`: so long after an answer nothing is read for the next one.
+        """
         self.loading = loading
         self._model = model
         self._about = about
@@ -71,7 +77,12 @@ class LocalModel:
         self._max_output_tokens = max_output_tokens
         self._timeout_seconds = timeout_seconds
         self._temperature = _ANSWER_TEMPERATURE if temperature is None else temperature
+        self._pause_seconds = pause_seconds
         self._turn = anyio.Lock()
+        self._last_read = LastRead()
+        self._answered: ModelRequest | None = None
+        self._askers = 0
+        self._unasked = anyio.Event()
         self._reading_ahead: anyio.CancelScope | None = None
         self._chosen: OrderedDict[str, str] = OrderedDict()
         """For the latest messages that needed no tool; histories don't tell."""
@@ -99,10 +110,23 @@ class LocalModel:
             ModelError: On entering or while iterating.
         """
         engine = await self._wait()
+        with self._asking():
+            async with self._turn, aclosing(self._answer(engine, request)) as events:
+                yield events
+            self._answered = request
+
+    @contextmanager
+    def _asking(self) -> Generator[None]:
         if self._reading_ahead is not None:
             self._reading_ahead.cancel()
-        async with self._turn, aclosing(self._answer(engine, request)) as events:
-            yield events
+        self._askers += 1
+        try:
+            yield
+        finally:
+            self._askers -= 1
+            if not self._askers:
+                self._unasked.set()
+                self._unasked = anyio.Event()
 
     async def _wait(self) -> Engine:
         with anyio.move_on_after(_PATIENCE_SECONDS):
@@ -112,18 +136,45 @@ class LocalModel:
         )
 
     async def read_ahead(self, request: ModelRequest) -> None:
-        """Let the engine read what requests like this begin with, unless somebody asks meanwhile.
+        """Let the engine read what requests like this begin with, whenever nobody asks.
 
         Raises:
             ModelError: It could not.
         """
         engine = await self._wait()
-        if self._turn.locked():
-            return
+        for step in await to_thread.run_sync(_to_beginnings, request, self._about):
+            while not self._last_read.has(step.slot):
+                while self._askers:
+                    await self._unasked.wait()
+                    # Who asks again at once should not find us reading.
+                    await anyio.sleep(self._pause_seconds)
+                if not self._last_read.has(step.slot):
+                    await self._read_step(engine, request, step)
+
+    async def read_on(self) -> None:
+        """After each answer read what it may be asked for next; it goes on until it is cancelled.
+
+        Raises:
+            ModelError: It could not.
+        """
+        read: list[str] = []
+        while True:
+            await self._unasked.wait()
+            await anyio.sleep(self._pause_seconds)
+            if self._askers or self._answered is None:
+                continue
+            request = self._answered
+            said = await to_thread.run_sync(_to_said, request)
+            if said != read:
+                step = replace(ask_about_person(said), max_tokens=1, schema=None)
+                await self._read_step(await self._wait(), request, step)
+                read = said
+
+    async def _read_step(self, engine: Engine, request: ModelRequest, step: Step) -> None:
+        """As far as it gets until somebody asks: the engine keeps what it has read."""
         with anyio.CancelScope() as self._reading_ahead:
             async with self._turn:
-                for step in await to_thread.run_sync(_to_beginnings, request, self._about):
-                    await self._decide(engine, request, step)
+                await self._decide(engine, request, step)
         self._reading_ahead = None
 
     async def _answer(self, engine: Engine, request: ModelRequest) -> AsyncGenerator[ModelEvent]:
@@ -144,9 +195,8 @@ class LocalModel:
                 person, more = await self._collect(engine, request, select_said(pieces))
                 usage += more
                 note = person.to_note()
-        step = ask_to_answer(
-            request, pieces, self._about, max_tokens=self._max_output_tokens, note=note
-        )
+        prepare = partial(ask_to_answer, max_tokens=self._max_output_tokens, note=note)
+        step = await to_thread.run_sync(prepare, request, pieces, self._about)
         step = replace(step, temperature=self._temperature)
         async with self._ask(engine, request, step) as events:
             async for event in events:
@@ -187,22 +237,24 @@ class LocalModel:
     async def _ask(
         self, engine: Engine, request: ModelRequest, step: Step
     ) -> AsyncGenerator[AsyncIterator[ModelEvent]]:
-        prepare = partial(
-            prepare_step,
-            engine,
-            step,
-            request,
-            model=self._model,
-            timeout_seconds=self._timeout_seconds,
-        )
-        exchange = await to_thread.run_sync(prepare)
-        try:
-            async with stream_answer(exchange) as events:
-                yield events
-        except ModelUnavailableError as error:
-            # Of an engine that has died, how it died says more than the line that it cut.
-            ended = await self.loading.find_end(engine)
-            raise ModelUnavailableError(ended) if ended else error from None
+        with self._last_read.reading(step.slot, request.messages) as goes_on:
+            prepare = partial(
+                prepare_step,
+                engine,
+                step,
+                request,
+                model=self._model,
+                timeout_seconds=self._timeout_seconds,
+                goes_on=goes_on,
+            )
+            exchange = await to_thread.run_sync(prepare)
+            try:
+                async with stream_answer(exchange) as events:
+                    yield events
+            except ModelUnavailableError as error:
+                # Of an engine that has died, how it died says more than the line that it cut.
+                ended = await self.loading.find_end(engine)
+                raise ModelUnavailableError(ended) if ended else error from None
 
 
 def _to_beginnings(request: ModelRequest, about_model: str) -> list[Step]:
@@ -214,6 +266,10 @@ def _to_beginnings(request: ModelRequest, about_model: str) -> list[Step]:
         ask_about_person(select_said(pieces)),
     ]
     return [replace(step, max_tokens=1, schema=None, grammar=None) for step in steps]
+
+
+def _to_said(request: ModelRequest) -> list[str]:
+    return select_said(to_pieces(request.messages))
 
 
 def _to_calls(tool: ToolDefinition, written: str) -> tuple[ToolCall, ...]:

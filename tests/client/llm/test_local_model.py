@@ -245,6 +245,54 @@ async def test_the_prompts_begin_is_the_same_as_time_goes_by(engine: FakeEngine)
     assert "10:10" in systems[4]  # without a clock to ask
 
 
+def stored(*texts: str) -> list[Message]:
+    """A stored talk: the user's message, the assistant's, and so on; each text is its id too."""
+    roles = ("user", "assistant") * len(texts)
+    return [
+        Message(role=role, content=text, message_id=text)
+        for role, text in zip(roles, texts, strict=False)
+    ]
+
+
+async def test_what_was_read_may_stay_when_the_oldest_messages_go(engine: FakeEngine) -> None:
+    long, slid = stored("a", "b", "c", "d", "e"), stored("c", "d", "e", "f", "g")
+    engine.write(*[{"text": "Yes."}] * 3)
+    async with open_local_model(engine) as model:
+        for talk in (long, slid, slid):
+            await complete(model, ask(*talk))
+    assert [body["n_cache_reuse"] > 0 for body in engine.bodies] == [False, True, True]
+
+
+@pytest.mark.parametrize(
+    "then",
+    [
+        pytest.param(stored("x", "y", "e"), id="another conversation"),
+        pytest.param(stored("a", "b", "e"), id="messages taken out"),
+        pytest.param([user("e")], id="messages without ids"),
+    ],
+)
+async def test_nothing_moves_into_a_prompt_to_which_it_does_not_belong(
+    engine: FakeEngine, then: list[Message]
+) -> None:
+    engine.write(*[{"text": "Yes."}] * 2)
+    async with open_local_model(engine) as model:
+        await complete(model, ask(*stored("a", "b", "c", "d", "e")))
+        await complete(model, ask(*then))
+    assert [body["n_cache_reuse"] for body in engine.bodies] == [0, 0]
+
+
+async def test_nothing_moves_after_an_answer_that_was_broken_off(engine: FakeEngine) -> None:
+    talk = stored("a", "b", "c")
+    engine.write({"text": "Yes."}, {"text": "Once upon", "then": "hangs"}, {"text": "Yes."})
+    with anyio.fail_after(20):
+        async with open_local_model(engine) as model:
+            await complete(model, ask(*talk))
+            async with model.stream(ask(*stored("x"))) as events:
+                await anext(events)
+            await complete(model, ask(*talk))
+    assert [body["n_cache_reuse"] for body in engine.bodies] == [0, 0, 0]
+
+
 async def test_equal_names_of_two_servers_stay_apart(engine: FakeEngine) -> None:
     other = ToolDefinition("mail__search", "Search mail", {"type": "object"})
     mine = ToolDefinition("x__reply", "Reply to a mail", {"type": "object"})
@@ -338,22 +386,50 @@ async def test_the_beginnings_are_read_ahead(engine: FakeEngine, is_new: bool) -
 
 
 async def test_who_asks_does_not_wait_until_all_is_read_ahead(engine: FakeEngine) -> None:
-    engine.write({"text": "x", "then": "hangs"}, {"text": "Hello."})
+    """What nobody has read meanwhile is read afterwards."""
+    engine.write({"text": "x", "then": "hangs"}, {"text": "Hello."}, *[{"text": "x"}] * 2)
     with anyio.fail_after(20):
-        async with open_local_model(engine) as model, anyio.create_task_group() as group:
+        async with (
+            open_local_model(engine, pause_seconds=0) as model,
+            anyio.create_task_group() as group,
+        ):
             group.start_soon(model.read_ahead, ask(tools=[CLOCK]))
             await engine.wait_for(lambda line: "body" in line)
             assert (await complete(model)).text == "Hello."
-    assert len(engine.bodies) == 2
+    first, answered, *after = [body["id_slot"] for body in engine.bodies]
+    assert first != answered
+    assert after[0] == first
+    assert len({first, answered, *after}) == len(after) + 1 == 3
 
 
 async def test_nothing_is_read_ahead_while_somebody_is_answered(engine: FakeEngine) -> None:
     engine.write({"text": "Once upon", "then": "hangs"})
     with anyio.fail_after(20):
-        async with open_local_model(engine) as model, model.stream(ask()) as events:
-            await anext(events)
-            await model.read_ahead(ask(tools=[CLOCK]))
-    assert len(engine.bodies) == 1
+        async with open_local_model(engine) as model, anyio.create_task_group() as group:
+            async with model.stream(ask()) as events:
+                await anext(events)
+                group.start_soon(model.read_ahead, ask(tools=[CLOCK]))
+                await anyio.wait_all_tasks_blocked()
+                assert len(engine.bodies) == 1
+            group.cancel_scope.cancel()
+
+
+async def test_what_a_user_told_is_read_after_the_answer_to_it(engine: FakeEngine) -> None:
+    engine.write(*[{"text": "Yes."}] * 5)
+    talk = stored("I'm Zoë.", "Yes.", "What's new?", "Yes.", "I like tea.")
+    with anyio.fail_after(20):
+        async with (
+            open_local_model(engine, pause_seconds=0) as model,
+            anyio.create_task_group() as group,
+        ):
+            group.start_soon(model.read_on)
+            await anyio.wait_all_tasks_blocked()
+            for length, asked in ((1, 2), (3, 3), (5, 5)):
+                await complete(model, ask(*talk[:length]))
+                await engine.wait_for(lambda _, n=asked: len(engine.bodies) == n)
+            group.cancel_scope.cancel()
+    read = [body["messages"][-1]["content"] for body in engine.bodies if body["max_tokens"] == 1]
+    assert read == ["- I'm Zoë.", "- I'm Zoë.\n- I like tea."]
 
 
 async def test_arguments_that_were_cut_off_are_no_arguments(engine: FakeEngine) -> None:

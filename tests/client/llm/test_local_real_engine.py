@@ -14,6 +14,7 @@ from client.llm.local.create import create_local_model
 from client.llm.local.engine import EngineSettings, is_installed, open_engine
 from client.llm.local.model import LocalModel
 from client.llm.protocol import Completion, ModelUnavailableError, TextDelta, ToolDefinition
+from servers.conversations.contract import Message
 from tests.client.llm.vendors import ask, complete, listen, user
 from tests.fakes.tiny_gguf import write_tiny_gguf
 
@@ -22,6 +23,7 @@ pytestmark = [
     pytest.mark.skipif(not is_installed(), reason="the extra `local` is not installed"),
 ]
 LIMIT_SECONDS = 120
+NUMBERS = " ".join(map(str, range(60)))
 
 ODD = 'odd "\\\n'
 BOOK = ToolDefinition(
@@ -101,6 +103,23 @@ async def test_steps_are_bound_to_their_schemas_and_answers_are_streamed(weights
             again = await complete(model, ask(user("Say something")))
             assert again.usage.cached_input_tokens > again.usage.input_tokens // 2
     assert called == {*schemas}
+
+
+async def test_what_is_left_of_a_conversation_is_not_read_again(weights: Path) -> None:
+    model = create(weights, max_output_tokens=1)
+    talk = [
+        Message(role=role, content=f"{role} says {number}: {NUMBERS}", message_id=f"{number}{role}")
+        for number in range(4)
+        for role in ("user", "assistant")
+    ]
+    with anyio.fail_after(LIMIT_SECONDS):
+        async with model.loading.running():
+            await complete(model, ask(*talk, user("And now?")))
+            slid = await complete(model, ask(*talk[2:], user("And now?")))
+            others = [message.model_copy(update={"message_id": None}) for message in talk[4:]]
+            other = await complete(model, ask(*others, user("And now?")))
+    assert slid.usage.cached_input_tokens > 0.8 * slid.usage.input_tokens
+    assert other.usage.cached_input_tokens < 0.5 * other.usage.input_tokens
 
 
 @pytest.mark.parametrize("kind", ["cut", "noise"])
