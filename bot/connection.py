@@ -70,7 +70,8 @@ async def open_bot(
             survey = await spool.survey()
         except SpoolError as error:
             return str(error)
-        return f"{survey.waiting} waiting for the store, {len(survey.aside)} set aside"
+        since = f" since {survey.since_minute}" if survey.waiting else ""
+        return f"{survey.waiting} waiting for the store{since}, {len(survey.aside)} set aside"
 
     bot = Bot(
         token.get_secret_value(),

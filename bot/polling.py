@@ -1,6 +1,7 @@
 """Fetches updates by polling, and begins anew when nothing is heard of a poll for long."""
 
 import logging
+from contextlib import suppress
 from typing import TYPE_CHECKING, cast
 
 import anyio
@@ -23,6 +24,8 @@ ALLOWED_UPDATES = [
 ]
 _STOP_POLLING_SECONDS = 2.0
 _SHORT_POLL_INTERVAL_SECONDS = 1.0
+_CONTACTS = 4
+"""In the time after which silence is taken for trouble."""
 
 logger = logging.getLogger(__name__)
 
@@ -35,6 +38,24 @@ async def poll(
     Polling begins anew when no poll has been answered for `silence_seconds`, unless that is because
     the intake has not taken in what the last one brought.
     """
+    async with anyio.create_task_group() as tasks:
+        tasks.start_soon(_keep_in_touch, bot, intake, silence_seconds / _CONTACTS)
+        await _keep_polling(bot, intake, pulse, timeout_seconds, silence_seconds)
+        tasks.cancel_scope.cancel()
+
+
+async def _keep_in_touch(bot: Bot, intake: Intake, seconds: float) -> None:
+    """Ask Telegram something while no poll does, or `bot.health_file` would grow old."""
+    while True:
+        await anyio.sleep(seconds)
+        if intake.is_taking:
+            with suppress(TelegramError):  # the next poll tells
+                await bot.get_me()
+
+
+async def _keep_polling(
+    bot: Bot, intake: Intake, pulse: Pulse, timeout_seconds: int, silence_seconds: float
+) -> None:
     updater = Updater(bot, cast("asyncio.Queue[object]", intake))  # it only ever puts
     await updater.initialize()
     while True:

@@ -71,7 +71,11 @@ class Health:
             is_ready = self._pulse.has_beaten and silent < self._silence_seconds
         try:
             survey = await self._spool.survey()
-            spool: object = {"waiting": survey.waiting, "set_aside": len(survey.aside)}
+            spool: object = {
+                "waiting": survey.waiting,
+                "since": survey.since_minute,
+                "set_aside": len(survey.aside),
+            }
         except SpoolError as error:
             spool = str(error)
         facts = {"ready": is_ready, **hears, "queue_length": self._lanes.waiting, "spool": spool}

@@ -16,6 +16,7 @@ import time
 from collections.abc import Generator, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, Literal
 
@@ -75,6 +76,13 @@ class Survey:
     """Seconds since 1970 at which the oldest of them was written."""
     aside: tuple[Path, ...] = ()
     size_bytes: int = 0
+
+    @property
+    def since_minute(self) -> str | None:
+        """The same as text, in UTC."""
+        if self.since is None:
+            return None
+        return datetime.fromtimestamp(self.since, UTC).isoformat(timespec="minutes")
 
 
 def key_of(owner: str | None, conversation_id: str) -> str:

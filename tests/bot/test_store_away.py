@@ -1,5 +1,6 @@
 """The conversation server is away, or its answers are lost, while people write."""
 
+import re
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -154,7 +155,30 @@ async def test_the_health_file_says_how_much_waits(
         async with run_in_background(bench, api, health_file=tmp_path / "health"):
             await api.wait_for_call("deleteWebhook")  # so the answer before it was noted
 
-    assert (tmp_path / "health").read_text() == "1 waiting for the store, 0 set aside\n"
+    told = (tmp_path / "health").read_text()
+    assert re.fullmatch(r"1 waiting for the store since 20\S+\+00:00, 0 set aside\n", told)
+
+
+@pytest.mark.slow  # Telegram is asked four times, with pauses
+async def test_the_bot_stays_healthy_while_an_update_waits_for_the_store(
+    api: FakeBotApi, bench: Bench, tmp_path: Path
+) -> None:
+    health = tmp_path / "health"
+    with anyio.fail_after(20):
+        async with run_in_background(bench, api, health_file=health, silence_seconds=1):
+            await api.wait_for_call("setMyCommands")
+            bench.away = True
+            update = api.user_says(ADA, "hello")
+            await bench.wait_for_calls("get_conversation")
+            for _ in range(2):
+                asked = len(api.calls_of("getMe"))
+                health.unlink(missing_ok=True)
+                await api.wait_for_call("getMe", asked + 1)
+                await api.wait_for_call("getMe", asked + 2)  # so the answer before it was noted
+                assert health.exists()
+            assert api.confirmed <= update["update_id"]
+            bench.away = False
+            await api.wait_for_message(ADA)
 
 
 async def test_a_turn_that_cannot_read_its_conversation_is_told_once_and_run_when_that_is_back(

@@ -115,7 +115,8 @@ async def test_it_tells_how_it_is(api: FakeBotApi, bench: Bench) -> None:
 
     assert live.text == "ok\n"
     assert facts["seconds_since_last_poll"] < 10
-    assert (facts["queue_length"], facts["spool"]) == (0, {"waiting": 0, "set_aside": 0})
+    nothing = {"waiting": 0, "since": None, "set_aside": 0}
+    assert (facts["queue_length"], facts["spool"]) == (0, nothing)
     for line in (
         'agentic_bot_updates_total{kind="text"} 1.0',
         'agentic_bot_turns_total{outcome="finished"} 1.0',
