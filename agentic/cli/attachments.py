@@ -13,7 +13,7 @@ from agentic.cli.failures import CommandError, UsageError
 from agentic.cli.invocation import Invocation, note
 from agentic.cli.output_files import check_output, replaced_output
 from agentic.cli.terminal_text import one_line, to_json
-from agentic.config.children import SECTIONS_OF_TALKERS
+from agentic.config.children import SECTIONS_OF_STORE_USERS
 from agentic.config.models import Config
 from client.attachments import Part
 from servers.conversations.contract_attachments import (
@@ -56,7 +56,7 @@ def attach_file(
             )
         sys.stdout.write((to_json(result.model_dump()) if as_json else result.uri) + "\n")
 
-    return invocation.run(work, sections=SECTIONS_OF_TALKERS)
+    return invocation.run(work, sections=SECTIONS_OF_STORE_USERS)
 
 
 def fetch_attachment(
@@ -84,7 +84,7 @@ def fetch_attachment(
                 part = await _write(file.buffer, parts)
         note(f"{one_line(part.name)}, {part.mime_type}, {part.size:,} bytes")
 
-    return invocation.run(work, sections=SECTIONS_OF_TALKERS)
+    return invocation.run(work, sections=SECTIONS_OF_STORE_USERS)
 
 
 def _parse(named: str, attachment_id: str | None) -> AttachmentUri:

@@ -17,7 +17,7 @@ from agentic.cli.plain_view import render_call
 from agentic.cli.stored_history import StoredHistory, load_facts
 from agentic.cli.stored_times import render_time
 from agentic.cli.terminal_text import clean, one_line, to_json
-from agentic.config.children import SECTIONS_OF_TALKERS
+from agentic.config.children import SECTIONS_OF_STORE_USERS
 from agentic.config.models import Config
 from client.conversations import RemoteConversationStore
 from servers.conversations.contract import MAX_LIST_LIMIT, Conversation, Message
@@ -47,7 +47,7 @@ def list_conversations(
             if not count:
                 note("There are no conversations yet." if tag is None else "None has this tag.")
 
-    return invocation.run(work, sections=SECTIONS_OF_TALKERS)
+    return invocation.run(work, sections=SECTIONS_OF_STORE_USERS)
 
 
 def show_conversation(
@@ -70,7 +70,7 @@ def show_conversation(
             if history.damaged:
                 note(f"Left out: {history.damaged} damaged records.")
 
-    return invocation.run(work, sections=SECTIONS_OF_TALKERS)
+    return invocation.run(work, sections=SECTIONS_OF_STORE_USERS)
 
 
 def delete_conversation(invocation: Invocation, conversation_id: str, *, yes: bool) -> int:
@@ -88,7 +88,7 @@ def delete_conversation(invocation: Invocation, conversation_id: str, *, yes: bo
             await store.delete_conversation(conversation_id)
         note("Deleted.")
 
-    return invocation.run(work, sections=SECTIONS_OF_TALKERS)
+    return invocation.run(work, sections=SECTIONS_OF_STORE_USERS)
 
 
 async def _list(

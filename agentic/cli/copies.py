@@ -8,7 +8,7 @@ from agentic.cli.conversation_ids import check_id, render_id
 from agentic.cli.invocation import Invocation, note
 from agentic.cli.stored_history import load_facts
 from agentic.cli.terminal_text import to_json
-from agentic.config.children import SECTIONS_OF_TALKERS
+from agentic.config.children import SECTIONS_OF_STORE_USERS
 from agentic.config.models import Config
 from servers.conversations.contract import Conversation
 
@@ -34,7 +34,7 @@ def fork_conversation(
             )
         _tell(forked, as_json=as_json)
 
-    return invocation.run(work, sections=SECTIONS_OF_TALKERS)
+    return invocation.run(work, sections=SECTIONS_OF_STORE_USERS)
 
 
 def merge_conversations(
@@ -51,7 +51,7 @@ def merge_conversations(
             merged = await store.merge_conversations(source_ids, into)
         _tell(merged, as_json=as_json)
 
-    return invocation.run(work, sections=SECTIONS_OF_TALKERS)
+    return invocation.run(work, sections=SECTIONS_OF_STORE_USERS)
 
 
 def _tell(conversation: Conversation, *, as_json: bool) -> None:

@@ -13,7 +13,7 @@ from agentic.cli.invocation import Invocation, note
 from agentic.cli.output_files import check_output, replaced_output
 from agentic.cli.stored_history import load_facts
 from agentic.cli.terminal_text import clean
-from agentic.config.children import SECTIONS_OF_TALKERS
+from agentic.config.children import SECTIONS_OF_STORE_USERS
 from agentic.config.models import Config
 from client.conversations import ConversationCallError, RemoteConversationStore
 from servers.conversations.contract_documents import ExportFormat
@@ -44,7 +44,7 @@ def export_conversation(
                 with replaced_output(output, force=force) as file:
                     await _write(file, pages, format, str)
 
-    return invocation.run(work, sections=SECTIONS_OF_TALKERS)
+    return invocation.run(work, sections=SECTIONS_OF_STORE_USERS)
 
 
 async def _read(

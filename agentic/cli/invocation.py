@@ -37,17 +37,21 @@ class Invocation:
         *,
         sections: Collection[str] | None = None,
         needs_trust: bool = True,
+        tells_broken_tools: bool = True,
         log_level: int | None = logging.ERROR,
     ) -> int:
         """Do the work of a command with the configuration; return its exit code.
 
-        `sections`: what of the configuration the command reads, if not all. `log_level`: from
+        `sections`: what of the configuration the command reads, if not all. Without
+        `tells_broken_tools` it says itself which declarations can't be used. `log_level`: from
         where on logs go to stderr without -v; None: the command sees to that itself. A failed turn
         is told by its command, so by default only what nobody expected is logged as well.
         """
 
         def begin() -> int | None:
             config = self._read_config(sections, needs_trust=needs_trust)
+            if tells_broken_tools:
+                _tell_broken_tools(config)
             return run_stoppable(partial(work, config))
 
         return self._guard(begin, log_level)
@@ -79,8 +83,6 @@ class Invocation:
         )
         for warning in config.warnings:
             note(f"Warning: {warning}")
-        for findings in config.broken_tools.values():
-            note("\n".join(f"Error: {finding}; this tool is left out" for finding in findings))
         if needs_trust:
             check_trust(config)
         return config
@@ -104,6 +106,11 @@ class Invocation:
         if failure.message:
             note(f"Error: {failure.message}")
         return failure.exit_code
+
+
+def _tell_broken_tools(config: Config) -> None:
+    for findings in config.broken_tools.values():
+        note("\n".join(f"Warning: {finding}; this tool is left out" for finding in findings))
 
 
 def _set_up_streams() -> None:

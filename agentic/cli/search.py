@@ -15,7 +15,7 @@ from agentic.cli.piped_console import PipedConsole
 from agentic.cli.stored_history import load_facts
 from agentic.cli.stored_times import render_time
 from agentic.cli.terminal_text import one_line, to_json
-from agentic.config.children import SECTIONS_OF_TALKERS
+from agentic.config.children import SECTIONS_OF_STORE_USERS
 from agentic.config.models import Config
 from servers.conversations.contract import Role
 from servers.conversations.contract_results import SearchHit
@@ -59,7 +59,7 @@ def search_conversations(
         elif not found.hits:
             note("Nothing was found.")
 
-    return invocation.run(work, sections=SECTIONS_OF_TALKERS)
+    return invocation.run(work, sections=SECTIONS_OF_STORE_USERS)
 
 
 def _to_moment(text: str) -> str:

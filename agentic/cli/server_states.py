@@ -33,19 +33,26 @@ def render_status(status: ServerStatus) -> str:
 def render_tools(
     hub: Hub,
     find_facts: Callable[[HubTool], Iterable[str]] = lambda _: (),
+    find_absent: Callable[[str], Iterable[str]] = lambda _: (),
     *,
     offered_only: bool = False,
 ) -> Iterator[str]:
     """A line for each server, and below it for each of its tools, or those offered to models.
 
-    `find_facts`: what else is known of a tool.
+    `find_facts`: what else is known of a tool. `find_absent`: what a server lacks, in lines.
     """
     tools = [tool for tool in hub.tools() if tool.offered or not offered_only]
-    for status in hub.status():
+    for status in sort_servers(hub.status()):
         yield render_status(status)
+        yield from (f"  {line}" for line in find_absent(status.name))
         for tool in tools:
             if tool.server == status.name:
                 yield f"  {_render_tool(tool, find_facts(tool))}"
+
+
+def sort_servers(statuses: Iterable[ServerStatus]) -> list[ServerStatus]:
+    """Conversations last: nobody looks for those first, and they are many."""
+    return sorted(statuses, key=lambda status: status.name == "conversations")
 
 
 def first_line(description: str) -> str:

@@ -9,7 +9,7 @@ from agentic.cli.compose import is_kept_here, open_store_of_all
 from agentic.cli.failures import UsageError
 from agentic.cli.invocation import Invocation, note
 from agentic.cli.terminal_text import one_line, to_json
-from agentic.config.children import SECTIONS_OF_TALKERS, runs_our_command
+from agentic.config.children import SECTIONS_OF_STORE_USERS, runs_our_command
 from agentic.config.models import Config
 from client.conversations import ConversationCallError
 from servers.conversations.contract_results import StoreStats
@@ -43,7 +43,7 @@ def stats(invocation: Invocation, *, as_json: bool) -> int:
             if told is not None and told.counted_since is not None:
                 _show_units(told, config)
 
-    return invocation.run(work, sections=SECTIONS_OF_TALKERS)
+    return invocation.run(work, sections=SECTIONS_OF_STORE_USERS)
 
 
 async def _ask(config: Config) -> StoreStats:

@@ -18,7 +18,7 @@ from agentic.cli.declared_tools import (
 from agentic.cli.failures import FAILED, UsageError
 from agentic.cli.invocation import Invocation, note
 from agentic.cli.output_files import check_output
-from agentic.cli.server_states import render_tools
+from agentic.cli.server_states import render_tools, sort_servers
 from agentic.cli.terminal_text import clean, one_line, to_json
 from agentic.cli.tool_arguments import parse_arguments
 from agentic.cli.tool_output import save_result
@@ -37,11 +37,12 @@ def list_tools(invocation: Invocation, *, as_json: bool) -> int:
             if as_json:
                 sys.stdout.write(to_json(_describe(hub, config)) + "\n")
             else:
-                sys.stdout.writelines(
-                    f"{line}\n" for line in render_tools(hub, partial(_render_declared, config))
+                lines = render_tools(
+                    hub, partial(_render_declared, config), partial(_render_broken, config)
                 )
+                sys.stdout.writelines(f"{line}\n" for line in lines)
 
-    return invocation.run(work, sections=SECTIONS_OF_TALKERS)
+    return invocation.run(work, sections=SECTIONS_OF_TALKERS, tells_broken_tools=False)
 
 
 def call_tool(
@@ -80,6 +81,13 @@ def _render_declared(config: Config, tool: HubTool) -> Iterator[str]:
     return iter(()) if declared is None else render_facts(declared)
 
 
+def _render_broken(config: Config, server: str) -> Iterator[str]:
+    if not serves_declared(config, server):
+        return
+    for name, findings in config.broken_tools.items():
+        yield f"{one_line(name, 64)} [left out]: {one_line('; '.join(findings), 600)}"
+
+
 def _describe_declared(config: Config, tool: HubTool) -> dict[str, Any] | None:
     declared = find_declared(config, tool.server, tool.tool)
     return None if declared is None else describe_declared(declared)
@@ -108,7 +116,7 @@ def _describe(hub: Hub, config: Config) -> list[dict[str, Any]]:
                 if tool.server == status.name
             ],
         }
-        for status in hub.status()
+        for status in sort_servers(hub.status())
     ]
 
 

@@ -10,6 +10,9 @@ SECTIONS_OF_SERVERS: Mapping[str, frozenset[str]] = {
 }
 """Our servers by name → the sections each reads, for `load_config(sections=…)`."""
 
+SECTIONS_OF_STORE_USERS = SECTIONS_OF_SERVERS["conversations"] | {"servers"}
+"""What a command reads that needs conversations only: a wrong tool is not its matter."""
+
 SECTIONS_OF_TALKERS = frozenset({"servers"}).union(*SECTIONS_OF_SERVERS.values())
 """What a command reads that only talks to servers: a model it never asks can't stop it."""
 

@@ -12,6 +12,7 @@ from agentic.config.shape import ROOT, Shape
 from agentic.config.tool_source import MARK
 from agentic.config.yaml_text import Tree
 
+_MAX_WORD = 16
 _OUT_OF_RANGE = ("greater_than", "greater_than_equal", "less_than", "less_than_equal")
 
 
@@ -128,7 +129,9 @@ def _add_finding(details: ErrorDetails, tree: Mapping[str, Tree], findings: Find
             if isinstance(value, bool) and details["type"] == "string_type"
             else ""
         )
-        findings.add_error(path, f"is {_name_kind(value)}, {wanted}{hint}")
+        is_choice = details["type"] in ("literal_error", "enum")
+        kind = _quote(value) if is_choice and isinstance(value, str) else _name_kind(value)
+        findings.add_error(path, f"is {kind}, {wanted}{hint}")
 
 
 def _find_place(
@@ -161,6 +164,12 @@ def _value_at(tree: Mapping[str, Tree], path: KeyPath) -> Tree:
             case _:
                 return None
     return value
+
+
+def _quote(value: str) -> str:
+    """A text where one of some words belongs; nothing that could be a secret."""
+    is_word = len(value) <= _MAX_WORD and all(each.isalnum() or each in "_-" for each in value)
+    return f'"{value}"' if value and is_word else _name_kind(value)
 
 
 def _name_kind(value: Tree) -> str:

@@ -84,12 +84,7 @@ class DeclaredTool:
         if self._cache is None:
             return await self._ask(transport, request, owner)
         key = (None if self._cache_shared else owner, json.dumps(params, sort_keys=True))
-        result = self._cache.find(key)
-        if result is None:
-            result = await self._ask(transport, request, owner)
-            if not any(block.type == "resource_link" for block in result.content):
-                self._cache.keep(key, result)  # a link ends before, and is one owner's
-        return result
+        return await self._cache.get(key, partial(self._ask, transport, request, owner))
 
     async def _ask(
         self, transport: httpx2.AsyncBaseTransport, request: PreparedRequest, owner: str

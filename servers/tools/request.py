@@ -18,6 +18,7 @@ from servers.tools.results import ToolFailedError, to_json
 
 _SAFE_IN_PATH = "/%:@!$&'()*+,;=~"
 _SAFE_IN_QUERY = "/%:@!$&'()*+,;=~?"
+_SAFE_IN_HEADER = "".join(map(chr, range(0x21, 0x7F))).replace("%", "")
 _CONTENT_TYPES = {
     "params": "application/json",
     "json": "application/json",
@@ -100,11 +101,12 @@ class RequestBuilder:
     def _build_headers(
         self, arguments: Mapping[str, object], request_id: object
     ) -> Mapping[str, str]:
-        if not self._header_templates and self._body == "params":
+        if not (self._header_templates or self._sends_key) and self._body == "params":
             return self._headers
         headers = {} if self._body == "params" else {"x-request-id": str(request_id)}
-        if headers and self._sends_key:
-            headers["idempotency-key"] = str(request_id)
+        if self._sends_key:
+            # in the envelope it may be of any letters, which a header does not take
+            headers["idempotency-key"] = quote(str(request_id), safe=_SAFE_IN_HEADER)
         headers |= self._headers
         for header, template in self._header_templates.items():
             if (only := template.only_name) is not None and arguments.get(only) is None:

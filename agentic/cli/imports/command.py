@@ -16,7 +16,7 @@ from agentic.cli.imports.tally import Tally
 from agentic.cli.imports.view import look_at, render_summary
 from agentic.cli.invocation import Invocation, note
 from agentic.cli.terminal_text import to_json
-from agentic.config.children import SECTIONS_OF_TALKERS
+from agentic.config.children import SECTIONS_OF_STORE_USERS
 from agentic.config.models import Config
 
 Store = Callable[[Found], Awaitable[None]]
@@ -41,7 +41,7 @@ def import_file(
             more = f"\nand {tally.more_problems:,} more." if tally.more_problems else ""
             raise CommandError("\n".join(tally.problems) + more)
 
-    return invocation.run(work, sections=SECTIONS_OF_TALKERS)
+    return invocation.run(work, sections=SECTIONS_OF_STORE_USERS)
 
 
 async def _import(

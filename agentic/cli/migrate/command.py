@@ -19,7 +19,7 @@ from agentic.cli.migrate.rounds import Migration
 from agentic.cli.migrate.tally import Tally
 from agentic.cli.migrate.view import look_at, render_summary
 from agentic.cli.terminal_text import to_json
-from agentic.config.children import SECTIONS_OF_TALKERS
+from agentic.config.children import SECTIONS_OF_STORE_USERS
 from agentic.config.models import Config
 
 _MAX_SHOWN_PROBLEMS = 20
@@ -47,7 +47,7 @@ def migrate(
             more = f"\nand {rest:,} more." if rest > 0 else ""
             raise CommandError("\n".join(problems[:_MAX_SHOWN_PROBLEMS]) + more)
 
-    return invocation.run(work, sections=SECTIONS_OF_TALKERS)
+    return invocation.run(work, sections=SECTIONS_OF_STORE_USERS)
 
 
 async def _migrate(

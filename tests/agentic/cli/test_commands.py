@@ -119,6 +119,7 @@ async def test_a_declared_tool_is_tested_against_its_endpoint(command: RealComma
     assert "nothing was sent; --yes sends it" in unsent.notes
     assert [each.method for each in endpoint.requests] == ["GET"]
     assert (shut.exit_code, "NOT_SET" in shut.notes) == (1, True)
+    assert dry.notes.startswith("Warning: ")
     assert "tools.broken.retries: is text" in dry.notes
     assert "s3cret-token" not in repr([dry, looked, unsent, shut])
 
@@ -161,7 +162,10 @@ async def test_declared_tools_are_listed_with_their_limits_and_what_is_wrong(
         listed.output
     )
     assert "POST 127.0.0.1, asks first, 30 s, unavailable: NOT_SET not set" in listed.output
-    assert "tools.broken.retries: is text" in listed.notes
+    assert listed.notes == ""
+    assert "  broken [left out]: " in listed.output
+    assert "given.yml:4: tools.broken.retries: is text" in listed.output
+    assert listed.output.index("\n  broken [left out]") < listed.output.index("\nconversations: ")
     [server] = [
         each
         for each in json.loads((await command.run("tools", "list", "--json")).output)

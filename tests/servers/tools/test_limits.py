@@ -1,12 +1,14 @@
 """Retries, rates and kept answers of declared tools."""
 
 from collections.abc import Sequence
+from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from email.utils import format_datetime
 from typing import Any
 
 import anyio
 import pytest
+from mcp import Client
 
 from agentic.config.rate_limit import RateLimit
 from servers.access.contract import OWNER_META_KEY
@@ -221,3 +223,68 @@ async def test_a_failure_is_not_kept(endpoint: ToolEndpoint, open_tools: OpenToo
     async with open_tools(t={"url": url, "read_only": True, "cache_seconds": 60}) as client:
         error_of(await client.call_tool("t", {}))
         assert text_of(await client.call_tool("t", {})) == "well"
+
+
+@dataclass
+class Gate:
+    """Answers each call in turn, as soon as it may."""
+
+    answers: Sequence[Handler]
+    arrived: list[anyio.Event]
+    may_answer: anyio.Event = field(default_factory=anyio.Event)
+    count: int = 0
+
+    async def __call__(self, request: Request, connection: Connection) -> None:
+        number, self.count = self.count, self.count + 1
+        self.arrived[number].set()
+        await self.may_answer.wait()
+        await self.answers[number](request, connection)
+
+
+@pytest.mark.parametrize(("handler", "code"), [(GOOD, None), (BUSY, "failed")])
+async def test_of_equal_calls_at_once_one_is_made(
+    endpoint: ToolEndpoint, open_tools: OpenTools, handler: Handler, code: str | None
+) -> None:
+    gate = Gate([handler], [anyio.Event()])
+    tool = {"url": endpoint.on("/", gate), "read_only": True, "cache_seconds": 60}
+    codes: list[str | None] = []
+
+    async def call(client: Client) -> None:
+        result = await client.call_tool("t", {})
+        codes.append(error_of(result)["code"] if result.is_error else None)
+
+    async with open_tools(t=tool) as client, anyio.create_task_group() as calls:
+        for _ in range(3):
+            calls.start_soon(call, client)
+        await gate.arrived[0].wait()
+        await _settle(client)
+        gate.may_answer.set()
+    assert codes == [code] * 3
+    assert gate.count == 1
+
+
+async def _settle(client: Client) -> None:
+    """What was sent before this is under way when it has been answered."""
+    await client.call_tool("current_time", {})
+
+
+async def test_who_gives_up_takes_nobody_along(
+    endpoint: ToolEndpoint, open_tools: OpenTools
+) -> None:
+    gate = Gate([GOOD, GOOD], [anyio.Event(), anyio.Event()])
+    tool = {"url": endpoint.on("/", gate), "read_only": True, "cache_seconds": 60}
+    texts: list[str] = []
+
+    async def call(client: Client) -> None:
+        texts.append(text_of(await client.call_tool("t", {})))
+
+    async with open_tools(t=tool) as client, anyio.create_task_group() as calls:
+        async with anyio.create_task_group() as given_up:
+            given_up.start_soon(call, client)
+            await gate.arrived[0].wait()
+            calls.start_soon(call, client)
+            await _settle(client)
+            given_up.cancel_scope.cancel()
+        await gate.arrived[1].wait()
+        gate.may_answer.set()
+    assert texts == ["well"]

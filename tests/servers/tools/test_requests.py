@@ -149,6 +149,19 @@ async def test_a_json_body_is_the_remaining_arguments(
     assert request.headers["x-request-id"] == request.headers["idempotency-key"] == "mine"
 
 
+async def test_an_idempotent_envelope_has_its_key_in_a_header_too(
+    endpoint: ToolEndpoint, open_tools: OpenTools
+) -> None:
+    plain = await _send(endpoint, open_tools, {"request_id": "mine"}, body="params")
+    endpoint.requests.clear()
+    keyed = await _send(
+        endpoint, open_tools, {"request_id": "meins: größer"}, body="params", idempotent=True
+    )
+    assert "idempotency-key" not in plain.headers
+    assert keyed.json["request_id"] == "meins: größer"
+    assert keyed.headers["idempotency-key"] == "meins:%20gr%C3%B6%C3%9Fer"
+
+
 async def test_a_form_is_sent_as_browsers_do(endpoint: ToolEndpoint, open_tools: OpenTools) -> None:
     request = await _send(
         endpoint, open_tools, {"a": "ä&=", "b": [1, 2]}, body="form",
