@@ -85,16 +85,18 @@ class Courier:
         was `attempting`, or a draft was on its way.
         """
         parts = await run_sync(render_parts, text) or [Part(_EMPTY_REPLY)]
+        texts = sum(part.file is None for part in parts)
+        drafts = facts.drafts[:texts]  # a text can't become a file
         uncertain = facts.drafting or (
-            facts.state == "attempting" and len(facts.sent) >= len(facts.drafts)
+            facts.state == "attempting" and len(facts.sent) >= len(drafts)
         )
         if facts.state != "attempting":
             facts = facts.moved("attempting")
             await self.keep(where, facts)
         for part in parts[len(facts.sent) :]:
             number = len(facts.sent)
-            if number < len(facts.drafts):
-                draft = facts.drafts[number]
+            if number < len(drafts):
+                draft = drafts[number]
                 is_done = shown.get(draft) == part
                 outcome = Sent(draft) if is_done else await self._change(facts, draft, part)
             else:
@@ -117,7 +119,7 @@ class Courier:
                     logger.warning("Nobody knows if a reply arrived (%s): %s", where, reason)
                     return
         await self.keep(where, facts.moved("delivered"))
-        for message_id in facts.drafts[len(parts) :]:
+        for message_id in facts.drafts[texts:]:
             await self._post.remove(facts.chat_id, message_id)
 
     async def _change(self, facts: DeliveryFacts, message_id: int, part: Part) -> Outcome:

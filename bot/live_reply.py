@@ -100,7 +100,8 @@ class LiveReply:
     async def _update(self) -> bool:
         """Bring the chat to what there is now; False if there is no use in trying again."""
         status = wording.render_status(self._running.values()) if self._uses_tools else ""
-        parts = await run_sync(render_parts, "\n\n".join(filter(None, (self.text, status))))
+        rendered = await run_sync(render_parts, "\n\n".join(filter(None, (self.text, status))))
+        parts = [part for part in rendered if part.file is None]  # files when they are whole
         if parts:
             parts[-1] = replace(parts[-1], buttons=((self._stop,),))
         for index, part in enumerate(parts):

@@ -79,6 +79,11 @@ def unit_ends(text: str) -> list[int]:
     return list(accumulate(2 if ord(character) > 0xFFFF else 1 for character in text))
 
 
+def utf16_units(text: str) -> int:
+    """Length as Telegram counts it."""
+    return len(text.encode("utf-16-le", "surrogatepass")) // 2
+
+
 def _clean(markdown: str) -> str:
     """As Telegram would, but before anything is measured, and with less lost."""
 

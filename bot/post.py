@@ -80,6 +80,15 @@ class Post:
         """
 
         async def attempt(part: Part) -> int:
+            if part.file is not None:
+                message = await self._bot.send_document(
+                    chat_id,
+                    part.file.text.encode("utf-8"),
+                    part.text or None,
+                    filename=part.file.name,
+                    reply_parameters=_quoting(reply_to),
+                )
+                return message.message_id
             message = await self._bot.send_message(
                 chat_id,
                 part.text,

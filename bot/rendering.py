@@ -7,6 +7,7 @@ from dataclasses import dataclass, replace
 
 from telegram import MessageEntity
 
+from bot.long_code import CodeFile, put_aside_long_code
 from bot.markdown_text import Span, convert_markdown, unit_ends
 
 MAX_PART_UNITS = 4_000
@@ -35,22 +36,24 @@ class Part:
     entities: tuple[MessageEntity, ...] = ()
     buttons: tuple[tuple[Button, ...], ...] = ()
     """In rows."""
+    file: CodeFile | None = None
+    """A document, which the text is the caption of."""
 
 
 def render_parts(markdown: str) -> list[Part]:
     """The messages that show a reply, in order; none if nothing of it can be seen.
 
     Each has at most 4,000 UTF-16 units and 100 entities, and is never cut inside a character;
-    inside something formatted only if that is longer than a message. The same text gives the same
-    parts.
+    inside something formatted only if that is longer than a message. Code that is so long follows
+    whole, in files, behind all texts. The same text gives the same parts.
     """
-    text, spans = convert_markdown(markdown)
+    text, spans, files = put_aside_long_code(*convert_markdown(markdown), MAX_PART_UNITS)
     parts: list[Part] = []
     for start, end, inside in _cut(text, spans):
         part = _part(text, inside, start, end)
         if any(map(_is_visible, part.text)):
             parts.append(part)
-    return parts
+    return [*parts, *(Part("", file=file) for file in files)]
 
 
 def mark_possible_repeat(part: Part) -> Part:

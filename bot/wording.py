@@ -176,3 +176,8 @@ def render_given_up(attempts: int) -> str:
         f"I began to answer this {attempts} times and was stopped each time, so I leave it now. "
         "Send it again if you still want an answer."
     )
+
+
+def render_code_note(name: str, lines: int) -> str:
+    """What stands below the beginning of code that is too long for a message."""
+    return f"(All {lines:,} lines are in {name}.)" if lines > 1 else f"(All of it is in {name}.)"

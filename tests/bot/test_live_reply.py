@@ -48,6 +48,31 @@ async def test_a_short_reply_that_comes_soon_is_sent_once(api: FakeBotApi, bench
     assert api.calls_of("editMessageText") == []
 
 
+async def test_code_that_becomes_too_long_for_a_message_moves_into_a_file(
+    api: FakeBotApi, bench: Bench
+) -> None:
+    code = "\n".join(f"x = {number}" for number in range(2_400))
+    prose = "words " * 600
+    held = Held(Completion(text=f"{prose}\n\n```py\n{code}\n```\n\nThat is all."))
+    with anyio.fail_after(20):
+        async with run_in_background(bench, api, ScriptedModel([held])):
+            api.user_says(ADA, "talk")
+            first, surplus = await api.wait_for_message(ADA, 2)
+            held.release.set()
+            _, reply = await bench.wait_for_states("answered", "delivered")
+            text, file = await api.until(
+                lambda: shown if surplus not in (shown := api.messages(ADA)) else None
+            )
+
+    assert text["message_id"] == first["message_id"]
+    assert text["text"].endswith("x = 11\n(All 2,400 lines are in code-1.py.)\n\nThat is all.")
+    sent = api.files.take("document", file["document"]["file_id"], {})
+    assert (sent.name, sent.data.decode()) == ("code-1.py", code)
+    assert reply.annotations is not None
+    assert reply.annotations["delivery"]["sent"] == [text["message_id"], file["message_id"]]
+    assert api.refusals == []
+
+
 async def test_after_a_crash_what_was_shown_becomes_the_reply(
     api: FakeBotApi, bench: Bench
 ) -> None:

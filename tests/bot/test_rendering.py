@@ -4,6 +4,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from bot.long_code import CodeFile
 from bot.rendering import MAX_PART_UNITS, Part, mark_possible_repeat, render_parts
 from tests.fakes.telegram.formatting import format_text, utf16_units
 
@@ -18,6 +19,8 @@ PIECES = [
 def check(parts: list[Part]) -> None:
     """As the strict fake does, also when the part is sent again."""
     for part in parts:
+        if part.file is not None:
+            continue
         assert utf16_units(part.text) <= MAX_PART_UNITS
         for shown in (part, mark_possible_repeat(part)):
             entities = [entity.to_dict() for entity in shown.entities]
@@ -117,11 +120,24 @@ def test_parts_end_between_paragraphs_and_not_in_a_code_block() -> None:
     assert second.entities[0].length == utf16_units(second.text)
 
 
-def test_a_code_block_longer_than_a_message_goes_on_as_code() -> None:
-    lines = [f"line {number}" for number in range(1_000)]
-    parts = render_parts("```py\n" + "\n".join(lines) + "\n```")
-    assert [part.entities[0].language for part in parts] == ["py"] * len(parts)
-    assert "\n".join(part.text for part in parts).split("\n") == lines
+def test_a_code_block_longer_than_a_message_is_a_file_and_begins_in_the_text() -> None:
+    code = "\n".join(f"line {number}" for number in range(1_000))
+    text, file = render_parts(f"before\n\n> quoted\n\n```python\n{code}\n```\n\n**after**")
+    assert file == Part("", file=CodeFile("code-1.py", code))
+    assert text.text.startswith("before\n\nquoted\n\nline 0\n")
+    assert "line 11\n(All 1,000 lines are in code-1.py.)" in text.text
+    assert "line 12" not in text.text
+    shown = "\n".join(code.split("\n")[:12])
+    assert formats_of(text) == [("blockquote", "quoted"), ("pre", shown), ("bold", "after")]
+
+
+def test_a_quote_around_long_code_ends_where_it_did() -> None:
+    text, file = render_parts("> ```\n> " + "x😀" * 2_000 + "\n> ```\n> q\n\nafter")
+    assert file.file == CodeFile("code-1.txt", "x😀" * 2_000)
+    (_, quoted), (_, shown) = formats_of(text)
+    assert shown == ("x😀" * 267)[:-1]
+    assert quoted == f"{shown}\n(All of it is in code-1.txt.)\nq"
+    assert text.text == f"{quoted}\n\nafter"
 
 
 def test_a_joined_emoji_is_not_torn_apart() -> None:

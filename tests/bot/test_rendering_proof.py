@@ -29,12 +29,15 @@ async def send_all(bot: Bot, parts: Iterable[Part]) -> None:
     """As they are and as possible repeats. The server's `mistakes` and refusals end the test."""
     for part in parts:
         for shown in (part, mark_possible_repeat(part)):
-            await bot.send_message(ADA, shown.text, entities=shown.entities or None)
+            if shown.file is not None:
+                await bot.send_document(ADA, shown.file.text.encode(), caption=shown.text or None)
+            else:
+                await bot.send_message(ADA, shown.text, entities=shown.entities or None)
 
 
 def check_seen(writing: Writing, parts: list[Part]) -> None:
     """All that was written is there, and of its marks none."""
-    text = "\n".join(part.text for part in parts)
+    text = "\n".join(part.text if part.file is None else part.file.text for part in parts)
     assert [word for word in writing.words if word not in text] == []
     assert [line for line in writing.code if line.strip() not in text] == []
     links = {entity.url for part in parts for entity in part.entities if entity.url}
