@@ -2,15 +2,24 @@
 
 import os
 from collections.abc import AsyncGenerator
+from contextlib import ExitStack
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 
 from servers.conversations.file_attachment_folder import FOLDER_SUFFIX, AttachmentFolder
 from servers.conversations.file_conversation import ConversationFile
-from servers.conversations.file_directory import ACTIVE, INDEX_NAME, SEARCH_NAME
+from servers.conversations.file_directory import (
+    ACTIVE,
+    INDEX_NAME,
+    SEARCH_NAME,
+    SHARD_CHARACTERS,
+    StoreDirectory,
+    key_of,
+)
 from servers.conversations.file_engine import FileEngine
 from servers.conversations.file_history import History, Place
 from servers.conversations.file_locks import name_of, stripe_of
+from servers.conversations.file_records import Facts
 from servers.conversations.file_replacing import replace_file
 from servers.conversations.file_rewriting import rewrite
 from servers.conversations.file_sealed import parse_suffix
@@ -140,8 +149,7 @@ async def _repair(engine: FileEngine, found: Examination, folder: str) -> tuple[
         return opened.progress.message_count, repeats
 
     if any("another conversation" in finding.what for finding in found.findings):
-        await engine.in_thread(lambda: _move_away(engine, key, folder))
-        return f"moved to damaged/{folder}", False
+        return await _put_right(engine, found, facts, folder), False
     if found.lacks_active:
         await engine.in_thread(lambda: _put_active(engine, key, folder))
     try:
@@ -154,11 +162,45 @@ async def _repair(engine: FileEngine, found: Examination, folder: str) -> tuple[
     return f"{told}; the damaged files are in damaged/{folder}", False
 
 
-def _move_away(engine: FileEngine, key: str, folder: str) -> None:
-    with engine.locks.hold(name_of(stripe_of(key))):
-        suffixes = engine.directory.suffixes_of(key)
-        engine.directory.keep_aside(key, suffixes, folder)
-        engine.directory.remove_files(key, suffixes)
+async def _put_right(engine: FileEngine, found: Examination, facts: Facts, folder: str) -> str:
+    """Give a whole conversation its own name back if that is free; else move it away."""
+    own = key_of(facts.owner, facts.conversation_id)
+    is_whole = found.messages > 0 and found.count_damage() == 1
+
+    def move() -> bool:
+        stripes = sorted({stripe_of(found.key), stripe_of(own)})
+        with ExitStack() as stack:
+            for stripe in stripes:
+                stack.enter_context(engine.locks.hold(name_of(stripe)))
+            return _move_away(engine.directory, found.key, folder, own if is_whole else None)
+
+    def renew(opened: ConversationFile) -> int:  # so that the index is told
+        if opened.exists:
+            rewrite(opened)
+        return opened.progress.message_count
+
+    if not await engine.in_thread(move):
+        return f"moved to damaged/{folder}"
+    kept = await engine.change(facts.owner, facts.conversation_id, renew)
+    return f"{kept} messages are back under their own name; the files are in damaged/{folder}, too"
+
+
+def _move_away(directory: StoreDirectory, key: str, folder: str, own: str | None) -> bool:
+    """Move files to `damaged/`; whether they are under the key `own`, too, where nothing was."""
+    suffixes = directory.suffixes_of(key)
+    directory.keep_aside(key, suffixes, folder)
+    files = directory.all_files_in(own[:SHARD_CHARACTERS]) if own else {}
+    is_free = own is not None and not any(name.startswith(own) for name in files)
+    if own is not None and is_free:
+        with (
+            directory.open_shard(key) as from_fd,
+            directory.open_shard(own, create=True) as to_fd,
+        ):
+            for suffix in sorted(suffixes, key=ACTIVE.__eq__):  # sealed ones first
+                os.link(key + suffix, own + suffix, src_dir_fd=from_fd, dst_dir_fd=to_fd)
+            os.fsync(to_fd)
+    directory.remove_files(key, suffixes)
+    return is_free
 
 
 def _put_active(engine: FileEngine, key: str, folder: str) -> None:

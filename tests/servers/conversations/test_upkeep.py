@@ -25,7 +25,7 @@ from servers.conversations.file_verify import Finding
 from servers.conversations.file_verify_derived import DerivedCheck
 from servers.conversations.store import ConversationUpdate
 from servers.conversations.store_errors import UnavailableError
-from tests.servers.conversations.messages import ID, OWNER, load_ids, user
+from tests.servers.conversations.messages import ID, OWNER, list_ids, load_ids, user
 from tests.servers.conversations.stored_files import file_of, segments_of
 
 SMALL = Sealing(after_bytes=2_000)
@@ -191,6 +191,24 @@ async def test_a_file_under_another_s_name_is_moved_aside(tmp_path: Path) -> Non
         assert (await store.load_conversation(OWNER, ID)).version == 0
         assert len((await store.load_conversation(OWNER, "other")).messages) == 30
     assert list((tmp_path / "store/damaged").rglob(file_of(tmp_path / "store").name))
+
+
+async def test_a_whole_conversation_under_another_s_name_gets_its_own_back(tmp_path: Path) -> None:
+    ids = await fill(tmp_path / "store")
+    mine, other = file_of(tmp_path / "store"), file_of(tmp_path / "store", "other")
+    for path in (mine, *segments_of(tmp_path / "store")):
+        path.unlink()
+    for path in (other, *segments_of(tmp_path / "store", "other")):
+        path.rename(mine.parent / path.name.replace(other.stem, mine.stem))
+    async with open_file_engine(tmp_path / "store") as engine:
+        (done,) = [step.done for step in await gather(repair(engine)) if step.done]
+        assert done.startswith("30 messages are back under their own name")
+        assert await find(engine) == []
+    assert len(list((tmp_path / "store/damaged").rglob(f"{mine.stem}.*"))) > 1
+    async with open_file_store(tmp_path / "store") as store:
+        assert await load_ids(store, "other") == ids
+        assert (await store.load_conversation(OWNER, ID)).version == 0
+        assert await list_ids(store) == ["other"]
 
 
 @pytest.mark.parametrize("damage", [b"", b"{}", None])
