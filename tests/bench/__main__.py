@@ -41,6 +41,11 @@ class Part(NamedTuple):
         """What its module says it is."""
         return (self.about or "").split("\n", 1)[0].rstrip(".")
 
+    def show(self, rows: Sequence[Row]) -> str:
+        """Its table, and below it what else its module says of the figures."""
+        note = (self.about or "").partition("\n\n")[2].strip()
+        return f"{self.render(rows)}\n\n{note}".strip()
+
 
 PARTS = {
     "store": Part(store.__doc__, store.run),
@@ -71,7 +76,7 @@ def main() -> int:
         rows = part.run(quick=options.quick)
         missed += [row.name.strip() for row in rows if not row.is_kept]
         if rows:
-            tables[part.title] = part.render(rows)
+            tables[part.title] = part.show(rows)
             print(f"{part.title}\n\n{tables[part.title]}\n", flush=True)
     if options.write is not None:
         command = f"uv run --group bench python -m tests.bench {' '.join(sys.argv[1:])}"
