@@ -44,7 +44,10 @@ class Lab:
                         name=name,
                         description=f"Does {name}.",
                         input_schema={"type": "object"},
-                        _meta={"agentic/confirm": True} if "_confirm_" in name else None,
+                        _meta={
+                            "agentic/confirm": "_confirm_" in name,
+                            "agentic/own-words": not name.startswith("read_page"),
+                        },
                         annotations=types.ToolAnnotations(
                             read_only_hint=name.startswith("read_"),
                             destructive_hint=name.startswith("delete_"),

@@ -81,10 +81,7 @@ class TextField(_Asked):
         if not isinstance(value, str):
             raise AnswerError("this has to be text")
         if not self.min_length <= len(value) <= self.max_length:
-            raise AnswerError(
-                f"this has {len(value)} characters; {self.min_length} to {self.max_length} are "
-                "possible"
-            )
+            raise AnswerError(f"this has to be {self.hint()}")
         if self.format and not _has_format(value, self.format):
             raise AnswerError(f"this has to be {_FORMATS[self.format]}")
         return value

@@ -10,7 +10,10 @@ from servers.conversations.contract import Message
 UNTRUSTED = "untrusted"
 """Key of a message's metadata: whether others wrote what it says."""
 
-_MARKS = ("imported_from", "imported", "forwarded", UNTRUSTED)
+IMPORTED = "imported"
+"""Key of a message's annotations: true, if it was taken in from a file."""
+
+_MARKS = ("imported_from", IMPORTED, "forwarded", UNTRUSTED)
 
 
 def why_held(tool: HubTool, *, read_untrusted: bool) -> str | None:
@@ -30,8 +33,8 @@ def why_held(tool: HubTool, *, read_untrusted: bool) -> str | None:
 
 
 def is_from_outside(tool: HubTool) -> bool:
-    """Whether others may have written what the tool gives."""
-    return not tool.ours or tool.open_world or tool.server == "conversations"
+    """Whether others may have written what the tool gives: all may, but what ours rule out."""
+    return not (tool.ours and tool.own_words)
 
 
 def shows_untrusted(messages: Iterable[Message]) -> bool:
@@ -44,6 +47,8 @@ def shows_untrusted(messages: Iterable[Message]) -> bool:
 
 def _is_untrusted(message: Message) -> bool:
     metadata = message.metadata or {}
+    if (message.annotations or {}).get(IMPORTED):
+        return True  # whatever the file said of itself
     if message.role == "tool":
         return metadata.get(UNTRUSTED) is not False
     return message.role == "system" or any(metadata.get(mark) for mark in _MARKS)

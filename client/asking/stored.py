@@ -12,11 +12,12 @@ from typing import Any, Literal
 from mcp_types import ElicitRequestParams, ElicitRequestURLParams
 from pydantic import BaseModel, ConfigDict, Field, TypeAdapter, ValidationError
 
+from client.asking.holding import IMPORTED
 from client.asking.pages import PageError, parse_page
 from client.asking.questions import Action, Answer, CallQuestion
 from client.hub.elicitation import Elicitation
 from client.hub.plain_text import clean
-from servers.conversations.contract import Message
+from servers.conversations.contract import Message, check_facts
 
 _QUESTION = "question:"
 _ANSWER = "answer:"
@@ -160,6 +161,22 @@ def is_open(message: Message, call: Mapping[str, Any]) -> bool:
     if question is None or answer is not None:
         return False
     return isinstance(question, CallQuestion) or question.reopen() is not None
+
+
+def mark_imported(message: Message) -> Message:
+    """A message out of a file: it can't vouch for itself, nor ask or answer for anybody.
+
+    Annotations don't count when contents are compared, so that importing again adds nothing.
+    """
+    annotations: dict[str, Any] = {IMPORTED: True}
+    for key, value in (message.annotations or {}).items():
+        if not key.startswith((_QUESTION, _ANSWER)):
+            annotations.setdefault(key, value)
+    try:
+        check_facts(annotations)
+    except ValueError:  # there was no room for the mark, which counts more
+        annotations = {IMPORTED: True}
+    return message.model_copy(update={"annotations": annotations})
 
 
 def _parse(value: object) -> Asked:

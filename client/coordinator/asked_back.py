@@ -9,7 +9,7 @@ from mcp_types import ElicitResult
 
 from client.asking.forms import AnswerError
 from client.asking.holding import fingerprint
-from client.asking.questions import Answer
+from client.asking.questions import Answer, CallQuestion
 from client.asking.server_questions import ServerQuestion, create_questions, to_result
 from client.asking.stored import (
     ServerAsked,
@@ -18,6 +18,7 @@ from client.asking.stored import (
     question_annotations,
 )
 from client.conversations import ConversationCallError
+from client.coordinator.held_calls import create_question
 from client.coordinator.questioner import Questioner
 from client.coordinator.record import TurnRecord, TurnTakenError
 from client.hub.elicitation import Elicitation, Resumption, UnanswerableError
@@ -67,6 +68,11 @@ class StepQuestions:
     def whose(self) -> object:
         """The turn's owner and conversation."""
         return self._questioner.whose
+
+    def create_question(self, call: ToolCall, tool: HubTool, reason: str) -> CallQuestion:
+        """Whether the call may be gone on with."""
+        self._number += 1
+        return create_question(call, tool, reason, self._number, self._questioner.expiry())
 
     async def ask(
         self, call: ToolCall, tool: HubTool, elicitation: Elicitation, notes: list[str]

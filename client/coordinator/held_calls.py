@@ -5,7 +5,7 @@ from datetime import datetime
 
 from client.asking.holding import fingerprint, why_held
 from client.asking.questions import Answer, CallQuestion
-from client.asking.stored import answer_annotations
+from client.asking.stored import answer_annotations, question_annotations
 from client.conversations import ConversationCallError
 from client.coordinator.questioner import Questioner
 from client.coordinator.record import TurnRecord
@@ -35,16 +35,23 @@ def create_questions(
         if tool is None or call.arguments is None:
             continue
         if reason := why_held(tool, read_untrusted=read_untrusted):
-            questions[call.id] = CallQuestion(
-                number=len(questions) + 1,
-                call_id=call.id,
-                tool=call.name,
-                reason=reason,
-                fingerprint=fingerprint(tool),
-                expires_at=expires_at,
-                arguments=call.arguments,
-            )
+            questions[call.id] = create_question(call, tool, reason, len(questions) + 1, expires_at)
     return questions
+
+
+def create_question(
+    call: ToolCall, tool: HubTool, reason: str, number: int, expires_at: datetime
+) -> CallQuestion:
+    """The question whether one call may be made."""
+    return CallQuestion(
+        number=number,
+        call_id=call.id,
+        tool=call.name,
+        reason=reason,
+        fingerprint=fingerprint(tool),
+        expires_at=expires_at,
+        arguments=call.arguments or {},
+    )
 
 
 async def may_run(
@@ -57,7 +64,8 @@ async def may_run(
     """
     answer = await questioner.ask(question)
     try:
-        await record.annotate(message_id, answer_annotations(question, [answer]))
+        told = {**question_annotations([question]), **answer_annotations(question, [answer])}
+        await record.annotate(message_id, told)
     except (HubError, ConversationCallError):
         return NOT_RECORDED
     if answer.action == "cancel":

@@ -93,7 +93,7 @@ class ToolRunner:
         self._timeout_seconds = timeout_seconds
         self._max_characters = max_characters
         self._emit = emit
-        self._questions = questions
+        self.questions = questions
         self._started: set[str] = set()
         self._outcomes: dict[str, CallOutcome] = {}
 
@@ -132,7 +132,7 @@ class ToolRunner:
             return
         notes: list[str] = []
         try:
-            resumption = await self._questions.ask_again(asked, tool.server, notes)
+            resumption = await self.questions.ask_again(asked, tool.server, notes)
         except UnanswerableError as error:
             self.refuse(call, f"The server's question could not be put again: {error}.")
             return
@@ -167,7 +167,7 @@ class ToolRunner:
             return f"There is no tool {call.name}.{hint}", True
         if call.arguments is None:
             return "The arguments are no JSON object; nothing was called. Write them again.", True
-        answerer = self._questions.for_call(call, tool)
+        answerer = self.questions.for_call(call, tool)
         try:
             result = await self._hub.call_tool(
                 tool.server,

@@ -6,7 +6,7 @@ from dataclasses import replace
 from typing import Any
 
 from agentic.config.models import LimitsConfig, Price
-from client.asking.holding import UNTRUSTED, fingerprint, shows_untrusted
+from client.asking.holding import UNTRUSTED, fingerprint, shows_untrusted, why_held
 from client.asking.questions import CallQuestion, refusal
 from client.asking.stored import Asked, ServerAsked, question_annotations, stored_questions
 from client.coordinator.asked_back import StepQuestions
@@ -266,19 +266,41 @@ class Turn:
             self._keep_results()
             await self._record.flush()
             if isinstance(question, ServerAsked):
-                await runner.resume(call, question)
-                continue
-            message_id = message.message_id or ""
-            answer = await may_run(self._questioner, self._record, message_id, question)
-            tool = self._tools().get(call.name)
-            if isinstance(answer, str):
-                runner.refuse(call, answer)
-            elif answer.action != "accept":
-                runner.refuse(call, refusal(answer.action))
-            elif tool is None or fingerprint(tool) != question.fingerprint:
-                runner.refuse(call, TOOL_CHANGED)
-            else:
+                await self._resume(message, call, question, runner)
+            elif await self._may_run(message, call, question, runner):
                 await runner.run([call])
+
+    async def _may_run(
+        self, message: Message, call: ToolCall, question: CallQuestion, runner: ToolRunner
+    ) -> bool:
+        """Whether the person wants the call, and the tool is still as they were told."""
+        message_id = message.message_id or ""
+        answer = await may_run(self._questioner, self._record, message_id, question)
+        tool = self._tools().get(call.name)
+        if isinstance(answer, str):
+            runner.refuse(call, answer)
+        elif answer.action != "accept":
+            runner.refuse(call, refusal(answer.action))
+        elif tool is None or fingerprint(tool) != question.fingerprint:
+            runner.refuse(call, TOOL_CHANGED)
+        else:
+            return True
+        return False
+
+    async def _resume(
+        self, message: Message, call: ToolCall, asked: ServerAsked, runner: ToolRunner
+    ) -> None:
+        """Go on with a call whose server asked something in an earlier run.
+
+        What is stored may have come from elsewhere: the call needs its yes once more.
+        """
+        tool = self._tools().get(call.name)
+        reason = tool and why_held(tool, read_untrusted=True)
+        if tool is not None and reason is not None:
+            question = runner.questions.create_question(call, tool, reason)
+            if not await self._may_run(message, call, question, runner):
+                return
+        await runner.resume(call, asked)
 
     def _tools(self) -> dict[str, HubTool]:
         return {tool.definition.name: tool for tool in self._hub.tools() if tool.offered}

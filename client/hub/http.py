@@ -31,6 +31,8 @@ BUSY = "busy"
 
 _CONNECT_SECONDS = 10.0
 _MIN_READ_SECONDS = 300.0
+_MIN_ASKING_SECONDS = 3_600.0
+"""A server may say nothing while a person thinks; limits.question_timeout_seconds is the limit."""
 _NOT_SENT_ERRORS = (
     httpx2.ConnectError,
     httpx2.ConnectTimeout,
@@ -54,13 +56,16 @@ async def open_http(
     timeout_seconds: float,
     on_end: Callable[[str], None],
     on_doubt: Callable[[], None],
+    *,
+    can_ask: bool = False,
 ) -> "AsyncGenerator[TransportStreams]":
     """Speak to the URL.
 
     `on_end` is called with the reason when the server has forgotten us, `on_doubt` when a request
     failed on its way.
     """
-    read_seconds = max(_MIN_READ_SECONDS, timeout_seconds + _CONNECT_SECONDS)
+    least = _MIN_ASKING_SECONDS if can_ask else _MIN_READ_SECONDS
+    read_seconds = max(least, timeout_seconds + _CONNECT_SECONDS)
     timeout = httpx2.Timeout(_CONNECT_SECONDS, read=read_seconds, pool=None)
     # Certificates and tokens are read from files.
     created = await anyio.to_thread.run_sync(_create_client, target, on_end, on_doubt, timeout)

@@ -118,7 +118,9 @@ async def open_client(
         case StdioTarget() as target:
             source = _watch(open_stdio(target, link.complaints), server, link, "the process ended")
         case HttpTarget() as target:
-            transport = open_http(target, server.timeout_seconds, link.end, link.doubt)
+            transport = open_http(
+                target, server.timeout_seconds, link.end, link.doubt, can_ask=can_ask
+            )
             source = _watch(transport, server, link, "the connection broke")
         case InProcessTarget(server=in_process):
             source = in_process

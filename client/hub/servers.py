@@ -94,6 +94,8 @@ class HubTool:
     open_world: bool = True
     confirm: bool = False
     """The server wants a person's yes before each call."""
+    own_words: bool = False
+    """Its server says that others wrote nothing of what it gives. Only `ours` are believed."""
     ours: bool = False
 
 

@@ -18,7 +18,7 @@ from client.hub.names import create_server_prefix, create_tool_name
 from client.hub.plain_text import clean
 from client.hub.servers import HubServer, HubTool
 from client.llm.protocol import ToolDefinition
-from servers.tools.contract import CONFIRM_META_KEY
+from servers.tools.contract import CONFIRM_META_KEY, OWN_WORDS_META_KEY
 
 logger = logging.getLogger(__name__)
 
@@ -148,6 +148,7 @@ def _to_hub_tool(tool: Tool, name: str, server: HubServer) -> HubTool:
         says_destructive=bool(hints and hints.destructive_hint),
         open_world=hints is None or hints.open_world_hint is not False,
         confirm=bool((tool.meta or {}).get(CONFIRM_META_KEY)),
+        own_words=(tool.meta or {}).get(OWN_WORDS_META_KEY) is True,
         ours=server.ours,
     )
 

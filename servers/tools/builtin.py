@@ -10,6 +10,7 @@ from pathlib import Path
 import anyio.to_thread
 from mcp import types
 
+from servers.tools.contract import OWN_WORDS_META_KEY
 from servers.tools.results import ToolFailedError
 from servers.tools.untrusted_text import excerpt
 
@@ -52,6 +53,7 @@ class CurrentTime:
         annotations=types.ToolAnnotations(
             read_only_hint=True, destructive_hint=False, open_world_hint=False
         ),
+        _meta={OWN_WORDS_META_KEY: True},
     )
 
     def __init__(self, local_zone: str | None = None) -> None:

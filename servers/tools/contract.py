@@ -8,6 +8,12 @@ from pydantic import BaseModel, ConfigDict
 CONFIRM_META_KEY = "agentic/confirm"
 """In `_meta` of a tool whose calls wait for a person's consent: true."""
 
+OWN_WORDS_META_KEY = "agentic/own-words"
+"""In `_meta` of a tool of ours whose results hold nothing that others wrote: true.
+
+Clients take everything else for words of others, which may plant orders.
+"""
+
 ToolErrorCode = Literal[
     "invalid",  # an argument is wrong or unknown: `field` names it
     "not_found",  # no such tool

@@ -9,6 +9,7 @@ from agentic.cli.imports.failures import UnreadablePieceError
 from agentic.cli.imports.found import Found, digest, to_title
 from agentic.cli.imports.json_values import Decoded
 from agentic.cli.imports.tally import Tally
+from client.asking.stored import mark_imported
 from servers.conversations.contract import Conversation, Message, check_conversation_id
 from servers.conversations.contract_documents import DOCUMENT_FORMAT
 from servers.typed_arguments import explain
@@ -76,4 +77,4 @@ def _read(
         if message.message_id is None:  # else the server would make another one each time
             made = f"made-{digest(conversation_id, number, message.content_key())}"
             message = message.model_copy(update={"message_id": made})
-        yield message
+        yield mark_imported(message)

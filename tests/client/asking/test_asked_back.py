@@ -172,7 +172,8 @@ async def test_killed_in_the_newer_era_it_asks_again_and_the_call_goes_on(tmp_pa
             stored = await assistant.messages()
             assert await second.find_open_question("c", "ada") is None
     assert isinstance(events[-1], TurnFinished)
-    assert len(person.asked) == 1
+    # What is stored may be somebody else's: the call needs a yes of its own.
+    assert [isinstance(question, CallQuestion) for question in person.asked] == [True, False]
     [result] = [message.text() for message in stored if message.role == "tool"]
     assert json.loads(result)["state"] == "1"
     annotations = stored[1].annotations or {}
@@ -209,3 +210,24 @@ async def test_killed_before_a_yes_it_asks_again_and_the_call_is_made_once(tmp_p
             stored = await assistant.messages()
     assert len(person.asked) == len(assistant.lab.calls) == 1
     assert_whole(stored)
+
+
+@pytest.mark.slow
+async def test_a_planted_question_of_a_server_lets_no_call_through(tmp_path: Path) -> None:
+    """As in a file that was taken in: the form looks harmless, and the call is not shown."""
+
+    class Distrustful(Person):
+        async def ask(self, question: Question) -> Answer:
+            self.asked.append(question)
+            return Answer("decline") if isinstance(question, CallQuestion) else self.answer
+
+    person = Distrustful(Answer("accept", {"city": "Rome"}))
+    with anyio.fail_after(60):
+        await kill_while_asking(tmp_path, "book", "modern")
+        async with open_asking(tmp_path, "modern") as assistant:
+            second = Coordinator(assistant.hub, ScriptedModel([said("Well.")]), asker=person)
+            await run_turn(second, ask("", message_id="m", stored=True))
+            stored = await assistant.messages()
+    assert len(person.asked) == 1
+    [result] = [message.text() for message in stored if message.role == "tool"]
+    assert "the user declined" in result

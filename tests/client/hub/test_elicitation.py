@@ -11,7 +11,11 @@ from client.asking.questions import Answer, FormQuestion, PageQuestion, Question
 from client.asking.server_questions import DirectAnswerer
 from client.hub.errors import CallTimedOutError, ServerFaultError
 from client.hub.hub import Hub, open_hub
+from client.hub.servers import HttpTarget, HubServer
 from tests.client.hub.fakes import first_text, stdio
+from tests.fakes.mcp_servers.asks import FORM
+from tests.fakes.mcp_servers.wire import text, tool
+from tests.fakes.streaming_http import HttpReply, HttpRequest, open_http_server
 
 ERAS = pytest.mark.parametrize("era", [(), ("modern",)], ids=["older", "modern"])
 
@@ -191,3 +195,80 @@ async def test_a_question_ends_with_its_call() -> None:
                     turn.cancel()
             with pytest.raises(CallTimedOutError):
                 await call(hub, "hold", person, timeout_seconds=0.05)
+
+
+class OlderWeb:
+    """A server of the older era over HTTP, which asks once two calls are under way."""
+
+    def __init__(self) -> None:
+        self.calls = 0
+        self.both = anyio.Event()
+        self.answers: dict[str, Any] = {}
+        self.answered: dict[str, anyio.Event] = {}
+
+    async def handle(self, request: HttpRequest, reply: HttpReply) -> None:
+        message: dict[str, Any] = request.json() if request.method == "POST" else {}
+        method: str = message.get("method", "")
+        match method:
+            case "initialize":
+                about: dict[str, Any] = {
+                    "capabilities": {"tools": {}},
+                    "serverInfo": {"name": "w", "version": "1"},
+                }
+                await answer_json(reply, message, {**about, "protocolVersion": "2025-11-25"})
+            case "tools/list":
+                await answer_json(reply, message, {"tools": [tool("book")]})
+            case "tools/call":
+                await self.ask(reply, message["id"])
+            case "" if "result" in message:
+                self.answers[message["id"]] = message["result"]
+                self.answered[message["id"]].set()
+                await reply.send_whole(202, b"", {})
+            case "notifications/initialized":
+                await reply.send_whole(202, b"", {})
+            case _:
+                await reply.send_whole(405, b"", {})
+
+    async def ask(self, reply: HttpReply, call_id: int) -> None:
+        self.calls += 1
+        key = f"q{self.calls}"
+        self.answered[key] = anyio.Event()
+        await reply.begin(200, {"Content-Type": "text/event-stream"})
+        if self.calls == 2:
+            self.both.set()
+        await self.both.wait()
+        asked = {"id": key, "method": "elicitation/create", "params": FORM}
+        await reply.send(event(asked))
+        await self.answered[key].wait()
+        await reply.send(event({"id": call_id, "result": text(json.dumps(self.answers[key]))}))
+        await reply.end()
+
+
+def event(message: dict[str, Any]) -> bytes:
+    return f"data: {json.dumps({'jsonrpc': '2.0', **message})}\n\n".encode()
+
+
+async def answer_json(reply: HttpReply, message: Any, result: dict[str, Any]) -> None:
+    body = json.dumps({"jsonrpc": "2.0", "id": message["id"], "result": result}).encode()
+    await reply.send_whole(200, body, {"Content-Type": "application/json"})
+
+
+async def test_over_http_each_question_goes_to_the_person_of_its_call() -> None:
+    people = {city: Person(Answer("accept", {"city": city})) for city in ("Rome", "Oslo")}
+    told: dict[str, Any] = {}
+    with anyio.fail_after(20):
+        async with (
+            open_http_server(OlderWeb().handle) as url,
+            open_hub([HubServer("asks", HttpTarget(f"{url}/mcp"))], can_ask=True) as hub,
+        ):
+
+            async def book(city: str) -> None:
+                told[city] = await call(hub, "book", people[city])
+
+            async with anyio.create_task_group() as group:
+                group.start_soon(book, "Rome")
+                group.start_soon(book, "Oslo")
+    assert {city: answer["content"]["city"] for city, answer in told.items()} == {
+        "Rome": "Rome",
+        "Oslo": "Oslo",
+    }

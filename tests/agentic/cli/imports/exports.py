@@ -43,6 +43,14 @@ def read(path: Path, wanted: Format = "auto") -> tuple[list[Taken], Tally]:
     return taken, tally
 
 
+def marked(messages: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    """Messages of our own document as they are stored: all that they were, and imported."""
+    return [
+        {**each, "annotations": {"imported": True, **each.get("annotations", {})}}
+        for each in messages
+    ]
+
+
 def chatgpt_message(text: Any, role: str = "user", **more: Any) -> dict[str, Any]:
     """A message; `text` may be a whole `content`. `name` is the author's."""
     content: Any = {"content_type": "text", "parts": [text]} if isinstance(text, str) else text

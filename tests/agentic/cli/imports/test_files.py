@@ -17,6 +17,7 @@ from tests.agentic.cli.imports.exports import (
     chatgpt_message,
     claude_conversation,
     claude_message,
+    marked,
     own_document,
     read,
     write_json,
@@ -74,7 +75,7 @@ def test_our_own_document_is_taken_without_loss(tmp_path: Path) -> None:
         assert taken.facts == {
             name: given[name] for name in given if name not in ("owner", "version", "message_count")
         }
-        assert [message.to_wire() for message in taken.messages] == document["messages"]
+        assert [message.to_wire() for message in taken.messages] == marked(document["messages"])
 
 
 def test_our_own_message_without_id_has_the_same_one_each_time(tmp_path: Path) -> None:

@@ -17,6 +17,7 @@ from servers.conversations.contract_results import ErrorDetail
 from tests.agentic.cli.imports.exports import (
     chatgpt_conversation,
     chatgpt_message,
+    marked,
     own_document,
     write_json,
 )
@@ -44,7 +45,7 @@ async def test_all_messages_arrive_in_pages_and_in_order(tmp_path: Path) -> None
     tally = await send(server, write_json(tmp_path / "c.json", document))
     assert server.pages == [1_000, 1_000, 300]
     stored = [message.to_wire() for message in server.messages["telegram:42"]]
-    assert stored == document["messages"]
+    assert stored == marked(document["messages"])
     assert server.facts["telegram:42"]["metadata"] == document["conversation"]["metadata"]
     assert (tally.changed, tally.messages, tally.appended) == (1, 2_300, 2_300)
 
@@ -182,5 +183,5 @@ async def test_the_real_store_takes_everything_once_and_without_loss(tmp_path: P
     given = document["conversation"]
     kept = {"conversation_id", "title", "tags", "metadata", "created_at", "last_updated"}
     assert {name: getattr(facts, name) for name in kept} == {name: given[name] for name in kept}
-    assert [message.to_wire() for message in newest.messages] == document["messages"][-500:]
+    assert [message.to_wire() for message in newest.messages] == marked(document["messages"])[-500:]
     assert (chat.tags, chat.metadata) == (["imported", "chatgpt"], {"imported_from": "chatgpt"})
