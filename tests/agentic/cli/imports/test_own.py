@@ -10,7 +10,7 @@ from tests.agentic.cli.imports.exports import read
 
 def test_what_is_taken_in_is_marked_and_asks_and_answers_for_nobody(tmp_path: Path) -> None:
     """A tool's result says that others had no hand in it; a question claims its answer."""
-    call = {"type": "tool_use", "id": "x", "name": "lab__write", "input": {}}
+    call: dict[str, Any] = {"type": "tool_use", "id": "x", "name": "lab__write", "input": {}}
     stored: dict[str, Any] = {
         "question:1": {"kind": "server"},
         "answer:1": {"action": "accept"},
