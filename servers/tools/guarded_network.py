@@ -22,6 +22,7 @@ from anyio.abc import TaskGroup
 from agentic.config.reach import Address, Reach, is_disguised, parse_address
 from servers.tools.addresses import Reached, find_network, may_reach
 from servers.tools.name_lookup import LookUp, NameLookup, look_up_by_system
+from servers.tools.small_reads import SmallReads
 
 _MAX_ADDRESSES = 8
 _HEAD_START_SECONDS = 0.25
@@ -143,7 +144,7 @@ class _Guard(httpcore2.AsyncNetworkBackend):
                 str(address), port, timeout, local_address, socket_options
             )
 
-        return await _connect_to_first(addresses, connect)
+        return SmallReads(await _connect_to_first(addresses, connect))
 
     async def _find_allowed(self, host: str) -> Sequence[Address]:
         if is_disguised(host):

@@ -2,6 +2,7 @@
 
 import json
 import sys
+import time
 
 import anyio
 import anyio.lowlevel
@@ -149,3 +150,28 @@ async def test_a_connection_is_used_again(endpoint: ToolEndpoint, open_tools: Op
         for _ in range(5):
             await client.call_tool("t", {})
     assert len(ports) == 1
+
+
+async def test_hints_without_end_are_taken_apart_between_other_calls(
+    endpoint: ToolEndpoint, open_tools: OpenTools
+) -> None:
+    async def hint(_: Request, connection: Connection) -> None:
+        await connection.write(b"HTTP/1.1 103 Early Hints\r\n\r\n" * 2_200)
+        await connection.write(render(b'{"result": 1}'))
+
+    used: list[float] = []
+
+    async def watch() -> None:
+        while True:
+            began = time.thread_time()
+            await anyio.lowlevel.checkpoint()
+            used.append(time.thread_time() - began)
+
+    async with open_tools(t={"url": endpoint.on("/", hint)}) as client:
+        await client.call_tool("current_time", {})
+        async with anyio.create_task_group() as watching:
+            watching.start_soon(watch)
+            assert text_of(await client.call_tool("t", {})) == "1"
+            watching.cancel_scope.cancel()
+    # the hints are most of the work, and were eight reads or more
+    assert max(used) < sum(used) / 2
