@@ -2,6 +2,7 @@
 
 import sys
 from collections.abc import AsyncIterator, Callable, Mapping
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TextIO, cast
 
@@ -9,6 +10,7 @@ from agentic.cli.compose import open_store
 from agentic.cli.conversation_document import write_document
 from agentic.cli.conversation_ids import check_id
 from agentic.cli.failures import CommandError
+from agentic.cli.figures_bar import Figures, Show, showing_figures
 from agentic.cli.invocation import Invocation, note
 from agentic.cli.output_files import check_output, replaced_output
 from agentic.cli.stored_history import load_facts
@@ -36,15 +38,45 @@ def export_conversation(
         if output is not None:
             check_output(output, force=force)
         async with open_store(config) as store:
-            await load_facts(store, conversation_id)
+            tally = _Tally((await load_facts(store, conversation_id)).message_count)
             pages = _read(store, conversation_id, format)
-            if output is None:
+            if output is None and sys.stdout.isatty():  # where a bar would stand between the lines
                 await _write(sys.stdout, pages, format, clean)
-            else:
-                with replaced_output(output, force=force) as file:
-                    await _write(file, pages, format, str)
+                return
+            with showing_figures("Reading", tally.look) as show:
+                pages = _counted(pages, tally, show)
+                if output is None:
+                    await _write(sys.stdout, pages, format, clean)
+                else:
+                    with replaced_output(output, force=force) as file:
+                        await _write(file, pages, format, str)
 
     return invocation.run(work, sections=SECTIONS_OF_STORE_USERS)
+
+
+@dataclass(slots=True)
+class _Tally:
+    total: int
+    """Messages."""
+    messages: int = 0
+    characters: int = 0
+    """Of Markdown, in which messages are not told apart."""
+
+    def look(self) -> Figures:
+        """How far the export has come."""
+        if self.characters:
+            return Figures(0, None, f"{self.characters:,} characters")
+        return Figures(self.messages, self.total, f"{self.messages:,} of {self.total:,} messages")
+
+
+async def _counted(pages: _Pages, tally: _Tally, show: Show) -> _Pages:
+    async for page in pages:
+        if isinstance(page, str):
+            tally.characters += len(page)
+        else:
+            tally.messages += len(page["messages"])
+        show()
+        yield page
 
 
 async def _read(

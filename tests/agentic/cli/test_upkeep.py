@@ -1,4 +1,4 @@
-"""`agentic conversations verify|repair|compact|reindex|stats`: output and exit codes."""
+"""`agentic conversations verify|repair|compact|reindex|stats`, and the bar of `export`."""
 
 import json
 from pathlib import Path
@@ -53,3 +53,23 @@ async def test_without_a_store_the_place_is_named(command: RealCommand) -> None:
         ended = await command.run("conversations", name)
         assert (ended.exit_code, ended.output) == (2, "")
         assert str(command.home / ".local/share/agentic/conversations") in ended.notes
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    ("format", "shown"), [("json", "6 of 6 messages"), ("markdown", " characters")]
+)
+async def test_an_export_into_a_file_shows_how_far_it_is(
+    command: RealCommand, format: str, shown: str
+) -> None:
+    await fill(command)
+    file = command.home / "kept"
+    arguments = ("conversations", "export", ID, "--format", format)
+    async with command.in_terminal(*arguments, "-o", str(file)) as terminal:
+        await terminal.wait_for(shown)
+        assert await terminal.wait_for_end() == 0
+    assert file.read_text(encoding="utf-8").count("x" * 50) == 6
+    async with command.in_terminal(*arguments) as terminal:
+        assert await terminal.wait_for_end() == 0
+    assert "6 of 6" not in terminal.text
+    assert terminal.text.count("x" * 50) == 6
