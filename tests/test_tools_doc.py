@@ -10,7 +10,9 @@ import anyio
 import pytest
 from mcp import Client
 
+from agentic.config.following import FollowedTools
 from agentic.config.load import load_config
+from agentic.config.models import Config
 from servers.access.principal import create_operator
 from servers.tools.server import create_server
 from tests.fakes.tool_endpoint import ToolEndpoint, answer_json, serve_tool_endpoint
@@ -66,6 +68,11 @@ EXPECTED = {
         "/v1/pets/7", "PATCH", {"petId": 7, "name": "Rex"}, body={"name": "Rex"},
         headers={"x-api-key": "key-12345", "content-type": "application/json"},
     ),
+    "find_book": Expected("/find?q=Emma", arguments={"q": "Emma"}),
+    "lend_book": Expected(
+        "/books/7/loans", "POST", {"title": "Emma"}, body={"days": 14},
+        answer={"loan": 1}, result={"title": "Emma", "loan": 1},
+    ),
 }  # fmt: skip
 
 
@@ -81,15 +88,25 @@ async def test_each_example_does_what_is_written_beside_it(example: str, tmp_pat
         assert (config.warnings, config.broken_tools) == ([], {})
         assert config.tools
         with anyio.fail_after(20):
-            async with Client(create_server(config.tools, create_operator("ada"))) as client:
-                for name in config.tools:
+            first = FollowedTools(config).reading
+            server = create_server(config.tools, create_operator("ada"), first=first)
+            async with Client(server) as client:
+                for name in expected_names(config):
                     expected = EXPECTED[name]
                     path = urlsplit(expected.target).path
                     endpoint.on(path, answer_json(expected.answer))
                     endpoint.on("/oauth/token", answer_json({"access_token": "given-1"}))
+                    if name == "lend_book":
+                        endpoint.on("/find", answer_json([{"id": 7, "title": "Emma"}]))
                     result = await client.call_tool(name, expected.arguments)
                     assert result.structured_content == {"result": expected.result}
                     _check(endpoint, expected)
+
+
+def expected_names(config: Config) -> list[str]:
+    """Of the tools that are served."""
+    own = [name for name, tool in config.tools.items() if not tool.only_in_steps]
+    return [*own, *config.composed]
 
 
 def _check(endpoint: ToolEndpoint, expected: Expected) -> None:
@@ -109,6 +126,6 @@ def _check(endpoint: ToolEndpoint, expected: Expected) -> None:
 
 def test_each_declared_tool_of_the_document_is_tried() -> None:
     named = re.findall(r"(?m)^  (\w+):$", "\n".join(EXAMPLES))
-    made = {"petstore": ["petstore_listPets", "rename_pet"]}
+    made = {"petstore": ["petstore_listPets", "rename_pet"], "lend_copy": []}
     assert [each for name in named for each in made.get(name, [name])] == list(EXPECTED)
     assert TEXT.count("```yaml") == len(EXAMPLES) + 1

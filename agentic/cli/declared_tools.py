@@ -6,6 +6,7 @@ from urllib.parse import urlsplit
 
 from agentic.config.children import runs_our_command
 from agentic.config.models import Config
+from agentic.config.tool_steps import StepsConfig
 from agentic.config.tools import ToolConfig
 
 
@@ -15,13 +16,21 @@ def serves_declared(config: Config, server: str) -> bool:
     return entry is not None and runs_our_command(entry) and entry.args == ["serve", "tools"]
 
 
-def find_declared(config: Config, server: str, tool: str) -> ToolConfig | None:
+def find_declared(config: Config, server: str, tool: str) -> ToolConfig | StepsConfig | None:
     """The declaration of a server's tool, if it is in this file."""
-    return config.tools.get(tool) if serves_declared(config, server) else None
+    if not serves_declared(config, server):
+        return None
+    return config.tools.get(tool) or config.composed.get(tool)
 
 
-def render_facts(tool: ToolConfig) -> Iterator[str]:
+def render_facts(tool: ToolConfig | StepsConfig) -> Iterator[str]:
     """Where it leads, and what a call may take."""
+    if isinstance(tool, StepsConfig):
+        yield f"steps {', '.join(each.tool for each in tool.steps)}"
+        if tool.confirm:
+            yield "asks first"
+        yield f"{tool.timeout_seconds:g} s"
+        return
     yield f"{tool.method} {urlsplit(tool.url).hostname}"
     if tool.source is not None:
         yield f"by OpenAPI {tool.source}"
@@ -40,8 +49,15 @@ def render_facts(tool: ToolConfig) -> Iterator[str]:
         yield f"unavailable: {', '.join(tool.missing_variables)} not set"
 
 
-def describe_declared(tool: ToolConfig) -> dict[str, Any]:
+def describe_declared(tool: ToolConfig | StepsConfig) -> dict[str, Any]:
     """The same for a program."""
+    if isinstance(tool, StepsConfig):
+        return {
+            "source": "mcp.yml",
+            "steps": [each.tool for each in tool.steps],
+            "timeout_seconds": tool.timeout_seconds,
+            "confirm": tool.confirm,
+        }
     return {
         "source": "mcp.yml",
         "openapi": tool.source,

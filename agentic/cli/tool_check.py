@@ -7,13 +7,13 @@ import httpx2
 
 from agentic.cli.failures import FAILED, UsageError
 from agentic.cli.invocation import Invocation, note
+from agentic.cli.steps_check import check_composed, create_composed, send
 from agentic.cli.terminal_text import clean, one_line
 from agentic.cli.tool_arguments import parse_arguments
 from agentic.config.findings import find_nearest
 from agentic.config.models import Config
 from agentic.config.tools import ToolConfig
 from servers.tools.declared import DeclaredTool
-from servers.tools.guarded_network import Network, open_transport
 from servers.tools.preview import render_request
 from servers.tools.results import ToolFailedError
 
@@ -25,6 +25,9 @@ def check_tool(invocation: Invocation, words: Sequence[str], *, dry_run: bool, y
 
     async def work(config: Config) -> int:
         name = words[0].removeprefix("tools__")
+        if name in config.composed:
+            composed = create_composed(name, config)
+            return await check_composed(composed, words[1:], config, dry_run=dry_run, yes=yes)
         declaration = _find(config, name)
         try:
             tool = DeclaredTool(name, declaration)
@@ -51,7 +54,7 @@ def check_tool(invocation: Invocation, words: Sequence[str], *, dry_run: bool, y
             raise UsageError(
                 f"{one_line(name)} may change something, so nothing was sent; --yes sends it."
             )
-        return await _send(tool, arguments, config.owner)
+        return await send(tool, arguments, config.owner)
 
     return invocation.run(work, sections=_SECTIONS)
 
@@ -69,15 +72,3 @@ def _find(config: Config, name: str) -> ToolConfig:
     nearest = find_nearest(name, config.tools)
     hint = f"Did you mean {nearest}?" if nearest else "mcp.yml has none of that name."
     raise UsageError(f"There is no declared tool {one_line(name)}. {hint}")
-
-
-async def _send(tool: DeclaredTool, arguments: Mapping[str, object], owner: str) -> int:
-    async with open_transport(Network()) as transport:
-        try:
-            result = await tool.call(arguments, transport, owner)
-        except ToolFailedError as error:
-            note(f"Error: {error}")
-            return FAILED
-    text = "\n".join(block.text for block in result.content if block.type == "text")
-    sys.stdout.write(f"\n{clean(text)}\n")
-    return 0

@@ -13,6 +13,7 @@ from agentic.config.load import read_again
 from agentic.config.locations import read_file
 from agentic.config.models import Config
 from agentic.config.sources import RemoteDocument, digest_of, list_remote, summarize
+from agentic.config.tool_steps import StepsConfig
 from agentic.config.tools import ToolConfig
 from agentic.config.trust import needs_trust
 
@@ -29,6 +30,7 @@ class Reading:
 
     tools: Mapping[str, ToolConfig]
     problem: str | None = None
+    composed: Mapping[str, StepsConfig] = field(default_factory=dict[str, StepsConfig])
     remote: Mapping[str, RemoteDocument] = field(default_factory=dict[str, RemoteDocument])
     """The documents to get for them."""
     waiting: tuple[str, ...] = ()
@@ -59,7 +61,9 @@ class FollowedTools:
 
     def __post_init__(self) -> None:
         config = self.config
-        self.reading = Reading(config.tools, None, list_remote(config), config.waiting_sources)
+        self.reading = Reading(
+            config.tools, None, config.composed, list_remote(config), config.waiting_sources
+        )
         self._documents = config.documents
         self._used = config.state
         self._agreed = frozenset(config.risks)
@@ -131,6 +135,17 @@ class FollowedTools:
             except OSError:
                 yield 0
 
+    def _keep_composed(
+        self, config: Config, tools: Mapping[str, ToolConfig]
+    ) -> Mapping[str, StepsConfig]:
+        """The tools of steps; of those that became wrong the last good form that has its tools."""
+        kept = {
+            name: each
+            for name, each in self.reading.composed.items()
+            if name in config.broken_tools and all(step.tool in tools for step in each.steps)
+        }
+        return {**config.composed, **kept}
+
     def _tell(
         self,
         problem: str | None,
@@ -140,7 +155,13 @@ class FollowedTools:
         reading = (
             replace(self.reading, problem=problem)
             if tools is None or config is None
-            else Reading(tools, problem, list_remote(config), config.waiting_sources)
+            else Reading(
+                tools,
+                problem,
+                self._keep_composed(config, tools),
+                list_remote(config),
+                config.waiting_sources,
+            )
         )
         if reading == self.reading:
             return None

@@ -21,6 +21,7 @@ from agentic.config.shape import ROOT
 from agentic.config.sift import Sieve
 from agentic.config.sources import find_copy, read_sources, summarize
 from agentic.config.tool_source import is_remote
+from agentic.config.tool_steps import check_steps
 from agentic.config.trust import find_risks
 from agentic.config.variables import Expansion, find_variables
 from agentic.config.yaml_text import Tree, YamlTextError, parse_yaml
@@ -100,7 +101,8 @@ def _read(
     sieve = Sieve(findings, cwd if found is None else found.path.parent, cwd, home)
     sifted = sieve.sift_mapping(expansion.expand_mapping(tree))
     completed = _add_directories(sifted, home)
-    config = _add_sources(parse_config(completed, expansion.missing, findings), findings)
+    parsed = parse_config(completed, expansion.missing, findings)
+    config = _check_steps(_add_sources(parsed, findings), findings)
 
     found_by_itself = found is not None and found.by_itself
     return config.model_copy(
@@ -132,6 +134,18 @@ def _add_sources(config: Config, findings: Findings) -> Config:
             "broken_tools": broken,
         }
     )
+
+
+def _check_steps(config: Config, findings: Findings) -> Config:
+    """Without the tools of steps that call what isn't there."""
+    for name, problem in check_steps(config.composed, config.tools):
+        findings.add_error(("tools", name, *problem.path), problem.text)
+    wrong = findings.take_errors_below("tools")
+    if not wrong:
+        return config
+    kept = {name: each for name, each in config.composed.items() if name not in wrong}
+    broken = {**config.broken_tools, **wrong}
+    return config.model_copy(update={"composed": kept, "broken_tools": broken})
 
 
 def _list_beside(config: Config) -> Iterator[str]:

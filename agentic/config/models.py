@@ -20,6 +20,7 @@ from agentic.config.rules import (
     VariableName,
 )
 from agentic.config.tool_source import SourceConfig, SourceName
+from agentic.config.tool_steps import StepsConfig
 from agentic.config.tools import ToolConfig, ToolName
 
 
@@ -203,6 +204,8 @@ class Config(Frozen):
 
     sources: dict[SourceName, SourceConfig] = Field(default_factory=dict, exclude=True)
     """In the file they stand under `tools`, too."""
+    composed: dict[ToolName, StepsConfig] = Field(default_factory=dict, exclude=True)
+    """Tools of steps; the same."""
     waiting_sources: tuple[str, ...] = Field(default=(), exclude=True)
     """Those whose document was not got yet: a tools server that runs does that."""
     documents: Mapping[Path, str] = Field(default_factory=dict[Path, str], exclude=True)

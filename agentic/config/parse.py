@@ -9,7 +9,7 @@ from pydantic_core import ErrorDetails
 from agentic.config.findings import Findings, KeyPath, WrongFieldError, find_nearest
 from agentic.config.models import Config
 from agentic.config.shape import ROOT, Shape
-from agentic.config.tool_source import MARK
+from agentic.config.tool_kinds import find_kind
 from agentic.config.yaml_text import Tree
 
 _MAX_WORD = 16
@@ -63,16 +63,15 @@ def _nest_models(tree: Mapping[str, Tree]) -> dict[str, Tree]:
 
 
 def _split_tools(tree: dict[str, object]) -> dict[str, object]:
-    """In the file, sources of tools stand among the tools."""
+    """In the file, sources of tools and tools of steps stand among the tools."""
     tools = tree.get("tools")
     if not isinstance(tools, dict):
         return tree
     entries = cast("dict[str, object]", tools)
-    sources = {name for name, each in entries.items() if isinstance(each, dict) and MARK in each}
-    return {
-        **tree,
-        "tools": {name: each for name, each in entries.items() if name not in sources},
-        "sources": {name: entries[name] for name in entries if name in sources},
+    kinds = {name: find_kind(each) for name, each in entries.items()}
+    return tree | {
+        section: {name: each for name, each in entries.items() if kinds[name] == section}
+        for section in ("tools", "sources", "composed")
     }
 
 
@@ -140,12 +139,14 @@ def _find_place(
     """The path as it stands in the file: without our nesting, and what pydantic adds to it."""
     if location[:2] == ("models", "by_name"):
         location = ("models", *location[2:])
-    if location[:1] == ("sources",):
+    if location[:1] in (("sources",), ("composed",)):
         location = ("tools", *location[1:])
     path: KeyPath = ()
     shape: Shape | None = ROOT
     for part in location:
-        below = shape.child(part) if shape is not None and isinstance(part, str) else None
+        below = None
+        if shape is not None:
+            below = shape.child(part) if isinstance(part, str) else shape.item
         if below is None and not isinstance(part, int):
             break
         path = (*path, part)

@@ -15,6 +15,16 @@ class Selection(Protocol):
         ...
 
 
+def check_selection(text: str) -> str:
+    """Return `text` if it is an expression.
+
+    Raises:
+        ValueError: As `compile_selection`.
+    """
+    compile_selection(text)
+    return text
+
+
 def compile_selection(text: str) -> Selection:
     """Compile an expression.
 

@@ -12,7 +12,7 @@ from pydantic.fields import FieldInfo
 
 from agentic.config.models import Config, ModelConfig, ModelsConfig
 from agentic.config.rules import VariableName
-from agentic.config.tool_source import MARK, SourceConfig
+from agentic.config.tool_kinds import MODELS, find_kind
 from agentic.config.tools import ToolConfig
 
 _PLAIN: Mapping[object, str] = {
@@ -47,10 +47,18 @@ class Shape:
         return None if self.others is None else _create_shape(self.others)
 
     def choose(self, value: object) -> "Shape":
-        """The shape of what `value` is, where its keys tell: tools and sources of tools."""
-        if self.kind is ToolConfig and isinstance(value, dict) and MARK in value:
-            return _create_shape(SourceConfig, self.info)
-        return self
+        """The shape of what `value` is, where its keys tell: the kinds of tools."""
+        return (
+            _create_shape(MODELS[find_kind(value)], self.info) if self.kind is ToolConfig else self
+        )
+
+    @property
+    def item(self) -> "Shape | None":
+        """What may stand in a list here, if those are mappings with keys that are known."""
+        if get_origin(self.kind) is not list:
+            return None
+        item = _create_shape(get_args(self.kind)[0])
+        return item if item.names else None
 
     @property
     def holds_mapping(self) -> bool:

@@ -43,7 +43,8 @@ class Sieve:
             is_path = (shape is not None and shape.is_path) or _is_path(tree, path)
             return self._make_absolute(tree, path) if is_path else tree
         if isinstance(tree, list):
-            return [self._sift(value, (*path, index), None) for index, value in enumerate(tree)]
+            item = None if shape is None else shape.item
+            return [self._sift(value, (*path, at), item) for at, value in enumerate(tree)]
         if isinstance(tree, dict):
             if shape is not None and shape.holds_mapping:
                 return self.sift_mapping(tree, path, shape)

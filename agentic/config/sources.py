@@ -1,7 +1,7 @@
 """The OpenAPI documents that `mcp.yml` names, read, and the tools that come of them."""
 
 import hashlib
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -118,7 +118,7 @@ def _read_source(
                 place, f"{note}; name it under leave_out if that is all right ({made.name})"
             )
         if made.tool is not None:
-            made.problems += _check_taken(made.name, config.tools, read.tools)
+            made.problems += _check_taken(made.name, {*config.tools, *config.composed}, read.tools)
         for problem in made.problems:
             shown = "" if problem.path else f"{path.name}: "
             findings.add_error((*place, *problem.path), f"{shown}{problem.text}")
@@ -127,7 +127,7 @@ def _read_source(
 
 
 def _check_taken(
-    name: str, declared: Mapping[str, ToolConfig], made: Mapping[str, ToolConfig]
+    name: str, declared: Collection[str], made: Mapping[str, ToolConfig]
 ) -> list[WrongFieldError]:
     try:
         check_name(name)

@@ -15,7 +15,7 @@ from pydantic import (
 from agentic.config.call_limits import CallLimits
 from agentic.config.findings import WrongFieldError
 from agentic.config.rules import Headers, Url
-from agentic.config.selection import compile_selection
+from agentic.config.selection import check_selection
 from agentic.config.tool_auth import SET_FOR_EACH_REQUEST, AuthConfig, check_token_url
 from agentic.config.tool_parameters import (
     ParameterConfig,
@@ -45,11 +45,6 @@ def check_name(name: str) -> str:
 
 def _to_upper(method: object) -> object:
     return method.upper() if isinstance(method, str) else method
-
-
-def _check_selection(text: str) -> str:
-    compile_selection(text)
-    return text
 
 
 ToolName = Annotated[str, AfterValidator(check_name)]
@@ -85,7 +80,7 @@ class ToolConfig(CallLimits):
     """
     body_parameter: str | None = None
     """For `json`: the parameter that is all of the body, instead of an object of several."""
-    result: Annotated[str, AfterValidator(_check_selection)] | None = None
+    result: Annotated[str, AfterValidator(check_selection)] | None = None
     """JMESPath: which part of the answer is the result. Absent: all of it."""
     output: dict[str, JsonValue] | None = None
     """JSON Schema that each result has to fit."""
@@ -111,6 +106,8 @@ class ToolConfig(CallLimits):
     """Whether calls undo or overwrite what can't be had back. Absent: DELETE does; else unknown."""
     idempotent: bool | None = None
     """Whether a repeated call changes nothing more. Absent: GET, PUT and DELETE, as HTTP says."""
+    only_in_steps: bool = False
+    """Whether it is no tool of its own, but for tools of steps to call."""
     source: str | None = Field(default=None, exclude=True)
     """The entry of the file that it was made from, if that is not its own."""
     operation: str = Field(default="", exclude=True)

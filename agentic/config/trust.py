@@ -65,6 +65,9 @@ def find_risks(config: Config, written: Mapping[str, Tree], findings: Findings) 
     for name, source in config.sources.items():
         made = [each.url for each in config.tools.values() if each.source == name]
         risks += search.find_in_source(name, source, made)
+    for name, composed in config.composed.items():
+        called = [config.tools[each.tool].url for each in composed.steps]
+        risks += search.find_in_steps(name, called)
     for name, model in config.models.by_name.items():
         path = ("models", name, "base_url")
         risks += search.find_address(path, model.base_url, "a key and conversations")
@@ -137,6 +140,13 @@ class _Search:
             for origin in sorted({_origin_of(url) for url in urls}):
                 yield f"{dotted(here)} sends {sent} to {origin}"
 
+    def find_in_steps(self, name: str, urls: Sequence[str]) -> Iterator[str]:
+        """Where a variable goes that a tool of steps hands to the tools it calls."""
+        here: KeyPath = ("tools", name)
+        if sent := self.list_variables(here):
+            for origin in sorted({_origin_of(url) for url in urls if not is_loopback_url(url)}):
+                yield f"{dotted(here)} sends {sent} to {origin}"
+
     def find_address(self, path: KeyPath, url: str | None, sent: str) -> Iterator[str]:
         """An address in the file that is not on this machine."""
         if url is not None and self._is_from_file(path) and not is_loopback_url(url):
@@ -165,4 +175,4 @@ class _Search:
 
 def _origin_of(url: str) -> str:
     parts = urlsplit(url)
-    return printable(f"{parts.scheme}://{parts.netloc}")
+    return printable(f"{parts.scheme}://{parts.netloc.rpartition('@')[2]}")

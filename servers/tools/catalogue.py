@@ -14,7 +14,9 @@ from mcp.server.subscriptions import InMemorySubscriptionBus, ListenHandler, Too
 from mcp_types.version import MODERN_PROTOCOL_VERSIONS
 
 from agentic.config.findings import dotted
+from agentic.config.tool_steps import StepsConfig
 from agentic.config.tools import ToolConfig
+from servers.tools.composed import ComposedTool
 from servers.tools.declared import DeclaredTool
 from servers.tools.kept_answers import KeptAnswers
 
@@ -45,29 +47,43 @@ class Catalogue:
     """Built-in and declared tools by name. A tool whose declaration stays the same is kept."""
 
     def __init__(
-        self, builtin: Tool, declarations: Mapping[str, ToolConfig], kept: KeptAnswers
+        self,
+        builtin: Tool,
+        declarations: Mapping[str, ToolConfig],
+        composed: Mapping[str, StepsConfig],
+        kept: KeptAnswers,
     ) -> None:
         self._builtin = builtin
         self._kept = kept
         self._declarations: Mapping[str, ToolConfig] = {}
+        self._declared: Mapping[str, DeclaredTool] = {}
         self.served: Mapping[str, Tool] = {}
         self.definitions: list[types.Tool] = []
-        self.replace(declarations)
+        self.replace(declarations, composed)
 
-    def replace(self, declarations: Mapping[str, ToolConfig]) -> bool:
+    def replace(
+        self, declarations: Mapping[str, ToolConfig], composed: Mapping[str, StepsConfig]
+    ) -> bool:
         """Serve these from now on; calls that run go on. Returns whether clients see a change."""
-        served: dict[str, Tool] = {self._builtin.definition.name: self._builtin}
+        declared: dict[str, DeclaredTool] = {}
         for name, config in declarations.items():
-            if self._declarations.get(name) == config and name in self.served:
-                served[name] = self.served[name]
+            if self._declarations.get(name) == config and name in self._declared:
+                declared[name] = self._declared[name]
                 continue
             try:
-                served[name] = DeclaredTool(name, config, self._kept)
+                declared[name] = DeclaredTool(name, config, self._kept)
             except httpx2.InvalidURL:
                 where = dotted(("tools", name, "url"))
                 _logger.error("%s: can't be used; check its host. This tool is left out", where)
+        served: dict[str, Tool] = {self._builtin.definition.name: self._builtin}
+        served |= {
+            name: tool for name, tool in declared.items() if not declarations[name].only_in_steps
+        }
+        for name, steps in composed.items():
+            if all(step.tool in declared for step in steps.steps):
+                served[name] = ComposedTool(name, steps, declared, self._kept)
         before = self.definitions
-        self.served, self._declarations = served, declarations
+        self.served, self._declarations, self._declared = served, declarations, declared
         self.definitions = [tool.definition for tool in served.values()]
         return self.definitions != before
 

@@ -44,7 +44,7 @@ class CurrentTools:
         """Serve what was read; calls that run go on."""
         self.reading = reading
         self.tell()
-        if await anyio.to_thread.run_sync(self.catalogue.replace, reading.tools):
+        if await anyio.to_thread.run_sync(self.catalogue.replace, reading.tools, reading.composed):
             await self.announcer.announce(self.tasks)
         if self.documents is not None:
             self.documents.keep(reading.remote, reading.waiting)

@@ -73,13 +73,15 @@ def create_server(
     left out, and told in the log.
     """
     usage, kept = usage or Usage(), KeptAnswers()
-    catalogue, announcer = Catalogue(CurrentTime(local_zone), tools, kept), Announcer()
+    first = first or Reading(tools)
+    catalogue = Catalogue(CurrentTime(local_zone), tools, first.composed, kept)
+    announcer = Announcer()
     resources = ToolResources(usage, kept, callers)
 
     @asynccontextmanager
     async def open_lifespan(_: object) -> AsyncGenerator[Running]:
         async with open_transport(network or Network()) as transport, open_tasks() as tasks:
-            tools_now = CurrentTools(catalogue, announcer, tasks, tell, first or Reading(tools))
+            tools_now = CurrentTools(catalogue, announcer, tasks, tell, first)
             documents = DocumentKeeper(transport, tasks, tools_now.tell, refresh_seconds)
             tools_now.begin(documents)
             if look is not None:

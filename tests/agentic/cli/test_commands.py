@@ -125,6 +125,35 @@ async def test_a_declared_tool_is_tested_against_its_endpoint(command: RealComma
 
 
 @pytest.mark.slow
+async def test_the_requests_of_steps_are_shown_as_far_as_they_are_known(
+    command: RealCommand,
+) -> None:
+    async with serve_tool_endpoint() as endpoint:
+        endpoint.on("/find", answer_json([7]))
+        endpoint.on("/lend/7", answer_json({"loan": 1}))
+        command.configure(
+            f"""tools:
+  find: {{url: '{endpoint.url}/find', method: GET, parameters: {{q: string}}, token: s3cret-token}}
+  lend: {{url: '{endpoint.url}/lend/{{id}}', body: json, parameters: {{id: integer}}}}
+  both:
+    parameters: {{title: string}}
+    steps:
+      - {{tool: find, name: book, arguments: {{q: '= parameters.title'}}}}
+      - {{tool: lend, arguments: {{id: '= book[0]'}}}}
+"""
+        )
+        unsent = await command.run("tools", "test", "both", "title=emma")
+        assert endpoint.requests == []
+        sent = await command.run("tools", "test", "both", "title=emma", "--yes")
+    lines = unsent.output.splitlines()
+    assert lines[:2] == ["# step 1: book", f"GET {endpoint.url}/find?q=emma"]
+    assert lines[-2:] == ["# step 2: lend", "# lend, known once book has answered"]
+    assert (unsent.exit_code, "--yes sends it" in unsent.notes) == (2, True)
+    assert (sent.exit_code, sent.output.splitlines()[-1]) == (0, '{"loan":1}')
+    assert "s3cret-token" not in repr([unsent, sent])
+
+
+@pytest.mark.slow
 async def test_what_a_tool_links_to_is_saved_in_a_file(command: RealCommand) -> None:
     body = bytes(range(256)) * 3_000
     async with serve_tool_endpoint() as endpoint:
