@@ -63,7 +63,7 @@ async def serve_http(
     from servers.http_app import HttpSettings
     from servers.http_callers import TokenCallers
     from servers.http_transport import serve_on_http
-    from servers.token_opening import name_delegate, open_tokens
+    from servers.token_opening import name_delegate, open_tokens, tell_of_left_behind
 
     access = config.access
     async with AsyncExitStack() as stack:
@@ -75,6 +75,7 @@ async def serve_http(
                     access.delegate_token_file, tokens, config.owner, name_delegate(config)
                 )
             verifier, units = TokenVerifier(tokens), tokens.units
+            await tell_of_left_behind(config)
             await verifier.verify("")  # what can't be used is told now, and not to each caller
         callers = create_operator(config.owner) if verifier is None else TokenCallers(verifier)
         settings = HttpSettings(

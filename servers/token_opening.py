@@ -1,11 +1,15 @@
 """Where the configuration keeps tokens: in a file, or in the table of conversations."""
 
+import logging
+import os.path
 import platform
 from collections.abc import AsyncGenerator
 from contextlib import AsyncExitStack, asynccontextmanager
 from pathlib import Path
 
-from agentic.config.findings import ConfigError
+from anyio import to_thread
+
+from agentic.config.findings import ConfigError, printable
 from agentic.config.models import Config
 from servers.access.delegate_token import DELEGATE_NAME
 from servers.access.token_file import open_token_file
@@ -13,8 +17,9 @@ from servers.access.token_store import Tokens
 from servers.access.tokens import MAX_NAME_CHARACTERS
 from servers.records.errors import RecordsUnavailableError
 
+_log = logging.getLogger(__name__)
 _PURPOSE = "access"
-_DEFAULT_NAME = "tokens.sqlite3"
+_DEFAULT_NAME, _FORMER_NAME = "tokens.sqlite3", "tokens.json"
 
 
 def find_tokens_file(config: Config) -> Path | None:
@@ -29,6 +34,21 @@ def name_delegate(config: Config) -> str:
     if find_tokens_file(config) is not None:
         return DELEGATE_NAME
     return f"{DELEGATE_NAME}@{platform.node()}"[:MAX_NAME_CHARACTERS]
+
+
+async def tell_of_left_behind(config: Config) -> None:
+    """Warn if tokens were made in files before the table held them: they are not accepted."""
+    if find_tokens_file(config) is not None:
+        return
+    for name in (_DEFAULT_NAME, _FORMER_NAME):
+        file = config.data_directory / name
+        if await to_thread.run_sync(os.path.exists, file):
+            _log.warning(
+                "The tokens in %s are not accepted, because tokens are in the table now: "
+                "`agentic token copy %s` brings them there. Then, or if none is wanted, delete it.",
+                *(printable(str(file)),) * 2,
+            )
+            return
 
 
 @asynccontextmanager

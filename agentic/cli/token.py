@@ -4,6 +4,7 @@ import re
 import sys
 from collections.abc import Collection
 from datetime import UTC, date, datetime, time, timedelta
+from pathlib import Path
 from typing import Any
 
 from rich.console import Console
@@ -16,6 +17,7 @@ from agentic.cli.terminal_text import one_line, to_json
 from agentic.config.models import Config
 from servers.access.contract import SCOPE_DELEGATE, SCOPES
 from servers.access.delegate_token import DELEGATE_NAME
+from servers.access.token_file import read_token_file
 from servers.access.tokens import Token, TokenError, TokenFactsError
 from servers.token_opening import find_tokens_file, open_tokens
 
@@ -93,6 +95,25 @@ def revoke_token(invocation: Invocation, name: str) -> int:
                 "The servers make the bot a new token when they start: restart them "
                 "(docker compose restart servers), or it stays shut out."
             )
+
+    return invocation.run(work, sections=_SECTIONS)
+
+
+def copy_tokens(invocation: Invocation, file: Path) -> int:
+    """Bring those of a file to where tokens are kept now; the file stays as it is."""
+
+    async def work(config: Config) -> None:
+        found = await read_token_file(file)
+        async with open_tokens(config) as tokens:
+            known = {token.token_id for token in await tokens.load()}
+            missing = [token for token in found if token.token_id not in known]
+            for token in missing:
+                if await tokens.add(token):
+                    note(f"Copied {_describe(token)}")
+                else:
+                    note(f"Not copied: there is another token named {one_line(token.name)}.")
+        if not missing:
+            note("Nothing to copy: all its tokens are there.")
 
     return invocation.run(work, sections=_SECTIONS)
 

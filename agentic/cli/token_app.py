@@ -1,5 +1,6 @@
 """`agentic token …`: names, arguments and help."""
 
+from pathlib import Path
 from typing import Annotated
 
 import typer
@@ -58,3 +59,14 @@ def revoke_token(
     from agentic.cli.token import revoke_token as work
 
     raise typer.Exit(work(context.obj, name))
+
+
+@token_app.command("copy")
+def copy_tokens(
+    context: typer.Context,
+    file: Annotated[Path, typer.Argument(help="tokens.sqlite3, or tokens.json of an old version.")],
+) -> None:
+    """Bring a file's tokens to where they are kept now, such as a table."""
+    from agentic.cli.token import copy_tokens as work
+
+    raise typer.Exit(work(context.obj, file))

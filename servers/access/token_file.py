@@ -48,10 +48,34 @@ async def open_token_file(named: Path) -> AsyncGenerator[Tokens]:
             opening = open_sqlite_records(to_records_file(named))
             tokens = Tokens(await stack.enter_async_context(opening))
         except RecordsUnavailableError as error:
-            raise ConfigError(f"tokens: {error}") from None
+            advice = f". {_advise(former)}" if is_there else ""
+            raise ConfigError(f"tokens: {error}{advice}") from None
         if is_there:
             await _take_over(former, tokens)
         yield tokens
+
+
+async def read_token_file(named: Path) -> list[Token]:
+    """The tokens in a file of records and in its JSON of before, both left as they are.
+
+    Raises:
+        ConfigError: There is none, or it can't be used.
+    """
+    former, records = to_former_file(named), to_records_file(named)
+    has_former = await to_thread.run_sync(_is_there, former)
+    has_records = await to_thread.run_sync(_is_there, records)
+    if not has_former and not has_records:
+        raise ConfigError(f"{printable(str(named))}: there is no such file")
+    found: list[Token] = []
+    if has_former:
+        found += (await to_thread.run_sync(read_private, former, _FORMER)).values()
+    if has_records:
+        try:
+            async with open_sqlite_records(records) as store:
+                found += await Tokens(store).load()
+        except RecordsUnavailableError as error:
+            raise ConfigError(f"tokens: {error}") from None
+    return found
 
 
 async def _take_over(former: Path, tokens: Tokens) -> None:
@@ -78,6 +102,14 @@ def _is_there(former: Path) -> bool:
     return True
 
 
+def _advise(former: Path) -> str:
+    return (
+        f"Tokens are no longer read from JSON such as {printable(str(former))}: they are taken "
+        "over into SQLite beside it, which must be writable. Copy the file into such a folder, "
+        "and name it there in access.tokens_file"
+    )
+
+
 def _put_away(former: Path) -> None:
     try:
         former.rename(former.with_name(former.name + _TAKEN_OVER))
@@ -86,5 +118,6 @@ def _put_away(former: Path) -> None:
     except OSError as error:
         shown = printable(str(former))
         raise ConfigError(
-            f"{shown}: was taken over, but can't be renamed: {error.strerror}"
+            f"{shown}: was taken over, but can't be renamed: {error.strerror}. Remove it, or its "
+            f"mount: {printable(str(to_records_file(former)))} holds its tokens now"
         ) from None

@@ -16,11 +16,17 @@ from agentic.config.findings import ConfigError
 from agentic.config.models import Config
 from servers.access.delegate_token import ensure_delegate_token
 from servers.access.principal import Principal
+from servers.access.token_file import open_token_file
 from servers.access.token_store import Tokens
 from servers.access.verifier import KNOWN_SECONDS, TokenVerifier
 from servers.aws.dynamodb import DynamoDBClient
 from servers.records.dynamodb_store import DynamoDBRecordStore, to_unavailable
-from servers.token_opening import find_tokens_file, name_delegate, open_tokens
+from servers.token_opening import (
+    find_tokens_file,
+    name_delegate,
+    open_tokens,
+    tell_of_left_behind,
+)
 from tests.fakes.dynamodb_server import CREDENTIALS, REGION, create_table
 from tests.fakes.dynamodb_wire import refuse, watch
 from tests.servers.http_serving import (
@@ -43,6 +49,13 @@ def configure(folder: Path, aws: str, table: str, **access: object) -> Config:
     section = {"store": "dynamodb", "table": table, "region": REGION, "endpoint_url": aws}
     given = {"data_directory": folder, "conversations": section, "access": access}
     return Config.model_validate(given)
+
+
+def to_yaml(aws: str, table: str) -> str:
+    return (
+        f"owner: ada\nconversations: {{store: dynamodb, table: {table}, region: {REGION}, "
+        f"endpoint_url: '{aws}'}}\n"
+    )
 
 
 @asynccontextmanager
@@ -141,6 +154,32 @@ def test_a_file_that_is_named_holds_the_tokens_whatever_the_store(tmp_path: Path
     assert find_tokens_file(alone) == tmp_path / "tokens.sqlite3"
 
 
+@pytest.mark.slow  # runs the command
+async def test_tokens_of_files_are_told_of_at_start_and_copied(
+    tmp_path: Path, aws: str, table: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    config = configure(tmp_path, aws, table)
+    await tell_of_left_behind(config)
+    assert not caplog.text
+    file = tmp_path / "tokens.sqlite3"
+    async with open_token_file(file) as tokens:
+        _, text = await tokens.create("laptop", "ada", READ)
+        await tokens.create("desk", "ada", READ)
+    await tell_of_left_behind(config)
+    assert f"`agentic token copy {file}` brings them there" in caplog.text
+    async with open_tokens(config) as shared:
+        await shared.create("desk", "bob", READ)
+        assert await TokenVerifier(shared).verify(text) is None
+        told = await Machine(tmp_path / "a", to_yaml(aws, table)).run("token", "copy", str(file))
+        assert [line.partition(" (")[0] for line in told] == [
+            "Copied laptop",
+            "Not copied: there is another token named desk.",
+        ]
+        principal = await TokenVerifier(shared).verify(text)
+        assert principal == Principal("laptop", "ada", frozenset(READ))
+        assert {token.owner for token in await shared.load() if token.name == "desk"} == {"bob"}
+
+
 async def test_a_table_that_is_not_there_is_told_with_the_fix(tmp_path: Path, aws: str) -> None:
     async with open_tokens(configure(tmp_path, aws, "nowhere")) as tokens:
         with pytest.raises(ConfigError, match="create-table"):
@@ -151,10 +190,7 @@ async def test_a_table_that_is_not_there_is_told_with_the_fix(tmp_path: Path, aw
 async def test_servers_on_two_machines_know_what_the_command_took_back_on_a_third(
     tmp_path: Path, aws: str, table: str
 ) -> None:
-    text = (
-        f"owner: ada\nconversations: {{store: dynamodb, table: {table}, region: {REGION}, "
-        f"endpoint_url: '{aws}'}}\n"
-    )
+    text = to_yaml(aws, table)
     command = Machine(tmp_path / "command", text)
     async with (
         Machine(tmp_path / "a", text).serving() as first,
@@ -200,10 +236,12 @@ class Machine:
         file.write_text(config)
         self._given = {**environment(home, file), **CREDENTIALS}
 
-    async def run(self, *arguments: str) -> None:
+    async def run(self, *arguments: str) -> list[str]:
+        """What it says to a person."""
         with anyio.fail_after(LIMIT_SECONDS):
             program = [sys.executable, "-m", "agentic", *arguments]
-            await anyio.run_process(program, env=self._given)
+            ended = await anyio.run_process(program, env=self._given)
+        return ended.stderr.decode().splitlines()
 
     @asynccontextmanager
     async def serving(self) -> AsyncGenerator[str]:

@@ -14,7 +14,7 @@ import pytest
 
 from agentic.config.findings import ConfigError
 from servers.access.principal import Principal
-from servers.access.token_file import open_token_file
+from servers.access.token_file import open_token_file, read_token_file
 from servers.access.tokens import TokenError, create_token
 from tests.servers.token_file import TokenFile
 
@@ -50,6 +50,26 @@ def test_they_are_all_taken_over_and_the_file_is_kept_by_another_name(
     assert former.with_name("tokens.sqlite3").exists()
     tokens.revoke("laptop")
     assert tokens.verify(texts[0]) is None
+
+
+async def test_who_copies_tokens_reads_either_file_and_leaves_it(former: Path) -> None:
+    write_former(former, "laptop")
+    for named in (former, former.with_suffix(".sqlite3")):
+        assert [token.name for token in await read_token_file(named)] == ["laptop"]
+    assert [file.name for file in former.parent.iterdir()] == [former.name]
+    async with open_token_file(former):
+        pass
+    assert [token.name for token in await read_token_file(former)] == ["laptop"]
+    with pytest.raises(ConfigError, match=r"absent\.json: there is no such file"):
+        await read_token_file(former.with_name("absent.json"))
+
+
+def test_who_cannot_write_beside_it_is_told_what_changed(former: Path) -> None:
+    write_former(former, "laptop")
+    former.with_name("tokens.sqlite3").mkdir()
+    with pytest.raises(ConfigError, match=r"no longer read from JSON .*/tokens\.json: .*writable"):
+        TokenFile(former).load()
+    assert former.exists()
 
 
 def test_a_file_without_a_known_ending_is_taken_over_too(tmp_path: Path) -> None:
