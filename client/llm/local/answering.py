@@ -9,8 +9,8 @@ from client.llm.local.shortening import cut
 from client.llm.protocol import ModelRequest
 from client.prompt_template import IDENTITY, NOW_BEGINS, TOOLS
 
-_MAX_RESULTS_CHARACTERS = 600
-"""Of all results of a step: they are read in some three seconds on two cores."""
+_MAX_RESULTS_TOKENS = 130
+"""Of all results of a step, about: they are read in two seconds on two cores."""
 _MAX_REASON_CHARACTERS = 300
 _IDENTITY = (
     "You are Agentic, a personal assistant that runs on the machine of its user.\n\n"
@@ -82,7 +82,7 @@ def _add_piece(messages: list[dict[str, str]], piece: Piece, question: str) -> N
 
 def _add_results(messages: list[dict[str, str]], piece: ResultsPiece, question: str) -> None:
     told: dict[bool, list[str]] = {False: [], True: []}
-    most = _MAX_RESULTS_CHARACTERS // len(piece.results)
+    most = _MAX_RESULTS_TOKENS // len(piece.results)
     for result in piece.results:
         text = to_excerpt("\n".join(map(to_text, result.parts)), question, most)
         told[result.is_error].append(text or "(nothing)")

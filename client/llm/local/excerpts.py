@@ -12,6 +12,7 @@ _OPAQUE = re.compile(r"[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}|[0-9a-f]{24,}
 """Ids that nobody reads: each takes as long as a sentence."""
 _TIME = re.compile(r"(\d{4}-\d\d-\d\d)T(\d\d:\d\d)(?::\d\d(?:\.\d+)?)?(Z|[+-]\d\d:\d\d)")
 _SENTENCE_END = re.compile(r"(?<=[.!?\u2026])\s+|(?<=[\u3002\uff01\uff1f])")
+_TOKEN = re.compile(r"\d|[a-zA-Z]{1,5}|[^\W\d_]{1,2}|[^\w\s]+|_")
 _WORD = re.compile(r"\w{3,}")
 _STEM_CHARACTERS = 4
 """Words that begin alike are taken for one: `opening` for `open`."""
@@ -19,14 +20,14 @@ _MAX_LINE_CHARACTERS = 200
 
 
 def to_excerpt(text: str, question: str, most: int) -> str:
-    """`text` in at most about `most` characters: what has most to do with the `question`.
+    """`text` in at most about `most` tokens: what has most to do with the `question`.
 
-    JSON becomes lines without ids. What is left out is marked as such.
+    JSON becomes lines without ids. What is left out is marked as such, but for repetitions.
     """
     lines = [line.strip() for line in _to_lines(text)]
     lines = [line for line in lines if line]
-    if sum(map(len, lines)) + len(lines) > most:
-        lines = [part for line in lines for part in _split(line)]
+    if sum(map(_count, lines)) > most:
+        lines = list(dict.fromkeys(part for line in lines for part in _split(line)))
     kept = _select(lines, question, most)
     shown: list[str] = []
     for number, line in enumerate(lines):
@@ -47,12 +48,18 @@ def _select(lines: Sequence[str], question: str, most: int) -> set[int]:
     kept: set[int] = set()
     left = most
     for number in sorted(range(len(lines)), key=lambda n: (n > 0, -telling[n], n)):
-        if len(lines[number]) < left:
+        cost = _count(lines[number])
+        if cost <= left:
             kept.add(number)
-            left -= len(lines[number]) + 1
+            left -= cost
         elif not telling[number]:
             break
     return kept
+
+
+def _count(line: str) -> int:
+    """About how many tokens a line is, its end included."""
+    return 1 + len(_TOKEN.findall(line))
 
 
 def _to_stems(text: str) -> set[str]:
