@@ -18,12 +18,14 @@ from agentic.cli.declared_tools import (
 from agentic.cli.failures import FAILED, UsageError
 from agentic.cli.invocation import Invocation, note
 from agentic.cli.output_files import check_output
+from agentic.cli.question_view import CommandAsker
 from agentic.cli.server_states import render_tools, sort_servers
 from agentic.cli.terminal_text import clean, one_line, to_json
 from agentic.cli.tool_arguments import parse_arguments
 from agentic.cli.tool_output import save_result
 from agentic.config.children import SECTIONS_OF_TALKERS
 from agentic.config.models import Config
+from client.asking.server_questions import DirectAnswerer
 from client.hub.hub import Hub
 from client.hub.servers import HubTool
 
@@ -59,12 +61,17 @@ def call_tool(
         server, name, given = _split(words, config)
         if output is not None:
             check_output(output, force=force)
-        servers = {server: config.servers[server]}
-        async with open_servers(config.model_copy(update={"servers": servers})) as hub:
+        only = config.model_copy(update={"servers": {server: config.servers[server]}})
+        asker = CommandAsker(())
+        async with open_servers(only, can_ask=asker.can_ask) as hub:
             await require(hub, server)
             tool = _find(hub.tools(), server, name)
             arguments = parse_arguments(given, tool.definition.input_schema)
-            result = await hub.call_tool(server, tool.tool, arguments)
+            seconds = config.limits.question_timeout_seconds
+            answerer = DirectAnswerer(asker, server, tool.definition.name, seconds)
+            result = await hub.call_tool(
+                server, tool.tool, arguments, answerer=answerer if asker.can_ask else None
+            )
             if output is not None and not result.is_error:
                 await save_result(hub, server, result, output, force=force)
                 return 0
