@@ -11,10 +11,12 @@ import anyio
 
 from bot import wording
 from bot.absence import AbsenceNotices
+from bot.chat_asker import ChatAsker
 from bot.courier import Courier
 from bot.deliveries import DeliveryFacts, StoredMessage, load_message, parse_delivery
 from bot.figures import Figures
 from bot.live_reply import LiveReply
+from bot.open_questions import OpenQuestions
 from bot.post import Post
 from bot.rendering import Button, Part
 from bot.store_patience import keep_trying
@@ -60,6 +62,7 @@ class Answerer:
         post: Post,
         notices: AbsenceNotices,
         figures: Figures,
+        questions: OpenQuestions,
     ) -> None:
         self._hub = hub
         self._coordinator = coordinator
@@ -67,6 +70,7 @@ class Answerer:
         self._post = post
         self._notices = notices
         self._figures = figures
+        self._questions = questions
         self._running: dict[int, Question] = {}
         """What is being answered, by chat."""
 
@@ -159,6 +163,7 @@ class Answerer:
             stored=True,
             resumable=True,
             reply_annotations=_reply_facts(question).to_annotations(),
+            asker=ChatAsker(self._questions, self._post, facts.chat_id, facts.reply_to),
         )
         last: TurnEvent | None = None
         began = anyio.current_time()

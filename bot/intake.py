@@ -38,6 +38,7 @@ from bot.commands import Commands
 from bot.conversation_lists import ConversationLists
 from bot.figures import Figures
 from bot.lanes import Lanes
+from bot.open_questions import ASK_DATA, OpenQuestions
 from bot.post import Post
 from bot.prompts import Prompts
 from bot.second_thoughts import SecondThoughts
@@ -80,6 +81,7 @@ class Intake:
         lists: ConversationLists,
         conversations: ChatConversations,
         figures: Figures,
+        questions: OpenQuestions,
         tasks: TaskGroup,
     ) -> None:
         """`people`: Telegram user ids, as text, to owners."""
@@ -94,6 +96,7 @@ class Intake:
         self._commands = commands
         self._lists = lists
         self._figures = figures
+        self._questions = questions
         self._tasks = tasks
         self._opened = anyio.Event()
         self._conversations = conversations
@@ -142,6 +145,11 @@ class Intake:
         owner = self._people.get(str(press.user_id))
         if owner is None or press.chat_id != press.user_id:
             return
+        if press.data.startswith(ASK_DATA):
+            is_open = self._questions.press(press.chat_id, press.data)
+            text = None if is_open else wording.BUTTON_IS_OLD
+            self._tasks.start_soon(self._post.acknowledge, press.press_id, text)
+            return
         if not press.data.startswith(STOP_DATA):
             self._tasks.start_soon(self._press, owner, press)
             return
@@ -185,6 +193,10 @@ class Intake:
 
     async def _take(self, owner: str, arrival: Written) -> None:
         match arrival:
+            case TextArrived(origin, text, is_forwarded=False) if self._questions.write(
+                origin.chat_id, text
+            ):
+                pass  # what a server asked for is for it alone: nothing keeps it
             case TextArrived():
                 conversation_id = await self._find_conversation(owner, arrival.origin)
                 await self._prompts.take_text(

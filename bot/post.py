@@ -5,7 +5,13 @@ from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, replace
 
 import anyio
-from telegram import Bot, InlineKeyboardButton, InlineKeyboardMarkup, ReplyParameters
+from telegram import (
+    Bot,
+    InlineKeyboardButton,
+    InlineKeyboardMarkup,
+    LinkPreviewOptions,
+    ReplyParameters,
+)
 from telegram.constants import ChatAction
 from telegram.error import BadRequest, ChatMigrated, Forbidden, InvalidToken, TelegramError
 
@@ -21,6 +27,8 @@ _FIRST_DELAY_SECONDS = 0.5
 _LONGEST_DELAY_SECONDS = 30.0
 _LONGEST_PAUSE_SECONDS = 900.0
 """Telegram's pauses are kept; one that is longer than this is left to a later start."""
+_NO_PREVIEW = LinkPreviewOptions(is_disabled=True)
+"""Telegram would fetch what a text links to, and so tell whoever made the model write that link."""
 _NOT_MODIFIED = "message is not modified"
 
 logger = logging.getLogger(__name__)
@@ -95,6 +103,7 @@ class Post:
                 entities=part.entities or None,
                 reply_parameters=_quoting(reply_to),
                 reply_markup=_keyboard(part),
+                link_preview_options=_NO_PREVIEW,
             )
             return message.message_id
 
@@ -113,6 +122,7 @@ class Post:
                     message_id,
                     entities=part.entities or None,
                     reply_markup=_keyboard(part),
+                    link_preview_options=_NO_PREVIEW,
                 )
             except BadRequest as error:
                 if _NOT_MODIFIED not in str(error).lower():

@@ -28,6 +28,7 @@ from bot.errors import BadTokenError
 from bot.figures import Figures
 from bot.intake import Intake
 from bot.lanes import Lanes
+from bot.open_questions import OpenQuestions
 from bot.pace import Pace
 from bot.polling import poll
 from bot.post import Post
@@ -161,8 +162,15 @@ def _assemble(
     strangers = Strangers(post)
     notices = AbsenceNotices(post)
     courier = Courier(hub, post, spool, figures)
+    questions = OpenQuestions()
     answerer = Answerer(
-        hub, coordinator, courier=courier, post=post, notices=notices, figures=figures
+        hub,
+        coordinator,
+        courier=courier,
+        post=post,
+        notices=notices,
+        figures=figures,
+        questions=questions,
     )
     conversations = ChatConversations(hub)
     lists = ConversationLists(hub, conversations, post)
@@ -192,6 +200,7 @@ def _assemble(
         lists=lists,
         conversations=conversations,
         figures=figures,
+        questions=questions,
         tasks=tasks,
     )
     return _Parts(lanes, answerer, intake, strangers, figures)

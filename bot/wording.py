@@ -28,6 +28,16 @@ HELP = (
     + "".join(f"/{name}: {does}\n" for name, does in COMMANDS.items())
     + "\nMessages you send while I am busy are answered in order."
 )
+YES, NO = "Yes", "No"
+DO_IT, DONT = "Yes, do it", "No"
+DONE, DECLINE, SEND, LEAVE_OUT = "Done", "Decline", "Send it", "Leave it out"
+PRESS = "press one"
+AGREED = "✓ You agreed."
+DECLINED = "✗ You declined."
+PAGE_DONE = "✓ Done, you said."
+LEFT = "(as it was)"
+NO_LONGER_OPEN = "(This question is no longer open.)"
+NOT_ENCRYPTED = "It is not encrypted: others can read what you do there."
 STOP = "Stop"
 STOPPING = "Stopping."
 STOPPED = "(Stopped, as you asked.)"
@@ -74,6 +84,38 @@ def render_status(tools: Iterable[str]) -> str:
     """The line, in Markdown, that says which tools work (the model's names of them)."""
     names = ", ".join(f"`{tool.partition('__')[2] or tool}`" for tool in tools)
     return f"⏳ {names} …" if names else "⏳ …"
+
+
+def render_consent(tool: str, reason: str) -> str:
+    """Whether a call may be made; the arguments follow."""
+    return f"May I use {tool}? I ask because {reason}. It would be sent:"
+
+
+def render_form(server: str, tool: str, message: str) -> str:
+    """What a server asks for; the fields follow, one at a time."""
+    return (
+        f"The server {server} asks you something, for {tool}:\n\n{message}\n\n"
+        f"What you answer goes to {server}. Write no password and no key here."
+    )
+
+
+def render_sending(server: str, told: Sequence[str]) -> str:
+    """What a server would be told."""
+    lines = "\n".join(told) or "(nothing)"
+    return f"Shall this be sent to {server}?\n\n{lines}"
+
+
+def render_page(server: str, tool: str, message: str, host: str, url: str) -> str:
+    """The page that a server wants to be opened."""
+    return (
+        f"The server {server} asks you, for {tool}, to open a page of {host}:\n\n{message}\n\n"
+        f"{url}\n\nI have not opened it. What you do there is between you and {host}."
+    )
+
+
+def render_keep(preset: str) -> str:
+    """The words on a button that takes what is proposed."""
+    return f"Take: {preset}"
 
 
 def render_start(person: str) -> str:

@@ -27,7 +27,9 @@ def bot(invocation: Invocation) -> int:
         from bot.telegram_bot import run_bot
 
         # The bot sees to signals itself: it lets the turns that run come to an end.
-        async with open_assistant(config, chosen, delegate=True, signals=()) as assistant:
+        async with open_assistant(
+            config, chosen, delegate=True, signals=(), can_ask=True
+        ) as assistant:
             # Messages that waited would be answered without the tools of servers still starting.
             await assistant.hub.wait_settled(SETTLE_SECONDS)
             await run_bot(config, assistant.hub, assistant.coordinator, token, assistant.spool)

@@ -245,7 +245,7 @@ class Coordinator:
             ),
             emit=emit,
             questioner=Questioner(
-                self._asker,
+                request.asker or self._asker,
                 whose=(request.owner, request.conversation_id),
                 timeout_seconds=self._limits.question_timeout_seconds,
                 pause=limit.paused,

@@ -4,6 +4,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
+from client.asking.questions import Asker
+
 
 @dataclass(frozen=True, slots=True)
 class TurnRequest:
@@ -14,7 +16,7 @@ class TurnRequest:
     stored with the user message and with the reply (a bot keeps the state of delivery there).
     `stored` says that the user message was appended before by `Coordinator.accept`. A `resumable`
     turn that is cancelled is left without a reply, to be answered later; any other is closed with
-    what was said so far.
+    what was said so far. `asker` puts this turn's questions, in place of the Coordinator's.
     """
 
     conversation_id: str
@@ -27,6 +29,7 @@ class TurnRequest:
     metadata: Mapping[str, Any] = field(default_factory=dict[str, Any])
     user_annotations: Mapping[str, Any] = field(default_factory=dict[str, Any])
     reply_annotations: Mapping[str, Any] = field(default_factory=dict[str, Any])
+    asker: Asker | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -101,9 +101,13 @@ class Turn:
         """Leave a whole history behind: open calls get a result, and what was said stays.
 
         The turn is closed by a last message (what was said so far, and `sentence`), unless it is to
-        be answered later and there is no sentence.
+        be answered later and there is no sentence: then calls that wait for an answer stay open,
+        and whoever goes on finds out about those that were being made, as after a crash.
         """
-        self._close_calls()
+        if sentence is None and self._request.resumable:
+            self._keep_results()
+        else:
+            self._close_calls()
         if sentence is not None:
             content = f"{self._said.strip()}\n\n{sentence}".strip()
             self._record.add_assistant(content, self._metadata(error=reason))

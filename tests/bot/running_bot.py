@@ -143,7 +143,7 @@ async def open_bench(directory: Path, *others: HubServer) -> AsyncGenerator[Benc
         target = HubServer(
             "conversations", InProcessTarget(server), ours=True, offer_to_model=False
         )
-        async with open_hub([target, *others]) as hub:
+        async with open_hub([target, *others], can_ask=True) as hub:
             await hub.wait_ready(timeout_seconds=5)
             yield Bench(hub, directory)
 
