@@ -40,8 +40,8 @@ from bot.stopping import Stopping
 from bot.strangers import Strangers
 from bot.web import Health, Webhook, create_routes, listen, serve
 from client.coordinator.coordinator import Coordinator
-from client.coordinator.tool_calls import ToolBox
 from client.spool.spool import Spool
+from client.tool_manager import ToolBox, ToolManager
 
 _CHATS_AT_ONCE = 32
 _SILENCE_SECONDS = 120.0
@@ -180,7 +180,7 @@ def _assemble(
         lists,
         lanes=lanes,
         post=post,
-        tools=lambda: [tool.definition.name for tool in hub.tools() if tool.offered],
+        tools=lambda: [tool.name for tool in ToolManager(hub).definitions()],
         model_name=coordinator.model_name,
     )
     prompts = Prompts(hub, coordinator, answerer=answerer, lanes=lanes, spool=spool)

@@ -32,7 +32,6 @@ from client.coordinator.questioner import Questioner
 from client.coordinator.record import TurnRecord, TurnTakenError
 from client.coordinator.request import Accepted, TurnRequest
 from client.coordinator.spending import LimitReachedError
-from client.coordinator.tool_calls import ToolBox
 from client.coordinator.turn import Emit, Turn
 from client.hub.errors import HubError
 from client.llm.protocol import LanguageModel, ModelError, ModelRequest
@@ -40,6 +39,7 @@ from client.prompt_template import PromptTemplate
 from client.spool.spool import Spool
 from client.store_absence import STORE_SECONDS
 from client.time_limit import TimeLimit
+from client.tool_manager import ToolBox, ToolManager
 from servers.conversations.contract import Message, check_conversation_id
 
 _EVENTS_AHEAD = 64
@@ -121,7 +121,7 @@ class Coordinator:
             conversation = ConversationManager(conversation_id, RemoteConversationStore(self._hub))
             messages = await conversation.latest(self._limits.history_messages)
         requests = create_requests(
-            self._hub,
+            ToolManager(self._hub),
             self._model,
             lambda has_tools: self._template.render(now=self._now(), has_tools=has_tools),
             messages,
@@ -190,6 +190,16 @@ class Coordinator:
             case _:
                 raise AssertionError("a turn ends with a finish or a failure")
 
+    def _create_manager(self, owner: str | None) -> ToolManager:
+        """One result takes at most a quarter of the model's window."""
+        room = self._model.context_tokens * 3 // 4
+        return ToolManager(
+            self._hub,
+            owner,
+            timeout_seconds=self._limits.tool_timeout_seconds,
+            max_characters=min(self._limits.max_tool_result_characters, room),
+        )
+
     def _open_conversation(self, request: TurnRequest) -> ConversationManager:
         key = (request.owner, request.conversation_id)
         if key not in self._managers:
@@ -236,7 +246,7 @@ class Coordinator:
         turn = Turn(
             request,
             record,
-            hub=self._hub,
+            tools=self._create_manager(request.owner),
             model=self._model,
             limits=self._limits,
             price=self._price,

@@ -12,6 +12,7 @@ from client.coordinator.record import TurnRecord
 from client.hub.errors import HubError
 from client.hub.servers import HubTool
 from client.llm.protocol import ToolCall
+from client.tool_manager import MCPTool
 
 TOOL_CHANGED = "Not called: the tool is described otherwise now than when the user was asked."
 NOT_RECORDED = "Not called: the user's yes could not be stored."
@@ -23,7 +24,7 @@ class QuestionCancelledError(Exception):
 
 def create_questions(
     calls: Sequence[ToolCall],
-    tools: Mapping[str, HubTool],
+    tools: Mapping[str, MCPTool],
     *,
     read_untrusted: bool,
     expires_at: datetime,
@@ -34,8 +35,9 @@ def create_questions(
         tool = tools.get(call.name)
         if tool is None or call.arguments is None:
             continue
-        if reason := why_held(tool, read_untrusted=read_untrusted):
-            questions[call.id] = create_question(call, tool, reason, len(questions) + 1, expires_at)
+        if reason := why_held(tool.facts, read_untrusted=read_untrusted):
+            number = len(questions) + 1
+            questions[call.id] = create_question(call, tool.facts, reason, number, expires_at)
     return questions
 
 

@@ -3,8 +3,8 @@
 from collections.abc import Callable, Iterator, Sequence
 
 from client.coordinator.history import build_history, estimate_tokens
-from client.coordinator.tool_calls import ToolBox
 from client.llm.protocol import LanguageModel, ModelRequest, ToolDefinition
+from client.tool_manager import ToolManager
 from servers.conversations.contract import Message
 
 _WINDOW_SHARES = (1.0, 0.6, 0.3)
@@ -12,7 +12,7 @@ _WINDOW_SHARES = (1.0, 0.6, 0.3)
 
 
 def create_requests(
-    hub: ToolBox,
+    manager: ToolManager,
     model: LanguageModel,
     instructions: Callable[[bool], str],
     messages: Sequence[Message],
@@ -23,7 +23,7 @@ def create_requests(
 
     `instructions` is told whether there are tools.
     """
-    tools = [tool.definition for tool in hub.tools() if tool.offered]
+    tools = manager.definitions()
     told = instructions(bool(tools))
     fixed = estimate_tokens(told) + sum(map(_estimate_tool, tools))
     room = model.context_tokens - model.max_output_tokens - fixed

@@ -17,8 +17,7 @@ from client.coordinator.questioner import Questioner
 from client.coordinator.record import TurnRecord
 from client.coordinator.request import TurnRequest
 from client.coordinator.spending import LimitReachedError, Spending, usage_json
-from client.coordinator.tool_calls import ToolBox, ToolRunner
-from client.hub.servers import HubTool
+from client.coordinator.tool_calls import ToolRunner
 from client.llm.protocol import (
     Completion,
     ContextTooLongError,
@@ -31,6 +30,7 @@ from client.llm.protocol import (
     ToolCall,
 )
 from client.response_parser import Piece, ResponseParser
+from client.tool_manager import MCPTool, ToolManager
 from servers.conversations.contract import Message
 
 _SAME_FAILURES = 3
@@ -47,7 +47,7 @@ class Turn:
         request: TurnRequest,
         record: TurnRecord,
         *,
-        hub: ToolBox,
+        tools: ToolManager,
         model: LanguageModel,
         limits: LimitsConfig,
         price: Price | None,
@@ -57,7 +57,7 @@ class Turn:
     ) -> None:
         self._request = request
         self._record = record
-        self._hub = hub
+        self._tools = tools
         self._model = model
         self._limits = limits
         self._spending = Spending(limits, price)
@@ -135,7 +135,7 @@ class Turn:
     async def _ask(self) -> Completion:
         """One step's answer; a history too long for the model is sent again, cut shorter."""
         requests = create_requests(
-            self._hub,
+            self._tools,
             self._model,
             self._instructions,
             self._record.messages,
@@ -212,7 +212,7 @@ class Turn:
             {"type": "tool_use", "id": call.id, "name": call.name, "input": call.arguments or {}}
             for call in calls
         ]
-        tools = self._tools()
+        tools = self._tools.tools()
         questions = create_questions(
             calls,
             tools,
@@ -229,7 +229,7 @@ class Turn:
         self._said = ""
         self._running = (calls, runner)
         if questions or any(
-            call.name in tools and not tools[call.name].read_only for call in calls
+            call.name in tools and not tools[call.name].facts.read_only for call in calls
         ):
             await self._record.flush()  # so that after a crash nobody starts it a second time
         await runner.run([call for call in calls if call.id not in questions])
@@ -247,7 +247,7 @@ class Turn:
         stored = stored_questions(message)
         questions = {call.id: _with_arguments(stored[call.id][-1][0], call) for call in calls}
         last = max(question.number for pairs in stored.values() for question, _ in pairs)
-        runner = self._create_runner(message, self._tools(), asked_before=last)
+        runner = self._create_runner(message, self._tools.tools(), asked_before=last)
         self._running = (calls, runner)
         await self._ask_and_run(message, calls, questions, runner)
         self._close_calls()
@@ -280,12 +280,12 @@ class Turn:
         """Whether the person wants the call, and the tool is still as they were told."""
         message_id = message.message_id or ""
         answer = await may_run(self._questioner, self._record, message_id, question)
-        tool = self._tools().get(call.name)
+        tool = self._tools.tools().get(call.name)
         if isinstance(answer, str):
             runner.refuse(call, answer)
         elif answer.action != "accept":
             runner.refuse(call, refusal(answer.action))
-        elif tool is None or fingerprint(tool) != question.fingerprint:
+        elif tool is None or fingerprint(tool.facts) != question.fingerprint:
             runner.refuse(call, TOOL_CHANGED)
         else:
             return True
@@ -298,19 +298,16 @@ class Turn:
 
         What is stored may have come from elsewhere: the call needs its yes once more.
         """
-        tool = self._tools().get(call.name)
-        reason = tool and why_held(tool, read_untrusted=True)
+        tool = self._tools.tools().get(call.name)
+        reason = tool and why_held(tool.facts, read_untrusted=True)
         if tool is not None and reason is not None:
-            question = runner.questions.create_question(call, tool, reason)
+            question = runner.questions.create_question(call, tool.facts, reason)
             if not await self._may_run(message, call, question, runner):
                 return
         await runner.resume(call, asked)
 
-    def _tools(self) -> dict[str, HubTool]:
-        return {tool.definition.name: tool for tool in self._hub.tools() if tool.offered}
-
     def _create_runner(
-        self, message: Message, tools: Mapping[str, HubTool], *, asked_before: int
+        self, message: Message, tools: Mapping[str, MCPTool], *, asked_before: int
     ) -> ToolRunner:
         questions = StepQuestions(
             self._questioner,
@@ -319,15 +316,7 @@ class Turn:
             asked_before=asked_before,
             keep_results=self._keep_results,
         )
-        return ToolRunner(
-            self._hub,
-            tools,
-            owner=self._request.owner,
-            timeout_seconds=self._limits.tool_timeout_seconds,
-            max_characters=self._max_result_characters(),
-            emit=self._emit,
-            questions=questions,
-        )
+        return ToolRunner(tools, emit=self._emit, questions=questions)
 
     def _close_calls(self) -> None:
         """Every call that runs has its result after this, be it that it was not made."""
@@ -350,19 +339,23 @@ class Turn:
                     content=outcome.content,
                     name=call.name,
                     tool_call_id=call.id,
-                    is_error=outcome.is_error,
-                    metadata={"seconds": outcome.seconds, UNTRUSTED: outcome.untrusted},
+                    is_error=not outcome.success,
+                    metadata={"seconds": outcome.duration, UNTRUSTED: outcome.untrusted},
                 )
             )
             self._told.append(
-                {"tool": call.name, "is_error": outcome.is_error, "seconds": outcome.seconds}
+                {
+                    "tool": call.name,
+                    "is_error": not outcome.success,
+                    "seconds": outcome.duration,
+                }
             )
 
     def _check_failures(self, calls: Sequence[ToolCall], runner: ToolRunner) -> None:
         for call in calls:
             outcome = runner.outcome(call)
             key = f"{call.name} {json.dumps(call.arguments, sort_keys=True)}"
-            if not outcome.is_error:
+            if outcome.success:
                 self._failures.pop(key, None)
                 continue
             self._failures[key] = self._failures.get(key, 0) + 1
@@ -378,10 +371,6 @@ class Turn:
             call_id = f"{call.id or 'call'}-{number}"
         self._call_ids.add(call_id)
         return replace(call, id=call_id)
-
-    def _max_result_characters(self) -> int:
-        """One result takes at most a quarter of the window."""
-        return min(self._limits.max_tool_result_characters, self._model.context_tokens * 3 // 4)
 
     def _metadata(self, **more: object) -> dict[str, Any]:
         return {
