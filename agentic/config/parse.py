@@ -1,5 +1,6 @@
 """A tree of plain values → the models; what pydantic finds, in plain words."""
 
+import difflib
 from collections.abc import Iterator, Mapping
 from typing import cast
 
@@ -12,7 +13,8 @@ from agentic.config.shape import ROOT, Shape
 from agentic.config.tool_kinds import find_kind
 from agentic.config.yaml_text import Tree
 
-_MAX_WORD = 16
+_SLIP = 0.75
+"""Of difflib: a letter or two that are missing, doubled or swapped."""
 _OUT_OF_RANGE = ("greater_than", "greater_than_equal", "less_than", "less_than_equal")
 
 
@@ -129,7 +131,8 @@ def _add_finding(details: ErrorDetails, tree: Mapping[str, Tree], findings: Find
             else ""
         )
         is_choice = details["type"] in ("literal_error", "enum")
-        kind = _quote(value) if is_choice and isinstance(value, str) else _name_kind(value)
+        is_word = is_choice and isinstance(value, str)
+        kind = _quote_slip(value, wanted) if is_word else _name_kind(value)
         findings.add_error(path, f"is {kind}, {wanted}{hint}")
 
 
@@ -167,10 +170,14 @@ def _value_at(tree: Mapping[str, Tree], path: KeyPath) -> Tree:
     return value
 
 
-def _quote(value: str) -> str:
-    """A text where one of some words belongs; nothing that could be a secret."""
-    is_word = len(value) <= _MAX_WORD and all(each.isalnum() or each in "_-" for each in value)
-    return f'"{value}"' if value and is_word else _name_kind(value)
+def _quote_slip(value: str, choices: str) -> str:
+    """A text where one of some words belongs: shown only if it is nearly one of them.
+
+    Anything else may be a secret that got into the wrong place, by a variable say.
+    """
+    words = choices.replace(",", " ").lower().split()
+    is_slip = difflib.get_close_matches(value.lower(), words, n=1, cutoff=_SLIP)
+    return f'"{value}"' if is_slip else _name_kind(value)
 
 
 def _name_kind(value: Tree) -> str:

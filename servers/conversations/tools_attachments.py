@@ -113,8 +113,8 @@ def create_attachment_tools(store: ConversationStore) -> list[TypedTool[Any, Any
         TypedTool(
             name="list_attachments",
             title="List attachments",
-            description="Finds all files that are stored with a conversation: id, name, type and "
-            "size of each, in no particular order. Each is read as the resource "
+            description="Finds all files that are stored with a conversation (id, name, type and "
+            "size of each, in no particular order), which are read as the resources "
             "conversation://ID/attachments/ATTACHMENT_ID. For more, call again with cursor set to "
             "next_cursor, until that is null. An unknown conversation is not_found.",
             scope=SCOPE_CONVERSATIONS_READ,

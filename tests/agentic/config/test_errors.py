@@ -83,7 +83,7 @@ from tests.agentic.config.conftest import Place
          "models.smart.temperature", "is text, should be a number"),
         ("agents: {a: {model: smart}}", "agents.a.model", "names no model"),
         ("conversations: {store: disk}",
-         "conversations.store", 'is "disk", should be one of file, dynamodb'),
+         "conversations.store", "is text, should be one of file, dynamodb"),
         ("conversations: {store: a-key-of-some-length}",
          "conversations.store", "is text, should be one of file, dynamodb"),
         ("conversations: {directory: ''}", "conversations.directory", "is empty, should be a path"),

@@ -248,7 +248,7 @@ def test_two_spellings_of_one_name_are_a_warning(place: Place) -> None:
         ("AGENTIC_SERVERS__S__ARGS", "a b", "servers.s.args: is text, should be a list"),
         ("AGENTIC_SERVERS", "5", "servers: is a number, should be a mapping"),
         ("AGENTIC_CONVERSATIONS__STORE",
-         "disk", 'conversations.store: is "disk", should be one of file, dynamodb'),
+         "dynamdb", 'conversations.store: is "dynamdb", should be one of file, dynamodb'),
         ("AGENTIC_OWNER", "a\udcffb", "owner: holds NUL or half a character"),
     ],
 )  # fmt: skip

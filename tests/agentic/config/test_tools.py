@@ -16,7 +16,7 @@ ID = "parameters: {id: integer}"
 @pytest.mark.parametrize(
     ("fields", "field", "what"),
     [
-        ("method: HEAD", "method", 'is "HEAD", should be one of GET, POST, PUT, PATCH, DELETE'),
+        ("method: PSOT", "method", 'is "PSOT", should be one of GET, POST, PUT, PATCH, DELETE'),
         ("method: GET, body: json", "body", "GET sends none"),
         ("body: xml", "body", "should be one of params, json, form, none"),
         ("query: {q: '{word}'}", "query.q", "{word}, which is no parameter; there are: none"),
