@@ -41,10 +41,8 @@ GENERIC = {
 LACKING = {
     "conversations": {},
     "tools": {
-        "resources-list": "has no resources",
         "prompts-list": "has no prompts",
-        "caching": "asks for lists of resources and prompts",
-        "sep-2164-resource-not-found": "has no resources",
+        "caching": "asks for a list of prompts",
     },
 }
 """Of those, what a server of ours does not pass → why."""
