@@ -87,6 +87,7 @@ async def test_a_stopped_bot_ends_soon_and_answers_at_the_next_start(
     assert [m["text"] for m in replies] == ["you said: one", "you said: two"]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("how", [signal.SIGTERM, signal.SIGINT])
 async def test_an_idle_bot_stops_at_once(
     api: FakeBotApi, tmp_path: Path, how: signal.Signals
@@ -99,6 +100,7 @@ async def test_an_idle_bot_stops_at_once(
                 assert await process.wait() == 0
 
 
+@pytest.mark.slow
 async def test_a_wrong_token_ends_the_process_with_one_line_without_it(tmp_path: Path) -> None:
     other = "7000000001:BBF-another_token_of_thirty_five_c"
     with anyio.fail_after(30):

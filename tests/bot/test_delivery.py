@@ -98,6 +98,7 @@ async def test_a_pause_of_hours_leaves_the_reply_for_the_next_start(
     assert reply["text"] == "one"
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("fault", [DropAfter(), DropBefore(), SERVER_ERROR, Garbage()])
 async def test_a_reply_that_may_have_arrived_is_repeated_only_with_a_mark(
     api: FakeBotApi, bench: Bench, fault: DropAfter | DropBefore | Status | Garbage
@@ -117,6 +118,7 @@ async def test_a_reply_that_may_have_arrived_is_repeated_only_with_a_mark(
     assert marked["entities"] == [{"type": "bold", "offset": len(MARK), "length": 3}]
 
 
+@pytest.mark.slow
 async def test_only_the_uncertain_part_of_a_long_reply_is_repeated(
     api: FakeBotApi, bench: Bench
 ) -> None:

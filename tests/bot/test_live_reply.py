@@ -131,6 +131,7 @@ async def test_a_failed_turn_says_so_in_the_message_that_was_begun(
     assert message["text"].startswith("The model is gone. (reference ")
 
 
+@pytest.mark.slow
 async def test_a_chat_that_telegram_slows_down_gets_the_whole_reply_without_drafts(
     api: FakeBotApi, bench: Bench
 ) -> None:

@@ -1,6 +1,7 @@
 """How fast things go out: in a chat, over all, and after Telegram asked for a pause."""
 
 import anyio
+import pytest
 
 from bot.pace import Pace, Window
 
@@ -48,6 +49,7 @@ async def test_a_chat_that_is_full_delays_no_other() -> None:
             await pace.wait(chat)
 
 
+@pytest.mark.slow
 async def test_chats_that_are_quiet_are_forgotten_and_paused_ones_are_not() -> None:
     pace = Pace(in_chat=(1, 0.01))
     pace.pause(7, 60)

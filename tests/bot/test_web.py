@@ -104,6 +104,7 @@ async def test_the_webhook_is_set_as_soon_as_telegram_can_be_reached(
     assert call.parameters["secret_token"] == SECRET
 
 
+@pytest.mark.slow
 async def test_it_tells_how_it_is(api: FakeBotApi, bench: Bench) -> None:
     with anyio.fail_after(30):
         async with serving(bench, api, poll_timeout_seconds=0) as client:

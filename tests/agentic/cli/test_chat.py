@@ -79,6 +79,7 @@ async def test_a_talk_in_a_terminal(command: RealCommand) -> None:
     assert json.loads(shown.output)["messages"][0]["content"] == "remember\nboth lines"
 
 
+@pytest.mark.slow
 async def test_through_pipes_each_line_is_a_turn_and_nothing_is_painted(
     command: RealCommand,
 ) -> None:

@@ -78,6 +78,7 @@ async def test_a_program_gets_name_and_token_as_json(command: RealCommand) -> No
     assert principal.is_delegate
 
 
+@pytest.mark.slow
 async def test_a_token_is_revoked_by_its_name(command: RealCommand) -> None:
     text = await create(command, "laptop")
     revoked = await command.run("token", "revoke", "laptop")
@@ -150,6 +151,7 @@ async def test_a_list_that_goes_into_a_pipe_is_not_cut(command: RealCommand) -> 
     assert TokenFile(tokens_file(command)).load()[0].token_id == shown[0]
 
 
+@pytest.mark.slow
 async def test_a_damaged_file_is_told_by_its_path(command: RealCommand) -> None:
     await create(command, "laptop")
     tokens_file(command).write_text("{" * 9_000)

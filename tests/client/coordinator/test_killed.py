@@ -14,6 +14,7 @@ from tests.assistant import ask, assert_whole, open_assistant, run_turn, said
 from tests.client.coordinator.dying_turn import MESSAGE_ID
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("growth", [2.5, pytest.param(1.1, marks=pytest.mark.crash)])
 async def test_killed_after_any_number_of_awaits(tmp_path: Path, growth: float) -> None:
     awaits, deaths = 20, 0

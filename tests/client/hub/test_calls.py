@@ -116,6 +116,7 @@ async def test_a_call_over_its_limit_is_given_up_with_its_outcome_unknown() -> N
             assert (await hub.call_tool("pipes", "echo", {"a": 1})).structured_content == {"a": 1}
 
 
+@pytest.mark.slow
 async def test_fifty_callers_at_once_each_get_their_own_answer() -> None:
     answers: dict[int, object] = {}
     with anyio.fail_after(15):

@@ -31,6 +31,7 @@ ERAS = pytest.mark.parametrize(
 )
 
 
+@pytest.mark.slow
 @ERAS
 async def test_a_server_restarted_on_its_port_is_used_again(
     era: tuple[str, ...], version: str

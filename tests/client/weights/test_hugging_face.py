@@ -152,6 +152,7 @@ async def test_a_place_that_does_not_give_the_file_is_not_used(
                 pass
 
 
+@pytest.mark.slow
 async def test_when_no_source_has_them_each_says_why(puller: Puller) -> None:
     with anyio.fail_after(_LIMIT_SECONDS):
         with pytest.raises(UnreachableError, match="agentic models pull small") as raised:

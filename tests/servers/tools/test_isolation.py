@@ -30,6 +30,7 @@ async def _ask(client: Client, tool: str, n: int, told: list[str]) -> None:
     told.append(text_of(await client.call_tool(tool, {"n": n})))
 
 
+@pytest.mark.slow
 async def test_hung_calls_delay_no_other_tool(
     endpoint: ToolEndpoint, open_tools: OpenTools
 ) -> None:
