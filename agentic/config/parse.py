@@ -131,8 +131,10 @@ def _add_finding(details: ErrorDetails, tree: Mapping[str, Tree], findings: Find
             else ""
         )
         is_choice = details["type"] in ("literal_error", "enum")
-        is_word = is_choice and isinstance(value, str)
-        kind = _quote_slip(value, wanted) if is_word else _name_kind(value)
+        if is_choice and isinstance(value, str):
+            kind = _quote_slip(value, wanted)
+        else:
+            kind = _name_kind(value)
         findings.add_error(path, f"is {kind}, {wanted}{hint}")
 
 
