@@ -24,7 +24,7 @@ from servers.conversations.contract_documents import (
     ExportFormat,
 )
 from servers.conversations.contract_facts import Tag, Tags, Title, check_no_nul
-from servers.conversations.store import ConversationUpdate
+from servers.conversations.store_values import ConversationUpdate
 from servers.typed_arguments import Integer, ToolArguments
 
 

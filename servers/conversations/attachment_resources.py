@@ -16,8 +16,9 @@ from servers.conversations.contract_attachments import (
     encode_chunk,
 )
 from servers.conversations.contract_uris import AttachmentUri
-from servers.conversations.store import AttachmentPart, ConversationStore
+from servers.conversations.store import ConversationStore
 from servers.conversations.store_errors import ConversationError
+from servers.conversations.store_values import AttachmentPart
 from servers.http_answers import held_until_answered
 
 _PATIENCE_SECONDS = 10.0

@@ -27,8 +27,8 @@ from servers.conversations.dynamodb_places import Places
 from servers.conversations.dynamodb_plans import Plan
 from servers.conversations.dynamodb_states import State
 from servers.conversations.dynamodb_writes import Writer
-from servers.conversations.store import AttachmentPart
 from servers.conversations.store_errors import NotFoundError, UnavailableError
+from servers.conversations.store_values import AttachmentPart
 
 _ATTEMPTS = 50
 _SMALL_BYTES = 300_000

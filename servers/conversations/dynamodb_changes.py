@@ -41,8 +41,8 @@ from servers.conversations.message_drafts import (
     make_id,
     to_draft,
 )
-from servers.conversations.store import ConversationUpdate
 from servers.conversations.store_errors import ConflictError, InvalidError, NotFoundError
+from servers.conversations.store_values import ConversationUpdate
 
 _ATTEMPTS = 50
 

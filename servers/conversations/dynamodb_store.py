@@ -64,8 +64,8 @@ from servers.conversations.dynamodb_places import Places
 from servers.conversations.dynamodb_states import State
 from servers.conversations.dynamodb_writes import Writer
 from servers.conversations.search_query import parse_search
-from servers.conversations.store import AttachmentPart, ConversationUpdate
 from servers.conversations.store_errors import NotFoundError
+from servers.conversations.store_values import AttachmentPart, ConversationUpdate
 
 
 class DynamoDBConversationStore:

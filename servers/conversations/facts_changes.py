@@ -15,8 +15,8 @@ from servers.conversations.contract import (
     parse_timestamp,
 )
 from servers.conversations.file_records import Facts
-from servers.conversations.store import ConversationUpdate
 from servers.conversations.store_errors import InvalidError, TooLargeError
+from servers.conversations.store_values import ConversationUpdate
 
 
 def change_facts(facts: Facts, update: ConversationUpdate) -> Facts:

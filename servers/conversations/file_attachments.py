@@ -11,8 +11,8 @@ from servers.conversations.contract_uris import AttachmentUri
 from servers.conversations.file_attachment_facts import AttachmentFacts, DamagedError
 from servers.conversations.file_conversation import ConversationFile
 from servers.conversations.file_reader import ConversationReader
-from servers.conversations.store import AttachmentPart
 from servers.conversations.store_errors import InvalidError, NotFoundError, UnavailableError
+from servers.conversations.store_values import AttachmentPart
 
 
 def put(opened: ConversationFile, chunk: Chunk) -> PutAttachmentResult:

@@ -21,8 +21,8 @@ from servers.conversations.message_drafts import (
     keep_unless_given,
     to_draft,
 )
-from servers.conversations.store import ConversationUpdate
 from servers.conversations.store_errors import ConflictError, InvalidError, NotFoundError
+from servers.conversations.store_values import ConversationUpdate
 
 
 def append(

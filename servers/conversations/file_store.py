@@ -60,7 +60,7 @@ from servers.conversations.file_sealing import Sealing
 from servers.conversations.file_search import FileSearch, open_file_search
 from servers.conversations.file_sweeper import Sweeping, swept_now_and_then
 from servers.conversations.search_query import parse_search
-from servers.conversations.store import AttachmentPart, ConversationUpdate
+from servers.conversations.store_values import AttachmentPart, ConversationUpdate
 
 _SEALING = Sealing()
 _SWEEPING = Sweeping()

@@ -1,10 +1,7 @@
 """The port for persistence of conversations: its verbs and what they promise."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from typing import Any, Protocol
-
-from pydantic import BaseModel, ConfigDict
 
 from servers.conversations.contract import Conversation, Message, Role
 from servers.conversations.contract_attachments import MAX_LISTED_ATTACHMENTS
@@ -26,34 +23,7 @@ from servers.conversations.contract_results import (
     SearchResult,
     StoreStats,
 )
-
-
-class ConversationUpdate(BaseModel):
-    """Changes to a conversation's own facts. A field that is not set is left as it is.
-
-    `None` clears `title` and `expires_at`; `tags` replaces; `metadata` merges by key, `None`
-    removes a key.
-    """
-
-    model_config = ConfigDict(extra="forbid", frozen=True)
-
-    title: str | None = None
-    tags: list[str] | None = None
-    metadata: dict[str, Any] | None = None
-    expires_at: str | None = None
-
-
-@dataclass(frozen=True, slots=True)
-class AttachmentPart:
-    """Bytes of an attachment, and what it is."""
-
-    name: str
-    mime_type: str
-    size: int
-    """Of the whole attachment, in bytes."""
-    offset: int
-    """Of the first byte of `data`."""
-    data: bytes
+from servers.conversations.store_values import AttachmentPart, ConversationUpdate
 
 
 class ConversationStore(Protocol):

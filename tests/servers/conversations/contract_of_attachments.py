@@ -9,13 +9,14 @@ from servers.conversations.contract_attachments import (
     MAX_CHUNK_BYTES,
 )
 from servers.conversations.contract_results import PutAttachmentResult
-from servers.conversations.store import ConversationStore, ConversationUpdate
+from servers.conversations.store import ConversationStore
 from servers.conversations.store_errors import (
     ConflictError,
     InvalidError,
     NotFoundError,
     TooLargeError,
 )
+from servers.conversations.store_values import ConversationUpdate
 from tests.servers.conversations.messages import ID, OWNER, in_seconds, list_ids, user, users
 
 

@@ -2,13 +2,14 @@
 
 import pytest
 
-from servers.conversations.store import ConversationStore, ConversationUpdate
+from servers.conversations.store import ConversationStore
 from servers.conversations.store_errors import (
     ConflictError,
     InvalidError,
     NotFoundError,
     TooLargeError,
 )
+from servers.conversations.store_values import ConversationUpdate
 from tests.servers.conversations.expired import check_gone, fill
 from tests.servers.conversations.messages import (
     ID,

@@ -5,13 +5,14 @@ from typing import Any
 import pytest
 
 from servers.conversations.contract import Message
-from servers.conversations.store import ConversationStore, ConversationUpdate
+from servers.conversations.store import ConversationStore
 from servers.conversations.store_errors import (
     ConflictError,
     InvalidError,
     NotFoundError,
     TooLargeError,
 )
+from servers.conversations.store_values import ConversationUpdate
 from tests.servers.conversations.messages import (
     ID,
     OWNER,

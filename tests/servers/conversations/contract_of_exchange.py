@@ -4,8 +4,9 @@ import pytest
 
 from servers.conversations.contract import encode_json
 from servers.conversations.contract_documents import ConversationDocument, ExportFormat
-from servers.conversations.store import ConversationStore, ConversationUpdate
+from servers.conversations.store import ConversationStore
 from servers.conversations.store_errors import InvalidError, NotFoundError, StaleCursorError
+from servers.conversations.store_values import ConversationUpdate
 from tests.servers.conversations.documents import (
     document,
     export_messages,

@@ -4,8 +4,9 @@ import unicodedata
 
 import pytest
 
-from servers.conversations.store import ConversationStore, ConversationUpdate
+from servers.conversations.store import ConversationStore
 from servers.conversations.store_errors import InvalidError, NotFoundError
+from servers.conversations.store_values import ConversationUpdate
 from tests.servers.conversations.messages import ID, OWNER, list_ids, load_ids, user
 
 IDS = [

@@ -5,8 +5,9 @@ from typing import Any
 import pytest
 
 from servers.conversations.contract import MAX_PAGE_BYTES, Message, encode_json
-from servers.conversations.store import ConversationStore, ConversationUpdate
+from servers.conversations.store import ConversationStore
 from servers.conversations.store_errors import InvalidError
+from servers.conversations.store_values import ConversationUpdate
 from tests.servers.conversations.messages import (
     ID,
     OWNER,

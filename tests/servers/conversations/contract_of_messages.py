@@ -7,13 +7,14 @@ import pytest
 from pydantic import ValidationError
 
 from servers.conversations.contract import MAX_MESSAGE_BYTES, Message, encode_json
-from servers.conversations.store import ConversationStore, ConversationUpdate
+from servers.conversations.store import ConversationStore
 from servers.conversations.store_errors import (
     ConflictError,
     InvalidError,
     NotFoundError,
     TooLargeError,
 )
+from servers.conversations.store_values import ConversationUpdate
 from tests.servers.conversations.messages import (
     ID,
     OWNER,

@@ -6,8 +6,9 @@ import pytest
 
 from servers.conversations.contract import Message
 from servers.conversations.contract_results import SearchHit
-from servers.conversations.store import ConversationStore, ConversationUpdate
+from servers.conversations.store import ConversationStore
 from servers.conversations.store_errors import InvalidError
+from servers.conversations.store_values import ConversationUpdate
 from tests.servers.conversations.messages import (
     ID,
     OWNER,

@@ -2,8 +2,9 @@
 
 import pytest
 
-from servers.conversations.store import ConversationStore, ConversationUpdate
+from servers.conversations.store import ConversationStore
 from servers.conversations.store_errors import InvalidError, NotFoundError, StaleCursorError
+from servers.conversations.store_values import ConversationUpdate
 from tests.servers.conversations.messages import ID, OWNER, list_ids, user
 
 

@@ -52,13 +52,13 @@ from servers.conversations.contract_uris import AttachmentUri
 from servers.conversations.cursors import make_cursor, read_cursor
 from servers.conversations.file_directory import key_of
 from servers.conversations.search_query import parse_search
-from servers.conversations.store import AttachmentPart, ConversationUpdate
 from servers.conversations.store_errors import (
     InvalidError,
     NotFoundError,
     StaleCursorError,
     TooLargeError,
 )
+from servers.conversations.store_values import AttachmentPart, ConversationUpdate
 from tests.servers.conversations.model_attachments import put_chunk, to_stored
 from tests.servers.conversations.model_conversation import Held, Moment
 from tests.servers.conversations.model_copies import merge_messages, without_delivery

@@ -22,8 +22,8 @@ from servers.conversations.contract import Message
 from servers.conversations.contract_results import SearchResult
 from servers.conversations.file_sealing import Sealing
 from servers.conversations.file_store import open_file_store
-from servers.conversations.store import AttachmentPart, ConversationUpdate
 from servers.conversations.store_errors import ConversationError
+from servers.conversations.store_values import AttachmentPart, ConversationUpdate
 from tests.servers.conversations.documents import document
 from tests.servers.conversations.messages import in_seconds
 from tests.servers.conversations.model_store import ModelStore

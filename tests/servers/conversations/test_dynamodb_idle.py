@@ -12,8 +12,8 @@ from servers.conversations.dynamodb_client import create_client
 from servers.conversations.dynamodb_store import DynamoDBConversationStore
 from servers.conversations.dynamodb_upkeep import sweep_idle
 from servers.conversations.dynamodb_writes import Writer
-from servers.conversations.store import ConversationUpdate
 from servers.conversations.store_errors import NotFoundError
+from servers.conversations.store_values import ConversationUpdate
 from tests.fakes.dynamodb_places import in_table
 from tests.fakes.dynamodb_server import create_table
 from tests.fakes.dynamodb_wire import watch

@@ -13,8 +13,8 @@ from servers.conversations.dynamodb_s3 import S3Blobs
 from servers.conversations.dynamodb_store import DynamoDBConversationStore
 from servers.conversations.dynamodb_upkeep import sweep
 from servers.conversations.dynamodb_writes import Writer
-from servers.conversations.store import ConversationUpdate
 from servers.conversations.store_errors import UnavailableError
+from servers.conversations.store_values import ConversationUpdate
 from tests.fakes.dynamodb_places import in_bucket
 from tests.fakes.dynamodb_server import REGION, create_table
 from tests.fakes.dynamodb_wire import lose_answer

@@ -17,8 +17,8 @@ from hypothesis import strategies as st
 from servers.conversations.contract import Message
 from servers.conversations.contract_documents import ConversationDocument
 from servers.conversations.file_store import FileConversationStore, open_file_store
-from servers.conversations.store import ConversationUpdate
 from servers.conversations.store_errors import UnavailableError
+from servers.conversations.store_values import ConversationUpdate
 from tests.servers.conversations.copying_process import (
     PAGE_MESSAGES,
     PAGES,

@@ -9,8 +9,8 @@ from pathlib import Path
 import pytest
 
 from servers.conversations.file_store import open_file_store
-from servers.conversations.store import ConversationUpdate
 from servers.conversations.store_errors import UnavailableError
+from servers.conversations.store_values import ConversationUpdate
 from tests.servers.conversations.messages import (
     ID,
     OWNER,

@@ -11,7 +11,7 @@ from servers.access.principal import create_operator
 from servers.conversations.contract_documents import ConversationDocument
 from servers.conversations.file_expiry import Expiry
 from servers.conversations.file_store import open_file_store
-from servers.conversations.store import ConversationUpdate
+from servers.conversations.store_values import ConversationUpdate
 from servers.host import open_server
 from tests.servers.connections import call
 from tests.servers.conversations.contract_of_attachments import is_absent

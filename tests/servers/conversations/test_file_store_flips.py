@@ -13,8 +13,8 @@ from servers.conversations.file_reserve import RESERVE
 from servers.conversations.file_sealing import Sealing
 from servers.conversations.file_store import FileConversationStore, open_file_store
 from servers.conversations.file_upkeep import verify
-from servers.conversations.store import ConversationUpdate
 from servers.conversations.store_errors import NotFoundError, UnavailableError
+from servers.conversations.store_values import ConversationUpdate
 from tests.servers.conversations.messages import assistant, user
 
 SMALL = Sealing(after_bytes=1_200)

@@ -12,7 +12,7 @@ import pytest
 
 from servers.conversations.contract_results import AppendResult
 from servers.conversations.file_store import open_file_store
-from servers.conversations.store import ConversationUpdate
+from servers.conversations.store_values import ConversationUpdate
 from tests.servers.conversations.messages import (
     ID,
     OWNER,

@@ -10,7 +10,7 @@ from servers.conversations.file_engine import open_file_engine
 from servers.conversations.file_sealing import Sealing
 from servers.conversations.file_store import FileConversationStore, open_file_store
 from servers.conversations.file_upkeep import repair, verify
-from servers.conversations.store import ConversationUpdate
+from servers.conversations.store_values import ConversationUpdate
 from tests.servers.conversations.contract_of_attachments import put
 from tests.servers.conversations.messages import OWNER, list_ids, user, users
 from tests.servers.conversations.stored_files import file_of, index_files, segments_of

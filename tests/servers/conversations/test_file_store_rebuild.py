@@ -24,7 +24,7 @@ from servers.conversations.file_lag import LagSigns
 from servers.conversations.file_locks import LockStripes
 from servers.conversations.file_search import open_file_search
 from servers.conversations.file_store import FileConversationStore, open_file_store
-from servers.conversations.store import ConversationUpdate
+from servers.conversations.store_values import ConversationUpdate
 from tests.servers.conversations.messages import OWNER, list_ids, user, users
 from tests.servers.conversations.stored_files import file_of, index_files
 

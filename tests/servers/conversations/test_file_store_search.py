@@ -19,8 +19,8 @@ from servers.conversations.file_search import FileSearch, open_file_search
 from servers.conversations.file_store import FileConversationStore, open_file_store
 from servers.conversations.file_sweeper import Sweeping
 from servers.conversations.search_query import parse_query
-from servers.conversations.store import ConversationUpdate
 from servers.conversations.store_errors import InvalidError, UnavailableError
+from servers.conversations.store_values import ConversationUpdate
 from tests.servers.conversations.messages import ID, OWNER, in_seconds, list_ids, user
 from tests.servers.conversations.stored_files import file_of, index_files
 

@@ -14,7 +14,7 @@ from servers.conversations.file_expiry import NEVER, Expiry
 from servers.conversations.file_search import open_file_search
 from servers.conversations.file_store import FileConversationStore, open_file_store
 from servers.conversations.file_sweeper import Sweeper, Sweeping, Swept
-from servers.conversations.store import ConversationUpdate
+from servers.conversations.store_values import ConversationUpdate
 from tests.servers.conversations.contract_of_attachments import is_absent, put, read
 from tests.servers.conversations.messages import ID, OWNER, in_seconds, list_ids, load_ids, users
 from tests.servers.conversations.stored_files import attachments_of, file_of, make_old

@@ -21,7 +21,7 @@ from servers.conversations.file_records import Draft
 from servers.conversations.file_store import FileConversationStore, open_file_store
 from servers.conversations.file_targets import Plan, write_target
 from servers.conversations.file_upkeep import verify
-from servers.conversations.store import ConversationUpdate
+from servers.conversations.store_values import ConversationUpdate
 from tests.servers.conversations.messages import ID, OWNER, load_ids, user, users
 
 NOW = "2026-11-29T00:00:00Z"

@@ -30,7 +30,8 @@ from servers.conversations.contract import (
 )
 from servers.conversations.file_store import open_file_store
 from servers.conversations.resources import to_uri
-from servers.conversations.store import ConversationStore, ConversationUpdate
+from servers.conversations.store import ConversationStore
+from servers.conversations.store_values import ConversationUpdate
 from tests.servers.connections import call, meta_for
 from tests.servers.http_serving import ALL_SCOPES, LIMIT_SECONDS, serving
 

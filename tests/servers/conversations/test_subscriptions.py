@@ -28,7 +28,7 @@ from servers.access.contract import (
 from servers.access.principal import Principal
 from servers.conversations.contract import Message
 from servers.conversations.file_store import open_file_store
-from servers.conversations.store import ConversationUpdate
+from servers.conversations.store_values import ConversationUpdate
 from servers.conversations.watch import MAX_WATCHED_BY_ONE, POLL_SECONDS
 from tests.servers.connections import Connections, call, meta_for
 

@@ -23,8 +23,8 @@ from servers.conversations.file_upkeep import (
 )
 from servers.conversations.file_verify import Finding
 from servers.conversations.file_verify_derived import DerivedCheck
-from servers.conversations.store import ConversationUpdate
 from servers.conversations.store_errors import UnavailableError
+from servers.conversations.store_values import ConversationUpdate
 from tests.servers.conversations.messages import ID, OWNER, list_ids, load_ids, user
 from tests.servers.conversations.stored_files import file_of, segments_of
 

@@ -8,7 +8,8 @@ import pytest
 
 from agentic.cli.migrate.rounds import MAX_ROUNDS
 from servers.conversations.contract import Message
-from servers.conversations.store import ConversationStore, ConversationUpdate
+from servers.conversations.store import ConversationStore
+from servers.conversations.store_values import ConversationUpdate
 from tests.agentic.cli.migrate.two_stores import Kind, TwoStores, everything, fill, open_two
 from tests.servers.conversations.messages import assistant, user
 

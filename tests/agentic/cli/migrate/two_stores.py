@@ -21,7 +21,8 @@ from servers.conversations.contract import Message
 from servers.conversations.contract_results import StoredAttachment
 from servers.conversations.file_store import open_file_store
 from servers.conversations.server import create_server
-from servers.conversations.store import ConversationStore, ConversationUpdate
+from servers.conversations.store import ConversationStore
+from servers.conversations.store_values import ConversationUpdate
 from tests.servers.conversations.messages import assistant, user
 from tests.servers.conversations.model_store import ModelStore
 
