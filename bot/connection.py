@@ -7,7 +7,7 @@ from contextlib import asynccontextmanager
 import anyio
 from pydantic import SecretStr
 from telegram import Bot
-from telegram.error import Conflict, InvalidToken, TelegramError
+from telegram.error import BadRequest, Conflict, InvalidToken, TelegramError
 
 from agentic.config.bot import BotConfig
 from bot.api_request import BotApiRequest
@@ -102,18 +102,25 @@ async def open_bot(
 
 async def connect(bot: Bot) -> None:
     """Find out who we are; a network that is down is waited for."""
-    delay = _FIRST_DELAY_SECONDS
-    complain = Complaints()
+    if await until_heard(bot.initialize):
+        logger.info("Connected to Telegram as @%s", bot.username)
+
+
+async def until_heard(ask: Callable[[], Awaitable[object]]) -> bool:
+    """Ask Telegram something that may be repeated until it does it, for as long as that takes.
+
+    False if it does not accept the token; whoever watches the requests has been told.
+    """
+    complain, delay = Complaints(), _FIRST_DELAY_SECONDS
     while True:
         try:
-            await bot.initialize()
+            await ask()
         except InvalidToken:
-            return  # the request has told it: this scope is being cancelled
+            return False
         except TelegramError as error:
             complain(error)
         else:
-            logger.info("Connected to Telegram as @%s", bot.username)
-            return
+            return True
         await anyio.sleep(delay)
         delay = min(delay * 2, _LONGEST_DELAY_SECONDS)
 
@@ -135,5 +142,7 @@ class Complaints:
                 "Another program is polling with this bot token. Stop it, or give each its own "
                 "bot: until then messages reach one or the other."
             )
+        elif isinstance(error, BadRequest):
+            logger.error("Telegram refuses what the bot asks for, trying again: %s", error)
         else:
             logger.warning("Telegram can't be reached, trying again: %s", error)

@@ -7,6 +7,7 @@ import logging
 import socket
 from collections.abc import Generator
 from contextlib import ExitStack, contextmanager
+from functools import partial
 from typing import Any
 from urllib.parse import urlsplit
 
@@ -17,11 +18,10 @@ from starlette.requests import ClientDisconnect, Request
 from starlette.responses import JSONResponse, PlainTextResponse, Response
 from starlette.routing import Route
 from telegram import Bot, Update
-from telegram.error import TelegramError
 
 from agentic.config.bot import WebhookConfig
 from agentic.config.loopback import is_loopback
-from bot.connection import Complaints, Pulse
+from bot.connection import Pulse, until_heard
 from bot.errors import ListenError
 from bot.figures import CONTENT_TYPE, Figures
 from bot.intake import Intake
@@ -37,8 +37,6 @@ _TAKE_SECONDS = 50.0
 """Telegram waits a minute for an answer, and tries again after any but 2xx."""
 _CONNECTIONS = 100
 _FLUSH_SECONDS = 1
-_FIRST_DELAY_SECONDS = 0.5
-_LONGEST_DELAY_SECONDS = 30.0
 
 logger = logging.getLogger(__name__)
 
@@ -96,23 +94,16 @@ class Webhook:
 
     async def announce(self) -> None:
         """Tell Telegram where to bring updates; for as long as it takes."""
-        complain, delay = Complaints(), _FIRST_DELAY_SECONDS
-        while True:
-            try:
-                # One request at a time: so a chat's messages come in the order they were written.
-                await self._bot.set_webhook(
-                    self._config.url,
-                    secret_token=self._config.secret.get_secret_value(),
-                    allowed_updates=ALLOWED_UPDATES,
-                    max_connections=1,
-                )
-            except TelegramError as error:
-                complain(error)
-                await anyio.sleep(delay)
-                delay = min(delay * 2, _LONGEST_DELAY_SECONDS)
-            else:
-                self.is_set = True
-                return
+        # One request at a time: so a chat's messages come in the order they were written.
+        self.is_set = await until_heard(
+            partial(
+                self._bot.set_webhook,
+                self._config.url,
+                secret_token=self._config.secret.get_secret_value(),
+                allowed_updates=ALLOWED_UPDATES,
+                max_connections=1,
+            )
+        )
 
     async def receive(self, request: Request) -> Response:
         """Answer one request of Telegram's."""

@@ -10,6 +10,7 @@ from pydantic import BaseModel, Field
 
 from client.conversations import ConversationCallError, RemoteConversationStore, ToolCaller
 from client.hub.errors import ServerFaultError
+from client.resource_reader import ResourceReader
 from servers.conversations.contract_attachments import (
     MAX_CHUNK_BYTES,
     MAX_PART_BYTES,
@@ -21,23 +22,8 @@ from servers.conversations.contract_results import ErrorDetail, PutAttachmentRes
 from servers.conversations.contract_uris import AttachmentUri
 
 
-class ResourceReader(ToolCaller, Protocol):
+class ToolsAndResources(ToolCaller, ResourceReader, Protocol):
     """The part of the hub that attachments need."""
-
-    async def read_resource(
-        self,
-        server: str,
-        uri: str,
-        *,
-        owner: str | None = None,
-        timeout_seconds: float | None = None,
-    ) -> ReadResourceResult:
-        """Read one resource of one server.
-
-        Raises:
-            HubError: No contents came.
-        """
-        ...
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,7 +45,7 @@ class RemoteAttachments:
     """
 
     def __init__(
-        self, hub: ResourceReader, owner: str | None = None, server: str = "conversations"
+        self, hub: ToolsAndResources, owner: str | None = None, server: str = "conversations"
     ) -> None:
         """`owner` None: the operator's own, as the server knows it."""
         self._hub = hub

@@ -2,33 +2,14 @@
 
 import base64
 import binascii
-from typing import Protocol
 
 from mcp_types import BlobResourceContents, ReadResourceResult, TextResourceContents
 
 from client.hub.errors import ServerFaultError
+from client.resource_reader import ResourceReader
 from servers.tools.contract import MAX_RESULT_PART_BYTES, RESULT_SCHEME, RESULT_SIZE_META_KEY
 
 _MAX_BYTES = 67_108_864
-
-
-class ResourceReader(Protocol):
-    """The part of the hub that links need."""
-
-    async def read_resource(
-        self,
-        server: str,
-        uri: str,
-        *,
-        owner: str | None = None,
-        timeout_seconds: float | None = None,
-    ) -> ReadResourceResult:
-        """Read one resource of one server.
-
-        Raises:
-            HubError: No contents came.
-        """
-        ...
 
 
 async def read_link(hub: ResourceReader, server: str, uri: str, owner: str | None = None) -> bytes:

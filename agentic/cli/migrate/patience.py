@@ -10,7 +10,7 @@ import anyio
 from mcp_types import CallToolResult, ReadResourceResult
 from pydantic import ValidationError
 
-from client.attachments import ResourceReader
+from client.attachments import ToolsAndResources
 from client.hub.errors import CallTimedOutError, ServerUnavailableError
 from servers.conversations.contract_results import ErrorResult
 
@@ -26,7 +26,7 @@ T = TypeVar("T")
 class PatientHub:
     """A hub that does not give up at once."""
 
-    def __init__(self, hub: ResourceReader, pauses: Sequence[float] = PAUSES_SECONDS) -> None:
+    def __init__(self, hub: ToolsAndResources, pauses: Sequence[float] = PAUSES_SECONDS) -> None:
         self._hub = hub
         self._pauses = pauses
 

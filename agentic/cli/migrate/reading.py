@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from typing import Any, cast
 
 from agentic.cli.migrate.content import Wire
-from client.attachments import RemoteAttachments, ResourceReader
+from client.attachments import RemoteAttachments, ToolsAndResources
 from client.conversations import ConversationCallError, RemoteConversationStore
 from servers.conversations.contract import MAX_LIST_LIMIT, Conversation
 from servers.conversations.contract_results import AttachmentsResult, Delivery
@@ -34,7 +34,7 @@ class Page:
 class Place:
     """One end: its conversations for any owner."""
 
-    def __init__(self, hub: ResourceReader, server: str) -> None:
+    def __init__(self, hub: ToolsAndResources, server: str) -> None:
         self.name = server
         self._hub = hub
 
