@@ -5,6 +5,7 @@ are being closed, or a turn stored, would kill the process there.
 """
 
 import asyncio
+import gc
 import signal
 import sys
 from collections.abc import Awaitable, Callable
@@ -17,6 +18,8 @@ from agentic.cli.piped_output import PipedOutput
 from agentic.cli.stopping import STOPPING_SIGNALS, StoppedError, stopped_by
 
 _ENDING_SIGNALS = (*STOPPING_SIGNALS, signal.SIGHUP)
+_START_SECONDS = 2.0
+"""By then a command has imported what it needs; most have ended."""
 
 
 def run_stoppable(work: Callable[[], Awaitable[int | None]]) -> int | None:
@@ -42,10 +45,15 @@ def run_stoppable(work: Callable[[], Awaitable[int | None]]) -> int | None:
 
 
 class _CommandLoop(asyncio.SelectorEventLoop):
-    """Hears of a terminal that has gone as of SIGTERM, unless it was told to stay (`nohup`)."""
+    """Hears of a terminal that has gone as of SIGTERM, unless it was told to stay (`nohup`).
+
+    Garbage is collected from when the start is over: what was imported is left out for good.
+    """
 
     def __init__(self) -> None:
         super().__init__()
+        if not gc.isenabled():
+            self.call_later(_START_SECONDS, _collect_garbage)
         if signal.getsignal(signal.SIGHUP) is signal.SIG_DFL:
             self.add_signal_handler(signal.SIGHUP, signal.raise_signal, signal.SIGTERM)
 
@@ -69,6 +77,11 @@ class _CommandLoop(asyncio.SelectorEventLoop):
             signal.signal(number, signal.SIG_IGN)
         signal.set_wakeup_fd(-1)
         super().close()
+
+
+def _collect_garbage() -> None:
+    gc.freeze()
+    gc.enable()
 
 
 def _stop_waiting(number: int, _: object) -> None:

@@ -90,6 +90,27 @@ sys.exit(run_stoppable(work))
     assert ended.returncode == 4, ended.stderr
 
 
+@pytest.mark.slow  # until its start is over
+async def test_a_command_that_goes_on_after_its_start_collects_garbage() -> None:
+    ended = await _run("""
+import gc
+from agentic import __main__
+from agentic.cli import app
+
+async def work():
+    assert not gc.isenabled()
+    with anyio.fail_after(20):
+        while not gc.isenabled():
+            await anyio.sleep(0.05)
+    assert gc.get_freeze_count() > 10_000
+    return 5
+
+app.app = lambda prog_name: sys.exit(run_stoppable(work))
+__main__.main()
+""")
+    assert ended.returncode == 5, ended.stderr
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize("size", [1_000_000, 66_000])
 async def test_one_signal_ends_what_waits_for_a_reader_that_reads_no_more(size: int) -> None:
