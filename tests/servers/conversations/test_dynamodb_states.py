@@ -73,7 +73,7 @@ def machine(api: Any) -> type[TableMachine]:
     ("examples", "steps"),
     [
         (2, 20),
-        pytest.param(6, 40, marks=pytest.mark.slow),
+        pytest.param(3, 40, marks=pytest.mark.slow),
         pytest.param(500, 80, marks=pytest.mark.long),
     ],
 )

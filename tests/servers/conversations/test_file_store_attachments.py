@@ -32,7 +32,10 @@ def uploader(directory: Path, *more: str) -> list[str]:
     return [sys.executable, "-m", module, str(directory), *more]
 
 
-@pytest.mark.parametrize("kills", [4, pytest.param(60, marks=pytest.mark.crash)])
+@pytest.mark.parametrize(
+    "kills",
+    [4, pytest.param(20, marks=pytest.mark.crash), pytest.param(60, marks=pytest.mark.long)],
+)
 async def test_chunks_that_were_acknowledged_survive_kill_9_and_the_upload_goes_on(
     tmp_path: Path, kills: int
 ) -> None:

@@ -104,7 +104,14 @@ async def test_what_another_process_did_is_seen_at_once(tmp_path: Path) -> None:
         assert await list_ids(two) == [ID]
 
 
-@pytest.mark.parametrize("kills", [10, pytest.param(150, marks=pytest.mark.crash)])
+@pytest.mark.parametrize(
+    "kills",
+    [
+        10,
+        pytest.param(50, marks=pytest.mark.crash),
+        pytest.param(150, marks=pytest.mark.long),
+    ],
+)
 async def test_what_was_acknowledged_survives_kill_9(tmp_path: Path, kills: int) -> None:
     directory = tmp_path / "store"
     chance = random.Random(7)

@@ -111,7 +111,7 @@ async def count_findings(directory: Path) -> int:
     "step",
     [
         6_007,
-        pytest.param(331, marks=pytest.mark.slow),
+        pytest.param(997, marks=pytest.mark.slow),
         pytest.param(1, marks=pytest.mark.long),
     ],
 )

@@ -110,7 +110,11 @@ async def repair_all(directory: Path) -> None:
         assert not [step for step in [s async for s in verify(engine)] if step.examination.findings]
 
 
-STEPS = [67, pytest.param(1, marks=pytest.mark.slow)]
+STEPS = [
+    67,
+    pytest.param(5, marks=pytest.mark.slow),
+    pytest.param(1, marks=pytest.mark.long),
+]
 MAKE = [begin, begin_by_attachment, go_on_with_an_old_one, fork, seal, seal_and_go_on]
 
 
