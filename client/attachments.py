@@ -1,6 +1,7 @@
 """Attachments as a client sees them: whole files, put in chunks and read in parts."""
 
 import base64
+import hashlib
 from collections.abc import AsyncIterator
 from dataclasses import dataclass, replace
 from typing import Protocol
@@ -24,6 +25,9 @@ from servers.conversations.contract_uris import AttachmentUri
 
 class ToolsAndResources(ToolCaller, ResourceReader, Protocol):
     """The part of the hub that attachments need."""
+
+
+_ID_CHARACTERS = 32
 
 
 @dataclass(frozen=True, slots=True)
@@ -101,6 +105,12 @@ class RemoteAttachments:
                     "part of the attachment that was asked for: is it an older version?",
                 )
             ) from None
+
+
+def create_attachment_id(name: str, mime_type: str, data: bytes) -> str:
+    """The same for the same file, so that attaching it once more changes nothing."""
+    digest = hashlib.sha256(f"{name}\0{mime_type}\0".encode() + data)
+    return digest.hexdigest()[:_ID_CHARACTERS]
 
 
 class _Facts(BaseModel):

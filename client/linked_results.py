@@ -12,7 +12,14 @@ from servers.tools.contract import MAX_RESULT_PART_BYTES, RESULT_SCHEME, RESULT_
 _MAX_BYTES = 67_108_864
 
 
-async def read_link(hub: ResourceReader, server: str, uri: str, owner: str | None = None) -> bytes:
+async def read_link(
+    hub: ResourceReader,
+    server: str,
+    uri: str,
+    owner: str | None = None,
+    *,
+    max_bytes: int = _MAX_BYTES,
+) -> bytes:
     """The bytes behind `uri`; answers that our tools server keeps come in parts.
 
     Raises:
@@ -27,7 +34,7 @@ async def read_link(hub: ResourceReader, server: str, uri: str, owner: str | Non
         part = _read_contents(server, result)
         data += part
         size = (result.contents[0].meta or {}).get(RESULT_SIZE_META_KEY)
-        if not isinstance(size, int) or not part or not len(data) <= size <= _MAX_BYTES:
+        if not isinstance(size, int) or not part or not len(data) <= size <= max_bytes:
             raise _not_as_asked(server)
         if len(data) == size:
             return bytes(data)

@@ -4,23 +4,33 @@ import json
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from mcp_types import CallToolResult, EmbeddedResource, TextContent, TextResourceContents
+from mcp_types import (
+    CallToolResult,
+    ContentBlock,
+    EmbeddedResource,
+    TextContent,
+    TextResourceContents,
+)
 
 Content = str | list[dict[str, Any]]
 """Text, or content blocks."""
 
-_MAX_BLOCK_CHARACTERS = 256 * 1024
-"""A picture or a sound above this is left out: with the rest it would not fit into a message."""
+BLOCKS_ROOM = 256 * 1024
+"""What all blocks that are no text may cost: with more the result would not fit into a message."""
 
 
 def render_result(result: CallToolResult, max_characters: int) -> Content:
     """A tool's result as the content of a message: text where it is only text, else blocks."""
-    blocks = [
-        _to_block(block.model_dump(by_alias=True, exclude_none=True))
-        if not isinstance(block, TextContent | EmbeddedResource)
-        else {"type": "text", "text": _text_of(block)}
-        for block in result.content
-    ]
+    blocks: list[dict[str, Any]] = []
+    room = BLOCKS_ROOM
+    for block in result.content:
+        if isinstance(block, TextContent | EmbeddedResource):
+            blocks.append({"type": "text", "text": _text_of(block)})
+        elif (cost := cost_of(block)) > room:
+            blocks.append({"type": "text", "text": f"[{_describe(block)}, left out]"})
+        else:
+            room -= cost
+            blocks.append(block.model_dump(by_alias=True, exclude_none=True))
     if not blocks:
         structured = result.structured_content
         text = "" if structured is None else json.dumps(structured, ensure_ascii=False)
@@ -33,6 +43,11 @@ def render_result(result: CallToolResult, max_characters: int) -> Content:
     if all(block["type"] == "text" for block in blocks):
         return _texts(blocks)
     return blocks
+
+
+def cost_of(block: ContentBlock) -> int:
+    """What a block that is no text takes of `BLOCKS_ROOM`."""
+    return len(block.model_dump_json(by_alias=True, exclude_none=True))
 
 
 def first_line(content: Content, max_characters: int = 200) -> str:
@@ -60,12 +75,10 @@ def _text_of(block: TextContent | EmbeddedResource) -> str:
     return f"[{block.resource.uri}: {block.resource.mime_type or 'binary'}, left out]"
 
 
-def _to_block(block: dict[str, Any]) -> dict[str, Any]:
-    size = len(block.get("data", ""))
-    if size > _MAX_BLOCK_CHARACTERS:
-        kind = f"{block['type']} {block.get('mimeType', '')}"
-        return {"type": "text", "text": f"[{kind}, about {size * 3 // 4:,} bytes, left out]"}
-    return block
+def _describe(block: ContentBlock) -> str:
+    told = block.model_dump(by_alias=True)
+    kind = f"{block.type} {told.get('mimeType') or ''}".strip()
+    return f"{kind}, about {len(told['data']) * 3 // 4:,} bytes" if "data" in told else kind
 
 
 def _cut(text: str, max_characters: int) -> str:

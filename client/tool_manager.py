@@ -3,7 +3,7 @@
 import difflib
 import time
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, Protocol
 
 from mcp_types import CallToolResult
@@ -14,13 +14,14 @@ from client.hub.elicitation import Answerer, Resumption
 from client.hub.errors import HubError
 from client.hub.servers import HubTool
 from client.llm.protocol import ToolDefinition
+from client.resource_reader import ResourceReader
 from client.tool_content import Content, first_line, render_result
 
 _TIMEOUT_SECONDS = 60.0
 _MAX_CHARACTERS = 100_000
 
 
-class ToolBox(ToolCaller, Protocol):
+class ToolBox(ToolCaller, ResourceReader, Protocol):
     """The part of the hub that using tools needs."""
 
     def tools(self) -> list[HubTool]:
@@ -54,6 +55,8 @@ class ToolResult:
     """Seconds."""
     untrusted: bool = False
     """Others may have written it."""
+    received: CallToolResult | None = field(default=None, repr=False)
+    """What came, before anything was left out; None: nothing."""
 
     def first_line(self) -> str:
         """A short text for people who watch."""
@@ -102,8 +105,9 @@ class MCPTool:
         on with an earlier call.
         """
         began = time.monotonic()
+        received: CallToolResult | None = None
         try:
-            result = await self._hub.call_tool(
+            received = await self._hub.call_tool(
                 self.facts.server,
                 self.facts.tool,
                 arguments,
@@ -115,14 +119,19 @@ class MCPTool:
         except HubError as error:
             content, success = str(error), False
         else:
-            content, success = render_result(result, self._max_characters), not result.is_error
+            content, success = self.render(received), not received.is_error
         return ToolResult(
             success,
             content,
             None if success else first_line(content),
             duration=round(time.monotonic() - began, 4),
             untrusted=is_from_outside(self.facts),
+            received=received,
         )
+
+    def render(self, received: CallToolResult) -> Content:
+        """What came as the content of a message, as long as a model may read."""
+        return render_result(received, self._max_characters)
 
 
 class ToolManager:

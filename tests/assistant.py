@@ -124,6 +124,19 @@ class WatchedHub:
         self.after(server, tool)
         return result
 
+    async def read_resource(
+        self,
+        server: str,
+        uri: str,
+        *,
+        owner: str | None = None,
+        timeout_seconds: float | None = None,
+    ) -> types.ReadResourceResult:
+        self.before(server, uri)
+        return await self._hub.read_resource(
+            server, uri, owner=owner, timeout_seconds=timeout_seconds
+        )
+
 
 @dataclass
 class Assistant:

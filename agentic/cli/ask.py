@@ -92,9 +92,9 @@ async def _answer(assistant: Assistant, request: TurnRequest, *, as_json: bool) 
             if isinstance(event, TurnStarted):
                 turn_id = event.turn_id
             elif isinstance(event, ToolFinished):
-                calls.append(
-                    {"tool": event.tool, "is_error": event.is_error, "seconds": event.seconds}
-                )
+                call = {"tool": event.tool, "is_error": event.is_error, "seconds": event.seconds}
+                kept = {"kept": [link["uri"] for link in event.kept]} if event.kept else {}
+                calls.append(call | kept)
             last = event
     ids = {"conversation_id": request.conversation_id, "turn_id": turn_id}
     facts = {"model": assistant.model_name, "usage": None, "seconds": None}

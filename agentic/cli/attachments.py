@@ -1,6 +1,5 @@
 """`agentic conversations attach|attachment`: a file into a conversation, and out of it again."""
 
-import hashlib
 import mimetypes
 import sys
 from collections.abc import AsyncIterator, Callable
@@ -15,7 +14,7 @@ from agentic.cli.output_files import check_output, replaced_output
 from agentic.cli.terminal_text import one_line, to_json
 from agentic.config.children import SECTIONS_OF_STORE_USERS
 from agentic.config.models import Config
-from client.attachments import Part
+from client.attachments import Part, create_attachment_id
 from servers.conversations.contract_attachments import (
     MAX_ATTACHMENT_BYTES,
     check_attachment_id,
@@ -25,7 +24,6 @@ from servers.conversations.contract_attachments import (
 from servers.conversations.contract_uris import AttachmentUri, parse_attachment_uri
 
 _UNKNOWN_TYPE = "application/octet-stream"
-_ID_CHARACTERS = 32
 
 
 def attach_file(
@@ -52,7 +50,7 @@ def attach_file(
                 data,
                 name=shown,
                 mime_type=kind,
-                attachment_id=_make_id(shown, kind, data),
+                attachment_id=create_attachment_id(shown, kind, data),
             )
         sys.stdout.write((to_json(result.model_dump()) if as_json else result.uri) + "\n")
 
@@ -123,12 +121,6 @@ def _read_file(path: Path) -> bytes:
             "attachment may have."
         )
     return data
-
-
-def _make_id(name: str, mime_type: str, data: bytes) -> str:
-    """The same for the same file, so that attaching it once more changes nothing."""
-    digest = hashlib.sha256(f"{name}\0{mime_type}\0".encode() + data)
-    return digest.hexdigest()[:_ID_CHARACTERS]
 
 
 def _check(what: str, check: Callable[[str], str], text: str) -> str:

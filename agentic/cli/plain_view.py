@@ -25,6 +25,7 @@ NOT_STORED_YET = (
     "is stored when the store is back; `agentic doctor` shows what waits."
 )
 _WAITING_LINE_SECONDS = 5.0
+_MAX_URI_CHARACTERS = 4_096
 
 
 class PlainTurnView:
@@ -104,10 +105,16 @@ def render_call(tool: str, arguments: Mapping[str, Any], max_width: int = 100) -
 
 
 def render_outcome(event: ToolFinished, call: str) -> str:
-    """How a tool's call ended, on one line; why, if it failed."""
+    """How a tool's call ended, on one line; why, if it failed. Below it each file that is kept."""
+    line = f"✓ {call} {event.seconds:.1f} s"
     if event.is_error:
-        return f"✗ {call} {event.seconds:.1f} s: {one_line(event.text)}"
-    return f"✓ {call} {event.seconds:.1f} s"
+        line = f"✗ {call} {event.seconds:.1f} s: {one_line(event.text)}"
+    return "\n".join([line, *map(_render_kept, event.kept)])
+
+
+def _render_kept(link: Mapping[str, Any]) -> str:
+    uri = one_line(link["uri"], _MAX_URI_CHARACTERS)
+    return f"  kept: {one_line(link['name'])}, {link['size']:,} bytes, {uri}"
 
 
 def render_answer(event: QuestionAnswered) -> str | None:

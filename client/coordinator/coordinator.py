@@ -34,6 +34,7 @@ from client.coordinator.request import Accepted, TurnRequest
 from client.coordinator.spending import LimitReachedError
 from client.coordinator.turn import Emit, Turn
 from client.hub.errors import HubError
+from client.kept_results import ResultKeeper
 from client.llm.protocol import LanguageModel, ModelError, ModelRequest
 from client.prompt_template import PromptTemplate
 from client.spool.spool import Spool
@@ -45,6 +46,8 @@ from servers.conversations.contract import Message, check_conversation_id
 _EVENTS_AHEAD = 64
 _CLEANUP_SECONDS = 5.0
 _CONVERSATIONS_KEPT = 32
+_KEEPING_AT_ONCE = 2
+"""So many turns hold the files of a result in memory at the same time."""
 
 logger = logging.getLogger(__name__)
 
@@ -82,6 +85,7 @@ class Coordinator:
         """Of the conversations used last: read again only when somebody else wrote."""
         self._turns: WeakValueDictionary[tuple[str | None, str], anyio.Lock] = WeakValueDictionary()
         """Whose turn it is, by (owner, conversation_id); gone when nobody holds or waits for it."""
+        self._keeping_at_once = anyio.Semaphore(_KEEPING_AT_ONCE)
         self._running: dict[tuple[str | None, str], TimeLimit] = {}
         """The turns that run, by (owner, conversation_id)."""
 
@@ -260,6 +264,9 @@ class Coordinator:
                 timeout_seconds=self._limits.question_timeout_seconds,
                 pause=limit.paused,
                 emit=emit,
+            ),
+            keeper=ResultKeeper(
+                self._hub, request.conversation_id, request.owner, self._keeping_at_once
             ),
         )
         try:

@@ -1,6 +1,6 @@
 """What a turn tells while it runs: a closed union of events, for terminals, bots and tests."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
@@ -29,13 +29,17 @@ class ToolStarted:
 
 @dataclass(frozen=True, slots=True)
 class ToolFinished:
-    """A tool call ended; `text` is what the model will read, cut to a line or two."""
+    """A tool call ended; `text` is what the model will read, cut to a line or two.
+
+    `kept`: its files that are attachments of the conversation now, as `resource_link` blocks.
+    """
 
     call_id: str
     tool: str
     is_error: bool
     text: str
     seconds: float
+    kept: Sequence[Mapping[str, Any]] = ()
 
 
 @dataclass(frozen=True, slots=True)

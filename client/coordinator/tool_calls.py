@@ -11,6 +11,7 @@ from client.coordinator.asked_back import StepQuestions
 from client.coordinator.events import ToolFinished, ToolStarted
 from client.coordinator.history import NOT_STARTED, UNKNOWN_OUTCOME
 from client.hub.elicitation import Resumption, UnanswerableError
+from client.kept_results import ResultKeeper, kept_links
 from client.llm.protocol import ToolCall
 from client.tool_content import with_notes
 from client.tool_manager import MCPTool, ToolResult, failed, unknown_tool
@@ -32,13 +33,17 @@ class ToolRunner:
         *,
         emit: Emit,
         questions: StepQuestions,
+        keeper: ResultKeeper,
     ) -> None:
-        """`questions`: what servers ask during the calls."""
+        """`questions`: what servers ask during the calls. `keeper` takes what messages can't."""
         self._tools = tools
         self._emit = emit
         self.questions = questions
         self._started: set[str] = set()
+        self._received: dict[str, ToolResult] = {}
+        """Outcomes of which something has yet to be kept elsewhere."""
         self._outcomes: dict[str, ToolResult] = {}
+        self._keeper = keeper
 
     async def run(self, calls: Sequence[ToolCall]) -> None:
         """Run all calls; every one has an outcome afterwards."""
@@ -54,8 +59,9 @@ class ToolRunner:
 
     def outcome(self, call: ToolCall) -> ToolResult:
         """What became of a call, also of one that was interrupted or never began."""
-        if call.id in self._outcomes:
-            return self._outcomes[call.id]
+        outcome = self._outcomes.get(call.id) or self._received.get(call.id)
+        if outcome is not None:
+            return outcome
         text = UNKNOWN_OUTCOME if call.id in self._started else NOT_STARTED
         return failed(text)
 
@@ -92,7 +98,12 @@ class ToolRunner:
         outcome = self._outcomes[call.id] = await self._execute(call, resumption, notes)
         await self._emit(
             ToolFinished(
-                call.id, call.name, not outcome.success, outcome.first_line(), outcome.duration
+                call.id,
+                call.name,
+                not outcome.success,
+                outcome.first_line(),
+                outcome.duration,
+                kept_links(outcome.content),
             )
         )
 
@@ -107,4 +118,8 @@ class ToolRunner:
         answerer = self.questions.for_call(call, tool.facts)
         result = await tool.execute(call.arguments, answerer=answerer, resumption=resumption)
         told = [*notes, *(answerer.notes if answerer else ())]
-        return replace(result, content=with_notes(result.content, told))
+        if result.received is None:
+            return replace(result, content=with_notes(result.content, told))
+        self._received[call.id] = replace(result, content=with_notes(result.content, told))
+        kept = await self._keeper.keep(tool.facts, result.received)
+        return replace(result, content=with_notes(tool.render(kept), told), received=None)

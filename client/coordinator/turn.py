@@ -18,6 +18,7 @@ from client.coordinator.record import TurnRecord
 from client.coordinator.request import TurnRequest
 from client.coordinator.spending import LimitReachedError, Spending, usage_json
 from client.coordinator.tool_calls import ToolRunner
+from client.kept_results import ResultKeeper
 from client.llm.protocol import (
     Completion,
     ContextTooLongError,
@@ -54,6 +55,7 @@ class Turn:
         instructions: Callable[[bool], str],
         emit: Emit,
         questioner: Questioner,
+        keeper: ResultKeeper,
     ) -> None:
         self._request = request
         self._record = record
@@ -64,6 +66,7 @@ class Turn:
         self._instructions = instructions
         self._emit = emit
         self._questioner = questioner
+        self._keeper = keeper
         self._read_untrusted = False
         """Whether what the model was shown last holds text that others wrote."""
         self._kept: set[str] = set()
@@ -316,7 +319,7 @@ class Turn:
             asked_before=asked_before,
             keep_results=self._keep_results,
         )
-        return ToolRunner(tools, emit=self._emit, questions=questions)
+        return ToolRunner(tools, emit=self._emit, questions=questions, keeper=self._keeper)
 
     def _close_calls(self) -> None:
         """Every call that runs has its result after this, be it that it was not made."""

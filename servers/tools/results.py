@@ -16,7 +16,8 @@ _EXCERPT_CHARACTERS = 40_000
 """What a model may be shown of a longer text; our client takes 50,000 with what is said of it."""
 _MAX_SHOWN_BYTES = _MAX_WHOLE_BYTES = 700_000
 """In one result clients take 1 MiB: so much in base64, or as JSON beside its excerpt."""
-_KEPT = "all of it is kept for an hour at most, for whoever follows the link"
+_KEPT = "all of it is behind the link"
+_LINK_LASTS = "Can be read for an hour at most."
 ANSWER_SCHEMA: dict[str, Any] = {
     "type": "object",
     "properties": {"result": {"description": "What the endpoint answered: any JSON value."}},
@@ -142,6 +143,7 @@ def _link(kept: KeptAnswer) -> types.ResourceLink:
         type="resource_link",
         uri=kept.uri,
         name=kept.name,
+        description=_LINK_LASTS,
         mime_type=kept.mime_type,
         size=len(kept.data),
     )

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import anyio
-from mcp_types import CallToolResult
+from mcp_types import CallToolResult, ReadResourceResult
 from pydantic import SecretStr
 
 from agentic.config.bot import BotConfig
@@ -86,6 +86,20 @@ class Bench:
         finally:
             self._changed.set()
             self._changed = anyio.Event()
+
+    async def read_resource(
+        self,
+        server: str,
+        uri: str,
+        *,
+        owner: str | None = None,
+        timeout_seconds: float | None = None,
+    ) -> ReadResourceResult:
+        if self.away:
+            raise ServerUnavailableError(server, "away, says the test")
+        return await self._hub.read_resource(
+            server, uri, owner=owner, timeout_seconds=timeout_seconds
+        )
 
     def store(self, owner: str = "ada") -> RemoteConversationStore:
         """The conversations, whether the bot can reach them or not."""

@@ -23,6 +23,8 @@ from client.llm.protocol import TextDelta, ThoughtDelta, Usage
 
 _SEQUENCE = re.compile(r"\x1b\[[0-?]*[ -/]*[@-~]")
 
+KEPT = {"name": "re\nport\x1b[2J.pdf", "size": 1234, "uri": "conversation://c/attachments/a"}
+
 TURN: Sequence[TurnEvent] = (
     TurnStarted("c", "t"),
     ThoughtDelta("I had better \x1b[31m"),
@@ -32,7 +34,7 @@ TURN: Sequence[TurnEvent] = (
     ToolStarted("1", "a__good", {"q": "x\x1b]0;owned\x07"}),
     ToolStarted("2", "a__bad", {}),
     ToolFinished("2", "a__bad", is_error=True, text="no \x1b[2Jway\nat all", seconds=0.25),
-    ToolFinished("1", "a__good", is_error=False, text="ok", seconds=1.0),
+    ToolFinished("1", "a__good", is_error=False, text="ok", seconds=1.0, kept=[KEPT]),
     TextDelta("Found **it"),
     TextDelta("**.\n\n- one\n- two\x1b"),
     TextDelta("[31m\n\nDone."),
@@ -87,6 +89,8 @@ async def test_what_stays_in_the_terminal_is_each_part_once_and_in_order() -> No
         "Let me see.",
         "✗ a__bad() 0.2 s: no way at all",
         '✓ a__good(q="x\\u001b]0;owned\\u0007") 1.0 s',
+        "  kept: re port.pdf, 1,234 bytes,",
+        "conversation://c/attachments/a",
         "Found it.",
         " • one",
         " • two",
@@ -149,5 +153,6 @@ def test_plain_text_has_the_answer_on_one_stream_and_the_rest_on_the_other() -> 
     assert notes.getvalue().splitlines() == [
         "✗ a__bad() 0.2 s: no way at all",
         '✓ a__good(q="x\\u001b]0;owned\\u0007") 1.0 s',
+        "  kept: re port.pdf, 1,234 bytes, conversation://c/attachments/a",
     ]
     assert not _SEQUENCE.search(answers.getvalue() + notes.getvalue())

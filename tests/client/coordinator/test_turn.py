@@ -380,23 +380,6 @@ async def test_a_large_result_is_cut_to_a_share_of_the_window(tmp_path: Path) ->
     assert text.endswith("more characters left out]")
 
 
-async def test_an_answer_in_pictures_is_kept_in_mcps_shapes(tmp_path: Path) -> None:
-    def draw(_: dict[str, Any]) -> types.CallToolResult:
-        small = types.ImageContent(type="image", data="aGk=", mime_type="image/png")
-        large = types.ImageContent(type="image", data="A" * 400_000, mime_type="image/png")
-        link = types.ResourceLink(type="resource_link", uri="file:///a", name="a")
-        return types.CallToolResult(content=[small, large, link])
-
-    async with open_assistant(tmp_path, {"read_draw": draw}) as a:
-        model = ScriptedModel([calls(("read_draw", {})), said("There.")])
-        await run_turn(Coordinator(a.hub, model), ask("Draw"))
-        content = (await a.messages())[2].content
-    assert isinstance(content, list)
-    assert content[0] == {"type": "image", "data": "aGk=", "mimeType": "image/png"}
-    assert content[1]["text"].endswith("left out]")
-    assert (content[2]["type"], content[2]["name"]) == ("resource_link", "a")
-
-
 @pytest.mark.parametrize(
     ("prompt", "reason"), [("", "must not be empty"), ("x" * 2_000_000, "at most 524288 bytes")]
 )

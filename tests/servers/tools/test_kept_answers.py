@@ -150,7 +150,7 @@ async def test_a_text_beyond_what_is_read_is_an_excerpt_and_a_link(
     assert link.mime_type == ("text/plain" if isinstance(value, str) else "application/json")
     shown = excerpt_of(result)
     assert shown.startswith(text[:40_000])
-    assert f"\n[{len(text) - 40_000:,} more characters; all of it is kept" in shown
+    assert f"\n[{len(text) - 40_000:,} more characters; all of it is behind the link]" in shown
     assert len(result.model_dump_json()) < 100_000
 
 
