@@ -41,7 +41,7 @@ class ChatConversations:
     async def find(self, owner: str, origin: Origin) -> str:
         """The id of the conversation that this message belongs to."""
         earlier = await self._earlier(owner, origin)
-        return earlier[-1][2] if earlier else _first(origin.chat_id)
+        return earlier[-1][2] if earlier else first_conversation(origin.chat_id)
 
     async def begin_new(self, owner: str, origin: Origin) -> bool:
         """Later messages than this one belong to a new conversation. False if they did already."""
@@ -55,13 +55,15 @@ class ChatConversations:
         longer = _fitting(sorted([*switches, (*_at(origin), conversation_id)]))
         store = RemoteConversationStore(self._hub, owner)
         try:
-            await store.update_conversation(_first(origin.chat_id), metadata={_KEY: longer})
+            await store.update_conversation(
+                first_conversation(origin.chat_id), metadata={_KEY: longer}
+            )
         except ConversationCallError as error:
             if error.code != "not_found":
                 raise
             if conversation_id == name_new(origin):
                 return True  # there is no conversation, so the next message begins one anyway
-            await store.create_empty(_first(origin.chat_id), metadata={_KEY: longer})
+            await store.create_empty(first_conversation(origin.chat_id), metadata={_KEY: longer})
         self._switches[owner, origin.chat_id] = longer
         return True
 
@@ -73,7 +75,7 @@ class ChatConversations:
         earlier = await self._earlier(owner, origin)
         if not earlier or origin.sent_at - earlier[-1][0] > _UNDO_SECONDS:
             return None
-        before = earlier[-2][2] if len(earlier) > 1 else _first(origin.chat_id)
+        before = earlier[-2][2] if len(earlier) > 1 else first_conversation(origin.chat_id)
         await self.change(owner, origin, before)
         return before
 
@@ -85,7 +87,7 @@ class ChatConversations:
         if (owner, chat_id) not in self._switches:
             store = RemoteConversationStore(self._hub, owner)
             try:
-                conversation = await store.get_conversation(_first(chat_id))
+                conversation = await store.get_conversation(first_conversation(chat_id))
                 found = _read(chat_id, conversation.metadata)
             except ConversationCallError as error:
                 if error.code != "not_found":
@@ -97,10 +99,11 @@ class ChatConversations:
 
 def name_new(origin: Origin) -> str:
     """The id of the conversation that a command begins."""
-    return f"{_first(origin.chat_id)}:{origin.sent_at}.{origin.message_id}"
+    return f"{first_conversation(origin.chat_id)}:{origin.sent_at}.{origin.message_id}"
 
 
-def _first(chat_id: int) -> str:
+def first_conversation(chat_id: int) -> str:
+    """The id of the conversation that a chat begins with."""
     return f"telegram:{chat_id}"
 
 
@@ -111,7 +114,7 @@ def _read(chat_id: int, metadata: dict[str, object]) -> list[Switch]:
     except ValidationError:
         return []  # somebody else's hand: better the first conversation than none
     named = [
-        (sent_at, message_id, f"{_first(chat_id)}:{sent_at}.{message_id}")
+        (sent_at, message_id, f"{first_conversation(chat_id)}:{sent_at}.{message_id}")
         for sent_at, message_id in old
     ]
     return list({*named, *new})

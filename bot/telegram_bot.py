@@ -28,6 +28,7 @@ from bot.errors import BadTokenError
 from bot.figures import Figures
 from bot.intake import Intake
 from bot.lanes import Lanes
+from bot.losses import tell_losses
 from bot.open_questions import OpenQuestions
 from bot.pace import Pace
 from bot.polling import poll
@@ -115,6 +116,7 @@ async def run_bot(
                             silence_seconds=silence_seconds,
                         )
                     )
+                    hearing.start_soon(tell_losses, spool, parts.post, config.bot.people)
                     await take_up_unfinished(
                         hub,
                         config.bot.people,
@@ -140,6 +142,7 @@ class _Parts:
     """Those of the bot that its life deals with."""
 
     lanes: Lanes
+    post: Post
     answerer: Answerer
     intake: Intake
     strangers: Strangers
@@ -203,7 +206,7 @@ def _assemble(
         questions=questions,
         tasks=tasks,
     )
-    return _Parts(lanes, answerer, intake, strangers, figures)
+    return _Parts(lanes, post, answerer, intake, strangers, figures)
 
 
 @asynccontextmanager

@@ -202,6 +202,11 @@ def render_stranger(user_id: int) -> str:
     )
 
 
+def render_lost(why: str) -> str:
+    """What is said of an answer that waited for the store and can't be kept."""
+    return f"Something I answered while I could not reach my memory is not kept in it: {why}."
+
+
 def render_failure(message: str, reference: str) -> str:
     """What a failed turn says."""
     return f"{message} (reference {reference})"

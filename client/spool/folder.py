@@ -1,7 +1,8 @@
 """The spool's folder: a file for each thing that could not be stored, in order, each whole or not.
 
 <key>/<number>.entry               waits; `key` is a hash of owner and conversation
-aside/<key>-<number>-<token>.<why>   could not be stored, ever; `why` is one of `Reason`
+aside/<key>-<number>-<token>.<why>   could not be stored, ever; `why` is one of `Reason`; behind
+                                     it `.told`, when the chat it was for has been told
 
 An entry is linked to its name when it is on disk, and unlinked when the store has it. So writers
 need no lock; who sends what waits locks the conversation's folder.
@@ -36,7 +37,7 @@ WHY: Mapping[str, str] = {
 }
 """Each `Reason` in words."""
 
-_ASIDE = "aside"
+ASIDE = "aside"
 _SUFFIX = ".entry"
 _NEW = ".new."
 _LEFT_OVER_SECONDS = 60.0
@@ -119,7 +120,7 @@ class SpoolFolder:
 
     def keys(self) -> list[str]:
         """The conversations for which something waits, those that wait longest first."""
-        found = [path for path in _list(self.directory) if path.name != _ASIDE and _entries(path)]
+        found = [path for path in _list(self.directory) if path.name != ASIDE and _entries(path)]
         return [path.name for path in sorted(found, key=_waits_since)]
 
     def has(self, key: str) -> bool:
@@ -129,7 +130,7 @@ class SpoolFolder:
     def read(self, key: str) -> Iterator[tuple[Path, Entry | None]]:
         """What waits for a conversation, in order; None is what can't be read."""
         for path in _entries(self.directory / key):
-            entry = _parse(path)
+            entry = parse_entry(path)
             yield path, entry if entry and entry.key == key else None
 
     def remove(self, path: Path) -> None:
@@ -140,7 +141,7 @@ class SpoolFolder:
 
     def set_aside(self, path: Path, why: Reason) -> Path:
         """Keep for a person what can't be stored."""
-        aside = self.directory / _ASIDE
+        aside = self.directory / ASIDE
         aside.mkdir(mode=0o700, exist_ok=True)
         name = f"{path.parent.name}-{path.stem}-{secrets.token_hex(4)}.{why}"
         moved = path.rename(aside / name)
@@ -160,7 +161,7 @@ class SpoolFolder:
         if os.path.lexists(self.directory) and not is_usable:
             raise SpoolError(f"{self.directory} can't be used: it should be a folder of this user")
         waiting = [each for path in _list(self.directory) for each in _entries(path)]
-        aside = tuple(sorted(_list(self.directory / _ASIDE)))
+        aside = tuple(sorted(_list(self.directory / ASIDE)))
         for path in _list(self.directory):
             if path.name.startswith(_NEW) and time.time() - _written_at(path) > _LEFT_OVER_SECONDS:
                 path.unlink(missing_ok=True)
@@ -216,7 +217,8 @@ class SpoolFolder:
         raise SpoolError(f"{folder} is too busy")
 
 
-def _parse(path: Path) -> Entry | None:
+def parse_entry(path: Path) -> Entry | None:
+    """What a file holds; None if it can't be read."""
     try:
         digest, _, text = path.read_bytes().partition(b"\n")
     except OSError:

@@ -4,6 +4,7 @@ import logging
 import os
 from collections.abc import Awaitable, Callable, Sequence
 from datetime import UTC, datetime
+from pathlib import Path
 from typing import Literal
 
 import anyio
@@ -11,6 +12,7 @@ from anyio.to_thread import run_sync
 
 from client.conversations import ConversationCallError, ToolCaller
 from client.hub.errors import HubError
+from client.spool.aside import SetAside, find_untold, mark_told
 from client.spool.folder import Entry, SpoolError, SpoolFolder, Survey, key_of
 from client.spool.sending import Tell, send_waiting
 from client.store_absence import PATIENCE_SECONDS, STORE_SECONDS, is_passing, try_for
@@ -47,6 +49,7 @@ class Spool:
         self._folder = folder
         self._tell = tell
         self._added = anyio.Event()
+        self._sent = anyio.Event()
         self._not_ours: set[str] = set()
         """Conversations whose owner this process may not act for: a bot's, at the desk."""
         self._unusable: set[str] = set()
@@ -127,6 +130,26 @@ class Spool:
                 delay = _FIRST_DELAY_SECONDS
                 await added.wait()
 
+    async def tell_set_aside(self, tell: Callable[[SetAside], Awaitable[None]]) -> None:
+        """Have each turn told once that can't be stored, those of earlier starts too; for ever.
+
+        It counts as told when `tell` has returned: a process that ends in it tells that again.
+        """
+        told: set[tuple[Path, ...]] = set()  # those that can't be marked would be found for ever
+        while True:
+            sent = self._sent
+            for each in await run_sync(find_untold, self._folder.directory):
+                if each.paths in told:
+                    continue
+                await tell(each)
+                try:
+                    with anyio.CancelScope(shield=True):
+                        await run_sync(mark_told, each)
+                except OSError as error:
+                    told.add(each.paths)
+                    logger.warning("That it was told can't be kept with %s: %s", each.paths, error)
+            await sent.wait()
+
     async def survey(self) -> Survey:
         """What there is.
 
@@ -161,6 +184,8 @@ class Spool:
                 self._tell(f"The spool can't be used: {error}")
         finally:
             os.close(descriptor)
+            self._sent.set()
+            self._sent = anyio.Event()
 
     async def _lock(self, key: str) -> int | None:
         """One process at a time sends. None: another one has sent it all just now."""

@@ -11,9 +11,10 @@ import pytest
 from bot import wording
 from client.llm.protocol import Completion
 from client.llm.scripted import Held, ScriptedModel
-from client.spool.folder import Entry, SpoolFolder
+from client.spool.aside import find_untold
+from client.spool.folder import WHY, Entry, SpoolFolder, key_of
 from servers.conversations.contract import Message
-from tests.bot.running_bot import ADA, BOB, CHAT, Bench, echo, run_in_background
+from tests.bot.running_bot import ADA, BOB, CHAT, STRANGER, Bench, echo, run_in_background
 from tests.fakes.telegram.bot_api import FakeBotApi
 
 
@@ -157,6 +158,53 @@ async def test_the_health_file_says_how_much_waits(
 
     told = (tmp_path / "health").read_text()
     assert re.fullmatch(r"1 waiting for the store since 20\S+\+00:00, 0 set aside\n", told)
+
+
+async def test_what_the_store_refuses_later_is_told_once_in_its_chat(
+    api: FakeBotApi, bench: Bench
+) -> None:
+    held = Held(Completion(text="hello, too"))
+    with anyio.fail_after(20):
+        async with run_in_background(bench, api, ScriptedModel([held])):
+            api.user_says(ADA, "hello")
+            await held.reached.wait()
+            bench.away = True
+            held.release.set()
+            await api.wait_for_message(ADA, 2)
+        reply = Message(role="assistant", content="gotcha", message_id="t/1", turn_id=f"{CHAT}:9")
+        folder = SpoolFolder(bench.spool)
+        for owner, chat in (("bob", BOB), ("bob", ADA), ("ada", STRANGER)):
+            folder.add(
+                Entry(
+                    owner=owner,
+                    conversation_id=f"telegram:{chat}",
+                    turn_id=f"telegram:{chat}:9",
+                    messages=[reply],
+                )
+            )
+        (damaged,) = (bench.spool / key_of("bob", f"telegram:{BOB}")).iterdir()
+        damaged.write_bytes(b"damaged")
+        await bench.store().delete_conversation(CHAT)
+        bench.away = False
+        async with run_in_background(bench, api):
+            await api.wait_for_message(ADA, 3)
+            await api.wait_for_message(BOB)
+            while find_untold(bench.spool):  # noqa: ASYNC110 - files tell nobody
+                await anyio.sleep(0.01)
+        async with run_in_background(bench, api):
+            api.user_says(ADA, "another start")
+            said = await api.wait_for_message(ADA, 4)
+
+    lost = {why: wording.render_lost(text) for why, text in WHY.items()}
+    assert [m["text"] for m in said] == [
+        "hello, too",
+        wording.NOT_STORED_YET,
+        lost["gone"],
+        "you said: another start",
+    ]
+    assert [m["text"] for m in api.messages(BOB)] == [lost["damaged"]]
+    assert api.messages(STRANGER) == []
+    assert len(folder.survey().aside) == 6
 
 
 @pytest.mark.slow  # Telegram is asked four times, with pauses

@@ -6,6 +6,7 @@ from pathlib import Path
 
 from agentic.cli.doctor.findings import Finding
 from agentic.cli.stored_times import render_time
+from client.spool.aside import reason_of
 from client.spool.folder import MAX_BYTES, WHY, SpoolError, SpoolFolder, Survey
 from servers.conversations.contract import to_timestamp
 
@@ -48,7 +49,8 @@ def _judge_waiting(survey: Survey) -> Finding:
 
 
 def _judge_aside(survey: Survey) -> Finding:
-    counts = Counter(WHY.get(path.suffix[1:], "unknown") for path in survey.aside)
+    reasons_found = map(reason_of, survey.aside)
+    counts = Counter(WHY[reason] if reason else "unknown" for reason in reasons_found)
     reasons = "; ".join(f"{count}: {why}" for why, count in counts.items())
     files = "1 file" if len(survey.aside) == 1 else f"{len(survey.aside)} files"
     return Finding(
