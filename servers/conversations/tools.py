@@ -7,6 +7,7 @@ from servers.access.contract import (
     SCOPE_CONVERSATIONS_WRITE,
     SCOPE_DELEGATE,
 )
+from servers.access.principal import ForbiddenError
 from servers.conversations.arguments import (
     AnnotateArguments,
     AppendArguments,
@@ -218,10 +219,12 @@ def _owner_tools(store: ConversationStore) -> list[TypedTool[Any, Any]]:
         owner = caller.principal.named_owner(caller.meta)
         return await store.list_deliveries(given.state, owner=owner, cursor=given.cursor)
 
-    async def owners(caller: Caller, given: OwnersArguments) -> OwnersResult:  # noqa: ARG001 - of all
+    async def owners(caller: Caller, given: OwnersArguments) -> OwnersResult:
+        _check_acts_for_none(caller)
         return await store.list_owners(cursor=given.cursor)
 
-    async def stats(caller: Caller, given: StatsArguments) -> StoreStats:  # noqa: ARG001 - of all
+    async def stats(caller: Caller, given: StatsArguments) -> StoreStats:  # noqa: ARG001 - it has none
+        _check_acts_for_none(caller)
         return await store.get_stats()
 
     return [
@@ -242,7 +245,7 @@ def _owner_tools(store: ConversationStore) -> list[TypedTool[Any, Any]]:
             title="List owners",
             description="Finds who has conversations here: the names of owners, in no particular "
             "order, for whoever looks after all of them. For more, call again with cursor set to "
-            "next_cursor, until that is null. Needs the scope delegate.",
+            "next_cursor, until that is null. Needs the scope delegate, and no owner in _meta.",
             scope=SCOPE_DELEGATE,
             annotations=READS,
             arguments=OwnersArguments,
@@ -254,7 +257,8 @@ def _owner_tools(store: ConversationStore) -> list[TypedTool[Any, Any]]:
             title="Get figures of the store",
             description="Gives how much is stored here of all owners together, and, where the back "
             "end counts them, the capacity units that this server has consumed by verb. For "
-            "figures of one conversation, use get_conversation. Needs the scope delegate.",
+            "figures of one conversation, use get_conversation. Needs the scope delegate, and no "
+            "owner in _meta.",
             scope=SCOPE_DELEGATE,
             annotations=READS,
             arguments=StatsArguments,
@@ -262,6 +266,15 @@ def _owner_tools(store: ConversationStore) -> list[TypedTool[Any, Any]]:
             call=stats,
         ),
     ]
+
+
+def _check_acts_for_none(caller: Caller) -> None:
+    """Raises ForbiddenError: a call for one owner, which a model may have made, is told of none."""
+    if caller.principal.named_owner(caller.meta) is not None:
+        raise ForbiddenError(
+            "this is about all owners, and the call acts for one: it must not name an owner in "
+            "its _meta"
+        )
 
 
 def _load_to_wire(result: LoadResult) -> dict[str, Any]:

@@ -52,6 +52,8 @@ TOOL_SCOPES = {
     "get_stats": DELEGATE,
 }
 """The conversation server's tools. Whoever adds one says here what a caller needs for it."""
+OF_ALL = {"list_owners", "get_stats"}
+"""Of these, calls that name no owner. Others that span owners are confined to one that is named."""
 SHOWING = {
     "load_conversation",
     "list_conversations",
@@ -262,6 +264,7 @@ NO_ENTRY = Expected(statuses=(403,))
 FORBIDDEN = Expected(code="forbidden")
 HARMLESS = Expected(secrets=CONTENTS)
 SERVED = Expected(text="cleo", secrets=CONTENTS)
+OF_EVERYBODY = Expected(text="", secrets=())
 
 
 class Matrix:
@@ -438,7 +441,11 @@ async def examine(served: Serving, http: httpx2.AsyncClient, era: Era) -> Matrix
     await fill(store, "cleo")
     for operation in operations:
         await matrix.expect(HARMLESS, "bob", bob, operation)
-        await matrix.expect(SERVED, "delegate for cleo", delegate, operation, "cleo")
+        is_of_all = operation.params.get("name") in OF_ALL
+        expected = FORBIDDEN if is_of_all else SERVED
+        await matrix.expect(expected, "delegate for cleo", delegate, operation, "cleo")
+        if operation.spans_owners:
+            await matrix.expect(OF_EVERYBODY, "delegate for nobody", delegate, operation)
         if operation.scope == WRITE:
             await fill(store, "cleo")
     assert await all_of(store, "ada") == state
