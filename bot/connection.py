@@ -3,10 +3,11 @@
 import logging
 from collections.abc import AsyncGenerator, Awaitable, Callable
 from contextlib import asynccontextmanager
+from typing import Any
 
 import anyio
 from pydantic import SecretStr
-from telegram import Bot
+from telegram import Bot, Update
 from telegram.error import BadRequest, Conflict, InvalidToken, TelegramError
 
 from agentic.config.bot import BotConfig
@@ -51,6 +52,16 @@ class Pulse:
                 self._last = anyio.current_time()
 
 
+class _OrderedBot(Bot):
+    async def get_updates(self, *args: Any, **kwargs: Any) -> tuple[Update, ...]:  # noqa: ANN401 - as PTB's
+        """As PTB's, by their ids, which Telegram counts up as things happen.
+
+        What a poll brings in another order would be answered in it, and confirmed in part.
+        """
+        updates = await super().get_updates(*args, **kwargs)
+        return tuple(sorted(updates, key=lambda update: update.update_id))
+
+
 @asynccontextmanager
 async def open_bot(
     config: BotConfig,
@@ -73,7 +84,7 @@ async def open_bot(
         since = f" since {survey.since_minute}" if survey.waiting else ""
         return f"{survey.waiting} waiting for the store{since}, {len(survey.aside)} set aside"
 
-    bot = Bot(
+    bot = _OrderedBot(
         token.get_secret_value(),
         base_url=f"{config.base_url.rstrip('/')}/bot",
         request=BotApiRequest(

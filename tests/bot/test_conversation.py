@@ -18,6 +18,7 @@ from tests.bot.running_bot import (
     run_in_background,
 )
 from tests.fakes.telegram.bot_api import FakeBotApi
+from tests.fakes.telegram.faults import Reversed
 
 
 async def test_an_update_is_stored_answered_and_its_delivery_kept(
@@ -77,6 +78,19 @@ async def test_an_update_that_comes_twice_has_one_effect(api: FakeBotApi, bench:
 
     assert [m["text"] for m in api.messages(ADA)][::2] == ["you said: hello", "you said: last"]
     assert len(model.requests) == 2
+
+
+async def test_updates_in_disorder_are_taken_in_as_they_were_written(
+    api: FakeBotApi, bench: Bench
+) -> None:
+    for text in ("one", "two", "three"):
+        api.user_says(ADA, text)
+    api.fail_next("getUpdates", Reversed())
+    with anyio.fail_after(20):
+        async with run_in_background(bench, api):
+            replies = await api.wait_for_message(ADA, 3)
+
+    assert [m["text"] for m in replies] == ["you said: one", "you said: two", "you said: three"]
 
 
 async def test_an_update_that_comes_again_after_a_restart_has_no_effect(
