@@ -124,7 +124,9 @@ class Courier:
 
     async def _change(self, facts: DeliveryFacts, message_id: int, part: Part) -> Outcome:
         """Make a draft a part of the reply; it is sent anew where that can't be."""
-        outcome = await _until_certain(lambda: self._post.change(facts.chat_id, message_id, part))
+        outcome = await self._until_certain(
+            lambda: self._post.change(facts.chat_id, message_id, part)
+        )
         if isinstance(outcome, Undeliverable):
             logger.info("A draft can't become the reply: %s", outcome.reason)
             return await self._send(facts, part, uncertain=False)
@@ -140,15 +142,16 @@ class Courier:
             shown, marked = mark_possible_repeat(part) if marked else part, True
             return await self._post.send(facts.chat_id, shown, reply_to)
 
-        return await _until_certain(send)
+        return await self._until_certain(send)
 
-
-async def _until_certain(attempt: Callable[[], Awaitable[Outcome]]) -> Outcome:
-    outcome: Outcome = Uncertain("the bot was stopped while sending")
-    for number in range(_UNCERTAIN_SENDS):
-        if number:
-            await anyio.sleep(_FIRST_PAUSE_SECONDS * 3 ** (number - 1))
-        outcome = await attempt()
-        if not isinstance(outcome, Uncertain):
-            break
-    return outcome
+    async def _until_certain(self, attempt: Callable[[], Awaitable[Outcome]]) -> Outcome:
+        outcome: Outcome = Uncertain("the bot was stopped while sending")
+        for number in range(_UNCERTAIN_SENDS):
+            if number:
+                await anyio.sleep(_FIRST_PAUSE_SECONDS * 3 ** (number - 1))
+                # Attempts would be used up while nothing at all is answered.
+                await self._post.wait_until_heard()
+            outcome = await attempt()
+            if not isinstance(outcome, Uncertain):
+                break
+        return outcome

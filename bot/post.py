@@ -17,6 +17,7 @@ from telegram.error import BadRequest, ChatMigrated, Forbidden, InvalidToken, Te
 
 from bot import wording
 from bot.api_request import FloodedError, NotSentError
+from bot.connection import until_heard
 from bot.figures import Figures
 from bot.pace import Pace
 from bot.rendering import Part
@@ -76,6 +77,10 @@ class Post:
     async def wait_for_turn(self, chat_id: int, *, change: bool = False) -> None:
         """Return when something may be sent to a chat, or, if `change`, something there changed."""
         await self._pace.wait(chat_id, change=change)
+
+    async def wait_until_heard(self) -> None:
+        """Return when Telegram answers, which it does at once if all is well."""
+        await until_heard(self._bot.get_me)
 
     async def send(
         self, chat_id: int, part: Part, reply_to: int | None = None, *, patient: bool = True

@@ -1,5 +1,8 @@
 """Replies meet Telegram's limits, refusals and faults."""
 
+from collections.abc import Mapping
+from typing import Any
+
 import anyio
 import pytest
 
@@ -116,6 +119,24 @@ async def test_a_reply_that_may_have_arrived_is_repeated_only_with_a_mark(
     assert texts == [*arrived, f"{MARK}one", "two"]
     marked = api.messages(ADA)[len(arrived)]
     assert marked["entities"] == [{"type": "bold", "offset": len(MARK), "length": 3}]
+
+
+@pytest.mark.slow
+async def test_a_reply_comes_when_telegram_answers_again_however_often_it_did_not(
+    api: FakeBotApi, bench: Bench
+) -> None:
+    def fail_until_asked_often(method: str, parameters: Mapping[str, Any]) -> Status | None:
+        asked = len(api.calls_of("getMe"))
+        return SERVER_ERROR if method != "getUpdates" and asked < 3 else None
+
+    with anyio.fail_after(40):
+        async with run_in_background(bench, api, saying("one")):
+            await api.wait_for_call("setMyCommands")
+            api.choose_fault = fail_until_asked_often
+            api.user_says(ADA, "1")
+            await bench.wait_for_states("answered", "delivered")
+
+    assert [message["text"] for message in api.messages(ADA)] == [f"{MARK}one"]
 
 
 @pytest.mark.slow

@@ -11,6 +11,13 @@ from anyio.abc import SocketAttribute, SocketStream
 from anyio.streams.buffered import BufferedByteReceiveStream
 
 _MAX_HEAD_BYTES = 65_536
+_LEFT = (
+    anyio.BrokenResourceError,
+    anyio.ClosedResourceError,
+    anyio.EndOfStream,
+    anyio.IncompleteRead,
+)
+"""What a client that goes away makes of reading and writing."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,7 +80,7 @@ async def open_http_server(handle: Handler) -> AsyncGenerator[str]:
         async with socket:
             try:
                 await handle(await _read_request(socket), HttpReply(socket))
-            except (anyio.BrokenResourceError, anyio.ClosedResourceError, anyio.EndOfStream):
+            except _LEFT:
                 return  # the client left, which many tests are about
 
     listener = await anyio.create_tcp_listener(local_host="127.0.0.1")

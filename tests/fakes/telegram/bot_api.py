@@ -13,7 +13,8 @@ the 101st entity) is refused and makes `open_bot_api` raise at its end: see `mis
 People (`person`) write, edit, press, react, block and leave; `happens` is for updates of any other
 kind, `repeat` for one that comes again. `fail_next` makes the next calls of a method meet faults:
 connections dropped before or after, any status, no JSON, held until released; updates doubled or
-out of order. `pace` is flood control. Tests wait by `wait_for_…` and `until`, never by time.
+out of order. `choose_fault` does so for every call, by what it asks. `pace` is flood control. Tests
+wait by `wait_for_…` and `until`, never by time.
 
 Not here: what needs more than a chat and a bot (inline queries, payments, stickers, games, polls,
 business accounts, groups' administration). Such a method is a mistake until somebody adds it.
@@ -72,6 +73,10 @@ class FakeBotApi:
         self.mistakes: list[str] = []
         """What the bot asked for that the real server would have done otherwise, in silence."""
         self.pace: Pace | None = None
+        self.choose_fault: Callable[[str, Mapping[str, Any]], faults.Fault | None] = (
+            lambda method, parameters: None
+        )
+        """What a call meets for which `fail_next` ordered nothing; not for wrong ones."""
         self.chats = Chats()
         self.files = Files()
         self.menus = Menus()
@@ -202,6 +207,7 @@ class FakeBotApi:
             fault = self._faults[method].popleft() if self._faults[method] else None
             self._check_token(match[1] if match else "")
             method, parameters, uploads = read_request(method, request)
+            fault = fault or self.choose_fault(method, parameters)
             answer = await self._answer_or_fail(method, parameters, uploads, fault)
             status = answer.status
         except RefusedError as refusal:
