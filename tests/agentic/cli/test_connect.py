@@ -39,6 +39,11 @@ def servers_of(ended: Ended) -> dict[str, Any]:
     return document[key]
 
 
+def how_started(entry: Mapping[str, Any]) -> dict[str, Any]:
+    """What of an entry says which process is started."""
+    return {key: entry.get(key) for key in ("command", "args", "env", "cwd", "url")}
+
+
 async def call_started(
     entry: Mapping[str, Any], home: Path, era: str, tool: str, arguments: dict[str, Any]
 ) -> Any:
@@ -47,7 +52,7 @@ async def call_started(
     parameters = StdioServerParameters(
         command=entry["command"],
         args=entry["args"],
-        env={"HOME": str(home), "PATH": "/usr/bin:/bin", **entry.get("env", {})},
+        env={"HOME": str(home), "PATH": "/usr/bin:/bin", **(entry.get("env") or {})},
         cwd="/",
     )
     with anyio.fail_after(LIMIT_SECONDS):
@@ -59,27 +64,25 @@ async def call_started(
     return result.structured_content
 
 
-@pytest.mark.parametrize(("client", "era"), [*zip(CLIENTS, cycle(ERAS), strict=False)])
 async def test_the_printed_entries_start_from_anywhere_and_meet_the_same_conversations(
-    command: RealCommand, client: str, era: str
+    command: RealCommand,
 ) -> None:
     command.script("- say: Noted.\n", more="conversations: {directory: ./kept here}\nowner: ada\n")
     await command.run("ask", "-c", "desk", "I am Ada.")
-    entries = servers_of(await command.run("connect", client))
-    assert list(entries) == ["agentic-conversations", "agentic-tools"]
+    starts: list[dict[str, Any]] = []
+    for client in CLIENTS:
+        entries = servers_of(await command.run("connect", client))
+        assert list(entries) == ["agentic-conversations", "agentic-tools"]
+        starts.append({name: how_started(entry) for name, entry in entries.items()})
+    assert starts == starts[:1] * len(CLIENTS)  # so it is enough to start one's
 
-    loaded = await call_started(
-        entries["agentic-conversations"],
-        command.home,
-        era,
-        "load_conversation",
-        {"conversation_id": "desk"},
-    )
-    assert [each["content"] for each in loaded["messages"]] == ["I am Ada.", "Noted."]
-    told = await call_started(
-        entries["agentic-tools"], command.home, era, "current_time", {"timezone": "Asia/Tokyo"}
-    )
-    assert told["utc_offset"] == "+09:00"
+    loading = "load_conversation", {"conversation_id": "desk"}
+    for era in ERAS:
+        loaded = await call_started(starts[0]["agentic-conversations"], command.home, era, *loading)
+        assert [each["content"] for each in loaded["messages"]] == ["I am Ada.", "Noted."]
+        asking = "current_time", {"timezone": "Asia/Tokyo"}
+        told = await call_started(starts[0]["agentic-tools"], command.home, era, *asking)
+        assert told["utc_offset"] == "+09:00"
 
 
 async def test_what_the_environment_sets_is_kept_but_for_secrets(command: RealCommand) -> None:
@@ -163,25 +166,21 @@ async def serving(command: RealCommand) -> AsyncGenerator[str]:
         process.send_signal(signal.SIGTERM)
 
 
-@pytest.mark.parametrize(
-    ("client", "era"),
-    [*zip(("claude-code", "cursor", "vscode", "generic"), cycle(ERAS), strict=False)],
-)
-async def test_a_printed_remote_entry_reaches_a_server_over_http(
-    command: RealCommand, client: str, era: str
-) -> None:
+async def test_a_printed_remote_entry_reaches_a_server_over_http(command: RealCommand) -> None:
+    clients = [client for client in CLIENTS if client != "claude-desktop"]  # it starts a bridge
     async with serving(command) as url:
-        connect = ("connect", client, "conversations", "--url", url, "--token-file", "-")
-        ended = await command.run(*connect, stdin=TOKEN.encode())
-        entry = servers_of(ended)["agentic-conversations"]
-        with anyio.fail_after(LIMIT_SECONDS):
-            async with (
-                httpx2.AsyncClient(headers=entry["headers"]) as http,
-                Client(streamable_http_client(entry["url"], http_client=http), mode=era) as mcp,
-            ):
-                result = await mcp.call_tool("list_conversations", {})
-    assert result.structured_content is not None
-    assert result.structured_content["conversations"] == []
+        for client, era in zip(clients, cycle(ERAS), strict=False):
+            connect = ("connect", client, "conversations", "--url", url, "--token-file", "-")
+            ended = await command.run(*connect, stdin=TOKEN.encode())
+            entry = servers_of(ended)["agentic-conversations"]
+            with anyio.fail_after(LIMIT_SECONDS):
+                async with (
+                    httpx2.AsyncClient(headers=entry["headers"]) as http,
+                    Client(streamable_http_client(entry["url"], http_client=http), mode=era) as mcp,
+                ):
+                    result = await mcp.call_tool("list_conversations", {})
+            assert result.structured_content is not None
+            assert result.structured_content["conversations"] == [], client
 
 
 OTHERS = (
