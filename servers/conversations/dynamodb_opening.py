@@ -21,6 +21,8 @@ from servers.conversations.store_errors import ConversationError, UnavailableErr
 _log = logging.getLogger(__name__)
 
 _CLOSE_SECONDS = 5.0
+_CHECK_SECONDS = 3.0
+"""For the table to say what it is like, repetitions included: somebody waits for the start."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,7 +57,11 @@ async def open_dynamodb_store(
         client = create_client(api, settings.table)
         listings = settings.listing_seconds, settings.listing_shards
         writer = Writer(client, *listings, settings.idle_days)
-        async with _open_places(settings, client) as places, anyio.create_task_group() as tasks:
+        asked = create_client(api, settings.table, deadline_seconds=_CHECK_SECONDS)
+        async with (
+            _open_places(settings, client, asked) as places,
+            anyio.create_task_group() as tasks,
+        ):
             tasks.start_soon(keep_up, writer)
             tasks.start_soon(remove_idle, writer)
             try:
@@ -75,16 +81,16 @@ async def _list_what_waits(writer: Writer) -> None:
 
 @asynccontextmanager
 async def _open_places(
-    settings: DynamoDBSettings, client: DynamoDBClient
+    settings: DynamoDBSettings, client: DynamoDBClient, asked: DynamoDBClient
 ) -> AsyncGenerator[Places]:
-    """Where bytes of attachments go, when it and the table are as they must be."""
+    """Where bytes of attachments go, when it and the table, as `asked`, are as they must be."""
     async with open_buckets(settings.table, settings.region) as buckets:
         if settings.bucket is None:
-            await check_table(client)
+            await check_table(asked)
             yield Places(client, ItemBlobs(client), buckets)
         else:
             blobs = await buckets.find(settings.bucket)
-            await _check_both(client, blobs)
+            await _check_both(asked, blobs)
             yield Places(client, blobs, buckets)
 
 

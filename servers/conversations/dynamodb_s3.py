@@ -16,7 +16,7 @@ from servers.conversations.store_errors import UnavailableError
 READ_SECONDS = 15.0
 _DEADLINE_SECONDS = 30.0
 """Of one call with all its repetitions: some megabytes at most."""
-_CHECK_SECONDS = 8.0
+_CHECK_SECONDS = 3.0
 """The same while the server starts, for which somebody waits."""
 _HASH_DIGITS = 32
 _LIFE_DIGITS = 16

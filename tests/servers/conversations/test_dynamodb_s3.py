@@ -4,6 +4,7 @@ import json
 from collections.abc import Callable
 from typing import Any
 
+import anyio
 import pytest
 
 from servers.aws.api import create_api
@@ -19,6 +20,7 @@ from tests.fakes.dynamodb_places import in_bucket
 from tests.fakes.dynamodb_server import REGION, create_table
 from tests.fakes.dynamodb_wire import lose_answer
 from tests.fakes.s3_wire import Fault, cut_answer, cut_request, faults, refuse
+from tests.ports import free_port
 from tests.servers.conversations.contract_of_attachments import ContractOfAttachments, put, read
 from tests.servers.conversations.messages import ID, OWNER, in_seconds, user, users
 
@@ -328,3 +330,17 @@ async def test_a_server_whose_bucket_was_left_out_of_its_configuration_still_fin
         assert await read(store) == b"one"
         await put(store, b"two", "b")
         assert (await store.delete_conversation(OWNER, ID)).deleted
+
+
+@pytest.mark.slow  # a table and a bucket that refuse are asked again for three seconds
+async def test_who_starts_while_table_and_bucket_refuse_is_told_of_both_soon(
+    aws: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    nowhere = f"http://127.0.0.1:{free_port()}"
+    monkeypatch.setenv("AWS_ENDPOINT_URL_S3", nowhere)
+    settings = DynamoDBSettings("talks", REGION, nowhere, bucket=_BUCKET)
+    with anyio.fail_after(8), pytest.raises(UnavailableError) as told:
+        async with open_dynamodb_store(settings):
+            pass
+    assert "the DynamoDB table talks" in str(told.value)
+    assert "the S3 bucket attachments can't be reached" in str(told.value)
