@@ -12,14 +12,14 @@ CREDENTIALS = {"AWS_ACCESS_KEY_ID": "test", "AWS_SECRET_ACCESS_KEY": "test"}
 
 
 @contextmanager
-def open_aws_server() -> Generator[str]:
-    """Serve until the end of the context; gives its address."""
+def open_aws_server(port: int = 0) -> Generator[str]:
+    """Serve until the end of the context; gives its address. What it holds outlives that."""
     import logging
 
     from moto.server import ThreadedMotoServer
 
     logging.getLogger("werkzeug").setLevel(logging.ERROR)
-    server = ThreadedMotoServer(ip_address="127.0.0.1", port=0, verbose=False)
+    server = ThreadedMotoServer(ip_address="127.0.0.1", port=port, verbose=False)
     server.start()
     try:
         host, port = server.get_host_and_port()
