@@ -8,6 +8,7 @@ from servers.conversations.contract import MAX_PAGE_BYTES, Message, encode_json
 from servers.conversations.store import ConversationStore
 from servers.conversations.store_errors import InvalidError
 from servers.conversations.store_values import ConversationUpdate
+from tests.servers.conversations.documents import document
 from tests.servers.conversations.messages import (
     ID,
     OWNER,
@@ -253,6 +254,34 @@ class ContractOfListings:
         assert len((await store.list_deliveries("pending")).deliveries) == 1
         await store.save_conversation(OWNER, ID, [], expected_version=version)
         assert (await store.list_deliveries("pending")).deliveries == []
+
+    async def test_deliveries_of_what_was_imported_come_in_their_order_whoever_comes_first(
+        self, store: ConversationStore
+    ) -> None:
+        """Whose is first of what was stored at one time is left open; each comes once."""
+        told = {"last_updated": "2020-01-01T00:00:00Z"}
+        for conversation_id in ("c0", "c1", "c2"):
+            batch = [
+                assistant(f"{conversation_id}-{n}", annotations={"delivery": "pending"})
+                for n in range(3)
+            ]
+            await store.import_conversation(
+                OWNER, document(batch, **told), conversation_id=conversation_id
+            )
+        await store.append_messages(
+            OWNER, "new", [assistant("new", annotations={"delivery": "pending"})]
+        )
+        seen: list[str] = []
+        cursor = None
+        for _ in range(10):
+            page = await store.list_deliveries("pending", limit=1, cursor=cursor)
+            seen += [delivery.message_id for delivery in page.deliveries]
+            cursor = page.next_cursor
+        assert cursor is None
+        assert seen[-1] == "new"
+        for conversation_id in ("c0", "c1", "c2"):
+            mine = [each for each in seen if each.startswith(conversation_id)]
+            assert mine == [f"{conversation_id}-{n}" for n in range(3)]
 
     async def test_pages_of_deliveries(self, store: ConversationStore) -> None:
         pending = {"delivery": "pending"}

@@ -1,11 +1,12 @@
 """What the model holds of one conversation."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import Any, NamedTuple
 
 from servers.conversations.contract import Conversation, Message, to_timestamp
+from servers.conversations.file_directory import key_of
 from servers.conversations.store_errors import ConflictError
 
 _NO_FACTS: Mapping[str, Any] = {"title": None, "tags": [], "metadata": {}, "expires_at": None}
@@ -29,7 +30,7 @@ class Moment(NamedTuple):
     """When a message was stored, as far as its conversation tells; an import may say: long ago."""
 
     last_updated: str
-    key: str
+    tie: str
     """The contract leaves open whose comes first of what was stored at one time."""
     number: int
 
@@ -96,3 +97,17 @@ class Held:
             version=self.version,
             **self.facts,
         )
+
+
+Tie = Callable[[Held, int], str]
+"""Where the message of this number comes among those that were stored at the same time."""
+
+
+def by_conversation(held: Held, number: int) -> str:
+    """As in files."""
+    return key_of(held.owner, held.conversation_id)
+
+
+def by_number(held: Held, number: int) -> str:
+    """As in DynamoDB: those that begin a conversation first."""
+    return f"{number:012d}{held.owner}\n{held.conversation_id}"

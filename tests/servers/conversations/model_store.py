@@ -50,7 +50,6 @@ from servers.conversations.contract_results import (
 )
 from servers.conversations.contract_uris import AttachmentUri
 from servers.conversations.cursors import make_cursor, read_cursor
-from servers.conversations.file_directory import key_of
 from servers.conversations.search_query import parse_search
 from servers.conversations.store_errors import (
     InvalidError,
@@ -60,7 +59,7 @@ from servers.conversations.store_errors import (
 )
 from servers.conversations.store_values import AttachmentPart, ConversationUpdate
 from tests.servers.conversations.model_attachments import put_chunk, to_stored
-from tests.servers.conversations.model_conversation import Held, Moment
+from tests.servers.conversations.model_conversation import Held, Moment, Tie, by_conversation
 from tests.servers.conversations.model_copies import merge_messages, without_delivery
 from tests.servers.conversations.model_documents import choose_new, export_page, take_facts
 from tests.servers.conversations.model_facts import check, checked_facts, merge_facts
@@ -74,7 +73,9 @@ _TICK = timedelta(microseconds=1)
 class ModelStore:
     """A `ConversationStore` in memory."""
 
-    def __init__(self) -> None:
+    def __init__(self, of_one_time: Tie = by_conversation) -> None:
+        """`of_one_time`: whose delivery comes first of what was stored at one time."""
+        self._of_one_time = of_one_time
         self._held: dict[tuple[str, str], Held] = {}
         self._now = datetime.now(UTC)
         self._stored = 0
@@ -529,8 +530,8 @@ class ModelStore:
         held.version += len(messages) + 1
         for message in messages:
             self._stored += 1
-            key = key_of(held.owner, held.conversation_id)
-            moment = Moment(held.last_updated, key, self._stored)
+            tie = self._of_one_time(held, len(held.messages))
+            moment = Moment(held.last_updated, tie, self._stored)
             held.stored_at[str(message.message_id)] = moment
             held.sizes[str(message.message_id)] = len(encode_json(message.to_wire()))
             held.messages.append(message)

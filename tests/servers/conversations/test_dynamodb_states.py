@@ -13,6 +13,8 @@ from servers.conversations.dynamodb_upkeep import sweep
 from servers.conversations.dynamodb_writes import Writer
 from tests.fakes.dynamodb_places import in_table
 from tests.fakes.dynamodb_server import create_table
+from tests.servers.conversations.model_conversation import by_number
+from tests.servers.conversations.model_store import ModelStore
 from tests.servers.conversations.states_of_store import (
     IDS,
     OWNERS,
@@ -33,6 +35,7 @@ class TableMachine(StoreMachine):
         self._table = create_table(self.api)
         self._shards = shards
         self._stores = [self._open_table(), self._open_table()]
+        self._model = ModelStore(by_number)
 
     @rule(which=st.sampled_from([0, 1]))
     def reopen(self, which: int) -> None:
