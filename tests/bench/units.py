@@ -4,6 +4,9 @@ moto counts no units, so they are computed from the requests and answers on the 
 rules: a write takes one for each KB of its item, twice that in a transaction, and one for each
 entry that it puts into the index or takes out; a read takes one for each 4 KB, half of it from an
 index. `one item` is the design in which a conversation is one item that is written anew each time.
+A whole turn appends three times: the question, the call before it is made, its result with the
+reply. What it costs to be listed comes once a minute at most: an index changes only with an item of
+the table, and the entry that goes and the one that comes take a unit each.
 """
 
 import json
@@ -12,7 +15,7 @@ import os
 import zlib
 from collections.abc import Generator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import anyio
@@ -25,6 +28,7 @@ from servers.conversations.dynamodb_store import DynamoDBConversationStore
 from servers.conversations.dynamodb_writes import Writer
 from tests.bench.table import Row
 from tests.bench.units_langgraph import measure_checkpoints
+from tests.bench.units_turn import measure_turns
 from tests.fakes.dynamodb_places import in_table
 from tests.fakes.dynamodb_server import CREDENTIALS, REGION, create_table, open_aws_server
 
@@ -33,6 +37,8 @@ SIZES = (10, 100, 1_000, 10_000)
 TURN = 4
 """Messages of a turn: what was asked, a call, its result, the answer."""
 MAX_APPEND, MAX_LAST, MAX_LISTING = 2, 4, 1
+_NEVER = 1e9
+"""Seconds: what it costs to be listed has rows of its own."""
 TEXT = (
     "the weather in Lisbon tomorrow looks mild with some wind from the west and clouds in the "
     "evening so take a jacket if you walk along the river after dinner but leave the umbrella at "
@@ -47,6 +53,8 @@ class Meter:
 
     write: float = 0
     read: float = 0
+    sizes: list[int] = field(default_factory=list[int])
+    """Of items that were put or updated alone, in bytes."""
 
     def handle(self, parsed: Mapping[str, Any], model: Any, context: Any, **_: Any) -> None:
         """Count one call: botocore tells its answer, and in the context what was asked."""
@@ -54,8 +62,12 @@ class Meter:
         match model.name:
             case "PutItem":
                 self.write += _write_units(asked["Item"])
+                self.sizes.append(_size(asked["Item"]))
             case "UpdateItem":
                 self.write += 1 + 2  # the entry, which moves in the index
+                changed = asked["ExpressionAttributeValues"].items()
+                key = asked["Key"]
+                self.sizes.append(_size({**key, **{name[1:]: value for name, value in changed}}))
             case "TransactWriteItems":
                 for action in asked["TransactItems"]:
                     item: Mapping[str, Any] = action["Put"]["Item"] if "Put" in action else {}
@@ -105,7 +117,7 @@ async def measure(sizes: tuple[int, ...]) -> list[Row]:
     with open_aws_server() as address:
         api = create_api("units", REGION, address)
         client = create_client(api, create_table(api))
-        store = DynamoDBConversationStore(Writer(client, 60, 1), in_table(client))
+        store = DynamoDBConversationStore(Writer(client, _NEVER, 1), in_table(client))
         with metering(api) as meter:
             for size in sizes:
                 rows += await _measure_one(store, meter, size)
@@ -113,7 +125,12 @@ async def measure(sizes: tuple[int, ...]) -> list[Row]:
                 rows += await anyio.to_thread.run_sync(
                     measure_checkpoints, address, size, told, metering
                 )
+                fresh = DynamoDBConversationStore(Writer(client, _NEVER, 1), in_table(client))
+                text = " ".join(WORDS)
+                rows += await measure_turns(fresh, meter.take, f"{ID}:{size}", size, text)
             rows += await _measure_listing(store, meter)
+            listing = DynamoDBConversationStore(Writer(client, 0, 1), in_table(client))
+            rows += await _measure_entry(listing, meter)
     return rows
 
 
@@ -138,6 +155,24 @@ async def _measure_one(store: DynamoDBConversationStore, meter: Meter, size: int
         Row(f"all {size:,}", whole, "units"),
         Row("  of one item, zlib", math.ceil(len(zlib.compress(data)) / 4096), "units"),
     ]
+
+
+async def _measure_entry(store: DynamoDBConversationStore, meter: Meter) -> list[Row]:
+    """What an append writes that brings the listing up: nothing else is as often."""
+    await store.append_messages("cyd", ID, messages(0, TURN))
+    rows: list[Row] = []
+    for what, count in (("of one item of 1 KB", TURN), ("of one of 2 KB", 12 * TURN)):
+        meter.take()
+        meter.sizes.clear()
+        await store.append_messages("cyd", ID, messages(TURN + len(rows) * 100, count))
+        written, _ = meter.take()
+        item, entry = meter.sizes
+        rows += [
+            Row(f"an append {what} that is listed", written, "units"),
+            Row("  its item", item, "bytes"),
+            Row("  its entry in the listing, which moves", entry, "bytes"),
+        ]
+    return rows
 
 
 async def _measure_listing(store: DynamoDBConversationStore, meter: Meter) -> list[Row]:
