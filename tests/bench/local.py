@@ -22,6 +22,7 @@ from client.asking.questions import Answer, Question
 from client.coordinator.events import ToolStarted, TurnFailed, TurnFinished
 from client.coordinator.request import TurnRequest
 from client.llm.local.create import find_local_model
+from tests.bench.local_acts import count_denied
 from tests.bench.local_long import LONG, OFFICE
 from tests.bench.local_probes import HOME_ZONE, Probe, ProbeTalk
 from tests.bench.local_truth import HELD_OUT, TUNED
@@ -48,7 +49,7 @@ class Agreeing:
 def run(*, quick: bool) -> list[Row]:
     """Each talk's share of right answers and its slowest turns; nothing without weights."""
     if not quick:
-        return anyio.run(_run, [*TUNED, OFFICE, LONG, *HELD_OUT])
+        return [*anyio.run(_run, [*TUNED, OFFICE, LONG, *HELD_OUT]), *anyio.run(_run_acts)]
     first = TUNED[0]
     return anyio.run(_run, [ProbeTalk(first.title, first.probes[:3])])
 
@@ -60,6 +61,16 @@ async def _run(talks: Sequence[ProbeTalk]) -> list[Row]:
             # Each time anew: so what it remembers of an earlier talk comes from the store.
             rows += await _hold(talk, Path(directory))
     return rows
+
+
+async def _run_acts() -> list[Row]:
+    model = await find_local_model(
+        load_config({"PATH": os.environ.get("PATH", ""), "HOME": str(Path.home())})
+    )
+    if model is None:
+        return []
+    async with model.loading.running():
+        return [await count_denied(model)]
 
 
 async def _hold(talk: ProbeTalk, directory: Path) -> list[Row]:

@@ -24,10 +24,15 @@ _WHO_ARE_YOU = (
 )
 _WHO_AM_I = ("Who am I?", "You haven't told me your name yet.")
 """Examples hold no names: a small model would take them for its user's."""
-_ANSWERED = "A tool answered"
+_ANSWERED = "This was done with a tool. It answered"
 _FAILED = "A tool failed and said"
-_USE_RESULTS = "Use it to answer the user now, just what was asked."
+_USE_RESULTS = "Tell the user so now, just what was asked."
 _TELL_FAILURE = "Tell the user now that this could not be done, and for which reason."
+_DONE = (
+    f"Turn the heating down.\n\n[{_ANSWERED}:]\nok\n[{_USE_RESULTS}]",
+    "The heating is turned down.",
+)
+"""Without it, what a tool has done is told as what an assistant can't do, more often than not."""
 
 
 def ask_to_answer(
@@ -43,7 +48,8 @@ def ask_to_answer(
     `note`: what to keep in mind for this answer.
     """
     messages = [to_message("system", _to_instructions(request))]
-    for asked, answered in (_WHO_ARE_YOU, ("And who made you?", about_model), _WHO_AM_I):
+    examples = (_WHO_ARE_YOU, ("And who made you?", about_model), _WHO_AM_I, _DONE)
+    for asked, answered in examples:
         messages += [to_message("user", asked), to_message("assistant", answered)]
     question = ""
     for piece in pieces:
