@@ -8,7 +8,9 @@ import pytest
 
 from agentic.cli.conversation_ids import check_id, render_id
 from agentic.cli.failures import UsageError
+from servers.conversations.file_store import open_file_store
 from tests.agentic.cli.real_command import RealCommand
+from tests.servers.conversations.messages import users
 
 PLAIN = ["default", "telegram:-100:1.2", "ask-20261123-1200-ab12", "a/b_c@d", "日本語", "é😀"]
 ODD = [
@@ -53,9 +55,10 @@ def test_an_odd_id_is_shown_as_it_can_be_pasted_into_a_shell(odd: str) -> None:
 
 @pytest.mark.slow
 async def test_the_list_tells_ids_apart_that_look_alike(command: RealCommand) -> None:
-    command.script("- {when: ., say: x}")
-    for conversation_id in ("a\x01", "a\x02", " "):
-        assert (await command.run("ask", "-c", conversation_id, "hello")).exit_code == 0
+    command.configure("owner: ada\nconversations: {directory: kept}")
+    async with open_file_store(command.home / "kept") as store:
+        for conversation_id in ("a\x01", "a\x02", " "):
+            await store.append_messages("ada", conversation_id, users(2))
     listed = await command.run("conversations", "list")
     assert [line.partition("messages  ")[2] for line in listed.output.splitlines()] == [
         "' '",
