@@ -87,14 +87,17 @@ class WatchedHub:
         """No call is answered, ever."""
         self.renamed: dict[str, str] = {}
         """Tool → how its server describes it from now on."""
+        self.offered: set[str] = set()
+        """Tools that models are offered besides those that they are."""
 
     def tools(self) -> list[HubTool]:
-        return [
+        tools = [
             replace(tool, definition=replace(tool.definition, description=described))
             if (described := self.renamed.get(tool.tool))
             else tool
             for tool in self._hub.tools()
         ]
+        return [replace(each, offered=each.offered or each.tool in self.offered) for each in tools]
 
     async def call_tool(
         self,

@@ -30,7 +30,7 @@ _OUR_SERVERS: Mapping[str, dict[str, Tree]] = {
     "conversations": {
         "command": "agentic",
         "args": ["serve", "conversations"],
-        "offer_to_model": ["search_conversations"],
+        "offer_to_model": ["search_conversations", "read_attachment"],
     },
     "tools": {"command": "agentic", "args": ["serve", "tools"]},
 }

@@ -35,6 +35,7 @@ from servers.conversations.contract_results import (
 )
 from servers.conversations.store import ConversationStore
 from servers.conversations.tool_hints import READS, writes
+from servers.conversations.tools_attachment_text import create_attachment_text_tools
 from servers.conversations.tools_attachments import create_attachment_tools
 from servers.conversations.tools_copies import create_copy_tools
 from servers.conversations.tools_exchange import create_exchange_tools
@@ -51,6 +52,7 @@ def create_tools(store: ConversationStore) -> list[TypedTool[Any, Any]]:
         *create_copy_tools(store),
         *create_exchange_tools(store),
         *create_attachment_tools(store),
+        *create_attachment_text_tools(store),
         *create_search_tools(store),
     ]
 

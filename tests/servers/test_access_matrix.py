@@ -38,6 +38,7 @@ TOOL_SCOPES = {
     "search_conversations": READ,
     "export_conversation": READ,
     "list_attachments": READ,
+    "read_attachment": READ,
     "append_messages": WRITE,
     "save_conversation": WRITE,
     "annotate_message": WRITE,
@@ -89,6 +90,7 @@ OPTIONAL_METHODS = {"logging/setLevel"}
 MOUNT_SCOPES = {"conversations": {READ, WRITE, DELEGATE}, "tools": {CALL}}
 
 CONVERSATION, MESSAGE = "shared-id-4711", "shared-message-4712"
+ATTACHMENT = "shared-attachment-4713"
 URI = f"conversation://{CONVERSATION}"
 NAMED_MESSAGE = {"conversation_id": CONVERSATION, "message_id": MESSAGE}
 DOCUMENT = {
@@ -106,8 +108,8 @@ NAMED = {
     "into": CONVERSATION,
     "mime_type": "text/plain",
     "data": "YQ==",
+    "uri": f"{URI}/attachments/{ATTACHMENT}",
 }
-ATTACHMENT = "shared-attachment-4713"
 IN_TEMPLATES = {
     "{conversation_id}": CONVERSATION,
     "{attachment_id}": ATTACHMENT,

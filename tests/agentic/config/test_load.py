@@ -172,9 +172,12 @@ servers:
     assert config.servers["files"].offer_to_model is True
 
 
-def test_of_the_tools_of_conversations_only_search_is_offered_unasked(place: Place) -> None:
+def test_of_the_tools_of_conversations_those_for_models_are_offered_unasked(place: Place) -> None:
     elsewhere = place.load("servers: {conversations: {url: 'http://127.0.0.1:1/mcp'}}")
-    assert elsewhere.servers["conversations"].offer_to_model == ["search_conversations"]
+    assert elsewhere.servers["conversations"].offer_to_model == [
+        "search_conversations",
+        "read_attachment",
+    ]
     wanted = place.load("servers: {conversations: {offer_to_model: true}}")
     assert wanted.servers["conversations"].offer_to_model is True
 

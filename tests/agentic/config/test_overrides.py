@@ -183,7 +183,7 @@ servers: {tools: {command: agentic, args: [serve, tools], env: {A: b}, cwd: /x, 
     assert (conversations.url, conversations.command, conversations.args) == (
         "http://127.0.0.1:1/mcp", None, [],
     )  # fmt: skip
-    assert conversations.offer_to_model == ["search_conversations"]
+    assert conversations.offer_to_model == ["search_conversations", "read_attachment"]
 
 
 def test_a_command_replaces_the_url_of_the_file(place: Place) -> None:

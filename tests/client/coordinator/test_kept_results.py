@@ -218,3 +218,18 @@ async def test_a_turn_that_is_stopped_while_it_keeps_a_file_knows_the_answer(
     assert_whole(messages)
     assert "application/pdf" in messages[2].text()
     assert not messages[2].is_error
+
+
+async def test_what_reads_attachments_is_offered_where_there_is_one(tmp_path: Path) -> None:
+    model = ScriptedModel([report(), said("There."), said("Hello.")])
+    handler = answer(render(TEXT.encode(), content_type="text/plain"))
+    async with open_with_endpoint(tmp_path, handler) as (a, _):
+        a.hub.offered = {"read_attachment"}
+        coordinator = Coordinator(a.hub, model)
+        await run_turn(coordinator, ask("The report"))
+        await run_turn(coordinator, ask("Hi", conversation_id="other"))
+    offered = [
+        "conversations__read_attachment" in {tool.name for tool in request.tools}
+        for request in model.requests
+    ]
+    assert offered == [False, True, False]

@@ -28,6 +28,8 @@ from servers.conversations.contract import (
     MAX_TITLE_CHARACTERS,
     Message,
 )
+from servers.conversations.contract_attachments import MAX_NAME_CHARACTERS, MAX_PART_BYTES
+from servers.conversations.contract_uris import AttachmentUri
 from servers.conversations.file_store import open_file_store
 from servers.conversations.resources import to_uri
 from servers.conversations.store import ConversationStore
@@ -35,6 +37,7 @@ from servers.conversations.store_values import ConversationUpdate
 from tests.servers.connections import call, meta_for
 from tests.servers.http_serving import ALL_SCOPES, LIMIT_SECONDS, serving
 
+ATTACHMENT = "a"
 MAX_BYTES = 1024 * 1024
 ADA = meta_for("ada")
 FACTS = {"x": "\x01" * ((MAX_FACTS_BYTES - 32) // 6), "delivery": "pending"}
@@ -52,6 +55,7 @@ LARGEST: dict[str, Callable[[str], dict[str, Any]]] = {
     "search_conversations": lambda _: {"query": "hello", "limit": 100},
     "export_conversation": lambda id_: {"conversation_id": id_},
     "list_attachments": lambda id_: {"conversation_id": id_},
+    "read_attachment": lambda id_: {"uri": AttachmentUri(id_, ATTACHMENT).render()},
 }
 """Each tool that reads → how it is asked for the most. Whoever adds one says here how."""
 
@@ -72,6 +76,14 @@ async def fill(store: ConversationStore, conversation_id: str, *messages: Messag
         tags=[tag_of(number) for number in range(MAX_TAGS)],
     )
     await store.update_conversation("ada", conversation_id, update)
+    await store.put_attachment(
+        "ada",
+        conversation_id,
+        b'"' * MAX_PART_BYTES,
+        name='"' * MAX_NAME_CHARACTERS,
+        mime_type="text/plain",
+        attachment_id=ATTACHMENT,
+    )
 
 
 def largest(content: str | list[dict[str, Any]], number: int = 0) -> Message:

@@ -11,6 +11,7 @@ from servers.conversations.contract_results import (
     AnnotateResult,
     AppendResult,
     AttachmentsResult,
+    AttachmentTextResult,
     ConversationWithStats,
     DeleteResult,
     DeliveriesResult,
@@ -44,6 +45,7 @@ RESULTS = {
     "import_conversation": ImportResult,
     "put_attachment": PutAttachmentResult,
     "list_attachments": AttachmentsResult,
+    "read_attachment": AttachmentTextResult,
     "search_conversations": SearchResult,
 }
 
@@ -131,7 +133,7 @@ async def test_every_tool_says_what_it_takes_gives_and_does(connections: Connect
             assert tool.annotations is not None
             assert tool.annotations.open_world_hint is False
             assert tool.annotations.read_only_hint == name.startswith(
-                ("load", "list", "get", "export", "search")
+                ("load", "list", "get", "export", "search", "read")
             )
             assert tool.input_schema["additionalProperties"] is False
             assert all("description" in each for each in _properties(tool.input_schema))

@@ -104,6 +104,69 @@ async def test_a_text_is_read_as_bytes_too(in_memory: Connections) -> None:
         assert meta["agentic/size"] == len(text)
 
 
+TEXT = "".join(f"{number} öß🙂\u2028\U000e0041\x1b\n" for number in range(5_000))
+
+
+async def test_a_text_is_read_by_a_model_piece_by_piece(in_memory: Connections) -> None:
+    """No piece ends within a character, and what people could not see is left out."""
+    async with in_memory.connect() as client:
+        given = {**PICTURE, "name": "a.txt", "data": encode(TEXT.encode())}
+        uri = (await call(client, "put_attachment", **given))["uri"]
+        pieces: list[str] = []
+        offset: int | None = 0
+        while offset is not None:
+            found = await call(client, "read_attachment", uri=uri, offset=offset)
+            assert (found["name"], found["size"]) == ("a.txt", len(TEXT.encode()))
+            pieces.append(found["text"])
+            offset = found["next_offset"]
+        within = await call(client, "read_attachment", uri=uri, offset=4)
+    shown = "".join(f"{number} öß🙂\n" for number in range(5_000))
+    assert "".join(pieces) == shown
+    assert len(pieces) > 2
+    assert within["text"].startswith("ß🙂\n1 ö")
+
+
+@pytest.mark.parametrize(
+    ("data", "given", "code"),
+    [
+        (b"\x89PNG\xff", {}, "unsupported"),
+        (b"a\0b", {}, "unsupported"),
+        (b"na\xefve", {}, "unsupported"),
+        (b"text", {"offset": 5}, "invalid"),
+        (b"text", {"uri": "conversation://c/attachments/other"}, "not_found"),
+        (b"text", {"uri": "conversation://c"}, "invalid"),
+        (b"text", {"uri": "https://example.com"}, "invalid"),
+        (b"text", {"uri": ""}, "invalid"),
+    ],
+)
+async def test_what_is_no_text_or_not_there_is_told_to_the_model(
+    in_memory: Connections, data: bytes, given: dict[str, Any], code: str
+) -> None:
+    async with in_memory.connect() as client:
+        put = await call(client, "put_attachment", **PICTURE, data=encode(data))
+        error = await fail(client, "read_attachment", **{"uri": put["uri"]} | given)
+    assert error["code"] == code
+    if code == "unsupported":
+        assert "image/png" in error["message"]
+
+
+async def test_an_empty_attachment_and_the_end_of_one_are_empty_texts(
+    in_memory: Connections,
+) -> None:
+    async with in_memory.connect() as client:
+        empty = (await call(client, "put_attachment", **PICTURE, data=""))["uri"]
+        short = (
+            await call(
+                client, "put_attachment", **PICTURE | {"attachment_id": "s"}, data=encode(b"text")
+            )
+        )["uri"]
+        found = [
+            await call(client, "read_attachment", uri=empty),
+            await call(client, "read_attachment", uri=short, offset=4),
+        ]
+    assert [(each["text"], each["next_offset"]) for each in found] == [("", None)] * 2
+
+
 async def test_the_templates_are_listed_and_their_conversation_ids_completed(
     in_memory: Connections,
 ) -> None:

@@ -37,6 +37,7 @@ CALLS: dict[str, dict[str, Any]] = {
     "merge_conversations": {"source_ids": ["c"], "into": "c"},
     "export_conversation": {"conversation_id": "c"},
     "list_attachments": {"conversation_id": "c"},
+    "read_attachment": {"uri": "conversation://c/attachments/a"},
     "import_conversation": {
         "document": {
             "format": "agentic-conversation/1",
