@@ -1,9 +1,8 @@
 """The conversation store as a client sees it: its verbs over MCP, for one owner."""
 
 from collections.abc import Mapping, Sequence
-from typing import Any, Protocol, TypeVar
+from typing import TYPE_CHECKING, Any, Protocol, TypeVar
 
-from mcp_types import CallToolResult
 from pydantic import BaseModel, ValidationError
 
 from servers.conversations.contract import Conversation, Message, Role
@@ -29,6 +28,9 @@ from servers.conversations.contract_results import (
     StoreStats,
 )
 
+if TYPE_CHECKING:  # whoever only refuses what is wrong has no time for it
+    from mcp_types import CallToolResult
+
 ResultT = TypeVar("ResultT", bound=BaseModel)
 
 
@@ -43,7 +45,7 @@ class ToolCaller(Protocol):
         *,
         owner: str | None = None,
         timeout_seconds: float | None = None,
-    ) -> CallToolResult:
+    ) -> "CallToolResult":
         """Call one tool of one server.
 
         Raises:
@@ -307,7 +309,7 @@ def _with_messages(
     return arguments
 
 
-def _error_detail(answer: CallToolResult) -> ErrorDetail:
+def _error_detail(answer: "CallToolResult") -> ErrorDetail:
     try:
         return ErrorResult.model_validate(answer.structured_content).error
     except ValidationError:

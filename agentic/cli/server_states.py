@@ -1,20 +1,23 @@
 """How the servers are and what they offer, for a person."""
 
 from collections.abc import Callable, Iterable, Iterator
+from typing import TYPE_CHECKING
 
 from agentic.cli.invocation import note
 from agentic.cli.terminal_text import one_line
-from client.hub.hub import Hub
 from client.hub.servers import HubTool, ServerStatus
 
+if TYPE_CHECKING:  # what is wrong with a command is told before it would need servers
+    from client.hub.hub import Hub
 
-def note_absent_servers(hub: Hub) -> None:
+
+def note_absent_servers(hub: "Hub") -> None:
     """Say on stderr which servers are not there, and why."""
     for line in render_absent_servers(hub):
         note(f"Note: {line}")
 
 
-def render_absent_servers(hub: Hub) -> list[str]:
+def render_absent_servers(hub: "Hub") -> list[str]:
     """A line for each server that is not there."""
     return [render_status(status) for status in hub.status() if status.state != "ready"]
 
@@ -31,7 +34,7 @@ def render_status(status: ServerStatus) -> str:
 
 
 def render_tools(
-    hub: Hub,
+    hub: "Hub",
     find_facts: Callable[[HubTool], Iterable[str]] = lambda _: (),
     find_absent: Callable[[str], Iterable[str]] = lambda _: (),
     *,

@@ -43,6 +43,20 @@ def test_help_imports_nothing_heavy() -> None:
     assert "conversations" in done.stdout
 
 
+async def test_what_is_wrong_is_told_before_the_protocol_is_imported(command: RealCommand) -> None:
+    program = (
+        "import sys\nfrom agentic.__main__ import main\n"
+        "sys.argv = ['agentic', 'ask', '-c', '', 'hello']\n"
+        "try: main()\nexcept SystemExit as end: print(end.code)\n"
+        "print({'mcp', 'mcp_types', 'httpx2'} & set(sys.modules))"
+    )
+    with anyio.fail_after(LIMIT_SECONDS):
+        done = await anyio.run_process(
+            [sys.executable, "-c", program], cwd=command.home, env=command.environment
+        )
+    assert done.stdout == b"2\nset()\n", done.stderr
+
+
 @pytest.mark.slow
 async def test_a_conversation_is_listed_shown_exported_and_deleted(command: RealCommand) -> None:
     command.script(SCRIPT)
