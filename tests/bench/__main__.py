@@ -3,7 +3,8 @@
     uv run python -m tests.bench [--quick] [--write FILE] [store|writers|scale|search|turn|…]
 
 Prints Markdown tables; exits 1 when a target is missed in a full run. `--quick` only shows the
-figures: it is there to prove that the benchmark runs. `--write` makes a document of them.
+figures: it is there to prove that the benchmark runs. `--write` puts them into a document, in
+place of what an earlier run wrote there.
 """
 
 import argparse
@@ -25,7 +26,7 @@ from tests.bench import (
     units,
     writers,
 )
-from tests.bench.document import render_document
+from tests.bench.document import update_document
 from tests.bench.table import Row, render_table
 
 
@@ -35,6 +36,7 @@ class Part(NamedTuple):
     about: str | None
     run: Callable[..., list[Row]]
     render: Callable[[Sequence[Row]], str] = render_table
+    needs: str = "--group bench"
 
     @property
     def title(self) -> str:
@@ -58,7 +60,7 @@ PARTS = {
     "start": Part(start.__doc__, start.run),
     "http": Part(http_calls.__doc__, http_calls.run),
     "tools": Part(tools.__doc__, tools.run),
-    "local": Part(local.__doc__, local.run),
+    "local": Part(local.__doc__, local.run, needs="--extra local"),
 }
 
 
@@ -67,9 +69,10 @@ def main() -> int:
     parser = argparse.ArgumentParser(prog="python -m tests.bench")
     parser.add_argument("parts", nargs="*", choices=[*PARTS, []], help="default: all")
     parser.add_argument("--quick", action="store_true", help="few rounds, no verdict")
-    parser.add_argument("--write", type=Path, metavar="FILE", help="a document of the figures")
+    parser.add_argument("--write", type=Path, metavar="FILE", help="put them into a document")
     options = parser.parse_args()
     tables: dict[str, str] = {}
+    commands: dict[str, str] = {}
     missed: list[str] = []
     for name in options.parts or PARTS:
         part = PARTS[name]
@@ -77,10 +80,12 @@ def main() -> int:
         missed += [row.name.strip() for row in rows if not row.is_kept]
         if rows:
             tables[part.title] = part.show(rows)
+            commands[part.title] = f"uv run {part.needs} python -m tests.bench {name}"
             print(f"{part.title}\n\n{tables[part.title]}\n", flush=True)
     if options.write is not None:
-        command = f"uv run --group bench python -m tests.bench {' '.join(sys.argv[1:])}"
-        options.write.write_text(render_document(tables, command), encoding="utf-8")
+        before = options.write.read_text(encoding="utf-8") if options.write.exists() else ""
+        written = update_document(before, tables, commands)
+        options.write.write_text(written, encoding="utf-8")
     if missed:
         print(f"missed: {', '.join(missed)}", file=sys.stderr)
     return 1 if missed and not options.quick else 0

@@ -9,29 +9,42 @@ from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
 _PACKAGES = (
+    "mcp",
     "pydantic",
     "anyio",
     "openai-agents",
     "langgraph-checkpoint-sqlite",
     "langgraph-checkpoint-aws",
+    "xllamacpp",
 )
 
 
-def render_document(parts: Mapping[str, str], command: str) -> str:
-    """`parts`: the tables, by what they say they are."""
+_HEAD = """# Performance
+
+Figures as measured. Each table says when and on what, and which command makes it anew; none is to
+be compared with another's. Times of what is synced to the disk follow the disk, which may be ten
+times slower in one minute than in the next: compare them with the floor of the same table.
+"""
+
+
+def update_document(text: str, parts: Mapping[str, str], commands: Mapping[str, str]) -> str:
+    """`text` with these tables in place of those of the same name; new ones come last.
+
+    `parts`: the tables by what they say they are; `commands`: what makes each of them.
+    """
+    _, *sections = f"\n{text}".split("\n## ")
+    kept = {section.partition("\n")[0]: section.strip() for section in sections}
+    for title, table in parts.items():
+        kept[title] = f"{title}\n\n{_describe_run(commands[title])}\n\n{table}"
+    return "\n\n## ".join([_HEAD.strip(), *kept.values()]) + "\n"
+
+
+def _describe_run(command: str) -> str:
     load = os.getloadavg()[0]
-    head = [
-        "# Performance",
-        "Figures as measured, all of one run but for units, the same in each; made anew by",
-        f"    {command}",
-        f"{datetime.now(UTC):%Y-%m-%d} · {_machine()} · load {load:.1f} at the end",
-        f"Python {platform.python_version()}, SQLite {sqlite3.sqlite_version}, {_versions()}",
-        "Times of what is synced to the disk follow the disk, which may be ten times slower in one "
-        "minute than in the next: compare them with the floor of the same table, and with nothing "
-        "of another run.",
-    ]
-    tables = [f"## {title}\n\n{table}" for title, table in parts.items()]
-    return "\n\n".join([*head, *tables]) + "\n"
+    return (
+        f"`{command}` · {datetime.now(UTC):%Y-%m-%d} · {_machine()} · load {load:.1f} at the end · "
+        f"Python {platform.python_version()}, SQLite {sqlite3.sqlite_version}, {_versions()}"
+    )
 
 
 def _machine() -> str:
@@ -54,5 +67,5 @@ def _versions() -> str:
         try:
             found.append(f"{package} {version(package)}")
         except PackageNotFoundError:
-            found.append(f"{package} not installed")
+            continue
     return ", ".join(found)

@@ -32,7 +32,10 @@ _DONE = (
     f"Turn the heating down.\n\n[{_ANSWERED}:]\nok\n[{_USE_RESULTS}]",
     "The heating is turned down.",
 )
-"""Without it, what a tool has done is told as what an assistant can't do, more often than not."""
+"""Without it, what a tool has done is told as what an assistant can't do, more often than not.
+
+Not the last one: then it repeats what users tell about themselves as if it were about it.
+"""
 
 
 def ask_to_answer(
@@ -48,7 +51,7 @@ def ask_to_answer(
     `note`: what to keep in mind for this answer.
     """
     messages = [to_message("system", _to_instructions(request))]
-    examples = (_WHO_ARE_YOU, ("And who made you?", about_model), _WHO_AM_I, _DONE)
+    examples = (_WHO_ARE_YOU, _DONE, ("And who made you?", about_model), _WHO_AM_I)
     for asked, answered in examples:
         messages += [to_message("user", asked), to_message("assistant", answered)]
     question = ""
