@@ -9,12 +9,21 @@ import pytest
 
 from servers.aws.api import create_api
 from tests.fakes.dynamodb_server import CREDENTIALS, REGION, open_aws_server
-from tests.servers.connections import WAYS, Connections, Era, Transport
+from tests.servers.connections import LATER_WAYS, WAYS, Connections, Era, Transport
 
 
-@pytest.fixture(params=WAYS, ids="-".join)
+@pytest.fixture(
+    params=[
+        pytest.param(way, id="-".join(way), marks=pytest.mark.slow if way in LATER_WAYS else ())
+        for way in WAYS
+    ]
+)
 def connections(request: pytest.FixtureRequest, tmp_path: Path) -> Connections:
-    """Each way: in memory, over stdio, over HTTP, and each in both protocol eras."""
+    """Each way: in memory, over stdio, over HTTP, and each in both protocol eras.
+
+    A server's process takes a second to start. So two of its four ways run with the slow tests: the
+    others have each transport and each era once.
+    """
     transport: Transport
     era: Era
     transport, era = request.param

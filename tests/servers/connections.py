@@ -26,6 +26,7 @@ Transport = Literal["memory", "stdio", "http"]
 WAYS: list[tuple[Transport, Era]] = [
     (transport, era) for transport in ("memory", "stdio", "http") for era in ("auto", "legacy")
 ]
+LATER_WAYS: list[tuple[Transport, Era]] = [("stdio", "auto"), ("http", "legacy")]
 
 SERVE = """
 import sys, anyio

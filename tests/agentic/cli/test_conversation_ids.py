@@ -69,8 +69,10 @@ async def test_the_list_tells_ids_apart_that_look_alike(command: RealCommand) ->
     assert [each["conversation_id"] for each in json.loads(exact.output)] == [" ", "a\x02", "a\x01"]
 
 
-@pytest.mark.parametrize("conversation_id", ["", "x" * 1_025, os.fsdecode(b"\xff")])
-@pytest.mark.parametrize("verb", ["show", "export", "delete"])
+@pytest.mark.parametrize(
+    ("verb", "conversation_id"),
+    [("show", ""), ("export", "x" * 1_025), ("delete", os.fsdecode(b"\xff"))],
+)
 async def test_what_can_be_no_id_is_refused_before_a_server_starts(
     command: RealCommand, verb: str, conversation_id: str
 ) -> None:
@@ -79,6 +81,12 @@ async def test_what_can_be_no_id_is_refused_before_a_server_starts(
     assert ended.exit_code == 2
     assert "The id of a conversation" in ended.notes
     assert not (command.home / "kept").exists()
+
+
+@pytest.mark.parametrize("wrong", ["", "x" * 1_025, os.fsdecode(b"\xff")])
+def test_what_is_no_id_is_refused_wherever_one_is_given(wrong: str) -> None:
+    with pytest.raises(UsageError, match="The id of a conversation"):
+        check_id(wrong)
 
 
 def test_an_id_holds_no_nul() -> None:
