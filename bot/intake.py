@@ -10,7 +10,8 @@ A command's answer is not stored: after a crash it may be missing, or come twice
 import logging
 import secrets
 from collections import OrderedDict
-from collections.abc import Mapping
+from collections.abc import AsyncGenerator, Mapping
+from contextlib import asynccontextmanager
 from functools import partial
 from typing import assert_never
 
@@ -39,6 +40,7 @@ from bot.conversation_lists import ConversationLists
 from bot.figures import Figures
 from bot.lanes import Lanes
 from bot.open_questions import ASK_DATA, OpenQuestions
+from bot.people import People
 from bot.post import Post
 from bot.prompts import Prompts
 from bot.second_thoughts import SecondThoughts
@@ -68,7 +70,7 @@ class Intake:
 
     def __init__(
         self,
-        people: Mapping[str, str],
+        people: People,
         *,
         answerer: Answerer,
         lanes: Lanes,
@@ -84,7 +86,6 @@ class Intake:
         questions: OpenQuestions,
         tasks: TaskGroup,
     ) -> None:
-        """`people`: Telegram user ids, as text, to owners."""
         self._people = people
         self._answerer = answerer
         self._lanes = lanes
@@ -142,7 +143,7 @@ class Intake:
 
     async def _take_press(self, press: ButtonPressed) -> None:
         """Do what a button says, past what waits in the chat, if it belongs to who pressed it."""
-        owner = self._people.get(str(press.user_id))
+        owner = await self._people.find(press.user_id)
         if owner is None or press.chat_id != press.user_id:
             return
         if press.data.startswith(ASK_DATA):
@@ -169,27 +170,42 @@ class Intake:
             logger.exception("A button did nothing")
 
     async def _take_reaction(self, change: ReactionChanged) -> None:
-        owner = self._people.get(str(change.origin.user_id))
+        owner = await self._people.find(change.origin.user_id)
         if owner is not None:
             await self._opened.wait()
             await self._second_thoughts.take_reaction(owner, change)
 
     async def _take_from(self, origin: Origin, arrival: Written) -> None:
-        owner = self._people.get(str(origin.user_id))
-        if owner is None:
-            self._strangers.meet(origin)
-        elif arrival not in self._taken:
-            async with anyio.create_task_group() as tasks:
-                tasks.start_soon(
-                    self._notices.tell_later, origin.chat_id, wording.WAITS_AT_TELEGRAM
-                )
-                await self._opened.wait()
-                await self._take(owner, arrival)
-                tasks.cancel_scope.cancel()
-            self._notices.is_back(origin.chat_id)
+        if arrival not in self._taken and await self._take_if_known(origin, arrival):
             self._taken[arrival] = None
             if len(self._taken) > _REMEMBERED:
                 self._taken.popitem(last=False)
+
+    async def _take_if_known(self, origin: Origin, arrival: Written) -> bool:
+        """Whether it was of any effect; what a stranger writes is not."""
+        async with self._telling_of_absence(origin.chat_id):
+            owner = await self._people.find(origin.user_id)
+        if owner is None or self._people.was_paired(origin.user_id):
+            answer = await self._people.take_code(arrival, is_known=owner is not None)
+            if answer is not None:
+                self._say(origin, answer)
+                return True
+        if owner is None:
+            self._strangers.meet(origin)
+            return False
+        async with self._telling_of_absence(origin.chat_id):
+            await self._opened.wait()
+            await self._take(owner, arrival)
+        self._notices.is_back(origin.chat_id)
+        return True
+
+    @asynccontextmanager
+    async def _telling_of_absence(self, chat_id: int) -> AsyncGenerator[None]:
+        """Tell a chat when what is done within waits for the store."""
+        async with anyio.create_task_group() as tasks:
+            tasks.start_soon(self._notices.tell_later, chat_id, wording.WAITS_AT_TELEGRAM)
+            yield
+            tasks.cancel_scope.cancel()
 
     async def _take(self, owner: str, arrival: Written) -> None:
         match arrival:

@@ -5,17 +5,18 @@ from collections.abc import Mapping
 
 from bot import wording
 from bot.chat_conversations import first_conversation
+from bot.people import People
 from bot.post import Post
 from client.spool.aside import SetAside
 from client.spool.folder import WHY, key_of
 from client.spool.spool import Spool
 
 
-async def tell_losses(spool: Spool, post: Post, people: Mapping[str, str]) -> None:
-    """Tell of what the store refuses, for ever. `people`: Telegram user ids, as text, to owners."""
+async def tell_losses(spool: Spool, post: Post, people: People) -> None:
+    """Tell of what the store refuses, for ever."""
 
     async def tell(lost: SetAside) -> None:
-        chat_id = _find_chat(lost, people)
+        chat_id = _find_chat(lost, people.owners)
         if chat_id is not None:
             await post.say(chat_id, wording.render_lost(WHY[lost.why]))
 

@@ -1,7 +1,6 @@
 """The bot's life: connect, finish what an earlier start left, poll, stop."""
 
 import logging
-import re
 import socket
 from collections.abc import AsyncGenerator
 from contextlib import asynccontextmanager
@@ -24,13 +23,13 @@ from bot.commands import Commands
 from bot.connection import Pulse, connect, open_bot
 from bot.conversation_lists import ConversationLists
 from bot.courier import Courier
-from bot.errors import BadTokenError
 from bot.figures import Figures
 from bot.intake import Intake
 from bot.lanes import Lanes
 from bot.losses import tell_losses
 from bot.open_questions import OpenQuestions
 from bot.pace import Pace
+from bot.people import People
 from bot.polling import poll
 from bot.post import Post
 from bot.prompts import Prompts
@@ -39,6 +38,7 @@ from bot.redaction import tokens_kept_out_of_logs
 from bot.second_thoughts import SecondThoughts
 from bot.stopping import Stopping
 from bot.strangers import Strangers
+from bot.token import check_token, token_refused
 from bot.web import Health, Webhook, create_routes, listen, serve
 from client.coordinator.coordinator import Coordinator
 from client.spool.spool import Spool
@@ -79,11 +79,7 @@ async def run_bot(
         serving.cancel()
 
     with tokens_kept_out_of_logs(token):
-        if not re.fullmatch(r"[0-9]+:[A-Za-z0-9_-]+", token.get_secret_value()):
-            raise BadTokenError(
-                "The bot token is none: it should look like 123456789:AAE…. "
-                "Copy it again from @BotFather."
-            )
+        check_token(token)
         _tell_who_may_talk(config)
         stopping, pulse = Stopping(serving), Pulse()
         async with (
@@ -116,10 +112,11 @@ async def run_bot(
                             silence_seconds=silence_seconds,
                         )
                     )
-                    hearing.start_soon(tell_losses, spool, parts.post, config.bot.people)
+                    await parts.people.load()
+                    hearing.start_soon(tell_losses, spool, parts.post, parts.people)
                     await take_up_unfinished(
                         hub,
-                        config.bot.people,
+                        parts.people.owners,
                         answerer=parts.answerer,
                         lanes=parts.lanes,
                         spool=spool,
@@ -131,10 +128,7 @@ async def run_bot(
                 await parts.lanes.finish()
             tasks.cancel_scope.cancel()
         if refused.is_set():
-            raise BadTokenError(
-                f"{config.bot.base_url} does not accept the bot token: "
-                "copy it again from @BotFather."
-            )
+            raise token_refused(config.bot)
 
 
 @dataclass(frozen=True, slots=True)
@@ -147,6 +141,7 @@ class _Parts:
     intake: Intake
     strangers: Strangers
     figures: Figures
+    people: People
 
 
 def _assemble(
@@ -190,8 +185,9 @@ def _assemble(
     second_thoughts = SecondThoughts(
         hub, conversations, answerer=answerer, prompts=prompts, lanes=lanes, post=post
     )
+    people = People(hub, config.bot.people)
     intake = Intake(
-        config.bot.people,
+        people,
         answerer=answerer,
         lanes=lanes,
         post=post,
@@ -206,7 +202,7 @@ def _assemble(
         questions=questions,
         tasks=tasks,
     )
-    return _Parts(lanes, post, answerer, intake, strangers, figures)
+    return _Parts(lanes, post, answerer, intake, strangers, figures, people)
 
 
 @asynccontextmanager
@@ -220,14 +216,9 @@ async def _listening(config: BotConfig) -> AsyncGenerator[socket.socket | None]:
 
 def _tell_who_may_talk(config: Config) -> None:
     """Each start says it: the list may come from a file that the operator has not written."""
-    if not config.bot.people:
-        logger.warning(
-            "Nobody may talk to the bot yet: bot.people is empty. Write to it, and it tells you "
-            "the id to put there."
-        )
-        return
     people = ", ".join(f"{user_id} as {owner}" for user_id, owner in config.bot.people.items())
-    logger.warning("May talk to the bot (%s): %s", config.path or "environment", people)
+    if people:
+        logger.warning("May talk to the bot (%s): %s", config.path or "environment", people)
 
 
 async def _show_commands(bot: Bot) -> None:

@@ -64,6 +64,15 @@ EXPORT_TOO_LARGE = (
 FILE_NOT_SENT = "I tried to send a file, and don't know if it arrived. Ask for it again if not."
 COMMAND_NOT_DONE = "I can't reach my memory at the moment, so this was not done. Try it later."
 RESET_DONE = "This is a new conversation. The one before is kept; /undo goes back to it."
+CODE_WITHDRAWN = (
+    "That is not the code. Too many wrong ones were tried, so it counts no more: whoever runs me "
+    "makes another with `agentic bot --pair`."
+)
+NO_CODE_OPEN = (
+    "That code does not count, or no longer: whoever runs me makes another with "
+    "`agentic bot --pair`."
+)
+CODE_NOT_TRIED = "I can't reach my memory at the moment. Send me the code again in a minute."
 NOT_TAKEN = (
     "I could not take in your last message, and it will not be answered. Please send it again."
 )
@@ -198,13 +207,25 @@ def render_stranger(user_id: int) -> str:
     """The one line a day for somebody who may not talk: what the operator writes where."""
     return (
         f"I talk only to people I was told about. Your Telegram id is {user_id}; whoever runs me "
-        f'can add it to mcp.yml, under bot: people: (such as "{user_id}: name").'
+        f'can add it to mcp.yml, under bot: people: (such as "{user_id}: name"), or give you a '
+        "code of `agentic bot --pair`."
     )
 
 
 def render_lost(why: str) -> str:
     """What is said of an answer that waited for the store and can't be kept."""
     return f"Something I answered while I could not reach my memory is not kept in it: {why}."
+
+
+def render_paired(person: str, owner: str) -> str:
+    """What the right code answers."""
+    return f"Hello {person}! From now on I know you as {owner}.\n\n{HELP}"
+
+
+def render_wrong_code(tries_left: int) -> str:
+    """What a wrong code answers."""
+    left = "is one more try" if tries_left == 1 else f"are {tries_left} more tries"
+    return f"That is not the code. There {left}."
 
 
 def render_failure(message: str, reference: str) -> str:

@@ -276,25 +276,48 @@ class RemoteConversationStore:
     async def _call(
         self, tool: str, arguments: Mapping[str, Any], result: type[ResultT]
     ) -> ResultT:
-        answer = await self._hub.call_tool(
+        return await call_for_result(
+            self._hub,
             self._server,
             tool,
             arguments,
+            result,
             owner=self.owner,
             timeout_seconds=self._timeout_seconds,
         )
-        if answer.is_error:
-            raise ConversationCallError(_error_detail(answer))
-        try:
-            return result.model_validate(answer.structured_content)
-        except ValidationError as error:
-            raise ConversationCallError(
-                ErrorDetail(
-                    code="unavailable",
-                    message=f"The server {self._server} answered {tool} against its contract "
-                    f"({error.error_count()} findings): is it an older version?",
-                )
-            ) from None
+
+
+async def call_for_result(
+    hub: ToolCaller,
+    server: str,
+    tool: str,
+    arguments: Mapping[str, Any],
+    result: type[ResultT],
+    *,
+    owner: str | None = None,
+    timeout_seconds: float | None = None,
+) -> ResultT:
+    """What a tool of the conversation server answers.
+
+    Raises:
+        HubError: No answer came.
+        ConversationCallError: The server refused, or answered against its contract.
+    """
+    answer = await hub.call_tool(
+        server, tool, arguments, owner=owner, timeout_seconds=timeout_seconds
+    )
+    if answer.is_error:
+        raise ConversationCallError(_error_detail(answer))
+    try:
+        return result.model_validate(answer.structured_content)
+    except ValidationError as error:
+        raise ConversationCallError(
+            ErrorDetail(
+                code="unavailable",
+                message=f"The server {server} answered {tool} against its contract "
+                f"({error.error_count()} findings): is it an older version?",
+            )
+        ) from None
 
 
 def _with_messages(

@@ -8,6 +8,7 @@ import os
 import sys
 from collections.abc import AsyncGenerator, Awaitable, Callable, Generator, Mapping, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager, contextmanager
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
@@ -184,14 +185,17 @@ def to_region(config: Config) -> str | None:
 
 @asynccontextmanager
 async def _open_conversations(config: Config, callers: Callers) -> AsyncGenerator["HostedServer"]:
+    from servers.access.people import open_people
     from servers.conversations.server import create_server
     from servers.hosted import HostedServer
+    from servers.record_opening import open_records
 
     opening = _open_table if config.conversations.store == "dynamodb" else _open_store_of_files
-    async with opening(config) as opened:
+    pairing = open_people(partial(open_records, config, "people"))
+    async with opening(config) as opened, pairing as people:
         yield HostedServer(
             name="conversations",
-            server=create_server(opened.store, callers),
+            server=create_server(opened.store, callers, people),
             scopes=frozenset(SCOPES) - {SCOPE_TOOLS_CALL},
             check=opened.check,
             units=opened.units,

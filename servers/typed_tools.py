@@ -58,6 +58,18 @@ class Caller:
         """
         return self.principal.acting_owner(self.meta)
 
+    def check_acts_for_none(self) -> None:
+        """See to it that a call for one owner, which a model may have made, is told nothing of all.
+
+        Raises:
+            ForbiddenError: It names one.
+        """
+        if self.principal.named_owner(self.meta) is not None:
+            raise ForbiddenError(
+                "this is about all owners, and the call acts for one: it must not name an owner in "
+                "its _meta"
+            )
+
 
 def dump_result(result: BaseModel) -> dict[str, Any]:
     """`result` as JSON, every field present."""

@@ -29,6 +29,7 @@ EXERCISED = {
     'ask "What time is it in Tokyo?"',
     "--help",
     "bot",
+    "bot --pair",
     "tools list",
     "tools call tools__web_search query=mcp",
     "doctor",
@@ -200,3 +201,33 @@ async def test_the_bot_answers_whom_the_variables_name(command: RealCommand) -> 
     assert reply["text"] == "Hello from the bot."
     listed = await command.run("conversations", "show", "telegram:42", environment=variables)
     assert "Hello from the bot." in listed.output
+
+
+@pytest.mark.slow
+async def test_the_bot_lets_in_who_sends_the_code_first(command: RealCommand) -> None:
+    token = "42:AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA"
+    command.script("- say: Hello from the bot.\n")
+    async with open_bot_api(token) as api:
+        variables = {
+            "TELEGRAM_BOT_TOKEN": token,
+            "AGENTIC_OWNER": "ada",
+            "AGENTIC_BOT__BASE_URL": api.base_url,
+        }
+        async with command.started("bot", environment=variables) as process:
+            with anyio.fail_after(60):
+                made = await command.run("bot", "--pair", environment=variables)
+                code = made.output.strip()
+                assert f"open https://t.me/agentic_bot?start={code} there" in made.notes
+                api.user_says(43, f"/start {code}")
+                await api.wait_for_message(43)
+                api.user_says(43, "hello")
+                (_, reply) = await api.wait_for_message(43, 2)
+                listed = await command.run("bot", "--people", environment=variables)
+                removed = await command.run("bot", "--unpair", "43", environment=variables)
+                unknown = await command.run("bot", "--unpair", "44", environment=variables)
+                process.send_signal(signal.SIGTERM)
+                assert await process.wait() == 0
+    assert reply["text"] == "Hello from the bot."
+    assert re.fullmatch(r"43\tada\tpaired .*\n", listed.output)
+    assert (removed.exit_code, unknown.exit_code) == (0, 1)
+    assert "`agentic bot --people` shows who was" in unknown.notes

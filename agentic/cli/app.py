@@ -138,12 +138,36 @@ def serve(
 
 
 @app.command()
-def bot(context: typer.Context) -> None:
-    """Run the Telegram bot.
+def bot(
+    context: typer.Context,
+    pair: Annotated[
+        bool,
+        typer.Option("--pair", help="Print a code: whoever sends it to the bot first may talk."),
+    ] = False,
+    owner: Annotated[
+        str | None, typer.Option("--as", metavar="OWNER", help="With --pair: as whom; else owner:.")
+    ] = None,
+    people: Annotated[bool, typer.Option("--people", help="Print who may talk.")] = False,
+    unpair: Annotated[
+        str | None,
+        typer.Option("--unpair", metavar="ID", help="Take back that this Telegram id may talk."),
+    ] = None,
+) -> None:
+    """Run the Telegram bot, or say who may talk to it.
 
     While the conversation store is away, messages wait with Telegram, answers that are there are
     sent after 3 seconds and wait on this machine, and each chat is told so once.
     """
+    if pair + people + (unpair is not None) > 1 or (owner is not None and not pair):
+        raise typer.BadParameter("--pair (with --as), --people and --unpair exclude each other.")
+    if pair or people or unpair is not None:
+        from agentic.cli import people as commands
+
+        if pair:
+            raise typer.Exit(commands.pair(context.obj, owner))
+        if people:
+            raise typer.Exit(commands.show_people(context.obj))
+        raise typer.Exit(commands.unpair(context.obj, unpair or ""))
     from agentic.cli.bot import bot as work
 
     raise typer.Exit(work(context.obj))

@@ -17,12 +17,7 @@ def bot(invocation: Invocation) -> int:
     """Answer people on Telegram until told to stop."""
 
     async def work(config: Config) -> None:
-        token = find_token(config)
-        if token is None:
-            raise UsageError(
-                "The bot has no token. Send /newbot to @BotFather on Telegram, and give the token "
-                f"it answers with in the variable {TOKEN_VARIABLE}."
-            )
+        token = require_token(config)
         chosen = await choose_model(config, None)
         from bot.telegram_bot import run_bot
 
@@ -35,6 +30,21 @@ def bot(invocation: Invocation) -> int:
             await run_bot(config, assistant.hub, assistant.coordinator, token, assistant.spool)
 
     return invocation.run(work, log_level=logging.WARNING)
+
+
+def require_token(config: Config) -> SecretStr:
+    """The token.
+
+    Raises:
+        UsageError: There is none.
+    """
+    token = find_token(config)
+    if token is None:
+        raise UsageError(
+            "The bot has no token. Send /newbot to @BotFather on Telegram, and give the token "
+            f"it answers with in the variable {TOKEN_VARIABLE}."
+        )
+    return token
 
 
 def find_token(config: Config) -> SecretStr | None:

@@ -178,10 +178,17 @@ async def open_store_of_all(config: Config) -> "AsyncGenerator[RemoteConversatio
     """The conversations of all owners, for whoever looks after them; else as `open_store`."""
     from client.conversations import RemoteConversationStore
 
+    async with open_hub_for_all(config) as hub:
+        yield RemoteConversationStore(hub)
+
+
+@asynccontextmanager
+async def open_hub_for_all(config: Config) -> "AsyncGenerator[Hub]":
+    """The conversation server alone, acting for nobody yet; else as `open_store`."""
     await _check_store(config)
     async with open_servers(_only_conversations(config), delegate=True) as hub:
         await require(hub, "conversations")
-        yield RemoteConversationStore(hub)
+        yield hub
 
 
 @asynccontextmanager

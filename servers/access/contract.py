@@ -1,4 +1,8 @@
-"""What crosses the wire about who acts: the `_meta` key for an owner, scopes, names."""
+"""What crosses the wire about who acts: the `_meta` key for an owner, scopes, names, identities."""
+
+from typing import Literal
+
+from pydantic import BaseModel, Field
 
 OWNER_META_KEY = "agentic/owner"
 """Key in a request's `_meta` under which a delegate names the owner it acts for."""
@@ -35,3 +39,41 @@ def check_owner(owner: str) -> str:
     if any(ord(character) < 32 or 127 <= ord(character) < 160 for character in owner):
         raise ValueError("an owner holds no control characters")
     return owner
+
+
+class Identity(BaseModel):
+    """Somebody known elsewhere, and the owner they are here."""
+
+    identity: str = Field(description="Such as telegram:42.")
+    owner: str
+    paired_at: str = Field(description="RFC 3339, in UTC.")
+
+
+class IdentitiesResult(BaseModel):
+    """All that were paired."""
+
+    identities: list[Identity]
+
+
+class PairingResult(BaseModel):
+    """A code that makes whoever gives it first the owner's."""
+
+    code: str = Field(description="Told this once, and kept nowhere.")
+    owner: str
+    expires_at: str = Field(description="RFC 3339, in UTC.")
+
+
+class ClaimResult(BaseModel):
+    """What became of a code that somebody gave."""
+
+    outcome: Literal["paired", "wrong", "withdrawn", "none"] = Field(
+        description="withdrawn: it was the last try that there was; none: no code is open."
+    )
+    owner: str | None = Field(default=None, description="Who they are, if paired.")
+    tries_left: int | None = Field(default=None, description="If it was wrong.")
+
+
+class RemoveIdentityResult(BaseModel):
+    """Whether there was one."""
+
+    removed: bool

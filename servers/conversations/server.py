@@ -7,6 +7,7 @@ from mcp.server.lowlevel.server import RequestHandler
 from mcp_types import DiscoverResult, RequestParams
 from mcp_types.version import MODERN_PROTOCOL_VERSIONS
 
+from servers.access.people import People
 from servers.access.principal import Callers
 from servers.cache_hints import FIXED
 from servers.conversations.errors import explain
@@ -15,6 +16,7 @@ from servers.conversations.resources import ConversationResources
 from servers.conversations.store import ConversationStore
 from servers.conversations.subscriptions import Running, Subscriptions
 from servers.conversations.tools import create_tools
+from servers.conversations.tools_people import create_people_tools
 from servers.typed_tools import ToolHandlers
 
 _VERSION = version("agentic-ai")
@@ -25,11 +27,17 @@ _INSTRUCTIONS = (
 )
 
 
-def create_server(store: ConversationStore, callers: Callers) -> Server[Running]:
-    """The server over `store`, confined to what each caller may do. Speaks both protocol eras."""
+def create_server(
+    store: ConversationStore, callers: Callers, people: People | None = None
+) -> Server[Running]:
+    """The server over `store`, confined to what each caller may do. Speaks both protocol eras.
+
+    `people` absent: it has no tools for who is paired.
+    """
     subscriptions = Subscriptions(store, callers)
     noticed = [subscriptions.noticing(tool) for tool in create_tools(store)]
-    tools = ToolHandlers(noticed, callers, explain)
+    pairing = create_people_tools(people) if people else []
+    tools = ToolHandlers([*noticed, *pairing], callers, explain)
     resources = ConversationResources(store, callers)
     prompts = ConversationPrompts(store, callers)
     server = Server(

@@ -7,7 +7,6 @@ from servers.access.contract import (
     SCOPE_CONVERSATIONS_WRITE,
     SCOPE_DELEGATE,
 )
-from servers.access.principal import ForbiddenError
 from servers.conversations.arguments import (
     AnnotateArguments,
     AppendArguments,
@@ -222,11 +221,11 @@ def _owner_tools(store: ConversationStore) -> list[TypedTool[Any, Any]]:
         return await store.list_deliveries(given.state, owner=owner, cursor=given.cursor)
 
     async def owners(caller: Caller, given: OwnersArguments) -> OwnersResult:
-        _check_acts_for_none(caller)
+        caller.check_acts_for_none()
         return await store.list_owners(cursor=given.cursor)
 
     async def stats(caller: Caller, given: StatsArguments) -> StoreStats:  # noqa: ARG001 - it has none
-        _check_acts_for_none(caller)
+        caller.check_acts_for_none()
         return await store.get_stats()
 
     return [
@@ -268,15 +267,6 @@ def _owner_tools(store: ConversationStore) -> list[TypedTool[Any, Any]]:
             call=stats,
         ),
     ]
-
-
-def _check_acts_for_none(caller: Caller) -> None:
-    """Raises ForbiddenError: a call for one owner, which a model may have made, is told of none."""
-    if caller.principal.named_owner(caller.meta) is not None:
-        raise ForbiddenError(
-            "this is about all owners, and the call acts for one: it must not name an owner in "
-            "its _meta"
-        )
 
 
 def _load_to_wire(result: LoadResult) -> dict[str, Any]:

@@ -24,10 +24,12 @@ from client.llm.protocol import Completion, LanguageModel, ModelRequest
 from client.llm.scripted import ScriptedModel
 from client.spool.folder import SpoolFolder
 from client.spool.spool import Spool
+from servers.access.people import open_people
 from servers.access.principal import create_operator
 from servers.conversations.contract import Message
 from servers.conversations.file_store import open_file_store
 from servers.conversations.server import create_server
+from servers.records.sqlite_store import open_sqlite_records
 
 if TYPE_CHECKING:  # bots in processes of their own import this, and have no need of aiogram
     from tests.fakes.telegram.bot_api import FakeBotApi
@@ -152,8 +154,9 @@ def create_config(api: "FakeBotApi", people: Mapping[str, str] = PEOPLE, **setti
 @asynccontextmanager
 async def open_bench(directory: Path, *others: HubServer) -> AsyncGenerator[Bench]:
     """The store and the hub, with servers beside, without a bot."""
-    async with open_file_store(directory) as store:
-        server = create_server(store, create_operator("operator", delegate=True))
+    records = partial(open_sqlite_records, directory.with_name(f"{directory.name}.people"))
+    async with open_file_store(directory) as store, open_people(records) as people:
+        server = create_server(store, create_operator("operator", delegate=True), people)
         target = HubServer(
             "conversations", InProcessTarget(server), ours=True, offer_to_model=False
         )

@@ -88,7 +88,7 @@ async def test_the_bot_starts_while_the_store_is_away(api: FakeBotApi, bench: Be
     with anyio.fail_after(20):
         async with run_in_background(bench, api):
             update = api.user_says(ADA, "hello")
-            await bench.wait_for_calls("list_deliveries", "list_deliveries")
+            await bench.wait_for_calls("list_identities", "list_identities")
             assert api.confirmed <= update["update_id"]
             bench.away = False
             await api.wait_for_message(ADA)

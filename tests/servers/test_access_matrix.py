@@ -51,10 +51,18 @@ TOOL_SCOPES = {
     "list_deliveries": DELEGATE,
     "list_owners": DELEGATE,
     "get_stats": DELEGATE,
+    "open_pairing": DELEGATE,
+    "claim_pairing": DELEGATE,
+    "list_identities": DELEGATE,
+    "remove_identity": DELEGATE,
 }
 """The conversation server's tools. Whoever adds one says here what a caller needs for it."""
-OF_ALL = {"list_owners", "get_stats"}
+PAIRING = {"open_pairing", "claim_pairing", "list_identities", "remove_identity"}
+OF_ALL = {"list_owners", "get_stats", *PAIRING}
 """Of these, calls that name no owner. Others that span owners are confined to one that is named."""
+WRITING = {name for name, scope in TOOL_SCOPES.items() if scope == WRITE} | (
+    PAIRING - {"list_identities"}
+)
 SHOWING = {
     "load_conversation",
     "list_conversations",
@@ -109,6 +117,7 @@ NAMED = {
     "mime_type": "text/plain",
     "data": "YQ==",
     "uri": f"{URI}/attachments/{ATTACHMENT}",
+    "identity": "telegram:4714",
 }
 IN_TEMPLATES = {
     "{conversation_id}": CONVERSATION,
@@ -214,7 +223,7 @@ def to_operation(server: str, tool: Mapping[str, Any]) -> Operation:
     scope = CALL if server == "tools" else TOOL_SCOPES[name]
     if server == "conversations":
         is_reading = tool["annotations"]["readOnlyHint"]
-        assert is_reading == (scope != WRITE), f"{name} says otherwise of itself"
+        assert is_reading == (name not in WRITING), f"{name} says otherwise of itself"
     params = {"name": name, "arguments": make_arguments(tool["inputSchema"], NAMED)}
     return Operation(server, "tools/call", params, scope, name in SHOWING)
 

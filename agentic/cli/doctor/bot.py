@@ -74,8 +74,7 @@ def _judge_people(config: Config) -> Finding:
         return Finding("bot", "ok", f"{count} {'person' if count == 1 else 'people'} may talk")
     return Finding(
         "bot",
-        "warning",
-        "nobody may talk to it: bot.people is empty",
-        "Write to the bot, which tells you your id; then `bot: {people: {ID: "
-        f"{config.owner}}}}}` in mcp.yml.",
+        "ok",
+        "bot.people is empty: only who was paired may talk to it",
+        "`agentic bot --people` shows who was; `agentic bot --pair` makes a code for somebody.",
     )

@@ -219,10 +219,10 @@ async def test_a_webhook_and_an_empty_list_of_people_are_told(command: RealComma
         command.configure(f"{TOUR}bot: {{base_url: '{url}', token: '{TOKEN}'}}\n")
         ended, found = await examine(command)
     who, webhook, people = found["bot"]
-    assert (who["state"], webhook["state"], people["state"]) == ("ok", "problem", "warning")
+    assert (who["state"], webhook["state"], people["state"]) == ("ok", "problem", "ok")
     assert "409" in webhook["summary"]
     assert "deleteWebhook" in webhook["fix"]
-    assert "bot: {people: {ID: owner}}" in people["fix"]
+    assert "agentic bot --pair" in people["fix"]
     assert "sekret" not in ended.output
 
 

@@ -6,6 +6,12 @@ import pytest
 from mcp.shared.exceptions import MCPError
 from mcp.types import ResourceTemplateReference, TextContent, TextResourceContents
 
+from servers.access.contract import (
+    ClaimResult,
+    IdentitiesResult,
+    PairingResult,
+    RemoveIdentityResult,
+)
 from servers.conversations.contract import Conversation
 from servers.conversations.contract_results import (
     AnnotateResult,
@@ -47,6 +53,10 @@ RESULTS = {
     "list_attachments": AttachmentsResult,
     "read_attachment": AttachmentTextResult,
     "search_conversations": SearchResult,
+    "open_pairing": PairingResult,
+    "claim_pairing": ClaimResult,
+    "list_identities": IdentitiesResult,
+    "remove_identity": RemoveIdentityResult,
 }
 
 
