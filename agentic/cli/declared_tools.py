@@ -4,6 +4,7 @@ from collections.abc import Iterator
 from typing import Any
 from urllib.parse import urlsplit
 
+from agentic.cli.terminal_text import one_line
 from agentic.config.children import runs_our_command
 from agentic.config.models import Config
 from agentic.config.tool_steps import StepsConfig
@@ -21,6 +22,18 @@ def find_declared(config: Config, server: str, tool: str) -> ToolConfig | StepsC
     if not serves_declared(config, server):
         return None
     return config.tools.get(tool) or config.composed.get(tool)
+
+
+def explain_broken(config: Config, name: str) -> str | None:
+    """Why a tool that the file declares is left out; None: it is not."""
+    findings = config.broken_tools.get(name)
+    return one_line("; ".join(findings), 2_000) if findings else None
+
+
+def name_broken(config: Config) -> str:
+    """The end of a sentence about the tools there are; some of a document may be among them."""
+    names = ", ".join(one_line(name, 64) for name in config.broken_tools)
+    return f" Left out are {names}: `agentic tools list` says why." if names else ""
 
 
 def render_facts(tool: ToolConfig | StepsConfig) -> Iterator[str]:

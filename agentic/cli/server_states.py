@@ -36,7 +36,7 @@ def render_status(status: ServerStatus) -> str:
 def render_tools(
     hub: "Hub",
     find_facts: Callable[[HubTool], Iterable[str]] = lambda _: (),
-    find_absent: Callable[[str], Iterable[str]] = lambda _: (),
+    find_absent: Callable[[ServerStatus], Iterable[str]] = lambda _: (),
     *,
     offered_only: bool = False,
 ) -> Iterator[str]:
@@ -47,7 +47,7 @@ def render_tools(
     tools = [tool for tool in hub.tools() if tool.offered or not offered_only]
     for status in sort_servers(hub.status()):
         yield render_status(status)
-        yield from (f"  {line}" for line in find_absent(status.name))
+        yield from (f"  {line}" for line in find_absent(status))
         for tool in tools:
             if tool.server == status.name:
                 yield f"  {_render_tool(tool, find_facts(tool))}"

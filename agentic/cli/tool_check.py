@@ -5,6 +5,7 @@ from collections.abc import Mapping, Sequence
 
 import httpx2
 
+from agentic.cli.declared_tools import explain_broken, name_broken
 from agentic.cli.failures import FAILED, UsageError
 from agentic.cli.invocation import Invocation, note
 from agentic.cli.steps_check import check_composed, create_composed, send
@@ -56,14 +57,14 @@ def check_tool(invocation: Invocation, words: Sequence[str], *, dry_run: bool, y
             )
         return await send(tool, arguments, config.owner)
 
-    return invocation.run(work, sections=_SECTIONS)
+    return invocation.run(work, sections=_SECTIONS, tells_broken_tools=False)
 
 
 def _find(config: Config, name: str) -> ToolConfig:
     if (declaration := config.tools.get(name)) is not None:
         return declaration
-    if name in config.broken_tools:
-        raise UsageError(f"The declaration of {one_line(name)} can't be used; see above.")
+    if why := explain_broken(config, name):
+        raise UsageError(f"{one_line(name)} is left out: {why}.")
     if config.waiting_sources:
         raise UsageError(
             f"The document of {', '.join(map(one_line, config.waiting_sources))} was not got yet: "
@@ -71,4 +72,4 @@ def _find(config: Config, name: str) -> ToolConfig:
         )
     nearest = find_nearest(name, config.tools)
     hint = f"Did you mean {nearest}?" if nearest else "mcp.yml has none of that name."
-    raise UsageError(f"There is no declared tool {one_line(name)}. {hint}")
+    raise UsageError(f"There is no declared tool {one_line(name)}. {hint}{name_broken(config)}")

@@ -43,7 +43,7 @@ def stats(invocation: Invocation, *, since: str, of_all: bool, as_json: bool) ->
         if report.truncated:
             note("There are more, which were called less often.")
 
-    return invocation.run(work, sections=SECTIONS_OF_TALKERS)
+    return invocation.run(work, sections=SECTIONS_OF_TALKERS, tells_broken_tools=False)
 
 
 async def _read(hub: Hub, uri: str) -> UsageReport:

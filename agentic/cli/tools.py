@@ -11,7 +11,9 @@ from mcp_types import CallToolResult
 from agentic.cli.compose import SETTLE_SECONDS, open_servers, require
 from agentic.cli.declared_tools import (
     describe_declared,
+    explain_broken,
     find_declared,
+    name_broken,
     render_facts,
     serves_declared,
 )
@@ -27,7 +29,7 @@ from agentic.config.children import SECTIONS_OF_TALKERS
 from agentic.config.models import Config
 from client.asking.server_questions import DirectAnswerer
 from client.hub.hub import Hub
-from client.hub.servers import HubTool
+from client.hub.servers import HubTool, ServerStatus
 
 
 def list_tools(invocation: Invocation, *, as_json: bool) -> int:
@@ -65,7 +67,7 @@ def call_tool(
         asker = CommandAsker(())
         async with open_servers(only, can_ask=asker.can_ask) as hub:
             await require(hub, server)
-            tool = _find(hub.tools(), server, name)
+            tool = _find(hub.tools(), server, name, config)
             arguments = parse_arguments(given, tool.definition.input_schema)
             seconds = config.limits.question_timeout_seconds
             answerer = DirectAnswerer(asker, server, tool.definition.name, seconds)
@@ -80,7 +82,7 @@ def call_tool(
             note("What is linked goes with this command: -o FILE would have saved it.")
         return FAILED if result.is_error else 0
 
-    return invocation.run(work, sections=SECTIONS_OF_TALKERS)
+    return invocation.run(work, sections=SECTIONS_OF_TALKERS, tells_broken_tools=False)
 
 
 def _render_declared(config: Config, tool: HubTool) -> Iterator[str]:
@@ -88,8 +90,10 @@ def _render_declared(config: Config, tool: HubTool) -> Iterator[str]:
     return iter(()) if declared is None else render_facts(declared)
 
 
-def _render_broken(config: Config, server: str) -> Iterator[str]:
-    if not serves_declared(config, server):
+def _render_broken(config: Config, status: ServerStatus) -> Iterator[str]:
+    if not serves_declared(config, status.name):
+        if status.problem:
+            yield f"{one_line(status.problem, 2_000)}; what was good before is kept"
         return
     for name, findings in config.broken_tools.items():
         yield f"{one_line(name, 64)} [left out]: {one_line('; '.join(findings), 600)}"
@@ -107,6 +111,7 @@ def _describe(hub: Hub, config: Config) -> list[dict[str, Any]]:
             "server": status.name,
             "state": status.state,
             "reason": status.reason,
+            "problem": status.problem,
             "broken": dict(config.broken_tools) if serves_declared(config, status.name) else {},
             "tools": [
                 {
@@ -142,12 +147,16 @@ def _split(words: Sequence[str], config: Config) -> tuple[str, str, Sequence[str
     return server, tool, rest
 
 
-def _find(tools: Sequence[HubTool], server: str, name: str) -> HubTool:
+def _find(tools: Sequence[HubTool], server: str, name: str, config: Config) -> HubTool:
     for tool in tools:
         if tool.server == server and name in (tool.tool, tool.definition.name.partition("__")[2]):
             return tool
+    is_own = serves_declared(config, server)
+    if is_own and (why := explain_broken(config, name)):
+        raise UsageError(f"{one_line(name)} is left out: {why}.")
     known = ", ".join(one_line(tool.tool) for tool in tools if tool.server == server)
-    raise UsageError(f"{server} has no tool {one_line(name)}. It has: {known or 'none'}.")
+    broken = name_broken(config) if is_own else ""
+    raise UsageError(f"{server} has no tool {one_line(name)}. It has: {known or 'none'}.{broken}")
 
 
 def _show(result: CallToolResult, *, as_json: bool) -> None:

@@ -61,8 +61,13 @@ class FollowedTools:
 
     def __post_init__(self) -> None:
         config = self.config
+        self._problem = _describe_broken(config)
         self.reading = Reading(
-            config.tools, None, config.composed, list_remote(config), config.waiting_sources
+            config.tools,
+            self._problem or None,
+            config.composed,
+            list_remote(config),
+            config.waiting_sources,
         )
         self._documents = config.documents
         self._used = config.state
@@ -118,7 +123,7 @@ class FollowedTools:
             return None
         self._used, self._settled = config.state, signature
         self._agreed |= set(config.risks)
-        self._problem = "; ".join(text for texts in config.broken_tools.values() for text in texts)
+        self._problem = _describe_broken(config)
         return self._tell(self._problem or None, tools, config)
 
     def _read(self, digest: str, data: bytes) -> Config:
@@ -171,6 +176,10 @@ class FollowedTools:
 
 def _sign(found: os.stat_result) -> tuple[int, int, int, int]:
     return found.st_dev, found.st_ino, found.st_size, found.st_mtime_ns
+
+
+def _describe_broken(config: Config) -> str:
+    return "; ".join(text for texts in config.broken_tools.values() for text in texts)
 
 
 def _lacks(config: Config, name: str, tool: ToolConfig) -> bool:

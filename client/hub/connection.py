@@ -89,9 +89,15 @@ class Connection:
         """How it is now."""
         live = self._usable()
         state = "connecting" if self._state == "ready" and not live else self._state
-        version = live.client.protocol_version if live else None
+        if live is None:
+            return ServerStatus(self.server.name, state, self._reason)
         return ServerStatus(
-            self.server.name, state, self._reason, version, len(live.tools) if live else 0
+            self.server.name,
+            state,
+            self._reason,
+            live.client.protocol_version,
+            len(live.tools),
+            live.problem,
         )
 
     async def wait_live(self, deadline: float, *, patience_seconds: float) -> Live:
@@ -156,10 +162,10 @@ class Connection:
         try:
             with scope:
                 async with open_client(self.server, link, can_ask=self._can_ask) as client:
-                    tools = await load_tools(client, self.server)
+                    listing = await load_tools(client, self.server)
                     scope.deadline = math.inf
                     ready_at = anyio.current_time()
-                    self._live = Live(client, link, tools)
+                    self._live = Live(client, link, listing.tools, listing.problem)
                     self._move("ready", None)
                     await self._stay(client, link)
         except Exception as error:  # noqa: BLE001 - boundary: a server can make anything be raised
@@ -195,14 +201,14 @@ class Connection:
             began = anyio.current_time()
             try:
                 with anyio.fail_after(_LOOK_SECONDS):
-                    tools = await load_tools(client, self.server)
+                    listing = await load_tools(client, self.server)
             except TimeoutError:
                 link.end(f"no answer within {_LOOK_SECONDS:g} s")
                 return
             except Exception as error:  # noqa: BLE001 - boundary: see `_attempt`
                 link.end(describe(error, self.server))
                 return
-            self._live = Live(client, link, tools)
+            self._live = Live(client, link, listing.tools, listing.problem)
             # A server whose tools change all the time, or that has thousands, is not all we do.
             await anyio.sleep(max(1.0, 10 * (anyio.current_time() - began)))
 

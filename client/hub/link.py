@@ -104,6 +104,7 @@ class Live:
     client: Client
     link: Link
     tools: Mapping[str, HubTool]
+    problem: str | None = None
 
 
 @asynccontextmanager

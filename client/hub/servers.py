@@ -111,3 +111,5 @@ class ServerStatus:
     reason: str | None = None
     protocol_version: str | None = None
     tools: int = 0
+    problem: str | None = None
+    """Why a server of ours has other tools than its configuration says."""

@@ -7,6 +7,7 @@ is broken costs only its own tools.
 import json
 import logging
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from fnmatch import fnmatchcase
 from typing import Any, cast
 
@@ -18,7 +19,7 @@ from client.hub.names import create_server_prefix, create_tool_name
 from client.hub.plain_text import clean
 from client.hub.servers import HubServer, HubTool
 from client.llm.protocol import ToolDefinition
-from servers.tools.contract import CONFIRM_META_KEY, OWN_WORDS_META_KEY
+from servers.tools.contract import CONFIRM_META_KEY, OWN_WORDS_META_KEY, PROBLEM_META_KEY
 
 logger = logging.getLogger(__name__)
 
@@ -28,29 +29,42 @@ MAX_NAME_CHARACTERS = 256
 MAX_TITLE_CHARACTERS = 200
 MAX_DESCRIPTION_CHARACTERS = 4_000
 MAX_SCHEMA_BYTES = 100_000
+_MAX_PROBLEM_CHARACTERS = 2_000
 _SHOWN_COMPLAINTS = 5
 
 
-async def load_tools(client: Client, server: HubServer) -> dict[str, HubTool]:
-    """List the tools that exist for us: by the server's own names, in order of the models' names.
+@dataclass(frozen=True, slots=True)
+class Listing:
+    """The tools that exist for us: by the server's own names, in order of the models' names."""
+
+    tools: Mapping[str, HubTool]
+    problem: str | None = None
+    """Why a server of ours has other tools than its configuration says."""
+
+
+async def load_tools(client: Client, server: HubServer) -> Listing:
+    """List a server's tools.
 
     What can't be offered or is over a limit is left out, with one warning for all of it.
     """
     collection = _Collection(server)
     if client.server_capabilities.tools is None:
-        return {}
+        return Listing({})
     cursor: str | None = None
+    problem: object = None
     for _ in range(MAX_PAGES):
         page = await client.list_tools(cursor=cursor)
         # Checking a schema takes milliseconds, and a lying server has thousands of them.
         await anyio.to_thread.run_sync(collection.add, page.tools, abandon_on_cancel=True)
+        problem = problem or (page.meta or {}).get(PROBLEM_META_KEY)
         cursor = page.next_cursor
         if not cursor:
             break
     else:
         collection.complaints.append(f"its list was cut after {MAX_PAGES} pages")
     collection.warn()
-    return collection.by_name()
+    told = clean(problem, _MAX_PROBLEM_CHARACTERS) if isinstance(problem, str) else ""
+    return Listing(collection.by_name(), told if server.ours and told else None)
 
 
 class _Collection:

@@ -14,6 +14,12 @@ OWN_WORDS_META_KEY = "agentic/own-words"
 Clients take everything else for words of others, which may plant orders.
 """
 
+PROBLEM_META_KEY = "agentic/problem"
+"""In `_meta` of a list of tools: why they are not what the server's `mcp.yml` says; absent if so.
+
+Of what became wrong while the server runs, the last good form is served.
+"""
+
 ToolErrorCode = Literal[
     "invalid",  # an argument is wrong or unknown: `field` names it
     "not_found",  # no such tool

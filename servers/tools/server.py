@@ -18,6 +18,7 @@ from servers.cache_hints import CHANGING_TOOLS
 from servers.faults import report_fault
 from servers.tools.builtin import CurrentTime
 from servers.tools.catalogue import POLL_SECONDS, Announcer, Catalogue, Tool
+from servers.tools.contract import PROBLEM_META_KEY
 from servers.tools.counted_calls import call_counted
 from servers.tools.documents import REFRESH_SECONDS, DocumentKeeper
 from servers.tools.guarded_network import Network, open_tasks, open_transport
@@ -98,7 +99,10 @@ def create_server(
     ) -> types.ListToolsResult:
         announcer.remember(context)
         await context.lifespan_context.documents.wait_first()
-        return types.ListToolsResult(tools=catalogue.definitions)
+        problem = server.instructions
+        return types.ListToolsResult(
+            tools=catalogue.definitions, _meta={PROBLEM_META_KEY: problem} if problem else None
+        )
 
     async def call_tool(
         context: ServerRequestContext[Running],
@@ -142,6 +146,7 @@ def create_server(
     def tell(problem: str | None) -> None:
         server.instructions = problem and f"Not all tools are what mcp.yml says: {problem}"
 
+    tell(first.problem)
     return server
 
 

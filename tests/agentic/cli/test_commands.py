@@ -217,6 +217,15 @@ async def test_declared_tools_are_listed_with_their_limits_and_what_is_wrong(
     assert list(server["broken"]) == ["broken"]
     [look] = [each for each in server["tools"] if each["tool"] == "look"]
     assert (look["declared"]["source"], look["declared"]["retries"]) == ("mcp.yml", 2)
+    for command_name in ("call", "test"):
+        refused = await command.run("tools", command_name, "tools__broken", "x=1")
+        assert refused.exit_code == 2
+        assert "broken is left out: " in refused.notes
+        assert "given.yml:4: tools.broken.retries: is text" in refused.notes
+    counted = await command.run("tools", "stats")
+    assert "left out" not in counted.notes
+    unknown = await command.run("tools", "call", "tools__broken_too")
+    assert "Left out are broken: `agentic tools list` says why." in unknown.notes
 
 
 @pytest.mark.slow

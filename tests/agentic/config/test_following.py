@@ -127,6 +127,15 @@ def test_a_wrong_declaration_costs_its_own_change_only(place: Place) -> None:
     assert "tools.four.url: is missing" in reading.problem
 
 
+def test_what_was_wrong_at_the_start_is_told_until_it_is_mended(place: Place) -> None:
+    followed = follow(place, "tools: {one: {url: 7}, two: {url: 'https://h.example/'}}")
+    assert "tools.one.url" in (followed.reading.problem or "")
+    assert look_often(followed) == []
+    place.file.write_text(TWO)
+    [reading] = look_often(followed)
+    assert (list(reading.tools), reading.problem) == (["one", "two"], None)
+
+
 def test_mistakes_and_commands_outside_of_the_tools_are_not_looked_at(place: Place) -> None:
     followed = follow(place, ONE)
     place.file.write_text(f"{TWO}\nservers: {{evil: {{command: touch, args: [x]}}}}\nmodels: 7\n")

@@ -170,6 +170,11 @@ async def test_a_broken_edit_changes_nothing_and_newcomers_are_told_why(
             assert newcomer.instructions is not None
             assert newcomer.instructions.startswith("Not all tools are what mcp.yml says: ")
             assert said in newcomer.instructions
+        for ours in (True, False):
+            async with open_hub([HubServer("t", InProcessTarget(server), ours=ours)]) as hub:
+                await hub.wait_ready(timeout_seconds=10)
+                [status] = hub.status()
+                assert (status.tools, said in (status.problem or "")) == (2, ours)
         news = heard.news
         file.write_text("tools: {two: {url: 'http://h/'}}")
         await news.wait()
