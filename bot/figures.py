@@ -22,6 +22,11 @@ class Figures:
             ("kind",),
             registry=self._registry,
         )
+        self.left_out = Counter(
+            "agentic_bot_left_out",
+            "Messages left out because somebody sent more than bot.rate.",
+            registry=self._registry,
+        )
         self.turns = Counter(
             "agentic_bot_turns",
             "Turns by outcome: finished, or the code of the failure.",

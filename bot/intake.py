@@ -43,6 +43,8 @@ from bot.open_questions import ASK_DATA, OpenQuestions
 from bot.people import People
 from bot.post import Post
 from bot.prompts import Prompts
+from bot.rates import Rates
+from bot.rendering import Part
 from bot.second_thoughts import SecondThoughts
 from bot.store_patience import keep_trying
 from bot.strangers import Strangers
@@ -85,7 +87,9 @@ class Intake:
         figures: Figures,
         questions: OpenQuestions,
         tasks: TaskGroup,
+        rates: Rates | None,
     ) -> None:
+        """`rates`: how much of each person is taken in; None: all."""
         self._people = people
         self._answerer = answerer
         self._lanes = lanes
@@ -99,6 +103,7 @@ class Intake:
         self._figures = figures
         self._questions = questions
         self._tasks = tasks
+        self._rates = rates
         self._opened = anyio.Event()
         self._conversations = conversations
         self._taken: OrderedDict[Written, None] = OrderedDict()
@@ -193,10 +198,26 @@ class Intake:
         if owner is None:
             self._strangers.meet(origin)
             return False
+        if self._is_over_rate(arrival):
+            return True
         async with self._telling_of_absence(origin.chat_id):
             await self._opened.wait()
             await self._take(owner, arrival)
         self._notices.is_back(origin.chat_id)
+        return True
+
+    def _is_over_rate(self, arrival: Written) -> bool:
+        """Whether there are too many of one person; the first one left out is told, past others."""
+        origin = arrival.origin
+        if self._rates is None or (isinstance(arrival, CommandArrived) and arrival.name == "stop"):
+            return False
+        refusal = self._rates.take(origin.user_id)
+        if refusal is None:
+            return False
+        self._figures.left_out.inc()
+        if refusal.is_first:
+            note = Part(wording.render_too_many(refusal.seconds))
+            self._tasks.start_soon(self._post.send, origin.chat_id, note, origin.message_id)
         return True
 
     @asynccontextmanager

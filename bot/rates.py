@@ -12,6 +12,18 @@ _REMEMBERED = 1_000
 class _Bucket:
     tokens: float
     as_of: float
+    is_empty: bool = False
+    """Since somebody was refused."""
+
+
+@dataclass(frozen=True, slots=True)
+class Refusal:
+    """Nothing was taken, since there was nothing."""
+
+    seconds: float
+    """Until there is one."""
+    is_first: bool
+    """Of those since one was taken."""
 
 
 class Rates:
@@ -23,8 +35,8 @@ class Rates:
         self._refill_seconds = refill_seconds
         self._buckets: OrderedDict[int, _Bucket] = OrderedDict()
 
-    def take(self, user_id: int) -> float:
-        """Take one: 0 if there was one, else the seconds until there is, and none is taken."""
+    def take(self, user_id: int) -> Refusal | None:
+        """Take one, if there is one."""
         now = anyio.current_time()
         bucket = self._buckets.setdefault(user_id, _Bucket(self._burst, now))
         self._buckets.move_to_end(user_id)
@@ -32,7 +44,8 @@ class Rates:
             self._buckets.popitem(last=False)
         grown = (now - bucket.as_of) / self._refill_seconds
         bucket.tokens, bucket.as_of = min(self._burst, bucket.tokens + grown), now
-        if bucket.tokens < 1:
-            return (1 - bucket.tokens) * self._refill_seconds
+        was_empty, bucket.is_empty = bucket.is_empty, bucket.tokens < 1
+        if bucket.is_empty:
+            return Refusal((1 - bucket.tokens) * self._refill_seconds, not was_empty)
         bucket.tokens -= 1
-        return 0.0
+        return None

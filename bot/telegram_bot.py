@@ -33,6 +33,7 @@ from bot.people import People
 from bot.polling import poll
 from bot.post import Post
 from bot.prompts import Prompts
+from bot.rates import Rates
 from bot.recovery import take_up_unfinished
 from bot.redaction import tokens_kept_out_of_logs
 from bot.second_thoughts import SecondThoughts
@@ -186,6 +187,7 @@ def _assemble(
         hub, conversations, answerer=answerer, prompts=prompts, lanes=lanes, post=post
     )
     people = People(hub, config.bot.people)
+    limit = config.bot.rate_limit
     intake = Intake(
         people,
         answerer=answerer,
@@ -201,6 +203,7 @@ def _assemble(
         figures=figures,
         questions=questions,
         tasks=tasks,
+        rates=limit and Rates(limit.calls, limit.seconds / limit.calls),
     )
     return _Parts(lanes, post, answerer, intake, strangers, figures, people)
 

@@ -1,5 +1,6 @@
 """What the bot itself says to people, as opposed to what the assistant answers."""
 
+import math
 from collections.abc import Iterable, Sequence
 
 _LABEL_CHARACTERS = 40
@@ -226,6 +227,16 @@ def render_wrong_code(tries_left: int) -> str:
     """What a wrong code answers."""
     left = "is one more try" if tries_left == 1 else f"are {tries_left} more tries"
     return f"That is not the code. There {left}."
+
+
+def render_too_many(seconds: float) -> str:
+    """What the first message over the rate answers."""
+    wait = max(1, math.ceil(seconds))
+    when = "a second" if wait == 1 else f"{wait} seconds"
+    return (
+        "You write faster than I can take in: this message is left out, and so is each one more "
+        f"until I can take in another. Send it again in {when}."
+    )
 
 
 def render_failure(message: str, reference: str) -> str:

@@ -8,6 +8,7 @@ from urllib.parse import urlsplit
 from pydantic import AfterValidator, Field, SecretStr, model_validator
 
 from agentic.config.frozen import Frozen
+from agentic.config.rate_limit import RateLimit, parse_rate_limit
 from agentic.config.rules import Key, Owner, TelegramId, Url
 
 _SECRET = re.compile(r"[A-Za-z0-9_-]{16,256}")
@@ -21,6 +22,11 @@ def _check_secret(secret: SecretStr) -> SecretStr:
             "should have 16 to 256 letters, digits, _ and - (such as `openssl rand -hex 16`)"
         )
     return secret
+
+
+def _check_rate(text: str) -> str:
+    parse_rate_limit(text, "messages")
+    return text
 
 
 def _check_listen(text: str) -> str:
@@ -46,6 +52,8 @@ class BotConfig(Frozen):
     """Absent: TELEGRAM_BOT_TOKEN."""
     people: dict[TelegramId, Owner] = Field(default_factory=dict)
     """Telegram user ids (digits, as text) → owners. Empty: nobody may talk."""
+    rate: Annotated[str, AfterValidator(_check_rate)] | None = "30/minute"
+    """How many messages of one person are taken in, at once and then by and by. null: all."""
     base_url: Url = "https://api.telegram.org"
     poll_timeout_seconds: int = Field(default=30, ge=0, le=50)
     webhook: WebhookConfig | None = None
@@ -66,6 +74,11 @@ class BotConfig(Frozen):
             if len(urlsplit(self.webhook.url).path) < 2:
                 raise ValueError("webhook.url needs a path, such as https://bot.example/telegram")
         return self
+
+    @property
+    def rate_limit(self) -> RateLimit | None:
+        """`rate`, read."""
+        return None if self.rate is None else parse_rate_limit(self.rate, "messages")
 
     @property
     def address(self) -> tuple[str, int] | None:

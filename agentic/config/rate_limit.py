@@ -1,4 +1,4 @@
-"""How often a tool may be called: `10/minute`."""
+"""How often something may be done, such as calling a tool: `10/minute`."""
 
 import re
 from dataclasses import dataclass
@@ -9,7 +9,7 @@ _RATE = re.compile(r"(?P<calls>[1-9][0-9]{0,4}) ?/ ?(?P<unit>second|minute|hour)
 
 @dataclass(frozen=True, slots=True)
 class RateLimit:
-    """So many calls in so many seconds."""
+    """So often in so many seconds."""
 
     calls: int
     seconds: int
@@ -19,8 +19,8 @@ class RateLimit:
         return f"{self.calls} {'call' if self.calls == 1 else 'calls'} per {unit}"
 
 
-def parse_rate_limit(text: str) -> RateLimit:
-    """Read a rate.
+def parse_rate_limit(text: str, of: str = "calls") -> RateLimit:
+    """Read a rate `of` these.
 
     Raises:
         ValueError: It is none.
@@ -28,6 +28,6 @@ def parse_rate_limit(text: str) -> RateLimit:
     match = _RATE.fullmatch(text.strip())
     if match is None:
         raise ValueError(
-            "should be a number of calls per second, minute or hour, such as 10/minute"
+            f"should be a number of {of} per second, minute or hour, such as 10/minute"
         )
     return RateLimit(int(match["calls"]), _SECONDS[match["unit"]])

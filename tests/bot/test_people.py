@@ -2,12 +2,17 @@
 
 import re
 from pathlib import Path
+from unittest.mock import ANY
 
 import anyio
+import anyio.lowlevel
 import pytest
 
+from bot import wording
 from bot.people import People
-from client.llm.scripted import ScriptedModel
+from bot.rates import Rates, Refusal
+from client.llm.protocol import Completion
+from client.llm.scripted import Held, ScriptedModel
 from client.people import RemotePeople
 from tests.bot.running_bot import ADA, BOB, STRANGER, Bench, echo, open_bench, run_in_background
 from tests.bot.test_crash import start_bot
@@ -160,3 +165,52 @@ async def test_a_thousand_strangers_cost_no_model_call_and_no_store(
     lines = [c for c in api.calls_of("sendMessage") if c.parameters["chat_id"] != ADA]
     assert len({call.parameters["chat_id"] for call in lines}) == len(lines) > 0
     assert all(re.search("I talk only to people", c.parameters["text"]) for c in lines)
+
+
+async def test_messages_over_the_rate_are_told_once_with_when_and_others_are_not_slowed(
+    api: FakeBotApi, bench: Bench
+) -> None:
+    model = ScriptedModel(echo)
+    with anyio.fail_after(20):
+        async with run_in_background(bench, api, model, rate="3/hour"):
+            updates = [api.user_says(ADA, f"{number}") for number in range(6)]
+            await api.wait_until_confirmed(updates[-1])
+            api.repeat(updates[-1])
+            api.user_says(BOB, "hello")
+            await api.wait_for_message(BOB)
+            texts = {message["text"] for message in await api.wait_for_message(ADA, 4)}
+
+    (told,) = (text for text in texts if text.startswith("You write faster than I can take in"))
+    assert re.search(r"Send it again in 1[12]\d\d seconds\.$", told)
+    assert texts == {told, *(f"you said: {number}" for number in range(3))}
+    assert len(model.requests) == 4
+    (note,) = (c for c in api.calls_of("sendMessage") if c.parameters["text"] == told)
+    over = updates[3]["message"]["message_id"]
+    assert note.parameters["reply_parameters"]["message_id"] == over
+
+
+async def test_over_the_rate_an_answer_can_still_be_stopped(api: FakeBotApi, bench: Bench) -> None:
+    held = Held(Completion(text="never"))
+    with anyio.fail_after(20):
+        async with run_in_background(bench, api, ScriptedModel([held]), rate="1/hour"):
+            api.user_says(ADA, "hello")
+            await held.reached.wait()
+            api.user_says(ADA, "/stop")
+            (reply,) = await api.wait_for_message(ADA)
+
+    assert reply["text"].endswith(wording.STOPPED)
+
+
+async def test_a_bucket_fills_again_and_only_the_latest_thousand_are_remembered() -> None:
+    rates = Rates(1, 0.001)
+    with anyio.fail_after(20):
+        assert rates.take(1) is None
+        while (refusal := rates.take(1)) is not None:
+            assert 0 < refusal.seconds <= 0.001
+            await anyio.lowlevel.checkpoint()
+        forgotten = Rates(1, 3_600)
+        assert [forgotten.take(7), forgotten.take(7)] == [None, Refusal(ANY, is_first=True)]
+        assert forgotten.take(7) == Refusal(ANY, is_first=False)
+        for user_id in range(8, 1_008):
+            assert forgotten.take(user_id) is None
+        assert forgotten.take(7) is None

@@ -94,6 +94,8 @@ from tests.agentic.config.conftest import Place
         ("bot: {people: {042: ada}}", "bot.people.042", "a Telegram user id is a number"),
         ("bot: {people: {42: ''}}", "bot.people.42", "1 to 256 bytes"),
         ("bot: {people: {42: }}", "bot.people.42", "is empty, should be text"),
+        ("bot: {rate: 5}", "bot.rate", "messages per second, minute or hour, such as"),
+        ("bot: {rate: 5/day}", "bot.rate", "messages per second, minute or hour, such as"),
         ("bot: {people: [42]}", "bot.people", "is a list, should be a mapping"),
         ('bot: {people: {42: "a\\nb"}}', "bot.people.42", "control character"),
         ("bot: {poll_timeout_seconds: 51}",

@@ -47,7 +47,7 @@ def sample(path: tuple[str, ...], shape: Shape) -> str:
         return "m"
     if path[-1].endswith("url"):
         return "http://127.0.0.1:9/x"
-    if path[-1] == "rate_limit":
+    if path[-1] in ("rate", "rate_limit"):
         return "7/minute"
     if path == ("bot", "listen"):
         return "127.0.0.1:7"
