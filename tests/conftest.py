@@ -1,5 +1,8 @@
 """What every test gets: one event loop implementation, and no way to a real vendor."""
 
+import gc
+from collections.abc import Generator
+
 import pytest
 from hypothesis import HealthCheck, settings
 
@@ -13,3 +16,17 @@ settings.load_profile("any machine")
 @pytest.fixture
 def anyio_backend() -> str:
     return "asyncio"
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_collection() -> Generator[None, object, object]:
+    """Let nothing look through what is imported, then or later: the wait before the tests halves.
+
+    What a test leaves behind is collected as ever.
+    """
+    gc.disable()
+    try:
+        return (yield)
+    finally:
+        gc.freeze()
+        gc.enable()
