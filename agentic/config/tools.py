@@ -112,6 +112,8 @@ class ToolConfig(CallLimits):
     """The entry of the file that it was made from, if that is not its own."""
     operation: str = Field(default="", exclude=True)
     """Its key there."""
+    has_own_rate: bool = Field(default=False, exclude=True)
+    """Whether `rate_limit` is its own and not that of all calls to its source."""
     wants: str = Field(default="", exclude=True)
     """What its source says that a caller has to prove who it is by, in words."""
 

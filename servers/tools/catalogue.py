@@ -3,6 +3,7 @@
 import logging
 from collections.abc import Mapping
 from typing import Any, Protocol
+from weakref import WeakValueDictionary
 
 import anyio
 import httpx2
@@ -16,6 +17,7 @@ from mcp_types.version import MODERN_PROTOCOL_VERSIONS
 from agentic.config.findings import dotted
 from agentic.config.tool_steps import StepsConfig
 from agentic.config.tools import ToolConfig
+from servers.tools.api_limits import ApiLimits
 from servers.tools.composed import ComposedTool
 from servers.tools.declared import DeclaredTool
 from servers.tools.kept_answers import KeptAnswers
@@ -57,6 +59,8 @@ class Catalogue:
         self._kept = kept
         self._declarations: Mapping[str, ToolConfig] = {}
         self._declared: Mapping[str, DeclaredTool] = {}
+        self._limits: WeakValueDictionary[str, ApiLimits] = WeakValueDictionary()
+        """Of the sources whose tools are served."""
         self.served: Mapping[str, Tool] = {}
         self.definitions: list[types.Tool] = []
         self.replace(declarations, composed)
@@ -71,7 +75,7 @@ class Catalogue:
                 declared[name] = self._declared[name]
                 continue
             try:
-                declared[name] = DeclaredTool(name, config, self._kept)
+                declared[name] = DeclaredTool(name, config, self._kept, self._limits_of(config))
             except httpx2.InvalidURL:
                 where = dotted(("tools", name, "url"))
                 _logger.error("%s: can't be used; check its host. This tool is left out", where)
@@ -86,6 +90,11 @@ class Catalogue:
         self.served, self._declarations, self._declared = served, declarations, declared
         self.definitions = [tool.definition for tool in served.values()]
         return self.definitions != before
+
+    def _limits_of(self, config: ToolConfig) -> ApiLimits:
+        if config.source is None:
+            return ApiLimits()
+        return self._limits.setdefault(config.source, ApiLimits())
 
 
 class Announcer:

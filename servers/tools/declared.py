@@ -11,6 +11,7 @@ from agentic.config.openapi.security import Scheme
 from agentic.config.tool_steps import StepsConfig
 from agentic.config.tools import ToolConfig
 from servers.tools.answer_cache import AnswerCache
+from servers.tools.api_limits import ApiLimits
 from servers.tools.arguments import ArgumentReader
 from servers.tools.contract import CONFIRM_META_KEY
 from servers.tools.credentials import has_credential
@@ -24,10 +25,16 @@ from servers.tools.untrusted_text import excerpt
 class DeclaredTool:
     """One entry under `tools:`. `unavailable`: why it can't be called, if so.
 
-    `kept` takes what is no answer for a message.
+    `kept` takes what is no answer for a message; `limits` are shared with tools of the same API.
     """
 
-    def __init__(self, name: str, config: ToolConfig, kept: KeptAnswers | None = None) -> None:
+    def __init__(
+        self,
+        name: str,
+        config: ToolConfig,
+        kept: KeptAnswers | None = None,
+        limits: ApiLimits | None = None,
+    ) -> None:
         self._kept = kept
         self._has_output = config.output is not None
         self._arguments = ArgumentReader(
@@ -35,7 +42,7 @@ class DeclaredTool:
         )
         self.unavailable = _why_unavailable(name, config)
         self._requests = RequestBuilder(config)
-        self._endpoint = Endpoint(config)
+        self._endpoint = Endpoint(config, limits or ApiLimits())
         self._cache = None if config.cache_seconds is None else AnswerCache(config.cache_seconds)
         self._cache_shared = config.cache_shared
         self.definition = types.Tool(

@@ -9,20 +9,17 @@ from typing import cast
 import anyio
 import httpx2
 
-from agentic.config.rate_limit import parse_rate_limit
 from agentic.config.reach import find_reach
 from agentic.config.tools import ToolConfig
 from servers.tools.answer import AnswerReader
+from servers.tools.api_limits import ApiLimits
 from servers.tools.attempts import Attempts
 from servers.tools.guarded_network import REACH, UnreachableError
 from servers.tools.oauth_tokens import TokenSource
-from servers.tools.rate_gate import RateGate
 from servers.tools.request import PreparedRequest
 from servers.tools.results import ToolFailedError
 from servers.tools.untrusted_text import excerpt
 
-_MAX_REQUESTS_IN_FLIGHT = 32
-"""Of one endpoint. More wait, within their own time limit, so no endpoint takes all connections."""
 _UNAUTHORIZED = 401
 
 
@@ -31,24 +28,20 @@ class _UnauthorizedError(Exception):
 
 
 class Endpoint:
-    """Where a declared tool's calls go."""
+    """Where a declared tool's calls go, within what its API's tools may do together."""
 
-    def __init__(self, config: ToolConfig) -> None:
+    def __init__(self, config: ToolConfig, limits: ApiLimits) -> None:
         url = httpx2.URL(config.url)
         self._origin = f"{url.scheme}://{url.netloc.decode('ascii')}"
         reach = find_reach(config.url, private_network=config.private_network)
         self._extensions = {REACH: reach}
         self._timeout_seconds = config.timeout_seconds
         self._read_only = config.is_read_only
-        self._in_flight = anyio.CapacityLimiter(_MAX_REQUESTS_IN_FLIGHT)
+        self._limits = limits
         self._attempts = Attempts(config.retries, may_repeat=config.is_idempotent)
-        rate = config.rate_limit
-        self._gate = None if rate is None else RateGate(parse_rate_limit(rate))
+        self._gate = limits.find_gate(config)
         self._reader = AnswerReader(config)
-        oauth = None if config.auth is None else config.auth.oauth
-        self._tokens = (
-            None if oauth is None else TokenSource(oauth, private_network=config.private_network)
-        )
+        self._tokens = limits.find_tokens(config)
 
     async def call(self, transport: httpx2.AsyncBaseTransport, request: PreparedRequest) -> object:
         """Send the request; the `result` of the answer.
@@ -62,7 +55,7 @@ class Endpoint:
                 async def attempt() -> object:
                     if self._gate is not None:
                         await self._gate.wait(scope.deadline)
-                    async with self._in_flight:
+                    async with self._limits.in_flight:
                         return await self._attempt(transport, request)
 
                 return await self._attempts.run(attempt, scope.deadline)

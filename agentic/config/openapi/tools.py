@@ -119,6 +119,7 @@ def _fill(
             "missing_variables": source.missing_variables,
             "source": entry,
             "operation": made.path[0],
+            "has_own_rate": "rate_limit" in overrides.model_fields_set,
             "wants": " or ".join(map(str, schemes)),
         }
     )

@@ -267,3 +267,39 @@ async def test_a_file_that_changes_is_read_again_and_a_broken_one_keeps_the_tool
             )
             await until(lists(client, "pets_getPet"))
             assert server.instructions is None
+
+
+async def test_the_calls_of_one_api_share_its_rate_and_its_token(
+    endpoint: ToolEndpoint, tmp_path: Path
+) -> None:
+    """But for an operation that has a rate of its own; a changed title costs nobody the count."""
+    names = ("a", "b", "own")
+    paths = {f"/{name}": {"get": {"operationId": name}} for name in names}
+    (tmp_path / "api.json").write_text(json.dumps(document(paths)))
+    for name in names:
+        endpoint.on(f"/{name}", answer_json(name))
+    token_url = endpoint.on("/token", answer_json({"access_token": "t", "expires_in": 3600}))
+    oauth = f"{{token_url: '{token_url}', client_id: c, client_secret: '${{S}}'}}"
+    entry = (
+        f"openapi: api.json, base_url: '{endpoint.url}', auth: {{oauth: {oauth}}}, timeout: 5, "
+        "rate_limit: 2/hour, operations: {a: {}, b: {%s}, own: {rate_limit: 3/hour}}"
+    )
+    server = serve(tmp_path, entry % "", S="hunter2")
+    with anyio.fail_after(60):
+        async with Client(server) as client:
+            assert not (await client.call_tool("pets_a", {})).is_error
+            assert not (await client.call_tool("pets_b", {})).is_error
+            for _ in range(3):
+                assert not (await client.call_tool("pets_own", {})).is_error
+            changed = f"tools:\n  pets: {{{entry % 'title: Other'}}}\n"
+            (tmp_path / "mcp.yml").write_text(changed)
+
+            async def is_changed() -> bool:
+                listed = await client.list_tools(cache_mode="refresh")
+                return any(tool.title == "Other" for tool in listed.tools)
+
+            await until(is_changed)
+            over = [error_of(await client.call_tool(f"pets_{name}", {})) for name in names]
+    assert {error["code"] for error in over} == {"unavailable"}
+    assert all("try again in" in error["message"] for error in over)
+    assert [request.target for request in endpoint.requests].count("/token") == 1
