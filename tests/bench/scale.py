@@ -2,10 +2,9 @@
 
 import gc
 import os
-import tempfile
 import time
-from collections.abc import Generator, Sequence
-from contextlib import AbstractAsyncContextManager, contextmanager
+from collections.abc import Sequence
+from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass
 from pathlib import Path
 from statistics import median
@@ -17,6 +16,7 @@ from pydantic_core import from_json
 from servers.conversations.contract import Message, encode_json
 from servers.conversations.file_records import to_message
 from servers.conversations.file_store import FileConversationStore, open_file_store
+from tests.bench.folders import temporary_store
 from tests.bench.table import Row
 from tests.bench.timing import time_calls
 
@@ -33,7 +33,6 @@ _ROUNDS = 200
 _OPENINGS = 20
 _PAUSE_SECONDS = 0.01
 _CATCH_UP_SECONDS = 1_800
-_MEMORY_FILES = Path("/dev/shm")
 _PAGE_BYTES = os.sysconf("SC_PAGE_SIZE")
 
 
@@ -55,20 +54,12 @@ async def measure(sizes: Sizes) -> list[Row]:
     ]
 
 
-@contextmanager
-def _directory(*, in_memory: bool = False) -> Generator[Path]:
-    """`in_memory`: where only the filling would wait for a disk."""
-    place = _MEMORY_FILES if in_memory and _MEMORY_FILES.is_dir() else None
-    with tempfile.TemporaryDirectory(dir=place) as directory:
-        yield Path(directory, "store")
-
-
 def _open(directory: Path) -> AbstractAsyncContextManager[FileConversationStore]:
     return open_file_store(directory, durability="interval")
 
 
 async def _measure_history(count: int) -> list[Row]:
-    with _directory() as directory:
+    with temporary_store() as directory:
         async with _open(directory) as store:
             for _ in range(0, count, _BATCH):
                 batch = [Message(role="user", content=_TEXT) for _ in range(_BATCH)]
@@ -109,7 +100,7 @@ def _parse(bodies: Sequence[bytes]) -> list[Message]:
 
 
 async def _measure_listing(count: int) -> list[Row]:
-    with _directory(in_memory=True) as directory:
+    with temporary_store(in_memory=True) as directory:
         async with _open(directory) as store:
             for number in range(count):
                 message = Message(role="user", content="hello")
@@ -157,7 +148,7 @@ async def _index(store: FileConversationStore) -> None:
 
 
 async def _measure_export(count: int) -> list[Row]:
-    with _directory() as directory:
+    with temporary_store() as directory:
         async with _open(directory) as store:
             return await _time_export(store, count)
 

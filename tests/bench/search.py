@@ -1,11 +1,9 @@
 """Search over many messages of a realistic vocabulary: how long, how fast it reads, how large."""
 
 import random
-import tempfile
 import time
 from collections.abc import Iterator
 from itertools import accumulate
-from pathlib import Path
 from statistics import median
 from typing import Any
 
@@ -15,6 +13,7 @@ from servers.conversations.contract import Message
 from servers.conversations.file_engine import open_file_engine
 from servers.conversations.file_search import FileSearch, open_file_search
 from servers.conversations.file_store import FileConversationStore
+from tests.bench.folders import temporary_store
 from tests.bench.table import Row
 from tests.bench.timing import time_calls
 
@@ -55,8 +54,7 @@ def common_words() -> list[str]:
 
 async def measure(*, messages: int, rounds: int) -> list[Row]:
     """Fill a store, bring search up to date, and ask."""
-    with tempfile.TemporaryDirectory() as directory:
-        root = Path(directory, "conversations")
+    with temporary_store(in_memory=True) as root:
         async with (
             open_file_engine(root, durability="interval") as engine,
             open_file_search(engine) as search,
