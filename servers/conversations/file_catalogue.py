@@ -3,7 +3,6 @@
 import logging
 import sqlite3
 import threading
-import time
 from collections.abc import Callable, Sequence
 from contextlib import suppress
 from typing import TypeVar
@@ -11,23 +10,22 @@ from typing import TypeVar
 from servers.conversations.contract import Conversation
 from servers.conversations.contract_results import Delivery
 from servers.conversations.figures import Figures
-from servers.conversations.file_catalogue_check import CatalogueCheck, mend_folders
-from servers.conversations.file_conversation import ConversationFile
+from servers.conversations.file_catalogue_check import CatalogueCheck
 from servers.conversations.file_directory import StoreDirectory
 from servers.conversations.file_expiry import NEVER, Expiry, Horizon
 from servers.conversations.file_index import (
     FileIndex,
     IndexLayout,
-    forget_traces,
     transaction,
 )
+from servers.conversations.file_index_advance import RowEnd, find_row_end, put_on
+from servers.conversations.file_index_mending import mend_folders
+from servers.conversations.file_index_notes import IndexNotes
 from servers.conversations.file_index_rows import (
     SCHEMA,
     SCHEMA_VERSION,
-    advance_entry,
     find_annotations,
     find_figures,
-    find_mark,
     put_entry,
 )
 from servers.conversations.file_index_selects import (
@@ -46,7 +44,6 @@ from servers.conversations.store_errors import UnavailableError
 _log = logging.getLogger(__name__)
 _T = TypeVar("_T")
 
-_PAUSE_SECONDS = 1.0
 _MAX_OPENINGS = 5
 """So often a listing is begun again because the index was replaced meanwhile."""
 CATALOGUE_LAYOUT = IndexLayout(
@@ -65,43 +62,7 @@ class Catalogue:
         self._expiry = expiry
         self._check = CatalogueCheck(directory, index, signs)
         self._memory_turn = threading.Lock()
-        self._unusable_until = 0.0
-
-    def note(self, opened: ConversationFile) -> bool:
-        """Take over what a verb wrote; False if that must be done later.
-
-        The file holds it, so a failure here is none of the verb.
-        """
-        change = opened.change
-        if change is None:
-            return True
-
-        def work(connection: sqlite3.Connection) -> bool:
-            # Or all appends would wait one after another for an index that somebody keeps locked.
-            if time.monotonic() < self._unusable_until:
-                return False
-            key, end, entry = opened.key, change.previous_end, change.entry
-            # A plain append changes one row and needs no transaction, which saves a tenth of it.
-            if entry.projection.is_plain and end and advance_entry(connection, key, end, entry):
-                return True
-            with transaction(connection):
-                if end is None:
-                    put_entry(connection, key, entry)
-                    has_advanced = True
-                else:
-                    has_advanced = advance_entry(connection, key, end, entry)
-            if not has_advanced:
-                _put_whole(connection, key, opened.project())
-            if not entry.alive:
-                forget_traces(connection)
-            return True
-
-        try:
-            return self._index.run(work)
-        except (UnavailableError, OSError) as error:
-            _log.warning("the conversation index lags behind: %s", error)
-            self._unusable_until = time.monotonic() + _PAUSE_SECONDS
-            return False
+        self.notes = IndexNotes(index, signs, self._check)
 
     def find_figures(self, opened: ConversationReader) -> Figures:
         """Sums over a conversation that exists."""
@@ -196,6 +157,7 @@ class Catalogue:
         Raises:
             UnavailableError: The index cannot be used.
         """
+        self._check.mend_all_named()
         return self._index.run(
             lambda connection: select_gone(connection, shard, keys, self._expiry.look())
         )
@@ -243,19 +205,25 @@ class Catalogue:
     def _look_up(
         self, opened: ConversationReader, query: Callable[[sqlite3.Connection], _T]
     ) -> _T | None:
-        """What a conversation's row says; None if it lags or can't be read."""
+        """What a conversation's row says; None if it lags too far, or can't be read."""
+        state = opened.state
 
-        def work(connection: sqlite3.Connection) -> _T | None:
-            state, mark = opened.state, find_mark(connection, opened.key)
-            if state and mark and (mark.generation, mark.end) == (state.generation, state.end):
-                return query(connection)
-            return None
+        def work(connection: sqlite3.Connection) -> tuple[_T | None, RowEnd | None]:
+            row = find_row_end(connection, opened.key)
+            if state and row and (row.generation, row.end) == (state.generation, state.end):
+                return query(connection), None
+            return None, row
 
         try:
-            return self._index.run(work)
+            found, row = self._index.run(work)
+            entry = opened.read_on(row) if row else None
+            if row and entry:
+                self._index.run(lambda connection: put_on(connection, opened.key, row, entry))
+                found, _ = self._index.run(work)
         except (UnavailableError, OSError) as error:
             _log.warning("a conversation is read without the index: %s", error)
             return None
+        return found
 
     def _project(self, opened: ConversationReader) -> Projection:
         """What the row should say, which is put in if that is possible."""

@@ -1,8 +1,7 @@
 """Keeping the index in step with the files: rows that differ from theirs are read anew.
 
 A folder at a time, so that whatever else needs the index waits for a few rows only, also when all
-of them are missing. Nothing is locked while files are read: a row that somebody changed meanwhile
-is newer than what was read, and stays.
+of them are missing.
 """
 
 import logging
@@ -10,40 +9,28 @@ import os
 import sqlite3
 import threading
 import time
-from collections.abc import Callable, Container, Mapping, Sequence
+from collections.abc import Callable, Container, Sequence
 from dataclasses import dataclass
-from typing import Protocol, TypeVar
+from typing import TypeVar
 
 from servers.conversations.file_directory import SHARD_CHARACTERS, StoreDirectory
-from servers.conversations.file_entries import read_entries
 from servers.conversations.file_index import (
     FileIndex,
     check_integrity,
     forget_traces,
-    transaction,
 )
+from servers.conversations.file_index_mending import ALL_STRIPES, mend_files, mend_folder
 from servers.conversations.file_index_rows import (
-    add_entries,
-    drop_entry,
-    find_marks,
     find_prefixes,
 )
 from servers.conversations.file_lag import LagSigns
-from servers.conversations.file_locks import STRIPES, stripe_of
-from servers.conversations.file_projection import Entry, Mark
+from servers.conversations.file_locks import name_of, tried
 
 _log = logging.getLogger(__name__)
 _T = TypeVar("_T")
 
-_ALL_STRIPES = range(STRIPES)
 _TELL_SECONDS = 1.0
 _TELL_AGAIN_SECONDS = 5.0
-
-
-class _Run(Protocol):
-    """Does work on an index."""
-
-    def __call__(self, work: Callable[[sqlite3.Connection], _T], /) -> _T: ...
 
 
 class _ReopenedError(Exception):
@@ -112,10 +99,35 @@ class CatalogueCheck:
             UnavailableError: The index cannot be used.
             OSError: A file cannot.
         """
-        if self._is_current():
-            return True
+        numbers, named = self._signs.read()
+        if not (self._is_current(numbers) or self._go_on_with_all(since, seconds)):
+            return False
+        if named:
+            self.mend_all_named()
+        return True
+
+    def mend_all_named(self) -> None:
+        """See to it that the rows hold all that was written to files that are named.
+
+        Raises:
+            UnavailableError: The index cannot be used.
+            OSError: A file cannot.
+        """
         with self._turn:
-            if self._last_began >= since or self._is_current():
+            for stripe in self._signs.read()[1]:
+                # Nobody waits for a writer: while one is there the names just stay.
+                with tried(self._directory, name_of(stripe)) as held:
+                    self.mend_named(stripe)
+                    if held is not None:
+                        self._signs.clear(stripe)
+
+    def mend_named(self, stripe: int) -> None:
+        """The same for one lock's files; whoever holds the lock may clear the names then."""
+        mend_files(self._index.run, self._directory, self._signs.read_names(stripe))
+
+    def _go_on_with_all(self, since: float, seconds: float) -> bool:
+        with self._turn:
+            if self._last_began >= since or self._is_current(self._signs.read()[0]):
                 return True
             until = time.monotonic() + seconds
             going, self._round = self._round or self._begin(), None
@@ -129,12 +141,12 @@ class CatalogueCheck:
                 self._round = going
             return is_done and going.began >= since
 
-    def _is_current(self) -> bool:
-        return self._index.opening == self._opening and self._signs.read() == self._seen
+    def _is_current(self, numbers: Sequence[int]) -> bool:
+        return self._index.opening == self._opening and numbers == self._seen
 
     def _begin(self) -> _Round:
         began = time.monotonic()
-        signs = self._signs.read()  # first: what is written from now on need not be seen
+        signs, _ = self._signs.read()  # first: what is written from now on need not be seen
 
         def look(connection: sqlite3.Connection) -> tuple[int, set[str]]:
             if not self.is_about(self._index.opening):
@@ -142,7 +154,7 @@ class CatalogueCheck:
             return self._index.opening, find_prefixes(connection, SHARD_CHARACTERS)
 
         opening, folders = self._index.run(look)
-        stripes: Container[int] = _ALL_STRIPES
+        stripes: Container[int] = ALL_STRIPES
         if self.is_about(opening):
             pairs = enumerate(zip(signs, self._seen, strict=True))
             stripes = {stripe for stripe, (sign, seen) in pairs if sign != seen}
@@ -192,54 +204,3 @@ class CatalogueCheck:
         )
         going.is_told = True
         going.tell_at = now + _TELL_AGAIN_SECONDS
-
-
-def mend_folders(run: _Run, directory: StoreDirectory) -> None:
-    """Bring all rows of an index that `run` works on in step."""
-    prefixes = run(lambda connection: find_prefixes(connection, SHARD_CHARACTERS))
-    for folder in prefixes | set(directory.shards()):
-        mend_folder(run, directory, folder, _ALL_STRIPES)
-
-
-def mend_folder(run: _Run, directory: StoreDirectory, folder: str, stripes: Container[int]) -> int:
-    """Mend the rows of a folder that differ from their files; how many there were."""
-    marks = run(lambda connection: find_marks(connection, folder))
-    lagging = {
-        key: status
-        for key, status in _find_differing(directory, folder, marks).items()
-        if stripe_of(key) in stripes
-    }
-    for entries in read_entries(directory, folder, lagging):
-        run(lambda connection, entries=entries: _put(connection, folder, marks, entries))
-    return len(lagging)
-
-
-def _find_differing(
-    directory: StoreDirectory, folder: str, marks: Mapping[str, Mark]
-) -> dict[str, os.stat_result | None]:
-    try:
-        files = directory.files_in(folder)
-    except OSError as error:
-        _log.warning("the folder %s of conversations cannot be read: %s", folder, error)
-        files = {}
-    differing: dict[str, os.stat_result | None] = {key: None for key in marks if key not in files}
-    for key, status in files.items():
-        mark = marks.get(key)
-        held = mark and (mark.end - mark.base, mark.mtime_ns)
-        if held != (status.st_size, status.st_mtime_ns):
-            differing[key] = status
-    return differing
-
-
-def _put(
-    connection: sqlite3.Connection,
-    folder: str,
-    before: Mapping[str, Mark],
-    entries: Mapping[str, Entry | None],
-) -> None:
-    with transaction(connection):
-        marks = find_marks(connection, folder)
-        own = {key: new for key, new in entries.items() if marks.get(key) == before.get(key)}
-        for key in own.keys() & marks.keys():
-            drop_entry(connection, key)
-        add_entries(connection, {key: new for key, new in own.items() if new is not None})

@@ -4,19 +4,17 @@ import logging
 import os
 from collections.abc import Callable, Iterable, Sequence
 from contextlib import closing
-from dataclasses import dataclass
 from typing import Literal
 
 from servers.conversations.file_directory import StoreDirectory
 from servers.conversations.file_expiry import Expiry
 from servers.conversations.file_generation import NextGeneration
 from servers.conversations.file_history import UNSEALED
-from servers.conversations.file_projection import Entry, Projection, mark_of, project
+from servers.conversations.file_projection import Entry, Projection, mark_of
 from servers.conversations.file_reader import ConversationReader
 from servers.conversations.file_records import (
     Draft,
     Facts,
-    Record,
     encode_batch,
     make_draft,
 )
@@ -24,17 +22,9 @@ from servers.conversations.file_reserve import is_full
 from servers.conversations.file_sealed import suffix_of
 from servers.conversations.file_sealing import Sealing, is_due, seal_active
 from servers.conversations.file_segment import take_back, write_again, write_whole
-from servers.conversations.file_state import ConversationState
+from servers.conversations.file_state import parse_facts
 
 _log = logging.getLogger(__name__)
-
-
-@dataclass(frozen=True, slots=True)
-class Change:
-    """What a verb wrote: records from `previous_end` on, None for a new generation."""
-
-    previous_end: int | None
-    entry: Entry
 
 
 class ConversationFile(ConversationReader):
@@ -50,7 +40,9 @@ class ConversationFile(ConversationReader):
         expiry: Expiry,
     ) -> None:
         super().__init__(directory, owner, conversation_id, sync, expiry)
-        self.change: Change | None = None
+        self.begun: Entry | None = None
+        """What the index is to hold of a new generation, if this verb put one in place."""
+        self._appended_at: int | None = None
         self._sealing = sealing
 
     def append(self, drafts: Sequence[Draft], *, at: str | None = None) -> None:
@@ -74,8 +66,12 @@ class ConversationFile(ConversationReader):
         at = max(at or self.now, state.progress.updated)
         data, records = encode_batch(state.progress, previous_end, at, drafts)
         write_whole(self._fd, previous_end - state.layout.base, data)
+        self._appended_at = previous_end
         state.end += len(data)
-        self._settle(state, previous_end, records)
+        state.progress = records[-1].progress
+        for record in records:
+            state.note(record)
+            state.facts = parse_facts(record) or state.facts
         if self._sealing and is_due(self._sealing, state, previous_end):
             self.seal(self._sealing)
 
@@ -98,7 +94,7 @@ class ConversationFile(ConversationReader):
         """
         if self._fd is None or self.state is None:
             return
-        base, start = self.state.layout.base, self.change and self.change.previous_end
+        base, start = self.state.layout.base, self._appended_at
         is_last = os.fstat(self._fd).st_size == self.state.end - base
         if is_last and start is not None and start >= base:
             take_back(self._fd, start - base)
@@ -162,7 +158,7 @@ class ConversationFile(ConversationReader):
         self._fd = fd
         self._remove_sealed()
         self.state = state = new.state
-        self.change = Change(None, self._entry(new.projection))
+        self.begun = self._entry(new.projection)
         if self._sealing and not state.deleted and is_due(self._sealing, state, state.layout.base):
             self.seal(self._sealing)
 
@@ -172,7 +168,6 @@ class ConversationFile(ConversationReader):
         What a verb wrote before is safe either way, so a failure is none of the verb.
         """
         assert self.state is not None
-        written = self.change or Change(self.state.end, self._entry(Projection()))
         try:
             fd = seal_active(self.history(), self._place, self.state, self.facts, sealing)
         except OSError as error:
@@ -180,18 +175,8 @@ class ConversationFile(ConversationReader):
             return
         self.close()
         self._fd = fd
-        self.change = Change(written.previous_end, self._entry(written.entry.projection))
-
-    def _settle(
-        self, state: ConversationState, previous_end: int | None, records: Sequence[Record]
-    ) -> None:
-        projection = project(records)
-        state.progress = records[-1].progress
-        state.facts = projection.facts or state.facts
-        for record in records:
-            state.note(record)
-        self.state = state
-        self.change = Change(previous_end, self._entry(projection))
+        if self.begun is not None:
+            self.begun = self._entry(self.begun.projection)
 
     def _entry(self, projection: Projection) -> Entry:
         assert self._fd is not None

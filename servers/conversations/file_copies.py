@@ -6,9 +6,9 @@ from typing import Any, NamedTuple, Protocol, TypeVar
 
 from servers.conversations.file_history import History
 from servers.conversations.file_ids import OffsetTable
-from servers.conversations.file_reader import Snapshot
 from servers.conversations.file_records import Draft, Record, body_of, make_draft, parse_line
 from servers.conversations.file_segment import lines_forward, read_line
+from servers.conversations.file_snapshot import Snapshot
 from servers.conversations.store_errors import UnavailableError
 
 DELIVERY = "delivery"

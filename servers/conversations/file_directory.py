@@ -7,7 +7,7 @@ v1/<2>/<key>.att/       its attachments
 v1/<2>/<key>….new       what is about to replace one of its files
 locks/<nn>              locks between processes
 damaged/<time>/         what a repair found and kept
-lag                     where the index may lag behind the files
+lag                     which files the index may lag behind
 reserve                 room for a deletion on a full disk
 index.sqlite3           a cache that may be deleted
 search.sqlite3          another one, of words
@@ -43,6 +43,7 @@ _LOCKS = "locks"
 _ASIDE = "damaged"
 _SIGNS = "lag"
 SHARD_CHARACTERS = 2
+KEY_CHARACTERS = 32
 _DIRECTORY = os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC
 _SUBDIRECTORY = _DIRECTORY | os.O_NOFOLLOW
 # Without O_NONBLOCK, opening a named pipe that somebody put in the way would never return.
@@ -91,6 +92,14 @@ class StoreDirectory:
             os.close(fd)
             raise OSError(errno.ENXIO, "not a plain file", path_of(key, suffix))
         return fd
+
+    def status_of(self, key: str) -> os.stat_result | None:
+        """The status of a conversation's active file, None if there is none."""
+        try:
+            with self.open_shard(key) as shard_fd:
+                return os.stat(key + ACTIVE, dir_fd=shard_fd, follow_symlinks=False)
+        except FileNotFoundError:
+            return None
 
     def read_start(self, shard_fd: int, key: str, count: int) -> bytes | None:
         """At most `count` bytes of an active file in an opened folder; None if they can't be read.

@@ -48,7 +48,6 @@ class FileEngine:
         self.directory = directory
         self.catalogue = Catalogue(directory, index, signs, expiry)
         self.locks = locks
-        self._signs = signs
         self._sync = sync
         self._sealing = sealing
         self._expiry = expiry
@@ -92,9 +91,10 @@ class FileEngine:
 
         def locked() -> _T:
             with closing(opened):
-                with self.locks.hold(name_of(stripe)), self._signs.writing(stripe) as sign:
+                with self.locks.hold(name_of(stripe)):
+                    self.catalogue.notes.announce(stripe, opened.key)
                     result = self._do(opened, job)
-                    sign.lags = not self.catalogue.note(opened)
+                    self.catalogue.notes.note(stripe, opened)
                 # Other processes go on meanwhile; what several wrote, the disk takes at once.
                 self._settle(opened, stripe)
                 return result
@@ -170,12 +170,8 @@ class FileEngine:
         try:
             opened.settle()
         except OSError:
-            with (
-                suppress(UnavailableError),
-                self.locks.hold(name_of(stripe)),
-                self._signs.writing(stripe) as sign,
-            ):
-                sign.lags = True
+            with suppress(UnavailableError), self.locks.hold(name_of(stripe)):
+                self.catalogue.notes.announce(stripe, opened.key)
                 self._cache.take(opened.key)
                 opened.take_back()
             raise
@@ -212,7 +208,12 @@ async def open_file_engine(
         )
         signs = stack.enter_context(closing(LagSigns(opened)))
         async with open_sync(durability) as sync:
-            yield FileEngine(opened, locks, index, signs, threads, sync, sealing, expiry)
+            engine = FileEngine(opened, locks, index, signs, threads, sync, sealing, expiry)
+            try:
+                yield engine
+            finally:
+                with anyio.CancelScope(shield=True):
+                    await threads.run(engine.catalogue.notes.bring_on_all)
     finally:
         with anyio.CancelScope(shield=True):
             await anyio.to_thread.run_sync(threads.close)

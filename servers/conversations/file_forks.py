@@ -8,8 +8,9 @@ from servers.conversations.checks import check_id, check_text
 from servers.conversations.contract import Conversation, SizeError, check_facts
 from servers.conversations.file_copies import Source, copy_message, repeat_if_changed
 from servers.conversations.file_engine import FileEngine
-from servers.conversations.file_reader import ConversationReader, Snapshot
+from servers.conversations.file_reader import ConversationReader
 from servers.conversations.file_records import Draft
+from servers.conversations.file_snapshot import Snapshot
 from servers.conversations.file_targets import Plan, write_target
 from servers.conversations.store_errors import ConflictError, NotFoundError, TooLargeError
 

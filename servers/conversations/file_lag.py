@@ -1,33 +1,33 @@
-"""Signs that the index may lag behind files: a number for each lock's conversations, in one file.
+"""Which files may be ahead of the index: named in one file, before they are written to.
 
-A number is even while nobody writes. A writer makes it odd before it changes a file, and puts back
-what was there when the index holds the change. If the writer is killed in between the number stays
-odd, and if the index could not be written it becomes another one; so a number that a reader has not
-seen says: compare those files with their rows. Numbers are written only under their lock, and by
-whoever writes the files, so that a reader needs neither. Nothing here is synced: after a power loss
-each process is a new one, and a new one compares all files.
+Each lock's conversations have a number there and room for some names. The number is odd while there
+are names, and even again, what it was before, when the rows of all that was named are in step. So
+an append needs no index, whoever asks the index compares what is named, and a writer that is killed
+leaves nothing that isn't. Where the rows could not be brought in step the number becomes another
+even one; so one that a reader has not seen says: compare all these conversations. All is written
+under the lock, by whoever writes the files; a reader needs none. Nothing here is synced: after a
+power loss each process is a new one, and a new one compares all files.
 """
 
+import fcntl
 import os
+import re
+import secrets
 import struct
-from collections.abc import Generator, Sequence
-from contextlib import contextmanager
-from dataclasses import dataclass
+from collections.abc import Sequence
 
-from servers.conversations.file_directory import StoreDirectory
-from servers.conversations.file_locks import STRIPES, is_free
+from servers.conversations.file_directory import KEY_CHARACTERS, StoreDirectory
+from servers.conversations.file_locks import STRIPES
 
+_ROOM = 8
+"""Names a lock."""
+
+_KEY = re.compile(rb"[a-z2-7]{%d}" % KEY_CHARACTERS)
 _ONE = struct.Struct("<Q")
 _ALL = struct.Struct(f"<{STRIPES}Q")
+_NAMES_BYTES = _ROOM * KEY_CHARACTERS
+_FILE_BYTES = _ALL.size + STRIPES * _NAMES_BYTES
 _LIMIT = 2**64
-
-
-@dataclass(slots=True)
-class Sign:
-    """What a writer says at its end."""
-
-    lags: bool = False
-    """Whether the index does not hold what was written."""
 
 
 class LagSigns:
@@ -43,42 +43,84 @@ class LagSigns:
         for fd in self._fds:
             os.close(fd)
 
-    @contextmanager
-    def writing(self, stripe: int) -> Generator[Sign]:
-        """A writer's sign, for the time in which files may be ahead; under the stripe's lock."""
+    def name(self, stripe: int, key: str) -> bool:
+        """Name a file that is to be written to; False if there is no room. Under the lock."""
         fd = self._open()
-        place = stripe * _ONE.size
-        before = _read(fd, _ONE, place)[0]
-        if before % 2:  # its writer was killed
-            before = (before + 1) % _LIMIT
-        os.pwrite(fd, _ONE.pack(before + 1), place)
-        sign = Sign()
-        try:
-            yield sign
-        except OSError:
-            sign.lags = True  # the file may have changed nevertheless
-            raise
-        finally:
-            after = (before + 2) % _LIMIT if sign.lags else before
-            os.pwrite(fd, _ONE.pack(after), place)
+        number = _read_number(fd, stripe)
+        names = self._read_names(fd, stripe) if number % 2 else []
+        if key in names:
+            return True
+        if len(names) == _ROOM:
+            return False
+        names.append(key)
+        # First the name, then what says that there is one: a reader looks the other way round.
+        os.pwrite(fd, "".join(names).encode().ljust(_NAMES_BYTES, b"\0"), _place_of(stripe))
+        if number % 2 == 0:
+            _write_number(fd, stripe, number + 1)
+        return True
 
-    def read(self) -> Sequence[int]:
-        """All numbers, by stripe; that of a stripe where somebody writes is as it was before."""
+    def clear(self, stripe: int) -> None:
+        """Say that the rows of all that was named are in step. Under the lock."""
         fd = self._open()
-        numbers = list(_read(fd, _ALL, 0))
-        for stripe, number in enumerate(numbers):
-            if number % 2 and not is_free(self._directory, stripe):
-                numbers[stripe] = number - 1
-            elif number % 2:  # read again: the writer may have come to its end just now
-                numbers[stripe] = _read(fd, _ONE, stripe * _ONE.size)[0]
-        return numbers
+        number = _read_number(fd, stripe)
+        if number % 2:
+            _write_number(fd, stripe, number - 1)
+
+    def give_up(self, stripe: int) -> None:
+        """Say that all of a lock's conversations are to be compared. Under the lock."""
+        fd = self._open()
+        number = _read_number(fd, stripe)
+        _write_number(fd, stripe, number - number % 2 + 2)
+
+    def read(self) -> tuple[Sequence[int], Sequence[int]]:
+        """All numbers as they are without names, and the stripes of which there are names."""
+        numbers = _read(self._open(), _ALL, 0)
+        named = [stripe for stripe, number in enumerate(numbers) if number % 2]
+        return tuple(number - number % 2 for number in numbers), named
+
+    def read_names(self, stripe: int) -> list[str]:
+        """The keys of what is named; without the lock there may be more than that."""
+        return self._read_names(self._open(), stripe)
+
+    def _read_names(self, fd: int, stripe: int) -> list[str]:
+        found = _KEY.findall(os.pread(fd, _NAMES_BYTES, _place_of(stripe)))
+        return [key.decode() for key in found]
 
     def _open(self) -> int:
         if not self._fds or not os.fstat(self._fds[-1]).st_nlink:
-            self._fds.append(self._directory.open_signs())
+            fd = self._directory.open_signs()
+            self._fds.append(fd)
+            if os.fstat(fd).st_size < _FILE_BYTES:
+                _fill(fd)
         return self._fds[-1]
+
+
+def _fill(fd: int) -> None:
+    """Give a file that is new, or an earlier program's, its size, with numbers nobody has seen.
+
+    All of it now: later there may be no room on the disk.
+    """
+    fcntl.flock(fd, fcntl.LOCK_EX)
+    try:
+        if os.fstat(fd).st_size < _FILE_BYTES:
+            numbers = [2 * secrets.randbits(60) for _ in range(STRIPES)]
+            os.pwrite(fd, _ALL.pack(*numbers).ljust(_FILE_BYTES, b"\0"), 0)
+    finally:
+        fcntl.flock(fd, fcntl.LOCK_UN)
+
+
+def _place_of(stripe: int) -> int:
+    return _ALL.size + stripe * _NAMES_BYTES
 
 
 def _read(fd: int, numbers: struct.Struct, place: int) -> Sequence[int]:
     data = os.pread(fd, numbers.size, place)
-    return numbers.unpack(data.ljust(numbers.size, b"\0"))
+    return numbers.unpack(data.ljust(numbers.size, b"\0"))  # if somebody cut it
+
+
+def _read_number(fd: int, stripe: int) -> int:
+    return _read(fd, _ONE, stripe * _ONE.size)[0]
+
+
+def _write_number(fd: int, stripe: int, number: int) -> None:
+    os.pwrite(fd, _ONE.pack(number % _LIMIT), stripe * _ONE.size)

@@ -34,18 +34,6 @@ def name_of(stripe: int) -> str:
     return f"{stripe:02}"
 
 
-def is_free(directory: StoreDirectory, stripe: int) -> bool:
-    """Whether nobody, in this process or another, holds a stripe's lock alone."""
-    fd = directory.open_lock(name_of(stripe))  # anew, so that this process's holders count too
-    try:
-        fcntl.flock(fd, fcntl.LOCK_SH | fcntl.LOCK_NB)
-    except BlockingIOError:
-        return False
-    finally:
-        os.close(fd)
-    return True
-
-
 @contextmanager
 def tried(directory: StoreDirectory, name: str) -> Generator[int | None]:
     """Hold the lock `name` if nobody does: the descriptor of its file, None if somebody does."""

@@ -12,8 +12,9 @@ from servers.conversations.contract import (
 )
 from servers.conversations.file_copies import Source, copy_message, repeat_if_changed
 from servers.conversations.file_engine import FileEngine
-from servers.conversations.file_reader import ConversationReader, Snapshot
+from servers.conversations.file_reader import ConversationReader
 from servers.conversations.file_records import Draft, to_message
+from servers.conversations.file_snapshot import Snapshot
 from servers.conversations.file_targets import Plan, write_target
 from servers.conversations.merge_plan import Item, Kept, plan_merge
 from servers.conversations.store_errors import ConflictError, InvalidError, TooLargeError

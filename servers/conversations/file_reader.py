@@ -2,7 +2,6 @@
 
 import os
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
 
@@ -12,6 +11,7 @@ from servers.conversations.file_directory import StoreDirectory, key_of
 from servers.conversations.file_expiry import Expiry, Horizon
 from servers.conversations.file_forward import Found, Start, read_forward
 from servers.conversations.file_history import History, Place
+from servers.conversations.file_index_advance import RowEnd, read_on_opened
 from servers.conversations.file_pages import (
     Annotations,
     Page,
@@ -23,6 +23,7 @@ from servers.conversations.file_pages import (
 from servers.conversations.file_projection import Entry, project_file
 from servers.conversations.file_records import NOTHING, Facts, Progress, Record
 from servers.conversations.file_segment import lines_backward, lines_forward, read_range
+from servers.conversations.file_snapshot import Snapshot
 from servers.conversations.file_state import (
     ConversationState,
     load_all_ids,
@@ -37,24 +38,6 @@ from servers.conversations.store_errors import (
     NotFoundError,
     UnavailableError,
 )
-
-
-@dataclass(frozen=True, slots=True)
-class Snapshot:
-    """A conversation as it was, whatever is appended to it meanwhile. Whoever takes it closes it.
-
-    When it is rewritten or deleted meanwhile, reading may raise `FileNotFoundError`.
-    """
-
-    history: History
-    generation: int
-    end: int
-    progress: Progress
-    facts: Facts
-
-    def close(self) -> None:
-        """Close its file."""
-        os.close(self.history.fd)
 
 
 class ConversationReader:
@@ -280,6 +263,12 @@ class ConversationReader:
     def project(self) -> Entry | None:
         """The whole file as the index holds it; None if there is none."""
         return None if self._fd is None else project_file(self._fd, self._place, self.facts)
+
+    def read_on(self, row: RowEnd) -> Entry | None:
+        """What the file holds behind the end of its row; None if all of it must be read."""
+        if self._fd is None or self.state is None or self.generation != row.generation:
+            return None
+        return read_on_opened(self.history(), self.state, os.fstat(self._fd), row)
 
     def annotations_of(self, message: Record) -> Mapping[str, Any]:
         """The annotations of a stored message as they are now."""

@@ -53,6 +53,8 @@ class ConversationState:
     deleted: bool = False
     settled: int = 0
     """Up to where it is known to be on disk."""
+    noted: int = 0
+    """Up to where the index was last brought on."""
     recent: dict[str, int] | None = None
     """Offsets of the latest messages by id; loaded when something is to be written."""
     all_ids: OffsetTable | None = None

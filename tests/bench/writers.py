@@ -2,8 +2,9 @@
 
 The targets are 1.3 and 3 times SQLite's speed. On one conversation a bare lock, write and fdatasync
 are hardly faster than SQLite, so that target lies beyond what any file under one lock reaches; on
-one each they are, but an append of this store also takes a way to a thread and back, checks, and a
-row of the index, which with sixteen processes on two processors cost several times the bare write.
+one each they are, but an append of this store also takes a way to a thread and back, checks and the
+reading of what others wrote, which with sixteen processes on two processors cost several times the
+bare write. Where the disk is slow SQLite, which syncs one append after the other, falls behind.
 """
 
 import subprocess

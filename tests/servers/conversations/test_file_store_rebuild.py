@@ -15,10 +15,11 @@ import pytest
 from anyio import from_thread, to_thread
 
 from servers.conversations.file_catalogue import CATALOGUE_LAYOUT
-from servers.conversations.file_catalogue_check import CatalogueCheck, mend_folder
+from servers.conversations.file_catalogue_check import CatalogueCheck
 from servers.conversations.file_directory import INDEX_NAME, key_of
 from servers.conversations.file_engine import FileEngine, open_file_engine
 from servers.conversations.file_index import FileIndex
+from servers.conversations.file_index_mending import mend_folder
 from servers.conversations.file_index_selects import find_totals
 from servers.conversations.file_lag import LagSigns
 from servers.conversations.file_locks import LockStripes
@@ -121,7 +122,7 @@ async def test_two_processes_share_a_rebuild_and_a_lost_one_begins_again(tmp_pat
         assert totals[0][:3] == (1, COUNT - 1, sum(range(1, COUNT + 1)) - 6)
 
 
-async def test_a_row_that_a_writer_changed_while_its_file_was_read_stays(tmp_path: Path) -> None:
+async def test_a_row_that_somebody_changed_while_its_file_was_read_stays(tmp_path: Path) -> None:
     directory = tmp_path / "s"
     await fill(directory)
     async with opened(directory) as (store, engine):
@@ -136,6 +137,7 @@ async def test_a_row_that_a_writer_changed_while_its_file_was_read_stays(tmp_pat
                 looks += 1
                 if looks == 2:  # the file was read, its row is to be put in
                     from_thread.run(store.append_messages, OWNER, "c1", [user("late")])
+                    from_thread.run(store.get_conversation, OWNER, "c1")
                 return index.run(work)
 
             folder = file_of(directory, "c1").parent.name
