@@ -20,7 +20,7 @@ async def test_an_answer_goes_out_in_pieces_and_holds_what_it_needs_to_its_end(s
     body = bytes(range(250)) * (size // 250) + bytes(size % 250)
 
     async def app(scope: Scope, receive: Receive, send: Send) -> None:
-        held = held_until_answered(Request(scope))
+        held = held_until_answered(Request(scope), 30)
         assert held is not None
         held.callback(happened.append, "released")
         await Response(body)(scope, receive, send)
@@ -45,11 +45,11 @@ async def test_a_large_attachment_is_read_whole_when_the_one_before_was_sent() -
     first, second = ExitStack(), ExitStack()
 
     async def begin_second() -> None:
-        await reads.begin(Request({"type": "http", "agentic.held": second}))
+        await reads.begin(Request({"type": "http", "agentic.held": (second, anyio.CancelScope())}))
         begun.set()
 
     with anyio.fail_after(5):
-        await reads.begin(Request({"type": "http", "agentic.held": first}))
+        await reads.begin(Request({"type": "http", "agentic.held": (first, anyio.CancelScope())}))
         async with anyio.create_task_group() as tasks:
             tasks.start_soon(begin_second)
             for _ in range(5):
@@ -58,3 +58,24 @@ async def test_a_large_attachment_is_read_whole_when_the_one_before_was_sent() -
             first.close()
             await begun.wait()
         second.close()
+
+
+async def test_an_answer_that_nobody_reads_is_broken_off_and_releases_what_it_holds() -> None:
+    released = anyio.Event()
+
+    async def app(scope: Scope, receive: Receive, send: Send) -> None:
+        held = held_until_answered(Request(scope), 0.01)
+        assert held is not None
+        held.callback(released.set)
+        await Response(bytes(1_000_000))(scope, receive, send)
+
+    async def send(message: Message) -> None:
+        if message["type"] == "http.response.body":
+            await anyio.sleep_forever()
+
+    async def receive() -> Message:
+        raise AssertionError("there is nothing to receive")
+
+    with anyio.fail_after(10):
+        await Answers(app)({"type": "http", "method": "POST", "headers": []}, receive, send)
+    assert released.is_set()
