@@ -94,8 +94,45 @@ def _is_needless(history: History, place: Place, generation: int, suffix: str) -
     if of != generation:
         return of < generation
     segment = SealedSegment.load(place.directory, place.key, suffix, 0)
-    block = segment.read_block(0) if segment.frames else None
-    return block is not None and read_range(history, start, start + len(block)) == block
+    frames = range(len(segment.frames))
+    # The last one, too: a file may have been copied before the segment that goes on with it.
+    blocks = [(number, segment.read_block(number)) for number in {*frames[:1], *frames[-1:]}]
+    return bool(blocks) and all(
+        block is not None and _is_there(history, start + segment.frames[number].start, block)
+        for number, block in blocks
+    )
+
+
+def _is_there(history: History, start: int, block: bytes) -> bool:
+    return read_range(history, start, start + len(block)) == block
+
+
+def is_continued(place: Place) -> bool:
+    """Whether a segment that is not named holds all that is in the active file, and more.
+
+    So it is in a copy for which the file was read before it was sealed, and the segment after that.
+    For use under the lock.
+    """
+    fd = place.directory.open_file(place.key)
+    if fd is None:
+        return False
+    with os.fdopen(fd, "rb"):
+        history = History(fd)
+        first = parse_line(0, read_line(history, 0) or b"")
+        if first is None:
+            return False
+        layout = parse_layout(first)
+        suffix = suffix_of(layout.generation or first.progress.seq, layout.base)
+        size = os.fstat(fd).st_size
+        segment = SealedSegment.load(place.directory, place.key, suffix, 0)
+        for number, frame in enumerate(segment.frames):
+            block = segment.read_block(number) or b""
+            held = read_range(history, frame.start, frame.start + frame.size)
+            if not block.startswith(held):
+                return False
+            if frame.start + len(block) > size:
+                return True
+        return False
 
 
 def _last_seq(segment: SealedSegment) -> int:

@@ -3,6 +3,7 @@
 import os
 from collections.abc import Iterable
 from contextlib import closing, suppress
+from datetime import UTC, datetime
 
 from servers.conversations.file_directory import ACTIVE, path_of
 from servers.conversations.file_failures import naming
@@ -98,3 +99,8 @@ def replace_file(place: Place, parts: Iterable[bytes], suffix: str = ACTIVE) -> 
     """
     with closing(NewFile(place, suffix, parts)) as new:
         return new.put_in_place()
+
+
+def name_folder() -> str:
+    """The name of a folder below `damaged/` for what is put there now."""
+    return f"{datetime.now(UTC):%Y%m%dT%H%M%SZ}"

@@ -7,13 +7,13 @@ by the next sealing.
 
 import errno
 import os
-from collections.abc import Iterator
+from collections.abc import Iterator, Set
 from dataclasses import dataclass
 
 from servers.conversations.file_history import History, Layout, Place
-from servers.conversations.file_layout import continue_with
+from servers.conversations.file_layout import continue_with, find_unnamed
 from servers.conversations.file_records import Facts, encode_batch, make_draft
-from servers.conversations.file_replacing import replace_file
+from servers.conversations.file_replacing import name_folder, replace_file
 from servers.conversations.file_sealed import BLOCK_BYTES, SealedSegment, compress, suffix_of
 from servers.conversations.file_segment import lines_forward, read_line, read_range
 from servers.conversations.file_state import ConversationState
@@ -47,7 +47,9 @@ def seal_active(
     """
     layout = state.layout
     sealed = list(layout.sealed)
-    for start, end in _divide(history, layout.base, state.end, sealing.after_bytes):
+    ranges = list(_divide(history, layout.base, state.end, sealing.after_bytes))
+    _keep_others(place, {suffix_of(state.generation, start) for start, _ in ranges})
+    for start, end in ranges:
         _seal_range(history, place, suffix_of(state.generation, start), start, end, sealing.level)
         sealed.append(start)
     layout = Layout(state.generation, tuple(sealed), state.end)
@@ -59,6 +61,18 @@ def seal_active(
     state.end += len(data)
     state.progress = records[-1].progress
     return fd
+
+
+def _keep_others(place: Place, suffixes: Set[str]) -> None:
+    """Put aside what would be overwritten though it holds something else.
+
+    So it is in a copy that was written to although a segment of it isn't named.
+    """
+    if suffixes.isdisjoint(place.directory.suffixes_of(place.key)):
+        return
+    _, others = find_unnamed(place)
+    if kept := suffixes & set(others):
+        place.directory.keep_aside(place.key, kept, name_folder())
 
 
 def _divide(history: History, start: int, end: int, size: int) -> Iterator[tuple[int, int]]:

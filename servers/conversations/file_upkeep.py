@@ -4,7 +4,6 @@ import os
 from collections.abc import AsyncGenerator
 from contextlib import ExitStack
 from dataclasses import dataclass, replace
-from datetime import UTC, datetime
 
 from servers.conversations.file_attachment_folder import FOLDER_SUFFIX, AttachmentFolder
 from servers.conversations.file_conversation import ConversationFile
@@ -18,9 +17,10 @@ from servers.conversations.file_directory import (
 )
 from servers.conversations.file_engine import FileEngine
 from servers.conversations.file_history import History, Place
+from servers.conversations.file_layout import is_continued
 from servers.conversations.file_locks import name_of, stripe_of
 from servers.conversations.file_records import Facts
-from servers.conversations.file_replacing import replace_file
+from servers.conversations.file_replacing import name_folder, replace_file
 from servers.conversations.file_rewriting import rewrite
 from servers.conversations.file_sealed import parse_suffix
 from servers.conversations.file_sealing import Sealing
@@ -76,7 +76,7 @@ async def repair(engine: FileEngine) -> AsyncGenerator[Step]:
     Raises:
         UnavailableError: FORMAT is damaged, and nothing shows that this is a store.
     """
-    folder = f"{datetime.now(UTC):%Y%m%dT%H%M%SZ}"
+    folder = name_folder()
     if engine.directory.find_format_damage() is not None:
         await _repair_format(engine, folder)
     async for step in verify(engine):
@@ -150,7 +150,7 @@ async def _repair(engine: FileEngine, found: Examination, folder: str) -> tuple[
 
     if any("another conversation" in finding.what for finding in found.findings):
         return await _put_right(engine, found, facts, folder), False
-    if found.lacks_active:
+    if found.lacks_active or found.is_continued:
         await engine.in_thread(lambda: _put_active(engine, key, folder))
     try:
         kept, repeats = await engine.change(facts.owner, facts.conversation_id, mend)
@@ -204,15 +204,19 @@ def _move_away(directory: StoreDirectory, key: str, folder: str, own: str | None
 
 
 def _put_active(engine: FileEngine, key: str, folder: str) -> None:
-    """Put one that can't be read in the place of none, so that what is sealed counts."""
+    """Put one that can't be read in the place of none, so that what is sealed counts.
+
+    Or in the place of one that a segment goes on with.
+    """
+    place = Place(engine.directory, key)
     with engine.locks.hold(name_of(stripe_of(key))):
         fd = engine.directory.open_file(key)
         if fd is not None:
             with os.fdopen(fd, "rb"):
-                if read_line(History(fd), 0) is not None:
+                if read_line(History(fd), 0) is not None and not is_continued(place):
                     return
             engine.directory.keep_aside(key, [ACTIVE], folder)
-        os.close(replace_file(Place(engine.directory, key), [b"\n"]))
+        os.close(replace_file(place, [b"\n"]))
 
 
 async def _compact(engine: FileEngine, found: Examination, sealing: Sealing | None) -> str:

@@ -10,7 +10,7 @@ from servers.conversations.file_directory import ACTIVE, StoreDirectory, key_of,
 from servers.conversations.file_failures import advise
 from servers.conversations.file_format import DATA_NAME
 from servers.conversations.file_history import History, Place
-from servers.conversations.file_layout import find_layout, find_unnamed, parse_layout
+from servers.conversations.file_layout import find_layout, find_unnamed, is_continued, parse_layout
 from servers.conversations.file_locks import LockStripes, name_of, stripe_of
 from servers.conversations.file_projection import Projection
 from servers.conversations.file_records import Facts, count_lost, parse_line, to_message
@@ -57,6 +57,8 @@ class Examination:
     damaged_attachments: list[str] = field(default_factory=list[str])
     is_readable: bool = True
     """Whether the system let all of it be read: else there is no telling what is whole."""
+    is_continued: bool = False
+    """Whether a segment that nothing names holds all that is in the active file, and more."""
     lacks_active: bool = False
     """Whether the active file is missing or empty, though there are sealed ones."""
     facts: Facts | None = None
@@ -244,6 +246,7 @@ class _Examiner:
     def look_at_unnamed(self) -> None:
         """Tell what is left over from what is lost. For use under the lock."""
         needless, others = find_unnamed(self._place)
+        self._found.is_continued = bool(others) and is_continued(self._place)
         for suffix in needless:
             self._report(suffix, None, _LEFT_OVER, is_damage=False)
         for suffix in others:

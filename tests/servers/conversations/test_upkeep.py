@@ -170,7 +170,7 @@ async def test_repair_drops_lines_that_are_there_twice_and_nothing_else(tmp_path
         assert any("comes after record" in finding.what for finding in await find(engine))
         (done,) = [step.done for step in await gather(repair(engine)) if step.done]
         assert done.startswith("30 messages are kept, lines that are there twice are dropped: 4;")
-        assert await find(engine) == []
+        assert not any(finding.is_damage for finding in await find(engine))
     (kept,) = (tmp_path / "store/damaged").rglob(active.name)
     assert kept.read_bytes() == doubled
     async with open_file_store(tmp_path / "store") as store:
@@ -358,26 +358,77 @@ async def test_what_is_sealed_outlives_the_loss_of_the_open_file(
         assert len(left) > 20
 
 
-async def test_sealed_messages_that_nothing_names_are_damage_and_never_removed(
+@pytest.mark.parametrize("is_empty", [True, False])
+async def test_what_an_owner_writes_after_the_open_file_was_lost_follows_what_is_sealed(
+    tmp_path: Path, *, is_empty: bool
+) -> None:
+    ids = await fill(tmp_path / "store")
+    active = file_of(tmp_path / "store")
+    active.write_bytes(b"") if is_empty else active.unlink()
+    sealed = {path: path.read_bytes() for path in segments_of(tmp_path / "store")}
+    async with open_file_store(tmp_path / "store", sealing=None) as store:
+        await store.append_messages(OWNER, ID, [user("more")])
+        *left, last = await load_ids(store)
+        assert (left, last) == (ids[: len(left)], "more")
+        assert len(left) > 20
+    assert {path: path.read_bytes() for path in segments_of(tmp_path / "store")} == sealed
+    async with open_file_engine(tmp_path / "store") as engine:
+        await gather(repair(engine))
+        assert await find(engine) == []
+    async with open_file_store(tmp_path / "store") as store:
+        assert await load_ids(store) == [*left, "more"]
+
+
+async def copy_while_sealing(tmp_path: Path) -> tuple[Path, list[str]]:
+    """A copy of which the open file was read before it was sealed, and the segments after that."""
+    ids = await fill(tmp_path / "store", None)
+    copy = tmp_path / "copy"
+    shutil.copytree(tmp_path / "store", copy)
+    async with open_file_store(tmp_path / "store", sealing=None) as store:
+        await store.append_messages(OWNER, ID, [user("late", "x" * 5_000)])
+    async with open_file_engine(tmp_path / "store") as engine:
+        await engine.change(OWNER, ID, lambda opened: opened.seal(Sealing()))
+    (segment,) = segments_of(tmp_path / "store")
+    shutil.copy(segment, file_of(copy).parent)
+    return copy, ids
+
+
+async def test_a_segment_that_goes_on_with_its_open_file_is_taken_in_by_repair(
     tmp_path: Path,
 ) -> None:
-    await fill(tmp_path / "store")
-    file_of(tmp_path / "store").unlink()
-    lost = {path: path.read_bytes() for path in segments_of(tmp_path / "store")}
-    async with open_file_store(tmp_path / "store") as store:
-        await store.append_messages(OWNER, ID, [user("begun anew")])
-    async with open_file_engine(tmp_path / "store") as engine:
+    copy, ids = await copy_while_sealing(tmp_path)
+    async with open_file_engine(copy) as engine:
+        assert [finding.is_damage for finding in await find(engine)] == [True]
         await gather(compact(engine, None))
-        assert {path: path.read_bytes() for path in segments_of(tmp_path / "store")} == lost
-        assert {finding.what for finding in await find(engine)} == {
-            "holds messages that the conversation has lost"
-        }
-        await gather(repair(engine))
+        assert len(segments_of(copy)) == 1
+        assert [step.is_left for step in await gather(repair(engine)) if step.done] == [False]
+        assert await find(engine) == []
+    async with open_file_store(copy) as store:
+        assert await load_ids(store) == [*ids, "late"]
+
+
+@pytest.mark.parametrize("is_sealed", [True, False])
+async def test_what_a_segment_holds_that_is_not_named_is_kept_whatever_its_owner_writes(
+    tmp_path: Path, *, is_sealed: bool
+) -> None:
+    copy, ids = await copy_while_sealing(tmp_path)
+    (segment,) = segments_of(copy)
+    data = segment.read_bytes()
+    async with open_file_store(copy, sealing=None) as store:
+        await store.append_messages(OWNER, ID, [user("other")])
+    async with open_file_engine(copy) as engine:
+        if is_sealed:
+            await engine.change(OWNER, ID, lambda opened: opened.seal(Sealing()))
+            assert segment.read_bytes() != data
+        else:
+            what = "holds messages that the conversation has lost"
+            assert [finding.what for finding in await find(engine)] == [what]
+            await gather(repair(engine))
         assert not any(finding.is_damage for finding in await find(engine))
-    kept = {path.name: path.read_bytes() for path in (tmp_path / "store/damaged").rglob("*.zst")}
-    assert kept == {path.name: data for path, data in lost.items()}
-    async with open_file_store(tmp_path / "store") as store:
-        assert await load_ids(store) == ["begun anew"]
+    (kept,) = (copy / "damaged").rglob(segment.name)
+    assert kept.read_bytes() == data
+    async with open_file_store(copy) as store:
+        assert await load_ids(store) == [*ids, "other"]
 
 
 async def test_reindexing_makes_listings_and_search_anew(tmp_path: Path) -> None:
