@@ -18,6 +18,10 @@ BASE_IMAGE = "python:3.13-slim"
 IMAGE = "agentic-ai"
 SERVICES = ("servers", "bot")
 TOKEN = "7000000001:compose-test"
+_ASKED_OFTEN = json.dumps(
+    {"services": {name: {"healthcheck": {"interval": "2s"}} for name in SERVICES}}
+)
+"""How they are is asked as in compose.yaml, but so often that a test need not wait for it."""
 
 
 def run(
@@ -60,8 +64,9 @@ class Project:
         self._bot_api = bot_api
 
     def write(self, *, environment: str, settings: str) -> None:
-        """What a user has: the two files of the repository, and `.env`."""
+        """What a user has: the two files of the repository, and `.env`; and who asks them often."""
         shutil.copy(ROOT / "compose.yaml", self.folder)
+        (self.folder / "compose.override.yaml").write_text(_ASKED_OFTEN)
         (self.folder / "mcp.yml").write_text(settings)
         (self.folder / ".env").write_text(environment)
 
