@@ -5,6 +5,7 @@ it belongs to: over HTTP it comes on that call's own stream, and elsewhere only 
 can tell.
 """
 
+import logging
 from collections.abc import Awaitable, Callable, Generator, Mapping
 from contextlib import AbstractContextManager, contextmanager
 from contextvars import ContextVar
@@ -22,6 +23,8 @@ from mcp_types import (
     ErrorData,
     InputResponses,
 )
+
+logger = logging.getLogger(__name__)
 
 _T = TypeVar("_T")
 
@@ -84,7 +87,16 @@ class Dialogue:
         self._asked += len(elicitation.requests)
         if self._asked > MAX_QUESTIONS:
             raise UnanswerableError(f"it asks more than {MAX_QUESTIONS} questions in one call")
-        return await self.answerer.answer(elicitation)
+        try:
+            return await self.answerer.answer(elicitation)
+        except UnanswerableError:
+            raise
+        except Exception as error:
+            # boundary: how people are asked is not the hub's, and must not pass for the server's
+            logger.exception("What a server asks could not be put to anybody")
+            raise UnanswerableError(
+                "putting it to the user failed on this side, and the log says why"
+            ) from error
 
 
 @dataclass(slots=True, eq=False)

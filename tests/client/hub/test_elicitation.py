@@ -102,6 +102,34 @@ async def test_what_can_not_be_put_to_anybody_is_not(era: tuple[str, ...]) -> No
     assert len(person.asked) == 10
 
 
+@dataclass(eq=False)
+class Broken(Person):
+    async def ask(self, question: Question) -> Answer:
+        raise RuntimeError("no screen: hunter2")
+
+
+@ERAS
+async def test_that_asking_fails_on_this_side_is_not_told_as_the_servers_fault(
+    era: tuple[str, ...], caplog: pytest.LogCaptureFixture
+) -> None:
+    """The older era's server hears of it and answers, the newer era's call ends."""
+    with anyio.fail_after(20):
+        async with open_hub([stdio("asks", "asks", *era)], can_ask=True) as hub:
+            if era:
+                with pytest.raises(ServerFaultError) as raised:
+                    await call(hub, "book", Broken())
+                told = str(raised.value)
+            else:
+                told = (await call(hub, "book", Broken()))["message"]
+            assert given(await call(hub, "book", Person(Answer("decline"))), era) == {
+                "action": "decline"
+            }
+    assert "putting it to the user failed on this side" in told
+    assert "protocol" not in told
+    assert "hunter2" not in told
+    assert "no screen" in caplog.text
+
+
 @ERAS
 async def test_where_nobody_can_be_asked_nothing_is_declared(era: tuple[str, ...]) -> None:
     with anyio.fail_after(20):
