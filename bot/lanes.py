@@ -31,6 +31,10 @@ class Lanes:
         """Whether something is running or waiting in this chat."""
         return chat_id in self._lanes
 
+    def busy_time(self, chat_id: int) -> object | None:
+        """The same object for as long as a chat is busy without a pause; None: it is not busy."""
+        return self._lanes.get(chat_id)
+
     def push(self, chat_id: int, job: Job) -> None:
         """Run the job after those of the same chat that came before. It must not raise."""
         if chat_id in self._lanes:

@@ -83,9 +83,15 @@ class Post:
         await until_heard(self._bot.get_me)
 
     async def send(
-        self, chat_id: int, part: Part, reply_to: int | None = None, *, patient: bool = True
+        self,
+        chat_id: int,
+        part: Part,
+        reply_to: int | None = None,
+        *,
+        patient: bool = True,
+        silent: bool = False,
     ) -> Outcome:
-        """Send one message.
+        """Send one message; if it is `silent`, nobody's telephone rings.
 
         Waits for its turn, a connection and the pauses that Telegram asks for. If it shall not be
         `patient` it waits for nothing: call `wait_for_turn` before. What Telegram refuses with its
@@ -109,6 +115,7 @@ class Post:
                 reply_parameters=_quoting(reply_to),
                 reply_markup=_keyboard(part),
                 link_preview_options=_NO_PREVIEW,
+                disable_notification=silent or None,
             )
             return message.message_id
 

@@ -7,6 +7,7 @@ from functools import partial
 from bot import wording
 from bot.answering import Answerer, Question
 from bot.arrivals import AttachmentArrived, Origin
+from bot.busy_notes import BusyNotes
 from bot.deliveries import DeliveryFacts, StoredMessage
 from bot.lanes import Lanes
 from bot.store_patience import keep_trying
@@ -31,12 +32,14 @@ class Prompts:
         *,
         answerer: Answerer,
         lanes: Lanes,
+        notes: BusyNotes,
         spool: Spool,
     ) -> None:
         self._hub = hub
         self._coordinator = coordinator
         self._answerer = answerer
         self._lanes = lanes
+        self._notes = notes
         self._spool = spool
 
     async def take_text(
@@ -72,7 +75,8 @@ class Prompts:
         if is_new:
             where = StoredMessage(owner, conversation_id, message_id)
             question = Question(where, facts, quote=self._lanes.is_busy(origin.chat_id))
-            self._lanes.push(origin.chat_id, partial(self._answerer.answer, question))
+            job = partial(self._answerer.answer, question)
+            self._notes.push(origin.chat_id, origin.message_id, job)
 
     async def take_attachment(
         self, owner: str, conversation_id: str, arrival: AttachmentArrived

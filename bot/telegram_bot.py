@@ -18,6 +18,7 @@ from agentic.config.models import Config
 from bot import wording
 from bot.absence import AbsenceNotices
 from bot.answering import Answerer
+from bot.busy_notes import BUSY_SECONDS, BusyNotes
 from bot.chat_conversations import ChatConversations
 from bot.commands import Commands
 from bot.connection import Pulse, connect, open_bot
@@ -62,6 +63,7 @@ async def run_bot(
     *,
     pace: Pace | None = None,
     silence_seconds: float = _SILENCE_SECONDS,
+    busy_seconds: float = BUSY_SECONDS,
 ) -> None:
     """Answer people on Telegram until SIGTERM or SIGINT; a second one stops at once.
 
@@ -90,7 +92,16 @@ async def run_bot(
             anyio.create_task_group() as tasks,
         ):
             stopping.at_second = tasks.cancel_scope
-            parts = _assemble(config, hub, coordinator, bot, spool, pace or Pace(), tasks)
+            parts = _assemble(
+                config,
+                hub,
+                coordinator,
+                bot,
+                spool,
+                pace=pace or Pace(),
+                busy_seconds=busy_seconds,
+                tasks=tasks,
+            )
             tasks.start_soon(parts.strangers.run)
             with serving:
                 async with anyio.create_task_group() as hearing:
@@ -151,7 +162,9 @@ def _assemble(
     coordinator: Coordinator,
     bot: Bot,
     spool: Spool,
+    *,
     pace: Pace,
+    busy_seconds: float,
     tasks: TaskGroup,
 ) -> _Parts:
     """Put the bot together. Nothing runs yet."""
@@ -182,7 +195,8 @@ def _assemble(
         tools=lambda: [tool.name for tool in ToolManager(hub).definitions()],
         model_name=coordinator.model_name,
     )
-    prompts = Prompts(hub, coordinator, answerer=answerer, lanes=lanes, spool=spool)
+    notes = BusyNotes(post, lanes, tasks, busy_seconds)
+    prompts = Prompts(hub, coordinator, answerer=answerer, lanes=lanes, notes=notes, spool=spool)
     second_thoughts = SecondThoughts(
         hub, conversations, answerer=answerer, prompts=prompts, lanes=lanes, post=post
     )

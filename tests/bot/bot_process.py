@@ -28,7 +28,8 @@ async def main() -> None:
     async with open_bench(Path(directory)) as bench:
         spool = bench.create_spool()
         coordinator = Coordinator(bench, model, spool=spool)
-        await run_bot(config, bench, coordinator, SecretStr(TOKEN), spool)
+        # Notes that a message waits would stand between the replies, of which there are many.
+        await run_bot(config, bench, coordinator, SecretStr(TOKEN), spool, busy_seconds=600)
 
 
 if __name__ == "__main__":

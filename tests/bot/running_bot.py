@@ -173,6 +173,7 @@ async def run_in_background(
     *,
     people: Mapping[str, str] = PEOPLE,
     silence_seconds: float = 120,
+    busy_seconds: float = 600,
     **settings: Any,
 ) -> AsyncGenerator[None]:
     """The bot runs inside the context. Leaving cancels it: turns stop where they are."""
@@ -181,7 +182,12 @@ async def run_in_background(
     config = create_config(api, people, **settings)
     async with anyio.create_task_group() as tasks:
         tasks.start_soon(spool.run)
-        run = partial(run_bot, pace=Pace(in_chat=UNHURRIED), silence_seconds=silence_seconds)
+        run = partial(
+            run_bot,
+            pace=Pace(in_chat=UNHURRIED),
+            silence_seconds=silence_seconds,
+            busy_seconds=busy_seconds,
+        )
         tasks.start_soon(run, config, bench, coordinator, SecretStr(api.token), spool)
         yield
         tasks.cancel_scope.cancel()

@@ -79,7 +79,7 @@ class Processes:
             "data_directory": str(home / "bot"),
             "servers": servers,
             "models": {"default": "echo", "echo": model},
-            "bot": {"people": dict(people.people), "base_url": api.base_url},
+            "bot": {"people": dict(people.people), "base_url": api.base_url, "rate": None},
         }
         (home / "bot.yml").write_text(json.dumps(config), encoding="utf-8")
 
