@@ -20,6 +20,8 @@ from client.llm.protocol import TextDelta
 
 _FIRST_SECONDS = 0.7
 _FIRST_CHARACTERS = 60
+_GATHERING_SECONDS = 0.15
+"""A reply that is whole by then is sent once, and needs no change."""
 _SECONDS_BETWEEN = 1.0
 _REQUEST_SECONDS = 5.0
 """How long a stopping bot waits to hear whether a draft has arrived."""
@@ -86,6 +88,7 @@ class LiveReply:
                 while len(self.text) < _FIRST_CHARACTERS and not self.facts.drafts:
                     self._changed = anyio.Event()
                     await self._changed.wait()
+            await anyio.sleep(_GATHERING_SECONDS)
             while not self.facts.drafting:
                 self._changed = anyio.Event()
                 if not await self._update():
