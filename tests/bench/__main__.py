@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from tests.bench import (
+    bot,
     compare,
     http_calls,
     local,
@@ -57,6 +58,7 @@ PARTS = {
     "compare": Part(compare.__doc__, compare.run, compare.render),
     "units": Part(units.__doc__, units.run),
     "turn": Part(turn.__doc__, turn.run),
+    "bot": Part(bot.__doc__, bot.run),
     "start": Part(start.__doc__, start.run),
     "http": Part(http_calls.__doc__, http_calls.run),
     "tools": Part(tools.__doc__, tools.run),
