@@ -1,8 +1,8 @@
 """The connection to the Bot API, and what is said when there is none."""
 
 import logging
-from collections.abc import AsyncGenerator, Awaitable, Callable
-from contextlib import asynccontextmanager
+from collections.abc import AsyncGenerator, Awaitable, Callable, Generator
+from contextlib import asynccontextmanager, contextmanager
 from typing import Any
 
 import anyio
@@ -12,6 +12,7 @@ from telegram.error import BadRequest, Conflict, InvalidToken, TelegramError
 
 from agentic.config.bot import BotConfig
 from bot.api_request import BotApiRequest
+from bot.errors import BadProxyError
 from client.spool.folder import SpoolError
 from client.spool.spool import Spool
 
@@ -70,7 +71,11 @@ async def open_bot(
     spool: Spool,
     pulse: Pulse,
 ) -> AsyncGenerator[Bot]:
-    """The connection to the Bot API. Nothing is asked yet."""
+    """The connection to the Bot API. Nothing is asked yet.
+
+    Raises:
+        BadProxyError: The environment names a proxy that can't be used.
+    """
 
     async def end_poll() -> None:
         await on_token_refused()
@@ -84,31 +89,44 @@ async def open_bot(
         since = f" since {survey.since_minute}" if survey.waiting else ""
         return f"{survey.waiting} waiting for the store{since}, {len(survey.aside)} set aside"
 
-    bot = _OrderedBot(
-        token.get_secret_value(),
-        base_url=f"{config.base_url.rstrip('/')}/bot",
-        request=BotApiRequest(
-            on_token_refused,
-            # The first poll may be held for half a minute: that long nothing else would tell.
-            health_file=config.health_file,
-            describe=describe,
-            connection_pool_size=_CONNECTIONS,
-            read_timeout=_READ_SECONDS,
-        ),
-        get_updates_request=BotApiRequest(
-            end_poll,
-            on_answer=pulse.beat,
-            health_file=config.health_file,
-            describe=describe,
-            connection_pool_size=2,
-            read_timeout=_READ_SECONDS,
-        ),
-    )
+    with _explaining_proxies():
+        bot = _OrderedBot(
+            token.get_secret_value(),
+            base_url=f"{config.base_url.rstrip('/')}/bot",
+            request=BotApiRequest(
+                on_token_refused,
+                # The first poll may be held for half a minute: that long nothing else would tell.
+                health_file=config.health_file,
+                describe=describe,
+                connection_pool_size=_CONNECTIONS,
+                read_timeout=_READ_SECONDS,
+            ),
+            get_updates_request=BotApiRequest(
+                end_poll,
+                on_answer=pulse.beat,
+                health_file=config.health_file,
+                describe=describe,
+                connection_pool_size=2,
+                read_timeout=_READ_SECONDS,
+            ),
+        )
     try:
         yield bot
     finally:
         with anyio.move_on_after(_CLOSE_SECONDS, shield=True):
             await bot.shutdown()
+
+
+@contextmanager
+def _explaining_proxies() -> Generator[None]:
+    """PTB and httpx read them from the environment when their clients are made."""
+    try:
+        yield
+    except (ValueError, RuntimeError):  # their texts may hold the proxy's password
+        raise BadProxyError(
+            "The environment names a proxy that the bot can't use (HTTPS_PROXY, HTTP_PROXY or "
+            "ALL_PROXY): it should look like http://HOST:PORT. Correct it, or unset it for the bot."
+        ) from None
 
 
 async def connect(bot: Bot) -> None:

@@ -2,6 +2,7 @@
 
 BotError
 ├── BadTokenError    Telegram does not accept the token
+├── BadProxyError    the proxy that the environment names can't be one
 └── ListenError      the address of its HTTP face can't be had
 """
 
@@ -12,6 +13,10 @@ class BotError(Exception):
 
 class BadTokenError(BotError):
     """Telegram does not accept the token, or no longer."""
+
+
+class BadProxyError(BotError):
+    """The proxy that the environment names for Telegram is of no kind that can be used."""
 
 
 class ListenError(BotError):

@@ -2,6 +2,7 @@
 
 import logging
 import re
+import traceback
 from collections.abc import Callable, Generator
 from contextlib import contextmanager
 from typing import Any
@@ -13,11 +14,14 @@ _MASK = "<bot token>"
 _TALKATIVE_LOGGERS = ("httpx", "httpcore")
 _PLAIN = logging.Formatter()
 
+logger = logging.getLogger(__name__)
+
 
 @contextmanager
 def tokens_kept_out_of_logs(token: SecretStr) -> Generator[None]:
     """Within the context no log record holds this token, or anything that looks like one.
 
+    Nor does an exception that leaves it: whoever started the bot may show it with its causes.
     Records are cleaned when they are made, so every handler gets them clean, also one that is added
     later or hangs on another logger. What other parts of the program log is cleaned too.
     """
@@ -38,6 +42,12 @@ def tokens_kept_out_of_logs(token: SecretStr) -> Generator[None]:
     logging.setLogRecordFactory(make_clean_record)
     try:
         yield
+    except Exception as error:
+        trace = "".join(traceback.format_exception(error))
+        if scrub(trace) == trace:
+            raise
+        logger.error("The bot ended:\n%s", trace)
+        raise RuntimeError(scrub(str(error))) from None
     finally:
         if logging.getLogRecordFactory() is make_clean_record:
             logging.setLogRecordFactory(make_record)

@@ -72,6 +72,7 @@ async def run_bot(
 
     Raises:
         BadTokenError: Telegram does not accept the token, or no longer.
+        BadProxyError: The environment names a proxy that can't be used.
         ListenError: `bot.listen` can't be listened at.
     """
     refused = anyio.Event()

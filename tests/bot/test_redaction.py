@@ -1,16 +1,28 @@
 """The token never appears in a log, whatever happens, at any level."""
 
 import logging
-from collections.abc import Generator
+import traceback
+from collections.abc import Generator, Mapping
+from typing import Any
 
 import anyio
 import pytest
 from pydantic import SecretStr
 
 from bot.redaction import tokens_kept_out_of_logs
+from bot.telegram_bot import run_bot
+from client.coordinator.coordinator import Coordinator
 from client.llm.protocol import Completion
 from client.llm.scripted import ScriptedModel
-from tests.bot.running_bot import ADA, STRANGER, TOKEN, Bench, echo, run_in_background
+from tests.bot.running_bot import (
+    ADA,
+    STRANGER,
+    TOKEN,
+    Bench,
+    create_config,
+    echo,
+    run_in_background,
+)
 from tests.fakes.telegram.bot_api import FakeBotApi
 from tests.fakes.telegram.faults import (
     CONFLICT,
@@ -79,6 +91,25 @@ async def test_tokens_are_masked_in_messages_arguments_and_tracebacks(written: l
     assert not any(other in line or "1:short" in line for line in written)
     assert any("fine: 1 of 2" in line for line in written)
     assert any("ValueError: token <bot token>" in line for line in written)
+
+
+async def test_what_ends_the_bot_tells_why_without_the_token(
+    api: FakeBotApi, bench: Bench, written: list[str]
+) -> None:
+    def break_down(tool: str, arguments: Mapping[str, Any]) -> bool:
+        raise ValueError(f"no way to https://api.telegram.org/bot{TOKEN}/getMe")
+
+    bench.lose_answer = break_down
+    coordinator = Coordinator(bench, ScriptedModel(echo))
+    with anyio.fail_after(20), pytest.raises(RuntimeError) as caught:
+        await run_bot(
+            create_config(api), bench, coordinator, SecretStr(TOKEN), bench.create_spool()
+        )
+
+    shown = "".join(traceback.format_exception(caught.value))
+    assert SECRET_PART not in shown
+    assert any("ValueError: no way to https://" in line for line in written)
+    assert not any(SECRET_PART in line for line in written)
 
 
 async def test_logging_is_as_before_afterwards() -> None:
