@@ -7,12 +7,13 @@ from typing import Any
 
 import anyio
 from pydantic import SecretStr
-from telegram import Bot, Update
+from telegram import Bot
 from telegram.error import BadRequest, Conflict, InvalidToken, TelegramError
 
 from agentic.config.bot import BotConfig
 from bot.api_request import BotApiRequest
 from bot.errors import BadProxyError
+from bot.readable_updates import mend_poll
 from client.spool.folder import SpoolError
 from client.spool.spool import Spool
 
@@ -53,14 +54,11 @@ class Pulse:
                 self._last = anyio.current_time()
 
 
-class _OrderedBot(Bot):
-    async def get_updates(self, *args: Any, **kwargs: Any) -> tuple[Update, ...]:  # noqa: ANN401 - as PTB's
-        """As PTB's, by their ids, which Telegram counts up as things happen.
-
-        What a poll brings in another order would be answered in it, and confirmed in part.
-        """
-        updates = await super().get_updates(*args, **kwargs)
-        return tuple(sorted(updates, key=lambda update: update.update_id))
+class _PollRequest(BotApiRequest):
+    async def do_request(self, *args: Any, **kwargs: Any) -> tuple[int, bytes]:  # noqa: ANN401 - as PTB's
+        """As the others', with updates that PTB can read, in their order."""
+        status, body = await super().do_request(*args, **kwargs)
+        return status, mend_poll(body)
 
 
 @asynccontextmanager
@@ -90,7 +88,7 @@ async def open_bot(
         return f"{survey.waiting} waiting for the store{since}, {len(survey.aside)} set aside"
 
     with _explaining_proxies():
-        bot = _OrderedBot(
+        bot = Bot(
             token.get_secret_value(),
             base_url=f"{config.base_url.rstrip('/')}/bot",
             request=BotApiRequest(
@@ -101,7 +99,7 @@ async def open_bot(
                 connection_pool_size=_CONNECTIONS,
                 read_timeout=_READ_SECONDS,
             ),
-            get_updates_request=BotApiRequest(
+            get_updates_request=_PollRequest(
                 end_poll,
                 on_answer=pulse.beat,
                 health_file=config.health_file,

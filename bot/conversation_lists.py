@@ -10,7 +10,7 @@ import anyio
 from bot import wording
 from bot.arrivals import ButtonPressed, Origin
 from bot.chat_conversations import ChatConversations
-from bot.post import Post
+from bot.post import Post, Undeliverable
 from bot.rendering import Button, Part, render_parts
 from client.conversations import ConversationCallError, RemoteConversationStore, ToolCaller
 from servers.conversations.contract import Conversation
@@ -62,7 +62,13 @@ class ConversationLists:
         await self._post.acknowledge(press.press_id)
         current = await self._conversations.find(owner, _latest(press))
         part = await self._render_list(owner, current, shown=shown)
-        await self._post.change(press.chat_id, press.message_id, part)
+        await self._show_in_place(press, part)
+
+    async def _show_in_place(self, press: ButtonPressed, part: Part) -> None:
+        """In the message whose button was pressed; as a new one, if that is too old or gone."""
+        outcome = await self._post.change(press.chat_id, press.message_id, part)
+        if isinstance(outcome, Undeliverable):
+            await self._post.send(press.chat_id, part)
 
     async def _render_list(self, owner: str, current: str, *, shown: int) -> Part:
         store = RemoteConversationStore(self._hub, owner)
@@ -135,7 +141,7 @@ class ConversationLists:
         await self._conversations.change(owner, origin, chosen.conversation_id)
         await self._post.acknowledge(press.press_id)
         text = wording.render_changed(await self._name(owner, chosen))
-        await self._post.change(press.chat_id, press.message_id, Part(text))
+        await self._show_in_place(press, Part(text))
 
     async def show_changed(self, owner: str, origin: Origin, conversation_id: str) -> None:
         """Say which conversation the chat has come to."""

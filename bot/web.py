@@ -27,6 +27,7 @@ from bot.figures import CONTENT_TYPE, Figures
 from bot.intake import Intake
 from bot.lanes import Lanes
 from bot.polling import ALLOWED_UPDATES
+from bot.readable_updates import make_readable
 from client.spool.folder import SpoolError
 from client.spool.spool import Spool
 
@@ -118,7 +119,7 @@ class Webhook:
         if body is None:
             return PlainTextResponse(f"An update has at most {_MAX_UPDATE_BYTES:,} bytes.", 413)
         try:
-            update = Update.de_json(json.loads(body), self._bot)
+            update = Update.de_json(make_readable(json.loads(body)), self._bot)
         except (ValueError, TypeError, KeyError, AttributeError):
             # Sent again for ever, it would keep all others from coming.
             logger.exception("An update could not be read, and is left out")
