@@ -14,6 +14,7 @@ from bot import wording
 from bot.arrivals import CommandArrived, Origin
 from bot.chat_conversations import ChatConversations, name_new
 from bot.conversation_lists import ConversationLists
+from bot.deliveries import StoredMessage, find_undelivered
 from bot.exports import ExportForm, export_whole
 from bot.lanes import Lanes
 from bot.post import Post
@@ -41,15 +42,20 @@ class Commands:
         *,
         lanes: Lanes,
         post: Post,
+        deliver: Callable[[StoredMessage], Awaitable[None]],
         tools: Callable[[], list[str]],
         model_name: str,
     ) -> None:
-        """`tools`: the names of those that the model is offered now."""
+        """`deliver` sends what is stored and not delivered.
+
+        `tools`: the names of those that the model is offered now.
+        """
         self._hub = hub
         self._conversations = conversations
         self._lists = lists
         self._lanes = lanes
         self._post = post
+        self._deliver = deliver
         self._tools = tools
         self._model_name = model_name
         self._at_once = {
@@ -155,6 +161,12 @@ class Commands:
 
     async def _resend(self, owner: str, origin: Origin, _: str) -> None:
         store = RemoteConversationStore(self._hub, owner)
+        # The chat's lane is ours: what is not delivered now is nowhere else on its way.
+        left = await find_undelivered(store, origin.chat_id)
+        for where in left:
+            await self._deliver(where)
+        if left:
+            return
         current = await self._conversations.find(owner, origin)
         page = await store.load_conversation(current, limit=_LOOKED_AT)
         replies = [message for message in page.messages if (message.metadata or {}).get("final")]

@@ -98,3 +98,20 @@ async def load_message(hub: ToolCaller, where: StoredMessage) -> Message | None:
         if cursor is None:
             break
     return None
+
+
+async def find_undelivered(store: RemoteConversationStore, chat_id: int) -> list[StoredMessage]:
+    """What the store's owner was to get in a chat, and may not have, in no certain order.
+
+    Raises:
+        HubError, ConversationCallError: The store can't say.
+    """
+    assert store.owner is not None
+    found: list[StoredMessage] = []
+    for state in ("attempting", "pending"):
+        page = await store.list_deliveries(state)
+        for each in page.deliveries:
+            facts = parse_delivery(each.annotations)
+            if facts is not None and facts.chat_id == chat_id:
+                found.append(StoredMessage(store.owner, each.conversation_id, each.message_id))
+    return found

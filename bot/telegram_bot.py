@@ -193,6 +193,7 @@ def _assemble(
         lists,
         lanes=lanes,
         post=post,
+        deliver=answerer.deliver_stored,
         tools=lambda: [tool.name for tool in ToolManager(hub).definitions()],
         model_name=coordinator.model_name,
     )

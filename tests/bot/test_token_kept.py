@@ -115,24 +115,18 @@ async def agentic_bot(
     }
     command = [sys.executable, "-m", "agentic", "-v", "bot"]
     with anyio.fail_after(120):
-        async with (
-            await anyio.open_process(
-                command,
-                stdin=subprocess.DEVNULL,
-                stderr=subprocess.STDOUT,
-                env=environment,
-                cwd=home,
-            ) as process,
-            anyio.create_task_group() as tasks,
-        ):
+        async with await anyio.open_process(
+            command, stdin=subprocess.DEVNULL, stderr=subprocess.STDOUT, env=environment, cwd=home
+        ) as process:
             running = Running(process, home)
-            tasks.start_soon(running.listen)
-            try:
-                yield running
-            finally:
-                if process.returncode is None:
-                    process.kill()
-    running.check()
+            async with anyio.create_task_group() as tasks:
+                tasks.start_soon(running.listen)
+                try:
+                    yield running
+                finally:
+                    if process.returncode is None:
+                        process.kill()
+            running.check()
 
 
 async def test_when_everything_fails_in_every_way(api: FakeBotApi, tmp_path: Path) -> None:
