@@ -100,11 +100,10 @@ class CatalogueCheck:
             OSError: A file cannot.
         """
         numbers, named = self._signs.read()
-        if not (self._is_current(numbers) or self._go_on_with_all(since, seconds)):
-            return False
-        if named:
+        if named and self.is_about(self._index.opening):  # else all are compared anyhow
             self.mend_all_named()
-        return True
+            numbers, _ = self._signs.read()  # a writer may have given some up meanwhile
+        return self._is_current(numbers) or self._go_on_with_all(since, seconds)
 
     def mend_all_named(self) -> None:
         """See to it that the rows hold all that was written to files that are named.
