@@ -120,10 +120,7 @@ class FileIndex:
         with self._exclusive():
             self._disconnect()
             connection = self._open_file()
-            if connection.execute("PRAGMA user_version").fetchone()[0] not in (
-                0,
-                self._layout.version,
-            ):  # another version of this program wrote it
+            if not self._is_ours(connection):
                 connection.close()
                 self._remove_files()
                 connection = self._open_file()
@@ -138,6 +135,15 @@ class FileIndex:
             if connection.execute("PRAGMA user_version").fetchone()[0] == 0:
                 self._put_schema(connection)
         return connection
+
+    def _is_ours(self, connection: sqlite3.Connection) -> bool:
+        """Whether the file is new, or of this version of the program; closed if it isn't read."""
+        try:
+            version = connection.execute("PRAGMA user_version").fetchone()[0]
+        except sqlite3.Error:
+            connection.close()
+            raise
+        return version in (0, self._layout.version)
 
     def _open_file(self) -> sqlite3.Connection:
         self._prepare_files()
