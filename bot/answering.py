@@ -178,9 +178,8 @@ class Answerer:
         except Exception:  # boundary: the person gets a sentence, the log the rest
             reference = secrets.token_hex(4)
             logger.exception("A turn in %s broke, reference %s", where.conversation_id, reference)
-            sentence = "Something went wrong here, and it was recorded."
             last = TurnFailed(
-                where.conversation_id, where.message_id, "internal", sentence, reference
+                where.conversation_id, where.message_id, "internal", wording.BROKEN, reference
             )
         finally:
             del self._running[facts.chat_id]

@@ -5,6 +5,7 @@ messages after it; all else waits in the chat's lane like an answer.
 """
 
 import logging
+import secrets
 from collections.abc import Awaitable, Callable
 from functools import partial
 
@@ -197,11 +198,26 @@ class Commands:
         async def run() -> None:
             try:
                 await job()
-            except ConversationCallError as error:
-                known = error.code == "not_found"
-                await self._post.say(origin.chat_id, wording.NOTHING_HERE if known else str(error))
-            except HubError as error:
-                logger.warning("A command was not done: %s", error)
-                await self._post.say(origin.chat_id, wording.COMMAND_NOT_DONE)
+            except Exception as error:  # noqa: BLE001 - boundary: who asked is told, the log the rest
+                if isinstance(error, ConversationCallError) and error.code == "not_found":
+                    sentence = wording.NOTHING_HERE
+                else:
+                    sentence = tell_not_done(error, f"A command in chat {origin.chat_id}")
+                await self._post.say(origin.chat_id, sentence)
 
         self._lanes.push(origin.chat_id, run)
+
+
+def tell_not_done(error: Exception, what: str) -> str:
+    """The sentence for whoever asked for what was not done; the log has its reference, and why."""
+    reference = secrets.token_hex(4)
+    match error:
+        case HubError():
+            sentence = wording.COMMAND_NOT_DONE
+        case ConversationCallError():
+            sentence = str(error)
+        case _:
+            logger.error("%s broke, reference %s", what, reference, exc_info=error)
+            return wording.render_failure(wording.BROKEN, reference)
+    logger.warning("%s was not done, reference %s: %s", what, reference, error)
+    return wording.render_failure(sentence, reference)

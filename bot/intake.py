@@ -35,7 +35,7 @@ from bot.arrivals import (
     parse_update,
 )
 from bot.chat_conversations import ChatConversations
-from bot.commands import Commands
+from bot.commands import Commands, tell_not_done
 from bot.conversation_lists import ConversationLists
 from bot.figures import Figures
 from bot.lanes import Lanes
@@ -48,8 +48,6 @@ from bot.rendering import Part
 from bot.second_thoughts import SecondThoughts
 from bot.store_patience import keep_trying
 from bot.strangers import Strangers
-from client.conversations import ConversationCallError
-from client.hub.errors import HubError
 
 _REMEMBERED = 4_096
 """Messages that were taken in; a command that comes again has no second answer."""
@@ -168,11 +166,10 @@ class Intake:
     async def _press(self, owner: str, press: ButtonPressed) -> None:
         try:
             await self._lists.press(owner, press)
-        except (HubError, ConversationCallError) as error:
-            logger.warning("A button did nothing: %s", error)
-            await self._post.acknowledge(press.press_id, wording.COMMAND_NOT_DONE)
-        except Exception:  # boundary: what one button runs into must not stop the bot
-            logger.exception("A button did nothing")
+        except Exception as error:  # noqa: BLE001 - boundary: a button must not stop the bot
+            sentence = tell_not_done(error, f"What a button in chat {press.chat_id} asks for")
+            await self._post.acknowledge(press.press_id)
+            await self._post.say(press.chat_id, sentence)
 
     async def _take_reaction(self, change: ReactionChanged) -> None:
         owner = await self._people.find(change.origin.user_id)

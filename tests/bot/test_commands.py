@@ -1,6 +1,8 @@
 """Commands and their buttons: conversations are changed, named, copied and given out."""
 
 import json
+import re
+from collections.abc import Mapping
 from copy import deepcopy
 from typing import Any
 
@@ -163,14 +165,42 @@ async def test_what_there_is_and_was_used_is_told(api: FakeBotApi, bench: Bench)
 
 
 @pytest.mark.slow
-async def test_a_command_says_when_the_store_is_away(api: FakeBotApi, bench: Bench) -> None:
+async def test_what_is_not_done_is_told_with_a_reference_that_the_log_has_too(
+    api: FakeBotApi, bench: Bench, caplog: pytest.LogCaptureFixture
+) -> None:
+    def break_(tool: str, arguments: Mapping[str, Any]) -> bool:
+        raise RuntimeError("what nobody expected")
+
     with anyio.fail_after(30):
         async with run_in_background(bench, api):
             await say(api, "hello")
             bench.away = True
-            assert (await say(api, "/usage"))["text"] == wording.COMMAND_NOT_DONE
-            bench.away = False
+            away = await say(api, "/usage")
+            bench.away, bench.lose_answer = False, break_
+            broken = await say(api, "/usage")
+            bench.lose_answer = lambda tool, arguments: False
             assert "2 messages" in (await say(api, "/usage"))["text"]
+
+    for message, sentence in ((away, wording.COMMAND_NOT_DONE), (broken, wording.BROKEN)):
+        said, _, reference = message["text"].partition(" (reference ")
+        told = re.fullmatch(r"([0-9a-f]{8})\)", reference)
+        assert said == sentence
+        assert told is not None
+        assert f"reference {told[1]}" in caplog.text
+
+
+async def test_a_button_whose_wish_is_not_done_says_so_with_a_reference(
+    api: FakeBotApi, bench: Bench
+) -> None:
+    with anyio.fail_after(30):
+        async with run_in_background(bench, api):
+            await say(api, "hello")
+            shown = await say(api, "/conversations")
+            bench.away = True
+            api.person(ADA).presses(shown, labels(shown)[0])
+            answer = (await api.wait_for_message(ADA, 3))[-1]
+
+    assert answer["text"].startswith(f"{wording.COMMAND_NOT_DONE} (reference ")
 
 
 def labels(message: dict[str, Any]) -> list[str]:
