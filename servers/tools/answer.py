@@ -3,6 +3,7 @@
 import json
 import math
 from collections import deque
+from dataclasses import replace
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
 from typing import NoReturn, cast
@@ -65,7 +66,7 @@ class AnswerReader:
             raise ToolFailedError("too_large", describe_limit(self._max_bytes))
         if not self._has_envelope and (media := find_media(response.headers, body)) is not None:
             self._result.check_media(media.mime_type)
-            return media
+            return replace(media, data=self._credentials.clean_bytes(media.data))
         if len(body) <= _MAX_BYTES_AT_ONCE:
             return self._parse(response.headers, body)
         return await anyio.to_thread.run_sync(self._parse, response.headers, body)

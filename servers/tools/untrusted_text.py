@@ -27,12 +27,21 @@ class Cleaner:
         )
         self._secrets = re.compile("|".join(map(re.escape, longest_first)) or _NOTHING)
         self._suspicious = re.compile(f"{UNUSUAL}|{self._secrets.pattern}")
+        in_bytes = (re.escape(secret.encode("utf-8", "surrogatepass")) for secret in longest_first)
+        self._secret_bytes = re.compile(b"|".join(in_bytes) or _NOTHING.encode())
 
     def clean(self, text: str) -> str:
         """`text` without secrets, escape sequences and controls other than line break and tab."""
         if not self._suspicious.search(text):  # one look at the many texts of a large answer
             return text
         return self._secrets.sub(_REDACTED, strip_controls(text))
+
+    def clean_bytes(self, data: bytes) -> bytes:
+        """`data`, no text as far as is known, with a secret's bytes blotted out; as long as it was.
+
+        A secret that is compressed or encoded in it is not found.
+        """
+        return self._secret_bytes.sub(lambda found: b"*" * len(found[0]), data)
 
     def excerpt(self, text: str) -> str:
         """The beginning of `text` on one line, safe to quote."""

@@ -90,6 +90,18 @@ async def test_bytes_are_linked_and_can_be_read(
     assert (bytes_of(contents), contents.mime_type) == (body, told)
 
 
+async def test_a_credential_that_comes_back_as_bytes_is_blotted_out(
+    endpoint: ToolEndpoint, open_tools: OpenTools
+) -> None:
+    body = PDF + b"you sent: key-0123456789 \0" + PDF
+    url = endpoint.on("/", answer(render(body, content_type="application/pdf")))
+    declared = {"url": url, "method": "GET", "auth": {"bearer": "key-0123456789"}}
+    async with open_tools(t=declared) as client:
+        link = link_of(await client.call_tool("t", {}))
+        kept = bytes_of(await read(client, link.uri))
+    assert kept == body.replace(b"key-0123456789", b"*" * 14)
+
+
 @pytest.mark.parametrize(
     ("content_type", "body", "expected"),
     [
