@@ -1,6 +1,7 @@
 """DynamoDB and S3 over HTTP, as far as moto has them."""
 
 import secrets
+import threading
 from collections.abc import Generator
 from contextlib import contextmanager
 from typing import Any
@@ -13,19 +14,36 @@ CREDENTIALS = {"AWS_ACCESS_KEY_ID": "test", "AWS_SECRET_ACCESS_KEY": "test"}
 
 @contextmanager
 def open_aws_server(port: int = 0) -> Generator[str]:
-    """Serve until the end of the context; gives its address. What it holds outlives that."""
+    """Serve until the end of the context; gives its address. What it holds outlives that.
+
+    One call at a time: moto looks whether a condition holds, and writes, in two steps.
+    """
     import logging
 
-    from moto.server import ThreadedMotoServer
+    from moto.moto_server.werkzeug_app import (  # pyright: ignore[reportMissingTypeStubs]
+        DomainDispatcherApplication,
+        MotoRequestHandler,
+        create_backend_app,
+    )
+    from werkzeug.serving import make_server
 
     logging.getLogger("werkzeug").setLevel(logging.ERROR)
-    server = ThreadedMotoServer(ip_address="127.0.0.1", port=port, verbose=False)
-    server.start()
+    answer, turn = DomainDispatcherApplication(create_backend_app), threading.Lock()
+
+    def answer_in_turn(environ: Any, start_response: Any) -> Any:
+        with turn:
+            return answer(environ, start_response)
+
+    server = make_server(
+        "127.0.0.1", port, answer_in_turn, threaded=True, request_handler=MotoRequestHandler
+    )
+    serving = threading.Thread(target=server.serve_forever, daemon=True)
+    serving.start()
     try:
-        host, port = server.get_host_and_port()
-        yield f"http://{host}:{port}"
+        yield f"http://127.0.0.1:{server.server_port}"
     finally:
-        server.stop()
+        server.shutdown()
+        serving.join()
 
 
 def create_table(api: Any) -> str:
