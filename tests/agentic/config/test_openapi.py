@@ -372,7 +372,7 @@ def test_variables_of_an_address_have_their_defaults(place: Place) -> None:
     [
         ("", "should be a mapping that begins with openapi"),
         ("[1]", "should be a mapping that begins with openapi"),
-        ('{"openapi": "3.0.0",}', "line 1, column 21: is no JSON: "),
+        ('{"openapi" "3.0.0"}', "line 1, column 12: is no JSON: "),
         ("openapi: 3.0.0\npaths: {a: [}", "line 2, column "),
         ("[" * 100_000, "nested more than"),
         ('{"a":' * 100_000, "nested too deeply"),
