@@ -87,7 +87,7 @@ async def open_bot(
         since = f" since {survey.since_minute}" if survey.waiting else ""
         return f"{survey.waiting} waiting for the store{since}, {len(survey.aside)} set aside"
 
-    with _explaining_proxies():
+    with explaining_proxies():
         bot = Bot(
             token.get_secret_value(),
             base_url=f"{config.base_url.rstrip('/')}/bot",
@@ -116,7 +116,7 @@ async def open_bot(
 
 
 @contextmanager
-def _explaining_proxies() -> Generator[None]:
+def explaining_proxies() -> Generator[None]:
     """PTB and httpx read them from the environment when their clients are made."""
     try:
         yield

@@ -9,6 +9,7 @@ from telegram.error import InvalidToken, TelegramError
 from telegram.request import HTTPXRequest
 
 from agentic.config.bot import BotConfig
+from bot.connection import explaining_proxies
 from bot.errors import BadTokenError, BotError
 from bot.redaction import tokens_kept_out_of_logs
 
@@ -41,15 +42,19 @@ async def ask_username(config: BotConfig, token: SecretStr) -> str:
 
     Raises:
         BadTokenError: Telegram does not accept the token.
+        BadProxyError: The environment names a proxy that can't be used.
         BotError: Telegram can't be asked.
     """
     check_token(token)
     with tokens_kept_out_of_logs(token):
-        bot = Bot(
-            token.get_secret_value(),
-            base_url=f"{config.base_url.rstrip('/')}/bot",
-            request=HTTPXRequest(),
-        )
+        with explaining_proxies():
+            request = HTTPXRequest()
+            bot = Bot(
+                token.get_secret_value(),
+                base_url=f"{config.base_url.rstrip('/')}/bot",
+                request=request,
+                get_updates_request=request,
+            )
         try:
             with anyio.fail_after(_SECONDS):
                 return (await bot.get_me()).username or ""
@@ -60,4 +65,4 @@ async def ask_username(config: BotConfig, token: SecretStr) -> str:
             raise BotError(f"{config.base_url} can't be asked: {reason}") from None
         finally:
             with anyio.move_on_after(_CLOSE_SECONDS, shield=True):
-                await bot.shutdown()
+                await request.shutdown()  # the bot's own closes only what it has initialized

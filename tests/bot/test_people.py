@@ -1,20 +1,33 @@
 """Who may talk: people who are paired, and strangers, who cost nothing."""
 
 import re
+import traceback
 from pathlib import Path
 from unittest.mock import ANY
 
 import anyio
 import anyio.lowlevel
 import pytest
+from pydantic import SecretStr
 
 from bot import wording
+from bot.errors import BadProxyError
 from bot.people import People
 from bot.rates import Rates, Refusal
+from bot.token import ask_username
 from client.llm.protocol import Completion
 from client.llm.scripted import Held, ScriptedModel
 from client.people import RemotePeople
-from tests.bot.running_bot import ADA, BOB, STRANGER, Bench, echo, open_bench, run_in_background
+from tests.bot.running_bot import (
+    ADA,
+    BOB,
+    STRANGER,
+    Bench,
+    create_config,
+    echo,
+    open_bench,
+    run_in_background,
+)
 from tests.bot.test_crash import start_bot
 from tests.fakes.telegram.bot_api import FakeBotApi
 
@@ -214,3 +227,16 @@ async def test_a_bucket_fills_again_and_only_the_latest_thousand_are_remembered(
         for user_id in range(8, 1_008):
             assert forgotten.take(user_id) is None
         assert forgotten.take(7) is None
+
+
+async def test_a_proxy_that_can_not_be_used_is_named_without_its_password(
+    api: FakeBotApi, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    config = create_config(api).bot
+    with anyio.fail_after(20):
+        assert await ask_username(config, SecretStr(api.token)) == "agentic_bot"
+        monkeypatch.setenv("HTTP_PROXY", "gopher://me:sekret@127.0.0.1:9")
+        with pytest.raises(BadProxyError) as caught:
+            await ask_username(config, SecretStr(api.token))
+
+    assert "sekret" not in "".join(traceback.format_exception(caught.value))
