@@ -130,7 +130,7 @@ async def open_house(api: FakeBotApi, directory: Path) -> AsyncGenerator[House]:
         ]
         async with (
             open_bench(directory, *servers) as bench,
-            run_in_background(bench, api, ScriptedModel(answer)),
+            run_in_background(bench, api, ScriptedModel(answer), rate=None),
         ):
             house = House(api, bench, deleted)
             await house.say(ADA, f"The {HINT} opens with {SECRET}")
