@@ -1,10 +1,9 @@
 """Sixteen processes that append at once: to one conversation and to one each, beside SQLite.
 
-The targets are 1.3 and 3 times SQLite's speed. On one conversation a bare lock, write and fdatasync
-are hardly faster than SQLite, so that target lies beyond what any file under one lock reaches; on
-one each they are, but an append of this store also takes a way to a thread and back, checks and the
-reading of what others wrote, which with sixteen processes on two processors cost several times the
-bare write. Where the disk is slow SQLite, which syncs one append after the other, falls behind.
+The targets are 1.3 and 3 times SQLite's speed. An append of this store takes more than a bare lock,
+write and fdatasync: a way to a thread and back, checks and the reading of what others wrote, which
+with sixteen processes on two processors cost several times the bare write. How SQLite compares with
+either depends on the disk: it syncs one append after the other, and falls behind on a slow one.
 """
 
 import subprocess
