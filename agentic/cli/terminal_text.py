@@ -32,12 +32,13 @@ class TextCleaner:
 
     def feed(self, piece: str) -> str:
         """What of the text so far is safe to show and was not returned before."""
-        text = _SEQUENCE.sub("", self._held + piece)
-        self._held = ""
-        unfinished = _UNFINISHED.search(text)
+        text, self._held = self._held + piece, ""
+        # Before anything is taken out: what then stood side by side could look like a sequence.
+        ends = [found.end() for found in _SEQUENCE.finditer(text)]
+        unfinished = _UNFINISHED.search(text, max(ends, default=0))
         if unfinished and len(unfinished[0]) <= _MAX_HELD_CHARACTERS:
             text, self._held = text[: unfinished.start()], unfinished[0]
-        return _UNSAFE.sub("", text)
+        return clean(text)
 
     def finish(self) -> str:
         """What was held back in case a sequence would end."""

@@ -3,7 +3,7 @@
 import json
 
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from agentic.cli.terminal_text import TextCleaner, clean, one_line, to_json
@@ -35,11 +35,15 @@ def test_a_sequence_that_arrives_in_pieces_is_removed_as_well(text: str, shown: 
     assert "".join(map(cleaner.feed, text)) + cleaner.finish() == shown
 
 
-@given(st.lists(st.text(alphabet="\x1b[]0;3m\\\x07\x9bPAé\n\u202e ")))
-def test_whatever_comes_nothing_unsafe_gets_through(pieces: list[str]) -> None:
+@given(st.lists(st.text(alphabet="\x1b[]0;3m\\\x07\x9bPA.é\n\u202e ")))
+@example(["1\x1b\x1b1.", "1"])
+def test_whatever_comes_nothing_unsafe_gets_through_and_nothing_else_is_lost(
+    pieces: list[str],
+) -> None:
     cleaner = TextCleaner()
     shown = "".join(map(cleaner.feed, pieces)) + cleaner.finish()
     assert not set(shown) & set("\x1b\x07\x9b\u202e")
+    assert shown == clean("".join(pieces))
 
 
 def test_a_sequence_without_an_end_holds_back_no_more_than_a_little() -> None:
