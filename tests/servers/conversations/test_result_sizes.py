@@ -59,7 +59,7 @@ LARGEST: dict[str, Callable[[str], dict[str, Any]]] = {
     "list_identities": lambda _: {},
 }
 """Each tool that reads → how it is asked for the most. Whoever adds one says here how."""
-FOR_NOBODY = {"list_identities"}
+FOR_NOBODY = {"get_stats", "list_identities", "list_owners"}
 
 
 def id_of(number: int) -> str:
