@@ -87,7 +87,6 @@ class HubTool:
     definition: ToolDefinition
     title: str | None = None
     offered: bool = True
-    read_only: bool = False
     destructive: bool = True
     says_destructive: bool = False
     """`destructive` is what the server said, and not what absence means."""
@@ -97,6 +96,11 @@ class HubTool:
     own_words: bool = False
     """Its server says that others wrote nothing of what it gives. Only `ours` are believed."""
     ours: bool = False
+
+    @property
+    def read_only(self) -> bool:
+        """Its server says that a call changes nothing."""
+        return self.definition.read_only
 
 
 ConnectionState = Literal["connecting", "ready", "waiting", "closed"]

@@ -30,6 +30,8 @@ class ToolDefinition:
     name: str
     description: str
     input_schema: Mapping[str, Any]
+    read_only: bool = False
+    """Its server says that a call changes nothing."""
 
 
 @dataclass(frozen=True, slots=True)

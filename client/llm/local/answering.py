@@ -24,12 +24,14 @@ _WHO_ARE_YOU = (
 )
 _WHO_AM_I = ("Who am I?", "You haven't told me your name yet.")
 """Examples hold no names: a small model would take them for its user's."""
-_ANSWERED = "This was done with a tool. It answered"
-_FAILED = "A tool failed and said"
-_USE_RESULTS = "Tell the user so now, just what was asked."
-_TELL_FAILURE = "Tell the user now that this could not be done, and for which reason."
+_READ = ("A tool answered", "Use it to answer the user now, just what was asked.")
+_ACTED = ("This was done with a tool. It answered", "Tell the user so now, just what was asked.")
+_FAILED = (
+    "A tool failed and said",
+    "Tell the user now that this could not be done, and for which reason.",
+)
 _DONE = (
-    f"Turn the heating down.\n\n[{_ANSWERED}:]\nok\n[{_USE_RESULTS}]",
+    f"Turn the heating down.\n\n[{_ACTED[0]}:]\nok\n[{_ACTED[1]}]",
     "The heating is turned down.",
 )
 """Without it, what a tool has done is told as what an assistant can't do, more often than not.
@@ -54,11 +56,20 @@ def ask_to_answer(
     examples = (_WHO_ARE_YOU, _DONE, ("And who made you?", about_model), _WHO_AM_I)
     for asked, answered in examples:
         messages += [to_message("user", asked), to_message("assistant", answered)]
-    question = ""
+    read_only = {tool.name for tool in request.tools if tool.read_only}
+    question, acted = "", True
     for piece in pieces:
-        if isinstance(piece, UserPiece):
-            question = "\n".join(map(to_text, piece.parts))
-        _add_piece(messages, piece, question)
+        match piece:
+            case UserPiece(parts):
+                question = "\n".join(map(to_text, parts))
+                messages.append(to_message("user", "\n\n".join(map(to_text, parts))))
+            case AssistantPiece():
+                acted = not all(call.name in read_only for call in piece.calls)
+                # A call without words says nothing that its result does not.
+                if piece.texts:
+                    messages.append(to_message("assistant", "\n\n".join(piece.texts)))
+            case ResultsPiece():
+                _add_results(messages, piece, question, _ACTED if acted else _READ)
     if note is not None:
         _add_to_user(messages, f"[{note}]")
     return Step(messages, max_tokens, Slot.ANSWERING)
@@ -77,31 +88,21 @@ def find_reasons(pieces: Sequence[Piece], answer: str) -> str:
     return "\n".join(f"({reason})" for reason in reasons if reason and reason not in answer)
 
 
-def _add_piece(messages: list[dict[str, str]], piece: Piece, question: str) -> None:
-    match piece:
-        case UserPiece(parts):
-            messages.append(to_message("user", "\n\n".join(map(to_text, parts))))
-        case AssistantPiece():
-            # A call without words says nothing that its result does not.
-            if piece.texts:
-                messages.append(to_message("assistant", "\n\n".join(piece.texts)))
-        case ResultsPiece():
-            _add_results(messages, piece, question)
-
-
-def _add_results(messages: list[dict[str, str]], piece: ResultsPiece, question: str) -> None:
+def _add_results(
+    messages: list[dict[str, str]], piece: ResultsPiece, question: str, worked: tuple[str, str]
+) -> None:
+    """`worked`: what is said above and below the results of calls that did."""
     told: dict[bool, list[str]] = {False: [], True: []}
     most = _MAX_RESULTS_TOKENS // len(piece.results)
     for result in piece.results:
         text = to_excerpt("\n".join(map(to_text, result.parts)), question, most)
         told[result.is_error].append(text or "(nothing)")
-    shown = [_show(texts, failed=failed) for failed, texts in told.items() if texts]
+    shown: list[str] = []
+    for failed, texts in told.items():
+        if texts:
+            said, wanted = _FAILED if failed else worked
+            shown += [f"[{said}:]", *texts, f"[{wanted}]"]
     _add_to_user(messages, "\n".join(shown))
-
-
-def _show(texts: Sequence[str], *, failed: bool) -> str:
-    said, wanted = (_FAILED, _TELL_FAILURE) if failed else (_ANSWERED, _USE_RESULTS)
-    return "\n".join([f"[{said}:]", *texts, f"[{wanted}]"])
 
 
 def _add_to_user(messages: list[dict[str, str]], text: str) -> None:

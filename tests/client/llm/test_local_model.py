@@ -149,16 +149,21 @@ async def test_where_no_tool_is_needed_it_answers_in_the_same_request(engine: Fa
     assert choose["id_slot"] != answer["id_slot"]  # neither pushes out what the other has read
 
 
-async def test_results_are_answered_from_without_another_choice(engine: FakeEngine) -> None:
+@pytest.mark.parametrize(
+    ("read_only", "said"), [(True, "A tool answered:]"), (False, "This was done with a tool.")]
+)
+async def test_results_are_answered_from_without_another_choice(
+    engine: FakeEngine, read_only: bool, said: str
+) -> None:
     engine.write({"text": "It is noon."})
     messages = [user("Time?"), called("tools__current_time"), result("12:00")]
     async with open_local_model(engine) as model:
-        done = await complete(model, ask(*messages, tools=[CLOCK]))
+        done = await complete(model, ask(*messages, tools=[replace(CLOCK, read_only=read_only)]))
     assert done.text == "It is noon."
     (body,) = engine.bodies
     last = body["messages"][-1]
     assert last["role"] == "user"
-    assert last["content"].startswith("Time?\n\n[This was done with a tool.")
+    assert last["content"].startswith(f"Time?\n\n[{said}")
     assert "12:00" in last["content"]
 
 
