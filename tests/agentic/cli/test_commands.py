@@ -126,6 +126,7 @@ async def test_a_declared_tool_is_tested_against_its_endpoint(command: RealComma
         looked = await command.run("tools", "test", "tools__look")
         unsent = await command.run("tools", "test", "change")
         shut = await command.run("tools", "test", "shut")
+        broken = await command.run("tools", "test", "broken")
     assert (dry.exit_code, dry.output.splitlines()[0]) == (0, f"GET {endpoint.url}/users/8")
     assert "authorization: ***" in dry.output
     assert (looked.exit_code, looked.output.splitlines()[-1]) == (0, "Ada")
@@ -133,9 +134,10 @@ async def test_a_declared_tool_is_tested_against_its_endpoint(command: RealComma
     assert "nothing was sent; --yes sends it" in unsent.notes
     assert [each.method for each in endpoint.requests] == ["GET"]
     assert (shut.exit_code, "NOT_SET" in shut.notes) == (1, True)
-    assert dry.notes.startswith("Warning: ")
-    assert "tools.broken.retries: is text" in dry.notes
-    assert "s3cret-token" not in repr([dry, looked, unsent, shut])
+    assert dry.notes == ""
+    assert broken.exit_code != 0
+    assert "tools.broken.retries: is text" in broken.notes
+    assert "s3cret-token" not in repr([dry, looked, unsent, shut, broken])
 
 
 @pytest.mark.slow
