@@ -21,6 +21,8 @@ class SetAside:
     entry: Entry | None
     """The first of it; None if that can't be read."""
     paths: tuple[Path, ...]
+    is_told: bool = False
+    """Something of the same turn was told earlier."""
 
 
 def reason_of(path: Path) -> Reason | None:
@@ -30,18 +32,21 @@ def reason_of(path: Path) -> Reason | None:
 
 def find_untold(directory: Path) -> list[SetAside]:
     """What was set aside in a spool and is not marked, by turns; what can't be read is one each."""
+    paths = [path for path in _list(directory / ASIDE) if reason_of(path) is not None]
+    if all(path.suffix == _TOLD for path in paths):
+        return []
     found: dict[tuple[str, str], SetAside] = {}
-    for path in _list(directory / ASIDE):
-        why = reason_of(path)
-        if why is None or path.suffix == _TOLD:
-            continue
+    told: set[tuple[str, str]] = set()
+    for path in paths:
         key, entry = path.name.partition("-")[0], parse_entry(path)
         turn = (key, entry.turn_id if entry else path.name)
-        if turn in found:
+        if path.suffix == _TOLD:
+            told.add(turn)
+        elif turn in found:
             found[turn] = replace(found[turn], paths=(*found[turn].paths, path))
-        else:
+        elif why := reason_of(path):
             found[turn] = SetAside(key, why, entry, (path,))
-    return list(found.values())
+    return [replace(each, is_told=turn in told) for turn, each in found.items()]
 
 
 def mark_told(told: SetAside) -> None:

@@ -141,7 +141,8 @@ class Spool:
             for each in await run_sync(find_untold, self._folder.directory):
                 if each.paths in told:
                     continue
-                await tell(each)
+                if not each.is_told:
+                    await tell(each)
                 try:
                     with anyio.CancelScope(shield=True):
                         await run_sync(mark_told, each)

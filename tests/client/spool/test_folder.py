@@ -5,10 +5,14 @@ import os
 import stat
 from pathlib import Path
 
+import anyio
 import pytest
+from mcp.types import CallToolResult
 
 from client.llm.scripted import ScriptedModel
+from client.spool.aside import SetAside, find_untold
 from client.spool.folder import Entry, SpoolError, SpoolFolder
+from client.spool.spool import Spool
 from servers.conversations.contract import Message
 from tests.assistant import OWNER, ask, open_assistant, run_turn, said
 from tests.client.spool.outage import Machine
@@ -18,6 +22,13 @@ def entry(number: int, *, owner: str = OWNER, text: str = "text") -> Entry:
     turn_id = f"m{number}"
     reply = Message(role="assistant", content=text, message_id=f"{turn_id}/1", turn_id=turn_id)
     return Entry(owner=owner, conversation_id="c", turn_id=turn_id, messages=[reply])
+
+
+class Nobody:
+    """No server to call."""
+
+    async def call_tool(self, *_args: object, **_kwargs: object) -> CallToolResult:
+        raise AssertionError("nothing is to be called")
 
 
 def waiting(folder: SpoolFolder) -> list[Path]:
@@ -49,6 +60,27 @@ def test_what_waits_is_read_in_the_order_in_which_it_came(tmp_path: Path) -> Non
     folder.remove(waiting(folder)[0])
     folder.add(given[0])
     assert [each for _, each in folder.read(given[0].key)] == [*given[1:], given[0]]
+
+
+async def test_of_one_turn_only_what_is_set_aside_first_is_told(tmp_path: Path) -> None:
+    folder = SpoolFolder(tmp_path / "spool")
+    spool = Spool(Nobody(), folder)
+    told: list[str] = []
+
+    async def tell(lost: SetAside) -> None:
+        assert lost.entry is not None
+        told.append(lost.entry.turn_id)
+
+    for turn, text in ((1, "first"), (1, "second"), (2, "another")):
+        folder.add(entry(turn, text=text))
+        folder.set_aside(waiting(folder)[0], "gone")
+        with anyio.fail_after(10):
+            async with anyio.create_task_group() as tasks:
+                tasks.start_soon(spool.tell_set_aside, tell)
+                while find_untold(folder.directory):  # noqa: ASYNC110 - files tell nobody
+                    await anyio.sleep(0.001)
+                tasks.cancel_scope.cancel()
+    assert told == ["m1", "m2"]
 
 
 def test_an_empty_spool_leaves_nothing_behind(tmp_path: Path) -> None:
