@@ -34,8 +34,12 @@ async def read_link(
         part = _read_contents(server, result)
         data += part
         size = (result.contents[0].meta or {}).get(RESULT_SIZE_META_KEY)
-        if not isinstance(size, int) or not part or not len(data) <= size <= max_bytes:
+        if not isinstance(size, int) or not part or len(data) > size:
             raise _not_as_asked(server)
+        if size > max_bytes:
+            raise ServerFaultError(
+                server, f"what is linked has {size:,} bytes, and {max_bytes:,} is the most"
+            )
         if len(data) == size:
             return bytes(data)
 

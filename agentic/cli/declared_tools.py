@@ -24,6 +24,12 @@ def find_declared(config: Config, server: str, tool: str) -> ToolConfig | StepsC
     return config.tools.get(tool) or config.composed.get(tool)
 
 
+def declares(config: Config, server: str, tool: str) -> bool:
+    """Whether this file has a declaration of a server's tool, be it a wrong one."""
+    is_broken = serves_declared(config, server) and tool in config.broken_tools
+    return is_broken or find_declared(config, server, tool) is not None
+
+
 def explain_broken(config: Config, name: str) -> str | None:
     """Why a tool that the file declares is left out; None: it is not."""
     findings = config.broken_tools.get(name)

@@ -10,6 +10,7 @@ from mcp_types import CallToolResult
 
 from agentic.cli.compose import SETTLE_SECONDS, open_servers, require
 from agentic.cli.declared_tools import (
+    declares,
     describe_declared,
     explain_broken,
     find_declared,
@@ -133,7 +134,11 @@ def _describe(hub: Hub, config: Config) -> list[dict[str, Any]]:
 
 
 def _split(words: Sequence[str], config: Config) -> tuple[str, str, Sequence[str]]:
-    """Server, tool and arguments out of `SERVER TOOL …` or `SERVER__TOOL …`."""
+    """Server, tool and arguments out of `SERVER TOOL …`, `SERVER__TOOL …`, or `TOOL …` if declared."""
+    if words[0] not in config.servers:
+        for name in config.servers:
+            if declares(config, name, words[0]):
+                return name, words[0], words[1:]
     server, separator, tool = words[0].partition("__")
     if separator:
         rest = words[1:]

@@ -178,7 +178,7 @@ async def test_what_a_tool_links_to_is_saved_in_a_file(command: RealCommand) -> 
             f"tools: {{pdf: {{url: '{url}', method: GET, max_response_bytes: 1000000}}}}\n"
         )
         saved = await command.run("tools", "call", "tools__pdf", "-o", "a.pdf")
-        shown = await command.run("tools", "call", "tools__pdf")
+        shown = await command.run("tools", "call", "pdf")
         again = await command.run("tools", "call", "tools__pdf", "-o", "a.pdf")
         assert len(endpoint.requests) == 2
     assert (saved.exit_code, saved.output) == (0, "")
