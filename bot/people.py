@@ -14,8 +14,10 @@ from client.conversations import ConversationCallError, ToolCaller
 from client.hub.errors import HubError, UnknownToolError
 from client.people import RemotePeople
 from client.store_absence import STORE_SECONDS
+from servers.access.contract import PAIRING_ALPHABET, PAIRING_GROUP_CHARACTERS, PAIRING_GROUPS
 
-_CODE = re.compile(r"(?:[A-Z2-9]{4}[\W_]?){2}[A-Z2-9]{4}", re.IGNORECASE | re.ASCII)
+_GROUP = rf"[{PAIRING_ALPHABET}]{{{PAIRING_GROUP_CHARACTERS}}}"
+_CODE = re.compile(rf"{_GROUP}(?:[\W_]?{_GROUP}){{{PAIRING_GROUPS - 1}}}", re.IGNORECASE | re.ASCII)
 _PREFIX = "telegram:"
 _TRUSTED_SECONDS = 5.0
 """For so long a paired person counts without the servers being asked again."""

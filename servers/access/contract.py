@@ -4,6 +4,12 @@ from typing import Literal
 
 from pydantic import BaseModel, Field
 
+PAIRING_ALPHABET = "BCDFGHJKMNPQRSTVWXZ23456789"
+"""Of the codes for pairing: without vowels, so that no word is taken for one, and without what
+looks like something else."""
+PAIRING_GROUPS, PAIRING_GROUP_CHARACTERS = 3, 4
+"""So many groups of so many characters."""
+
 OWNER_META_KEY = "agentic/owner"
 """Key in a request's `_meta` under which a delegate names the owner it acts for."""
 

@@ -12,6 +12,9 @@ import anyio
 from pydantic import AfterValidator, AwareDatetime, BaseModel, ConfigDict, ValidationError
 
 from servers.access.contract import (
+    PAIRING_ALPHABET,
+    PAIRING_GROUP_CHARACTERS,
+    PAIRING_GROUPS,
     ClaimResult,
     IdentitiesResult,
     Identity,
@@ -26,9 +29,6 @@ PAIRING_TRIES = 5
 MAX_PEOPLE = 200
 """So that all of them fit into one record, whatever they are called."""
 _KEY = "people"
-_ALPHABET = "BCDFGHJKMNPQRSTVWXZ23456789"
-"""Without vowels, so that no word is taken for a code, and without what looks like one."""
-_GROUPS, _GROUP = 3, 4
 _WRITES = 20
 """Tries of one change, while others change the same."""
 
@@ -91,7 +91,8 @@ class People:
             TooManyPeopleError: There are as many as there may be.
         """
         code = "-".join(
-            "".join(secrets.choice(_ALPHABET) for _ in range(_GROUP)) for _ in range(_GROUPS)
+            "".join(secrets.choice(PAIRING_ALPHABET) for _ in range(PAIRING_GROUP_CHARACTERS))
+            for _ in range(PAIRING_GROUPS)
         )
         expires_at = self._now() + timedelta(minutes=PAIRING_MINUTES)
         pairing = _Pairing(
@@ -205,5 +206,5 @@ async def open_people(
 
 def _hash(code: str) -> str:
     """Of a code as people write it: in small letters, with other dashes or none."""
-    plain = "".join(character for character in code.upper() if character in _ALPHABET)
+    plain = "".join(character for character in code.upper() if character in PAIRING_ALPHABET)
     return hashlib.sha256(plain.encode()).hexdigest()

@@ -76,6 +76,19 @@ async def test_of_two_who_write_the_code_one_is_paired_and_the_other_costs_no_mo
     assert len(model.requests) == 1
 
 
+async def test_words_of_a_stranger_are_no_tries(api: FakeBotApi, bench: Bench) -> None:
+    with anyio.fail_after(20):
+        async with run_in_background(bench, api, people={}):
+            made = await RemotePeople(bench).open_pairing("ada")
+            for words in ("conversation", "what time zone", "Your-name-7777", "this that then"):
+                api.user_says(ADA, words)
+            api.user_says(ADA, made.code.lower().replace("-", " "))
+            said = await api.wait_for_message(ADA, 2)
+
+    assert said[0]["text"] == wording.render_stranger(ADA)
+    assert said[1]["text"].startswith("Hello Ada! From now on I know you as ada.")
+
+
 async def test_five_wrong_codes_withdraw_the_right_one_which_is_told(
     api: FakeBotApi, bench: Bench
 ) -> None:
