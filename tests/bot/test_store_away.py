@@ -18,6 +18,17 @@ from tests.bot.running_bot import ADA, BOB, CHAT, STRANGER, Bench, echo, run_in_
 from tests.fakes.telegram.bot_api import FakeBotApi
 
 
+async def answer_while_the_store_goes_away(api: FakeBotApi, bench: Bench) -> None:
+    """A bot's life: what Ada is answered waits in the spool at its end."""
+    held = Held(Completion(text="hello, too"))
+    async with run_in_background(bench, api, ScriptedModel([held])):
+        api.user_says(ADA, "hello")
+        await held.reached.wait()
+        bench.away = True
+        held.release.set()
+        await api.wait_for_message(ADA, 2)
+
+
 async def test_an_update_is_confirmed_only_when_it_is_stored(api: FakeBotApi, bench: Bench) -> None:
     with anyio.fail_after(20):
         async with run_in_background(bench, api):
@@ -126,14 +137,8 @@ async def test_a_reply_that_cannot_be_stored_is_sent_at_once_and_stored_once_lat
 async def test_a_bot_killed_with_a_delivered_reply_in_its_spool_does_not_send_it_again(
     api: FakeBotApi, bench: Bench
 ) -> None:
-    held = Held(Completion(text="hello, too"))
     with anyio.fail_after(20):
-        async with run_in_background(bench, api, ScriptedModel([held])):
-            api.user_says(ADA, "hello")
-            await held.reached.wait()
-            bench.away = True
-            held.release.set()
-            await api.wait_for_message(ADA, 2)
+        await answer_while_the_store_goes_away(api, bench)
         assert (await bench.create_spool().survey()).waiting == 4
         bench.away = False
         async with run_in_background(bench, api):
@@ -163,14 +168,8 @@ async def test_the_health_file_says_how_much_waits(
 async def test_what_the_store_refuses_later_is_told_once_in_its_chat(
     api: FakeBotApi, bench: Bench
 ) -> None:
-    held = Held(Completion(text="hello, too"))
     with anyio.fail_after(20):
-        async with run_in_background(bench, api, ScriptedModel([held])):
-            api.user_says(ADA, "hello")
-            await held.reached.wait()
-            bench.away = True
-            held.release.set()
-            await api.wait_for_message(ADA, 2)
+        await answer_while_the_store_goes_away(api, bench)
         reply = Message(role="assistant", content="gotcha", message_id="t/1", turn_id=f"{CHAT}:9")
         folder = SpoolFolder(bench.spool)
         for owner, chat in (("bob", BOB), ("bob", ADA), ("ada", STRANGER)):
