@@ -134,7 +134,7 @@ def _describe(hub: Hub, config: Config) -> list[dict[str, Any]]:
 
 
 def _split(words: Sequence[str], config: Config) -> tuple[str, str, Sequence[str]]:
-    """Server, tool and arguments out of `SERVER TOOL …`, `SERVER__TOOL …`, or `TOOL …` if declared."""
+    """Server, tool and arguments out of `SERVER TOOL …`, `SERVER__TOOL …` or a declared `TOOL`."""
     if words[0] not in config.servers:
         for name in config.servers:
             if declares(config, name, words[0]):
