@@ -22,7 +22,7 @@ from bot.rendering import Button, Part
 from bot.store_patience import keep_trying
 from client.conversations import ToolCaller
 from client.coordinator.coordinator import Coordinator
-from client.coordinator.events import TurnEvent, TurnFailed, TurnFinished
+from client.coordinator.events import ToolFinished, TurnEvent, TurnFailed, TurnFinished
 from client.coordinator.request import TurnRequest
 from client.llm.protocol import TextDelta
 
@@ -48,6 +48,8 @@ class Question:
     """What Telegram shows of the answer already, by its ids of messages."""
     said: str = ""
     """What there was of the answer when it ended early, in Markdown."""
+    used_tools: bool = False
+    """Whether tools were used for it, which may have returned files."""
 
 
 class Answerer:
@@ -106,11 +108,17 @@ class Answerer:
                 return
             await self._notices.tell(question.facts.chat_id, wording.STORE_AWAY)
             await self._courier.wait_for_store(question.where, question.facts)
-        await self._hand_over(question, outcome)
+        chat_id = question.facts.chat_id
         if outcome.is_stored:
-            self._notices.is_back(question.facts.chat_id)
-        else:
-            await self._notices.tell(question.facts.chat_id, wording.NOT_STORED_YET)
+            await self._hand_over(question, outcome)
+            self._notices.is_back(chat_id)
+            return
+        async with anyio.create_task_group() as tasks:
+            tasks.start_soon(self._notices.tell_later, chat_id, wording.NOT_STORED_YET)
+            await self._hand_over(question, outcome)
+            tasks.cancel_scope.cancel()
+        if not question.used_tools:  # else its files were waited for, so the store is back
+            await self._notices.tell(chat_id, wording.NOT_STORED_YET)
 
     async def answer_again(self, question: Question) -> None:
         """Answer a message that an earlier start of the bot took in and did not answer."""
@@ -121,7 +129,7 @@ class Answerer:
             return
         facts = question.facts.moved("unanswered", attempts=attempts)
         await self._courier.keep(question.where, facts)
-        await self.answer(Question(question.where, facts, question.quote))
+        await self.answer(Question(question.where, facts, question.quote, used_tools=True))
 
     async def deliver_stored(self, where: StoredMessage) -> None:
         """Send what is stored and has not, or perhaps not, been sent."""
@@ -166,12 +174,14 @@ class Answerer:
             asker=ChatAsker(self._questions, self._post, facts.chat_id, facts.reply_to),
         )
         last: TurnEvent | None = None
+        used_tools = question.used_tools
         began = anyio.current_time()
         try:
             async with self._showing(live), self._coordinator.stream(request) as events:
                 async for event in events:
                     if isinstance(event, TextDelta) and not live.text:
                         self._figures.first_text.observe(anyio.current_time() - began)
+                    used_tools |= isinstance(event, ToolFinished)
                     live.feed(event)
                     last = event
             assert isinstance(last, TurnFinished | TurnFailed)
@@ -185,7 +195,9 @@ class Answerer:
             del self._running[facts.chat_id]
         outcome = "finished" if isinstance(last, TurnFinished) else last.code
         self._figures.turns.labels(outcome).inc()
-        return last, replace(question, facts=live.facts, shown=live.shown, said=live.text)
+        return last, replace(
+            question, facts=live.facts, shown=live.shown, said=live.text, used_tools=used_tools
+        )
 
     async def _hand_over(self, question: Question, finished: TurnFinished) -> None:
         """Deliver a turn's reply; one that was stored before may have been sent already."""
@@ -193,20 +205,29 @@ class Answerer:
             question.where.owner, question.where.conversation_id, finished.message_id
         )
         facts = _reply_facts(question)
-        if finished.metadata.get("repeated"):
+        is_repeated = bool(finished.metadata.get("repeated"))
+        if is_repeated:
             stored = await keep_trying(lambda: load_message(self._hub, where), "read a reply")
             facts = parse_delivery(stored.annotations if stored else None) or facts
             facts = _with_drafts(facts, question.facts)
         # First this, then sending: so a delivered reply never has an unanswered question.
         await self._courier.keep(question.where, question.facts.moved("answered"))
         if facts.state in ("pending", "attempting"):
-            await self._courier.deliver(where, facts, finished.content, question.shown)
+            await self._courier.deliver(
+                where,
+                facts,
+                finished.content,
+                question.shown,
+                has_files=is_repeated or question.used_tools,
+            )
 
     async def _tell(self, question: Question, sentence: str) -> None:
         sentence = sentence[:_MAX_SENTENCE_CHARACTERS]
         quoted = question.facts.reply_to if question.quote else None
         facts = question.facts.moved("pending", text=sentence, reply_to=quoted)
-        await self._courier.deliver(question.where, facts, sentence, question.shown)
+        await self._courier.deliver(
+            question.where, facts, sentence, question.shown, has_files=question.used_tools
+        )
 
     @asynccontextmanager
     async def _showing(self, live: LiveReply) -> AsyncGenerator[None]:

@@ -10,13 +10,14 @@ from typing import Any
 
 import anyio
 import httpx
-from telegram.error import NetworkError, RetryAfter
+from telegram.error import BadRequest, NetworkError, RetryAfter
 from telegram.request import HTTPXRequest
 from telegram.warnings import PTBDeprecationWarning
 
 _TOKEN_REFUSED = frozenset({401, 404})
 """401: unknown token; 404: not even shaped like one (PTB asks for no method that doesn't exist)."""
 _OK = 200
+_TOO_LARGE = 413
 _TOO_MANY_REQUESTS = 429
 _DEFAULT_PAUSE_SECONDS = 5.0
 
@@ -75,6 +76,8 @@ class BotApiRequest(HTTPXRequest):
             await self._note_health(self._health_file)
         if status in _TOKEN_REFUSED:
             await self._on_token_refused()
+        if status == _TOO_LARGE:
+            raise BadRequest("Request Entity Too Large")  # PTB takes it for trouble that passes
         if status == _TOO_MANY_REQUESTS:
             raise FloodedError(_pause_seconds(body))
         return status, body

@@ -21,6 +21,7 @@ from bot.lanes import Lanes
 from bot.post import Post
 from bot.rendering import render_parts
 from bot.store_patience import keep_trying
+from bot.tool_files import ToolFiles
 from client.conversations import ConversationCallError, RemoteConversationStore, ToolCaller
 from client.hub.errors import HubError
 
@@ -43,6 +44,7 @@ class Commands:
         *,
         lanes: Lanes,
         post: Post,
+        files: ToolFiles,
         deliver: Callable[[StoredMessage], Awaitable[None]],
         tools: Callable[[], list[str]],
         model_name: str,
@@ -56,6 +58,7 @@ class Commands:
         self._lists = lists
         self._lanes = lanes
         self._post = post
+        self._files = files
         self._deliver = deliver
         self._tools = tools
         self._model_name = model_name
@@ -174,7 +177,10 @@ class Commands:
         if not replies:
             await self._post.say(origin.chat_id, wording.NOTHING_TO_RESEND)
             return
+        last = StoredMessage(owner, current, replies[-1].message_id or "")
         for part in await run_sync(render_parts, replies[-1].text()):
+            await self._post.send(origin.chat_id, part)
+        for part in await self._files.find(last):
             await self._post.send(origin.chat_id, part)
 
     async def _show_id(self, owner: str, origin: Origin, _: str) -> None:

@@ -1,7 +1,8 @@
 """Brings stored replies to their chats and keeps book: none is lost, none doubled unmarked."""
 
 import logging
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import AsyncGenerator, Awaitable, Callable, Mapping, Sequence
+from contextlib import aclosing
 from types import MappingProxyType
 
 import anyio
@@ -12,6 +13,7 @@ from bot.figures import Figures
 from bot.post import NotNow, Outcome, Post, Sent, Uncertain, Undeliverable
 from bot.rendering import Part, mark_possible_repeat, render_parts
 from bot.store_patience import keep_trying
+from bot.tool_files import ToolFiles
 from client.conversations import ConversationCallError, RemoteConversationStore, ToolCaller
 from client.spool.folder import Entry
 from client.spool.spool import Spool
@@ -27,9 +29,12 @@ logger = logging.getLogger(__name__)
 class Courier:
     """Delivers replies. All that it knows is kept behind MCP."""
 
-    def __init__(self, hub: ToolCaller, post: Post, spool: Spool, figures: Figures) -> None:
+    def __init__(
+        self, hub: ToolCaller, post: Post, files: ToolFiles, spool: Spool, figures: Figures
+    ) -> None:
         self._hub = hub
         self._post = post
+        self._files = files
         self._spool = spool
         self._figures = figures
 
@@ -78,52 +83,76 @@ class Courier:
         facts: DeliveryFacts,
         text: str,
         shown: Mapping[int, Part] = MappingProxyType({}),
+        *,
+        has_files: bool = True,
     ) -> None:
         """Send a reply, from the part on that hasn't arrived; what was shown of it is changed.
 
-        Of parts that are sent, the first is marked if it may have arrived before: if the delivery
-        was `attempting`, or a draft was on its way.
+        Behind it go the files of its turn, if it may have some. Of parts that are sent, the first
+        is marked if it may have arrived before: if the delivery was `attempting`, or a draft was
+        on its way.
         """
-        parts = await run_sync(render_parts, text) or [Part(_EMPTY_REPLY)]
-        texts = sum(part.file is None for part in parts)
-        drafts = facts.drafts[:texts]  # a text can't become a file
-        uncertain = facts.drafting or (
-            facts.state == "attempting" and len(facts.sent) >= len(drafts)
-        )
-        if facts.state != "attempting":
+        texts = await run_sync(render_parts, text) or [Part(_EMPTY_REPLY)]
+        plain = sum(part.file is None for part in texts)
+        drafts = facts.drafts[:plain]  # a text can't become a file
+        first = len(facts.sent) if facts.state == "attempting" else None
+        if first is None:
             facts = facts.moved("attempting")
             await self.keep(where, facts)
-        for part in parts[len(facts.sent) :]:
-            number = len(facts.sent)
-            if number < len(drafts):
-                draft = drafts[number]
-                is_done = shown.get(draft) == part
-                outcome = Sent(draft) if is_done else await self._change(facts, draft, part)
-            else:
-                outcome = await self._send(facts, part, uncertain=uncertain)
-                uncertain = False
-            match outcome:
-                case Sent(message_id):
-                    facts = facts.moved("attempting", sent=(*facts.sent, message_id))
-                    if len(facts.sent) < len(parts):
-                        await self.keep(where, facts)
-                case Undeliverable(reason):
-                    logger.warning("A reply can't be delivered (%s): %s", where.message_id, reason)
-                    await self.keep(where, facts.moved("undeliverable", reason=reason[:500]))
+        number = -1
+        async with aclosing(self._with_files(texts, where if has_files else None)) as parts:
+            async for part in parts:
+                number += 1
+                if number < len(facts.sent):
+                    continue
+                if number < len(drafts):
+                    outcome = await self._change(facts, drafts[number], part, shown)
+                else:
+                    was_begun = facts.drafting and len(facts.drafts) == number < plain
+                    outcome = await self._send(facts, part, uncertain=was_begun or number == first)
+                if not isinstance(outcome, Sent):
+                    await self._leave(where, facts, outcome)
                     return
-                case NotNow(reason):
-                    logger.warning("A reply waits for the next start (%s): %s", where, reason)
-                    await self.keep(where, facts.moved("pending"))
-                    return
-                case Uncertain(reason):
-                    logger.warning("Nobody knows if a reply arrived (%s): %s", where, reason)
-                    return
+                facts = facts.moved("attempting", sent=(*facts.sent, outcome.message_id))
+                if has_files or len(facts.sent) < len(texts):
+                    await self.keep(where, facts)
         await self.keep(where, facts.moved("delivered"))
-        for message_id in facts.drafts[texts:]:
+        for message_id in facts.drafts[plain:]:
             await self._post.remove(facts.chat_id, message_id)
 
-    async def _change(self, facts: DeliveryFacts, message_id: int, part: Part) -> Outcome:
+    async def _with_files(
+        self, texts: Sequence[Part], where: StoredMessage | None
+    ) -> AsyncGenerator[Part]:
+        """The texts of a reply; when they are sent, what the tools of its turn returned."""
+        for part in texts:
+            yield part
+        if where is not None:
+            for part in await self._files.find(where):
+                yield part
+
+    async def _leave(
+        self,
+        where: StoredMessage,
+        facts: DeliveryFacts,
+        outcome: Undeliverable | NotNow | Uncertain,
+    ) -> None:
+        """Keep of a delivery that ends before all has arrived what is left to do."""
+        match outcome:
+            case Undeliverable(reason):
+                logger.warning("A reply can't be delivered (%s): %s", where.message_id, reason)
+                await self.keep(where, facts.moved("undeliverable", reason=reason[:500]))
+            case NotNow(reason):
+                logger.warning("A reply waits for the next start (%s): %s", where, reason)
+                await self.keep(where, facts.moved("pending"))
+            case Uncertain(reason):
+                logger.warning("Nobody knows if a reply arrived (%s): %s", where, reason)
+
+    async def _change(
+        self, facts: DeliveryFacts, message_id: int, part: Part, shown: Mapping[int, Part]
+    ) -> Outcome:
         """Make a draft a part of the reply; it is sent anew where that can't be."""
+        if shown.get(message_id) == part:
+            return Sent(message_id)
         outcome = await self._until_certain(
             lambda: self._post.change(facts.chat_id, message_id, part)
         )

@@ -79,25 +79,34 @@ def parse_delivery(annotations: Mapping[str, Any] | None) -> DeliveryFacts | Non
         return None
 
 
-async def load_message(hub: ToolCaller, where: StoredMessage) -> Message | None:
-    """The stored message, looked for among the latest 5,000; None if it is not there.
+async def load_turn(hub: ToolCaller, where: StoredMessage) -> list[Message]:
+    """The messages of a message's turn, looked for among the latest 5,000, in their order.
 
     Raises:
         HubError, ConversationCallError: The store can't say.
     """
     store = RemoteConversationStore(hub, where.owner)
+    turn: list[Message] = []
     cursor: str | None = None
     for _ in range(_MAX_PAGES):
         page = await store.load_conversation(
             where.conversation_id, limit=_PAGE_MESSAGES, before=cursor
         )
-        for message in page.messages:
-            if message.message_id == where.message_id:
-                return message
+        turn[:0] = [m for m in page.messages if where.turn_id in (m.turn_id, m.message_id)]
         cursor = page.next_cursor
-        if cursor is None:
+        if cursor is None or (turn and turn[0].message_id == where.turn_id):
             break
-    return None
+    return turn
+
+
+async def load_message(hub: ToolCaller, where: StoredMessage) -> Message | None:
+    """The stored message; None if it is not there.
+
+    Raises:
+        HubError, ConversationCallError: The store can't say.
+    """
+    turn = await load_turn(hub, where)
+    return next((message for message in turn if message.message_id == where.message_id), None)
 
 
 async def find_undelivered(store: RemoteConversationStore, chat_id: int) -> list[StoredMessage]:

@@ -19,6 +19,7 @@ from bot import wording
 from bot.api_request import FloodedError, NotSentError
 from bot.connection import until_heard
 from bot.figures import Figures
+from bot.media import ToolFile, UnreadableError, send_media
 from bot.pace import Pace
 from bot.rendering import Part
 
@@ -28,6 +29,8 @@ _FIRST_DELAY_SECONDS = 0.5
 _LONGEST_DELAY_SECONDS = 30.0
 _LONGEST_PAUSE_SECONDS = 900.0
 """Telegram's pauses are kept; one that is longer than this is left to a later start."""
+_FILES_AT_ONCE = 2
+"""Each is in memory as a whole, while it is sent."""
 _NO_PREVIEW = LinkPreviewOptions(is_disabled=True)
 """Telegram would fetch what a text links to, and so tell whoever made the model write that link."""
 _NOT_MODIFIED = "message is not modified"
@@ -73,6 +76,7 @@ class Post:
         self._bot = bot
         self._figures = figures
         self._pace = pace
+        self._files_at_once = anyio.Semaphore(_FILES_AT_ONCE)
 
     async def wait_for_turn(self, chat_id: int, *, change: bool = False) -> None:
         """Return when something may be sent to a chat, or, if `change`, something there changed."""
@@ -95,8 +99,10 @@ class Post:
 
         Waits for its turn, a connection and the pauses that Telegram asks for. If it shall not be
         `patient` it waits for nothing: call `wait_for_turn` before. What Telegram refuses with its
-        formatting is sent without.
+        formatting is sent without; in place of a file that can't be sent, a sentence says so.
         """
+        if part.returned is not None:
+            return await self._send_file(chat_id, part, part.returned, reply_to, patient=patient)
 
         async def attempt(part: Part) -> int:
             if part.file is not None:
@@ -120,6 +126,27 @@ class Post:
             return message.message_id
 
         return await self._keep_trying(chat_id, part, attempt, patient=patient)
+
+    async def _send_file(
+        self, chat_id: int, part: Part, file: ToolFile, reply_to: int | None, *, patient: bool
+    ) -> Outcome:
+        async def attempt(part: Part) -> int:
+            async with self._files_at_once:
+                quoting = _quoting(reply_to)
+                message = await send_media(self._bot, chat_id, file, part.text, quoting)
+            return message.message_id
+
+        is_readable = True
+        try:
+            outcome = await self._keep_trying(chat_id, part, attempt, patient=patient)
+            if not isinstance(outcome, Undeliverable):
+                return outcome
+            logger.warning("Telegram refuses a file: %s", outcome.reason)
+        except UnreadableError as error:
+            logger.warning("A file can't be read: %s", error)
+            is_readable = False
+        told = Part(wording.render_not_sent(file.name, is_readable=is_readable))
+        return await self.send(chat_id, told, reply_to, patient=patient)
 
     async def change(
         self, chat_id: int, message_id: int, part: Part, *, patient: bool = True
@@ -214,6 +241,8 @@ class Post:
                 self._figures.retries.labels("no connection").inc()
                 await anyio.sleep(delay)
                 delay = min(delay * 2, _LONGEST_DELAY_SECONDS)
+                if part.returned is not None:
+                    await self.wait_until_heard()  # else it would be read each time
             except TelegramError as error:
                 if not (isinstance(error, BadRequest) and part.entities):
                     return _to_outcome(error)

@@ -9,6 +9,7 @@ from telegram import MessageEntity
 
 from bot.long_code import CodeFile, put_aside_long_code
 from bot.markdown_text import Span, convert_markdown, unit_ends
+from bot.media import ToolFile
 
 MAX_PART_UNITS = 4_000
 """In UTF-16 units. Telegram allows 4,096; the rest is room for the mark of a possible repeat."""
@@ -38,6 +39,8 @@ class Part:
     """In rows."""
     file: CodeFile | None = None
     """A document, which the text is the caption of."""
+    returned: ToolFile | None = None
+    """Something that has its caption; the text stands before that."""
 
 
 def render_parts(markdown: str) -> list[Part]:

@@ -41,6 +41,7 @@ from bot.second_thoughts import SecondThoughts
 from bot.stopping import Stopping
 from bot.strangers import Strangers
 from bot.token import check_token, token_refused
+from bot.tool_files import ToolFiles
 from bot.web import Health, Webhook, create_routes, listen, serve
 from client.coordinator.coordinator import Coordinator
 from client.spool.spool import Spool
@@ -174,7 +175,8 @@ def _assemble(
     post = Post(bot, pace, figures)
     strangers = Strangers(post)
     notices = AbsenceNotices(post)
-    courier = Courier(hub, post, spool, figures)
+    files = ToolFiles(hub, spool)
+    courier = Courier(hub, post, files, spool, figures)
     questions = OpenQuestions()
     answerer = Answerer(
         hub,
@@ -193,6 +195,7 @@ def _assemble(
         lists,
         lanes=lanes,
         post=post,
+        files=files,
         deliver=answerer.deliver_stored,
         tools=lambda: [tool.name for tool in ToolManager(hub).definitions()],
         model_name=coordinator.model_name,

@@ -241,6 +241,18 @@ def render_too_many(seconds: float) -> str:
     )
 
 
+def render_not_sent(name: str, *, is_readable: bool) -> str:
+    """What stands in place of a file that a tool returned."""
+    why = "Telegram does not take it" if is_readable else "it can't be read any more"
+    return f"I can't send you {name}: {why}."
+
+
+def render_left_out(files: int) -> str:
+    """What follows the files of one reply, when there are more than are sent."""
+    what = "One more file is" if files == 1 else f"{files} more files are"
+    return f"{what} kept with this conversation: too many to send."
+
+
 def render_failure(message: str, reference: str) -> str:
     """What a failed turn says."""
     return f"{message} (reference {reference})"

@@ -1,9 +1,11 @@
 """Files that people and the bot sent, kept in memory."""
 
+import io
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
+import imagesize  # pyright: ignore[reportMissingTypeStubs] - it has types itself
 from aiogram.types import BufferedInputFile, InputFile
 
 from tests.fakes.telegram.forms import Upload
@@ -81,6 +83,10 @@ class Files:
         self._by_id[file_id] = file
         return file
 
+    def by_id(self, file_id: str) -> StoredFile:
+        """A file as it came."""
+        return self._by_id[file_id]
+
     def get_file(self, parameters: Mapping[str, Any]) -> dict[str, Any]:
         """`getFile`."""
         file = self._by_id.get(parameters["file_id"])
@@ -132,4 +138,11 @@ class Files:
                 raise bad_request("file is too big")
             if not upload.data.startswith(_PICTURES):
                 raise bad_request("IMAGE_PROCESS_FAILED")
+            _check_sides(upload.data)
         return self.keep(kind, upload.name, upload.data, upload.mime_type)
+
+
+def _check_sides(data: bytes) -> None:
+    width, height = imagesize.get(io.BytesIO(data))  # pyright: ignore[reportUnknownMemberType]
+    if width + height > 10_000 or max(width, height) > 20 * min(width, height) > 0:
+        raise bad_request("PHOTO_INVALID_DIMENSIONS")
