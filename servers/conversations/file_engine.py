@@ -18,11 +18,11 @@ from servers.conversations.file_expiry import NEVER, Expiry
 from servers.conversations.file_failures import explain
 from servers.conversations.file_index import FileIndex
 from servers.conversations.file_lag import LagSigns
-from servers.conversations.file_locks import STRIPES, LockStripes, name_of, stripe_of
+from servers.conversations.file_locks import LockStripes, name_of, stripe_of
 from servers.conversations.file_reader import ConversationReader
 from servers.conversations.file_sealing import Sealing
 from servers.conversations.file_state import StateCache
-from servers.conversations.file_threads import JobThreads
+from servers.conversations.file_threads import JobThreads, open_job_threads
 from servers.conversations.store_errors import ConversationError, UnavailableError
 
 _T = TypeVar("_T")
@@ -52,8 +52,6 @@ class FileEngine:
         self._sealing = sealing
         self._expiry = expiry
         self._cache = StateCache()
-        # Whoever waits for a conversation waits here, and not in a thread that others need.
-        self._lanes = [anyio.Lock(fast_acquire=True) for _ in range(STRIPES)]
         self._checking = anyio.Lock(fast_acquire=True)
         self._threads = threads
 
@@ -72,8 +70,7 @@ class FileEngine:
             with self.locks.hold(name_of(stripe), shared=True), closing(opened):
                 return self._do(opened, job)
 
-        async with self._lanes[stripe]:
-            return await self.in_thread(locked)
+        return await self._in_lane(stripe, locked)
 
     async def change(
         self, owner: str, conversation_id: str, job: Callable[[ConversationFile], _T]
@@ -99,8 +96,7 @@ class FileEngine:
                 self._settle(opened, stripe)
                 return result
 
-        async with self._lanes[stripe]:
-            return await self.in_thread(locked)
+        return await self._in_lane(stripe, locked)
 
     @contextmanager
     def reading(
@@ -130,13 +126,16 @@ class FileEngine:
             with self.locks.hold(name_of(stripe)):
                 return job()
 
-        async with self._lanes[stripe]:
-            return await self.in_thread(locked)
+        return await self._in_lane(stripe, locked)
 
     async def in_thread(self, job: Callable[[], _T]) -> _T:
         """Do what needs no conversation's lock."""
+        return await self._in_lane(None, job)
+
+    async def _in_lane(self, stripe: int | None, job: Callable[[], _T]) -> _T:
+        # Whoever waits for a conversation waits for its lane, and not in a thread that others need.
         try:
-            return await self._threads.run(job)
+            return await self._threads.run(job, stripe)
         except OSError as error:
             raise explain(error, "the conversation store could not do this") from error
 
@@ -197,24 +196,24 @@ async def open_file_engine(
     Raises:
         UnavailableError: The directory can't be used; the text says what to do.
     """
-    stack, threads = ExitStack(), JobThreads(_MAX_THREADS)
+    stack = ExitStack()
     try:
-        opened = await threads.run(
-            lambda: stack.enter_context(open_directory(directory, any_format=any_format))
-        )
-        locks = stack.enter_context(closing(LockStripes(opened)))
-        index = stack.enter_context(
-            closing(FileIndex(opened.root / INDEX_NAME, locks, CATALOGUE_LAYOUT))
-        )
-        signs = stack.enter_context(closing(LagSigns(opened)))
-        async with open_sync(durability) as sync:
-            engine = FileEngine(opened, locks, index, signs, threads, sync, sealing, expiry)
-            try:
-                yield engine
-            finally:
-                with anyio.CancelScope(shield=True):
-                    await threads.run(engine.catalogue.notes.bring_on_all)
+        async with open_job_threads(_MAX_THREADS) as threads:
+            opened = await threads.run(
+                lambda: stack.enter_context(open_directory(directory, any_format=any_format))
+            )
+            locks = stack.enter_context(closing(LockStripes(opened)))
+            index = stack.enter_context(
+                closing(FileIndex(opened.root / INDEX_NAME, locks, CATALOGUE_LAYOUT))
+            )
+            signs = stack.enter_context(closing(LagSigns(opened)))
+            async with open_sync(durability) as sync:
+                engine = FileEngine(opened, locks, index, signs, threads, sync, sealing, expiry)
+                try:
+                    yield engine
+                finally:
+                    with anyio.CancelScope(shield=True):
+                        await threads.run(engine.catalogue.notes.bring_on_all)
     finally:
         with anyio.CancelScope(shield=True):
-            await anyio.to_thread.run_sync(threads.close)
             await anyio.to_thread.run_sync(stack.close)

@@ -12,7 +12,7 @@ from servers.conversations.file_lag import LagSigns
 from servers.conversations.file_locks import LockStripes
 from servers.conversations.file_search import open_file_search
 from servers.conversations.file_store import FileConversationStore
-from servers.conversations.file_threads import JobThreads
+from servers.conversations.file_threads import open_job_threads
 
 
 @asynccontextmanager
@@ -25,7 +25,7 @@ async def open_store_with(
         index = FileIndex(path / INDEX_NAME, locks, CATALOGUE_LAYOUT)
         stack.enter_context(closing(index))
         signs = stack.enter_context(closing(LagSigns(directory)))
-        threads = stack.enter_context(closing(JobThreads(1)))
+        threads = await stack.enter_async_context(open_job_threads(1))
         engine = FileEngine(directory, locks, index, signs, threads, sync)
         search = await stack.enter_async_context(open_file_search(engine))
         yield FileConversationStore(engine, search)
