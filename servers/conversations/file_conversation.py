@@ -77,7 +77,7 @@ class ConversationFile(ConversationReader):
         data, records = encode_batch(state.progress, previous_end, at, drafts)
         write_whole(self._fd, previous_end - state.layout.base, data)
         self._appended_at = previous_end
-        state.end += len(data)
+        state.grow(data)
         state.progress = records[-1].progress
         for record in records:
             state.note(record)

@@ -46,12 +46,18 @@ class History:
         place: Place | None = None,
         *,
         strict: bool = False,
+        read: bytes = b"",
+        read_at: int = 0,
     ) -> None:
-        """`place`: needed where segments are sealed. `strict`: one that is missing is an error."""
+        """`place`: needed where segments are sealed. `strict`: one that is missing is an error.
+
+        `read`: what was read of it already, from the offset `read_at` on.
+        """
         self.fd = fd
         self.layout = layout
         self._place = place
         self._strict = strict
+        self._read, self._read_at = read, read_at
         self._segment: tuple[int, SealedSegment] | None = None
 
     def again(self) -> "History":
@@ -63,6 +69,8 @@ class History:
 
         What is lost of a segment comes as bytes that are no record, so that offsets stay right.
         """
+        if 0 <= (start := offset - self._read_at) < len(self._read):
+            return self._read[start : start + count]
         base = self.layout.base
         if offset >= base:
             return os.pread(self.fd, count, offset - base)

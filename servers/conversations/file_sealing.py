@@ -58,7 +58,7 @@ def seal_active(
     fd = replace_file(place, [data])
     state.first_line = data.removesuffix(b"\n")
     state.layout = layout
-    state.end += len(data)
+    state.grow(data)
     state.progress = records[-1].progress
     return fd
 

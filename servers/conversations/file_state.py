@@ -3,8 +3,10 @@
 import os
 import sys
 from collections import OrderedDict
+from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from itertools import islice
 from threading import Lock
 
 from pydantic import ValidationError
@@ -19,7 +21,6 @@ from servers.conversations.file_records import (
     Progress,
     Record,
     count_lost,
-    is_whole,
     parse_line,
 )
 from servers.conversations.file_segment import (
@@ -27,12 +28,19 @@ from servers.conversations.file_segment import (
     lines_backward,
     lines_forward,
     mend_last_break,
+    pieces_forward,
     read_line,
+    read_range,
     read_tail,
 )
 
 _LAST_SECOND = 2**32
 _STATE_BYTES = 2_000
+_MORE_RECENT = 1_024
+_MARK_BYTES = 19
+"""The checksum of a line, and its break."""
+
+_AHEAD_BYTES = 64 * 1024
 _RECENT_BYTES = 160
 """Of one remembered id, without its characters."""
 
@@ -55,25 +63,36 @@ class ConversationState:
     """Up to where it is known to be on disk."""
     noted: int = 0
     """Up to where the index was last brought on."""
+    mark: bytes = b""
+    """The bytes before `end`, none if unknown: they tell whether what was read was taken back."""
     recent: dict[str, int] | None = None
     """Offsets of the latest messages by id; loaded when something is to be written."""
     all_ids: OffsetTable | None = None
     """Of all messages; loaded when ids of any age are looked for again and again: by imports."""
 
+    def grow(self, data: bytes) -> None:
+        """Take in what was written at the end."""
+        self.end += len(data)
+        self.mark = data[-_MARK_BYTES:]
+
     def note(self, record: Record) -> None:
         """Remember a new message."""
         if record.kind == "message":
-            self.note_message(record.body["message_id"], record.offset)
+            self.note_messages([(record.body["message_id"], record.offset)])
 
-    def note_message(self, message_id: str, offset: int) -> None:
-        """The same for one of which only this is known."""
-        if self.all_ids is not None:
-            self.all_ids.add(message_id, offset)
-        if self.recent is not None:
-            self.recent.pop(message_id, None)
-            self.recent[message_id] = offset
-            if len(self.recent) > REPEAT_WINDOW_MESSAGES:
-                del self.recent[next(iter(self.recent))]
+    def note_messages(self, found: Iterable[tuple[str, int]]) -> None:
+        """The same for ids and offsets of several, the newest last."""
+        recent, all_ids = self.recent, self.all_ids
+        for message_id, offset in found:
+            if all_ids is not None:
+                all_ids.add(message_id, offset)
+            if recent is not None:
+                recent.pop(message_id, None)
+                recent[message_id] = offset
+        # Many at a time: the first one of a dictionary that lost many is slow to find.
+        if recent is not None and len(recent) > REPEAT_WINDOW_MESSAGES + _MORE_RECENT:
+            for message_id in list(islice(recent, len(recent) - REPEAT_WINDOW_MESSAGES)):
+                del recent[message_id]
 
     def size(self) -> int:
         """Roughly, in bytes of memory."""
@@ -119,12 +138,20 @@ def read_state(
 
     `fd` and `size` are the active file's.
     """
+    if known is not None and size >= (start := known.end - known.layout.base):
+        read = os.pread(fd, len(known.mark) + _AHEAD_BYTES, start - len(known.mark))
+        if read.startswith(known.mark) and _begins(fd, known.first_line):
+            if size > start:
+                mend_last_break(fd, size)
+                history = History(
+                    fd, known.layout, place, read=read, read_at=known.end - len(known.mark)
+                )
+                _catch_up(history, known, known.layout.base + size)
+            return known
     mend_last_break(fd, size)
-    if known is None or size < known.end - known.layout.base or not _begins(fd, known.first_line):
-        return _read_from_scratch(fd, size, place)
-    if size > known.end - known.layout.base:
-        _catch_up(History(fd, known.layout, place), known, known.layout.base + size)
-    return known
+    if known is not None and _follow_sealing(fd, size, known, place):
+        return known
+    return _read_from_scratch(fd, size, place)
 
 
 def load_recent(history: History, state: ConversationState) -> dict[str, int]:
@@ -145,7 +172,7 @@ def load_all_ids(history: History, state: ConversationState) -> OffsetTable:
     """Where all messages lie, read from the file when not yet known."""
     if state.all_ids is None:
         state.all_ids = OffsetTable()
-        for message_id, offset in find_ids(lines_forward(history, 0, state.end)):
+        for message_id, offset in find_ids(pieces_forward(history, 0, state.end), 0):
             state.all_ids.add(message_id, offset)
     return state.all_ids
 
@@ -158,6 +185,24 @@ def read_record(history: History, offset: int) -> Record | None:
 
 def _begins(fd: int, first_line: bytes) -> bool:
     return os.pread(fd, len(first_line) + 1, 0) == first_line + b"\n"
+
+
+def _follow_sealing(fd: int, size: int, known: ConversationState, place: Place) -> bool:
+    """Go on with a state of before somebody's sealing, if it was that; else it is as it was.
+
+    All that is known by offset stays right, and the latest ids need not be read again.
+    """
+    first_line = read_line(History(fd), 0)
+    first = parse_line(0, first_line) if first_line else None
+    layout = parse_layout(first) if first else UNSEALED
+    if first_line is None or layout.generation != known.generation or layout.base < known.end:
+        return False
+    history = History(fd, layout, place)
+    if not known.mark or read_range(history, known.end - len(known.mark), known.end) != known.mark:
+        return False
+    known.first_line, known.layout = first_line, layout
+    _catch_up(history, known, layout.base + size)
+    return True
 
 
 def _read_from_scratch(fd: int, size: int, place: Place) -> ConversationState | None:
@@ -212,13 +257,13 @@ def _catch_up(history: History, state: ConversationState, size: int) -> None:
     start, tail = state.end, read_tail(history, state.end, size)
     before = tail.last.progress if tail.last else state.progress
     state.end = tail.end
+    if tail.end - _MARK_BYTES >= state.layout.base:
+        state.mark = read_range(history, tail.end - _MARK_BYTES, tail.end)
     if before.facts_at != state.progress.facts_at:
         state.facts = _read_facts(history, before.facts_at, tail.end)
     state.progress = before.after_damage(tail.lost)
     if state.recent is not None or state.all_ids is not None:
-        lines = lines_forward(history, start, tail.end)
-        for message_id, offset in find_ids(line for line in lines if is_whole(line[1])):
-            state.note_message(message_id, offset)
+        state.note_messages(find_ids(pieces_forward(history, start, tail.end), start))
 
 
 def find_first_seq(fd: int, size: int) -> int:

@@ -259,6 +259,39 @@ async def test_a_failed_sync_takes_nothing_back_that_others_built_on(tmp_path: P
             assert listed.message_count == 4
 
 
+async def test_who_read_what_was_taken_back_then_reads_what_was_written_there_instead(
+    tmp_path: Path,
+) -> None:
+    async with open_file_store(tmp_path / "store") as other:
+        await other.append_messages(OWNER, ID, [user("a")])
+        failing, seen = Event(), Event()
+
+        def sync(fd: int) -> None:
+            if not seen.is_set():
+                failing.set()
+                assert seen.wait(10)
+                raise OSError(errno.EIO, "injected")
+            os.fdatasync(fd)
+
+        async def fail(store: FileConversationStore) -> None:
+            with pytest.raises(UnavailableError, match="disk reported an error"):
+                await store.append_messages(OWNER, ID, [user("b", "x" * 300)])
+
+        async with open_store_with(sync, tmp_path / "store") as store:
+            async with create_task_group() as tasks:
+                tasks.start_soon(fail, store)
+                with anyio.fail_after(10):
+                    await to_thread.run_sync(failing.wait)
+                    await load_ids(other)
+                seen.set()
+            instead = [user("c", "y" * 900)]
+            await store.append_messages(OWNER, ID, instead)
+        assert (await other.append_messages(OWNER, ID, instead)).repeated == 1
+        await other.append_messages(OWNER, ID, [user("d")])
+        assert await load_ids(other) == ["a", "c", "d"]
+        assert (await other.load_conversation(OWNER, ID)).version == 5
+
+
 async def test_a_repeat_whose_sync_fails_is_an_error_and_is_synced_the_next_time(
     tmp_path: Path,
 ) -> None:

@@ -19,6 +19,7 @@ from servers.conversations.file_replacing import replace_file
 from servers.conversations.file_sealed import SealedSegment, compress, suffix_of
 from servers.conversations.file_sealing import Sealing
 from servers.conversations.file_store import FileConversationStore, open_file_store
+from servers.conversations.store_errors import ConflictError
 from tests.servers.conversations.messages import ID, OWNER, load_ids, user
 from tests.servers.conversations.store_contract import ConversationStoreContract
 from tests.servers.conversations.stored_files import file_of, index_files, segments_of
@@ -97,6 +98,26 @@ async def test_another_process_s_sealing_is_seen(tmp_path: Path) -> None:
         ] == [42]
     async with open_file_store(tmp_path / "store") as other:
         assert await load_ids(other) == [*ids, "last"]
+
+
+async def test_a_writer_goes_on_with_what_it_knows_when_another_sealed_it(tmp_path: Path) -> None:
+    directory = tmp_path / "store"
+    async with open_file_store(directory, sealing=None) as one:
+        for number in range(3):
+            await one.append_messages(OWNER, ID, [user(f"one-{number}", "x" * 50)])
+        async with open_file_store(directory, sealing=SMALL) as two:
+            for number in range(40):
+                await two.append_messages(OWNER, ID, [user(f"two-{number}", "y" * 100)])
+        assert len(segments_of(directory)) > 1
+        repeats = [user("one-1", "x" * 50), user("two-0", "y" * 100), user("two-39", "y" * 100)]
+        result = await one.append_messages(OWNER, ID, [*repeats, user("new")])
+        assert (result.repeated, result.appended) == (3, 1)
+        with pytest.raises(ConflictError):
+            await one.append_messages(OWNER, ID, [user("one-1", "other")])
+        loaded = await one.load_conversation(OWNER, ID)
+    async with open_file_store(directory) as fresh:
+        assert await fresh.load_conversation(OWNER, ID) == loaded
+    assert [m.message_id for m in loaded.messages][-2:] == ["two-39", "new"]
 
 
 async def test_segments_shrink_and_are_plain_zstd(tmp_path: Path) -> None:
