@@ -148,7 +148,7 @@ class Answerer:
         place = replace(where, message_id=turn_id)
         message = await keep_trying(lambda: load_message(self._hub, place), "read a message")
         facts = parse_delivery(message.annotations if message else None) or reply
-        await self._courier.keep(place, facts.moved("answered"))
+        await self._close(place, facts)
         return _with_drafts(reply, facts)
 
     async def _run_turn(self, question: Question) -> tuple[TurnFinished | TurnFailed, Question]:
@@ -172,6 +172,7 @@ class Answerer:
             resumable=True,
             reply_annotations=_reply_facts(question).to_annotations(),
             asker=ChatAsker(self._questions, self._post, facts.chat_id, facts.reply_to),
+            joined=facts.run,
         )
         last: TurnEvent | None = None
         used_tools = question.used_tools
@@ -211,7 +212,7 @@ class Answerer:
             facts = parse_delivery(stored.annotations if stored else None) or facts
             facts = _with_drafts(facts, question.facts)
         # First this, then sending: so a delivered reply never has an unanswered question.
-        await self._courier.keep(question.where, question.facts.moved("answered"))
+        await self._close(question.where, question.facts)
         if facts.state in ("pending", "attempting"):
             await self._courier.deliver(
                 where,
@@ -221,7 +222,18 @@ class Answerer:
                 has_files=is_repeated or question.used_tools,
             )
 
+    async def _close(self, where: StoredMessage, facts: DeliveryFacts) -> None:
+        """Keep that a message is answered, after those that its answer is for, too."""
+        await self._close_run(where, facts)
+        await self._courier.keep(where, facts.moved("answered"))
+
+    async def _close_run(self, where: StoredMessage, facts: DeliveryFacts) -> None:
+        answered = DeliveryFacts(state="answered", channel="telegram", chat_id=facts.chat_id)
+        for message_id in facts.run:
+            await self._courier.keep(replace(where, message_id=message_id), answered)
+
     async def _tell(self, question: Question, sentence: str) -> None:
+        await self._close_run(question.where, question.facts)
         sentence = sentence[:_MAX_SENTENCE_CHARACTERS]
         quoted = question.facts.reply_to if question.quote else None
         facts = question.facts.moved("pending", text=sentence, reply_to=quoted)

@@ -91,6 +91,8 @@ class AttachmentArrived:
     origin: Origin
     kind: str
     caption: str
+    album: str | None = None
+    """What it was sent together with has the same."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -135,7 +137,8 @@ def _parse_message(update: Update, message: Message) -> Arrival:
         return NothingForUs(reason)
     origin = _origin(message, message.date)
     if message.text is None:
-        return AttachmentArrived(origin, _name_kind(message), _storable(message.caption or ""))
+        caption = _storable(message.caption or "")
+        return AttachmentArrived(origin, _name_kind(message), caption, message.media_group_id)
     text = _storable(message.text)
     is_forwarded = message.forward_origin is not None
     if not is_forwarded and (command := _COMMAND.match(text)):

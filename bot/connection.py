@@ -11,6 +11,7 @@ from telegram import Bot
 from telegram.error import BadRequest, Conflict, InvalidToken, TelegramError
 
 from agentic.config.bot import BotConfig
+from bot.ahead import Ahead
 from bot.api_request import BotApiRequest
 from bot.errors import BadProxyError
 from bot.readable_updates import mend_poll
@@ -55,10 +56,15 @@ class Pulse:
 
 
 class _PollRequest(BotApiRequest):
+    def __init__(self, *args: Any, ahead: Ahead, **settings: Any) -> None:  # noqa: ANN401 - as PTB's
+        """`ahead` is told what a poll brings."""
+        super().__init__(*args, **settings)
+        self._ahead = ahead
+
     async def do_request(self, *args: Any, **kwargs: Any) -> tuple[int, bytes]:  # noqa: ANN401 - as PTB's
         """As the others', with updates that PTB can read, in their order."""
         status, body = await super().do_request(*args, **kwargs)
-        return status, mend_poll(body)
+        return status, mend_poll(body, self._ahead.bring)
 
 
 @asynccontextmanager
@@ -68,8 +74,9 @@ async def open_bot(
     on_token_refused: Callable[[], Awaitable[None]],
     spool: Spool,
     pulse: Pulse,
+    ahead: Ahead,
 ) -> AsyncGenerator[Bot]:
-    """The connection to the Bot API. Nothing is asked yet.
+    """The connection to the Bot API. Nothing is asked yet. `ahead` is told what polls bring.
 
     Raises:
         BadProxyError: The environment names a proxy that can't be used.
@@ -101,6 +108,7 @@ async def open_bot(
             ),
             get_updates_request=_PollRequest(
                 end_poll,
+                ahead=ahead,
                 on_answer=pulse.beat,
                 health_file=config.health_file,
                 describe=describe,

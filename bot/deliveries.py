@@ -3,9 +3,10 @@
 A user message is `unanswered` from the moment it is stored until its reply is, then `answered`. A
 reply is stored as `pending`, is `attempting` before its first part is sent, and ends as `delivered`
 or `undeliverable`. When a turn fails, its user message takes a reply's way from `attempting` on,
-with the sentence to send as `text`. So after a crash at any point the states say what is left to
-do, and only what was `attempting` may have been seen already. What is shown of a reply while it
-grows is kept with its user message.
+with the sentence to send as `text`. Messages that one turn answers together are named in the facts
+of the last of them before that begins, and are `answered` before it is. So after a crash at any
+point the states say what is left to do, and only what was `attempting` may have been seen already.
+What is shown of a reply while it grows is kept with its user message.
 """
 
 from collections.abc import Mapping
@@ -60,6 +61,8 @@ class DeliveryFacts(BaseModel):
     """Whether one more of those was on its way: nobody knows if it arrived."""
     text: str | None = None
     """What is sent, when it is not the message's own content."""
+    run: tuple[str, ...] = ()
+    """Ids of the user messages before this one that its turn answers, too."""
     reason: str | None = None
 
     def to_annotations(self) -> dict[str, Any]:

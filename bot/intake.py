@@ -17,9 +17,11 @@ from typing import assert_never
 
 import anyio
 from anyio.abc import TaskGroup
+from telegram import Update
 
 from bot import wording
 from bot.absence import AbsenceNotices
+from bot.ahead import Ahead
 from bot.answering import STOP_DATA, Answerer
 from bot.arrivals import (
     Arrival,
@@ -45,6 +47,7 @@ from bot.post import Post
 from bot.prompts import Prompts
 from bot.rates import Rates
 from bot.rendering import Part
+from bot.runs import Runs
 from bot.second_thoughts import SecondThoughts
 from bot.store_patience import keep_trying
 from bot.strangers import Strangers
@@ -78,6 +81,8 @@ class Intake:
         strangers: Strangers,
         notices: AbsenceNotices,
         prompts: Prompts,
+        runs: Runs,
+        ahead: Ahead,
         second_thoughts: SecondThoughts,
         commands: Commands,
         lists: ConversationLists,
@@ -95,6 +100,8 @@ class Intake:
         self._strangers = strangers
         self._notices = notices
         self._prompts = prompts
+        self._runs = runs
+        self._ahead = ahead
         self._second_thoughts = second_thoughts
         self._commands = commands
         self._lists = lists
@@ -143,12 +150,15 @@ class Intake:
                 self._say(origin, wording.render_failure(wording.NOT_TAKEN, reference))
         finally:
             self._taking -= 1
+            if isinstance(update, Update):
+                self._ahead.take(update.update_id)
 
     async def _take_press(self, press: ButtonPressed) -> None:
         """Do what a button says, past what waits in the chat, if it belongs to who pressed it."""
         owner = await self._people.find(press.user_id)
         if owner is None or press.chat_id != press.user_id:
             return
+        self._runs.end(press.chat_id)
         if press.data.startswith(ASK_DATA):
             is_open = self._questions.press(press.chat_id, press.data)
             text = None if is_open else wording.BUTTON_IS_OLD
@@ -226,6 +236,8 @@ class Intake:
             tasks.cancel_scope.cancel()
 
     async def _take(self, owner: str, arrival: Written) -> None:
+        if not isinstance(arrival, TextArrived):
+            self._runs.end(arrival.origin.chat_id)
         match arrival:
             case TextArrived(origin, text, is_forwarded=False) if self._questions.write(
                 origin.chat_id, text

@@ -5,7 +5,7 @@ It raises at what its version of the Bot API has otherwise, and polling ends wit
 
 import json
 import logging
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, cast
 
 from telegram import Update
@@ -16,8 +16,8 @@ _HEAD = ("message_id", "date", "chat", "from")
 logger = logging.getLogger(__name__)
 
 
-def mend_poll(body: bytes) -> bytes:
-    """An answer to `getUpdates` with what PTB can read, by the updates' ids.
+def mend_poll(body: bytes, bring: Callable[[Sequence[Mapping[str, Any]]], None]) -> bytes:
+    """An answer to `getUpdates` with what PTB can read, by the updates' ids; `bring` is told of it.
 
     Telegram counts ids up as things happen; in another order updates would be answered in that,
     and confirmed in part. What is no such answer stays as it is.
@@ -27,7 +27,9 @@ def mend_poll(body: bytes) -> bytes:
         updates = sorted(answer["result"], key=lambda update: update["update_id"])
     except (ValueError, TypeError, KeyError):
         return body
-    return json.dumps({**answer, "result": [make_readable(each) for each in updates]}).encode()
+    readable = [make_readable(each) for each in updates]
+    bring(readable)
+    return json.dumps({**answer, "result": readable}).encode()
 
 
 def make_readable(update: Mapping[str, Any]) -> dict[str, Any]:

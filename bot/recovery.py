@@ -8,17 +8,27 @@ from functools import partial
 from bot.answering import Answerer, Question
 from bot.deliveries import DeliveryFacts, DeliveryState, StoredMessage, parse_delivery
 from bot.lanes import Lanes
+from bot.runs import Runs
 from bot.store_patience import keep_trying
 from client.conversations import RemoteConversationStore, ToolCaller
 from client.spool.spool import Spool
 
 logger = logging.getLogger(__name__)
 
+_LOOKED_AT = 100
+"""Of the latest messages; one that stands before them counts as begun."""
+
 Found = tuple[StoredMessage, DeliveryFacts]
 
 
 async def take_up_unfinished(
-    hub: ToolCaller, people: Mapping[str, str], *, answerer: Answerer, lanes: Lanes, spool: Spool
+    hub: ToolCaller,
+    people: Mapping[str, str],
+    *,
+    answerer: Answerer,
+    lanes: Lanes,
+    runs: Runs,
+    spool: Spool,
 ) -> None:
     """Store what waits in the spool, send the replies that were not sent, then answer the messages.
 
@@ -30,19 +40,36 @@ async def take_up_unfinished(
         *await _find(hub, people, "attempting"),
         *await _find(hub, people, "pending"),
     ]
-    answered = {replace(where, message_id=where.turn_id) for where, _ in replies}
-    waiting = [
-        (where, facts)
-        for where, facts in await _find(hub, people, "unanswered")
-        if where not in answered
-    ]
+    unanswered = await _find(hub, people, "unanswered")
+    settled = {replace(where, message_id=where.turn_id) for where, _ in replies}
+    # Those before the last of a run are answered with it.
+    settled |= {replace(where, message_id=one) for where, facts in unanswered for one in facts.run}
+    waiting = [(where, facts) for where, facts in unanswered if where not in settled]
     for where, facts in replies:
         lanes.push(facts.chat_id, partial(answerer.deliver_stored, where))
-    for where, facts in waiting:
-        question = Question(where, facts, quote=True)
-        lanes.push(facts.chat_id, partial(answerer.answer_again, question))
+    questions = [Question(where, facts, quote=True) for where, facts in waiting]
+    begun = [await _may_have_begun(hub, question) for question in questions]
+    for question, has_begun in zip(questions, begun, strict=True):
+        if has_begun:
+            runs.push_begun(question, is_again=True)
+        else:
+            runs.push(question, is_again=True)
     if replies or waiting:
         logger.info("Left by an earlier start: %d replies, %d messages", len(replies), len(waiting))
+
+
+async def _may_have_begun(hub: ToolCaller, question: Question) -> bool:
+    """Whether anything is left of a turn of this message: then no other can stand in for it."""
+    where, facts = question.where, question.facts
+    if facts.run or facts.attempts or facts.drafts or facts.drafting:
+        return True
+    store = RemoteConversationStore(hub, where.owner)
+    page = await keep_trying(
+        partial(store.load_conversation, where.conversation_id, limit=_LOOKED_AT),
+        "read what was begun",
+    )
+    mine = [message for message in page.messages if message.turn_id == where.message_id]
+    return len(mine) != 1  # its own
 
 
 async def _find(hub: ToolCaller, people: Mapping[str, str], state: DeliveryState) -> list[Found]:

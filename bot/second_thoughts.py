@@ -1,6 +1,7 @@
 """People change their mind: they edit what they wrote, want another answer, or like one or not."""
 
 import logging
+from collections.abc import Sequence
 from functools import partial
 
 from bot import wording
@@ -10,13 +11,16 @@ from bot.chat_conversations import ChatConversations, name_new
 from bot.deliveries import parse_delivery
 from bot.lanes import Lanes
 from bot.post import Post
-from bot.prompts import Prompts
+from bot.prompts import Prompts, telegram_id
+from bot.runs import Runs
 from bot.store_patience import keep_trying
 from client.conversations import ConversationCallError, RemoteConversationStore, ToolCaller
 from servers.conversations.contract import Message
 
 _LOOKED_AT = 100
 """Of the latest messages."""
+_MAX_PAGES = 10
+"""Of those, in which a run is looked for: a page holds 512 KiB at most."""
 _LIKES = {True: "up", False: "down", None: None}
 
 logger = logging.getLogger(__name__)
@@ -32,6 +36,7 @@ class SecondThoughts:
         *,
         answerer: Answerer,
         prompts: Prompts,
+        runs: Runs,
         lanes: Lanes,
         post: Post,
     ) -> None:
@@ -39,50 +44,76 @@ class SecondThoughts:
         self._conversations = conversations
         self._answerer = answerer
         self._prompts = prompts
+        self._runs = runs
         self._lanes = lanes
         self._post = post
 
     async def take_edit(self, owner: str, edit: TextEdited) -> None:
         """Go on in a copy that ends before the edited message, and answer it anew.
 
-        Only the last message can be changed so; the conversation as it was is kept.
+        Only the last message can be changed so, or one of those that were answered together with
+        it; the conversation as it was is kept.
         """
         origin, copy_id = edit.origin, name_new(edit.origin)
-        conversation_id, messages = await self._latest(owner, origin)
-        if conversation_id != copy_id:  # else an earlier attempt has come this far
-            place = _find_last_prompt(messages)
-            if place is None or not _is_of(messages[place], origin):
-                self._say(origin, wording.ONLY_THE_LAST)
-                return
-            if messages[place].text() == edit.text:
-                return
-            self._answerer.stop(origin.chat_id, origin.message_id)
-            if place > 0:
-                await self._copy(owner, conversation_id, messages[place - 1], copy_id)
-            await keep_trying(
-                lambda: self._conversations.change(owner, origin, copy_id), "change to a copy"
-            )
-        await self._prompts.take_text(owner, copy_id, origin, edit.text)
+        conversation_id = await self._find(owner, origin)
+        messages, run = await self._load_last_run(owner, conversation_id)
+        place = next((n for n, message in enumerate(run) if _is_of(message, origin)), None)
+        if place is None:
+            self._say(origin, wording.ONLY_THE_LAST)
+            return
+        if run[place].text() == edit.text:
+            return
+        self._answerer.stop(origin.chat_id, telegram_id(run[-1].message_id or ""))
+        if conversation_id == copy_id:  # it was edited twice in a second
+            await self._prompts.take_text(owner, copy_id, origin, edit.text)
+            return
+        before = messages.index(run[place])
+        if before > 0:
+            await self._copy(owner, conversation_id, messages[before - 1], copy_id)
+        edited = Message(
+            message_id=run[place].message_id,
+            role="user",
+            content=edit.text,
+            metadata=_metadata_of(run[place], origin),
+        )
+        question = await self._prompts.store_again(
+            owner,
+            copy_id,
+            origin,
+            [edited, *(_anew(message) for message in run[place + 1 :])],
+            before=[message.message_id or "" for message in run[:place]],
+        )
+        await keep_trying(
+            lambda: self._conversations.change(owner, origin, copy_id), "change to a copy"
+        )
+        if question is not None:
+            self._runs.push_begun(question, is_again=False)
 
     async def retry(self, owner: str, origin: Origin) -> None:
-        """Have the last message answered once more."""
-        conversation_id, messages = await self._latest(owner, origin)
-        place = _find_last_prompt(messages)
-        if place is None or not (text := messages[place].text().strip()):
+        """Have the last message answered once more, with those it was answered together with."""
+        conversation_id = await self._find(owner, origin)
+        _, run = await self._load_last_run(owner, conversation_id)
+        if not any(message.text().strip() for message in run):
             self._say(origin, wording.NOTHING_HERE)
             return
-        is_forwarded = bool((messages[place].metadata or {}).get("forwarded"))
-        await self._prompts.take_text(
-            owner, conversation_id, origin, text, is_forwarded=is_forwarded
-        )
+        said = [
+            Message(role="user", content=message.content, metadata=_metadata_of(message, origin))
+            for message in run
+        ]
+        question = await self._prompts.store_again(owner, conversation_id, origin, said)
+        if question is not None:
+            self._runs.push_begun(question, is_again=False)
 
     async def take_reaction(self, owner: str, change: ReactionChanged) -> None:
         """Keep with a reply whether the person likes it."""
-        conversation_id, messages = await self._latest(owner, change.origin)
-        for message in reversed(messages):
+        conversation_id = await self._find(owner, change.origin)
+        store = RemoteConversationStore(self._hub, owner)
+        page = await keep_trying(
+            lambda: store.load_conversation(conversation_id, limit=_LOOKED_AT), "read messages"
+        )
+        for message in reversed(page.messages):
             facts = parse_delivery(message.annotations)
             if message.role == "assistant" and facts and change.origin.message_id in facts.sent:
-                store = RemoteConversationStore(self._hub, owner)
                 feedback = {"feedback": _LIKES[change.is_liked]}
                 await keep_trying(
                     partial(
@@ -93,18 +124,32 @@ class SecondThoughts:
                 return
         logger.info("A reaction to something that is no recent reply is not kept")
 
-    async def _latest(self, owner: str, origin: Origin) -> tuple[str, list[Message]]:
-        """The conversation that the chat is in at this time, and its latest messages."""
-        store = RemoteConversationStore(self._hub, owner)
+    async def _find(self, owner: str, origin: Origin) -> str:
+        """The conversation that the chat is in at this time."""
         # What happened in the same second came before.
         now = Origin(origin.chat_id, origin.user_id, 2**52, origin.sent_at, origin.person)
-        conversation_id = await keep_trying(
+        return await keep_trying(
             lambda: self._conversations.find(owner, now), "find the conversation of a chat"
         )
-        page = await keep_trying(
-            lambda: store.load_conversation(conversation_id, limit=_LOOKED_AT), "read messages"
-        )
-        return conversation_id, page.messages
+
+    async def _load_last_run(
+        self, owner: str, conversation_id: str
+    ) -> tuple[list[Message], list[Message]]:
+        """The latest messages, and those of a person among them that the last turn is for."""
+        store = RemoteConversationStore(self._hub, owner)
+        messages: list[Message] = []
+        run: list[Message | None] = []
+        cursor: str | None = None
+        for _ in range(_MAX_PAGES):
+            page = await keep_trying(
+                partial(store.load_conversation, conversation_id, limit=_LOOKED_AT, before=cursor),
+                "read messages",
+            )
+            messages, cursor = [*page.messages, *messages], page.next_cursor
+            run = _find_last_run(messages)
+            if cursor is None or (run and run[0] is not None and messages[0] is not run[0]):
+                break
+        return messages, [message for message in run if message is not None]
 
     async def _copy(self, owner: str, source: str, last: Message, copy_id: str) -> None:
         store = RemoteConversationStore(self._hub, owner)
@@ -124,10 +169,28 @@ class SecondThoughts:
         self._lanes.push(origin.chat_id, partial(self._post.say, origin.chat_id, text))
 
 
-def _find_last_prompt(messages: list[Message]) -> int | None:
-    """Where the last message of the person stands."""
-    places = [place for place, message in enumerate(messages) if message.role == "user"]
-    return places[-1] if places else None
+def _find_last_run(messages: Sequence[Message]) -> list[Message | None]:
+    """The last message of the person behind those answered with it; None for what is not there."""
+    last = next((message for message in reversed(messages) if message.role == "user"), None)
+    if last is None:
+        return []
+    facts = parse_delivery(last.annotations)
+    known = {message.message_id: message for message in messages}
+    return [*(known.get(message_id) for message_id in (facts.run if facts else ())), last]
+
+
+def _metadata_of(message: Message, origin: Origin) -> dict[str, object]:
+    """What holds of a message when it is said again."""
+    return {**(message.metadata or {}), "telegram": {"sent_at": origin.sent_at}}
+
+
+def _anew(message: Message) -> Message:
+    return Message(
+        message_id=message.message_id,
+        role="user",
+        content=message.content,
+        metadata=message.metadata,
+    )
 
 
 def _is_of(message: Message, origin: Origin) -> bool:

@@ -17,6 +17,7 @@ from agentic.config.bot import BotConfig
 from agentic.config.models import Config
 from bot import wording
 from bot.absence import AbsenceNotices
+from bot.ahead import Ahead
 from bot.answering import Answerer
 from bot.busy_notes import BUSY_SECONDS, BusyNotes
 from bot.chat_conversations import ChatConversations
@@ -37,6 +38,7 @@ from bot.prompts import Prompts
 from bot.rates import Rates
 from bot.recovery import take_up_unfinished
 from bot.redaction import tokens_kept_out_of_logs
+from bot.runs import MORE_SECONDS, Runs
 from bot.second_thoughts import SecondThoughts
 from bot.stopping import Stopping
 from bot.strangers import Strangers
@@ -65,6 +67,7 @@ async def run_bot(
     pace: Pace | None = None,
     silence_seconds: float = _SILENCE_SECONDS,
     busy_seconds: float = BUSY_SECONDS,
+    more_seconds: float = MORE_SECONDS,
 ) -> None:
     """Answer people on Telegram until SIGTERM or SIGINT; a second one stops at once.
 
@@ -86,11 +89,11 @@ async def run_bot(
     with tokens_kept_out_of_logs(token):
         check_token(token)
         _tell_who_may_talk(config)
-        stopping, pulse = Stopping(serving), Pulse()
+        stopping, pulse, ahead = Stopping(serving), Pulse(), Ahead()
         async with (
             _listening(config.bot) as listener,
             stopping.listen(),
-            open_bot(config.bot, token, refuse_token, spool, pulse) as bot,
+            open_bot(config.bot, token, refuse_token, spool, pulse, ahead) as bot,
             anyio.create_task_group() as tasks,
         ):
             stopping.at_second = tasks.cancel_scope
@@ -102,6 +105,8 @@ async def run_bot(
                 spool,
                 pace=pace or Pace(),
                 busy_seconds=busy_seconds,
+                more_seconds=more_seconds,
+                ahead=ahead,
                 tasks=tasks,
             )
             tasks.start_soon(parts.strangers.run)
@@ -133,6 +138,7 @@ async def run_bot(
                         parts.people.owners,
                         answerer=parts.answerer,
                         lanes=parts.lanes,
+                        runs=parts.runs,
                         spool=spool,
                     )
                     parts.intake.open()
@@ -156,6 +162,7 @@ class _Parts:
     strangers: Strangers
     figures: Figures
     people: People
+    runs: Runs
 
 
 def _assemble(
@@ -167,6 +174,8 @@ def _assemble(
     *,
     pace: Pace,
     busy_seconds: float,
+    more_seconds: float,
+    ahead: Ahead,
     tasks: TaskGroup,
 ) -> _Parts:
     """Put the bot together. Nothing runs yet."""
@@ -201,9 +210,17 @@ def _assemble(
         model_name=coordinator.model_name,
     )
     notes = BusyNotes(post, lanes, tasks, busy_seconds)
-    prompts = Prompts(hub, coordinator, answerer=answerer, lanes=lanes, notes=notes, spool=spool)
+    runs = Runs(
+        answerer,
+        courier=courier,
+        lanes=lanes,
+        notes=notes,
+        ahead=ahead,
+        more_seconds=more_seconds,
+    )
+    prompts = Prompts(hub, coordinator, answerer=answerer, lanes=lanes, runs=runs, spool=spool)
     second_thoughts = SecondThoughts(
-        hub, conversations, answerer=answerer, prompts=prompts, lanes=lanes, post=post
+        hub, conversations, answerer=answerer, prompts=prompts, runs=runs, lanes=lanes, post=post
     )
     people = People(hub, config.bot.people)
     limit = config.bot.rate_limit
@@ -215,6 +232,8 @@ def _assemble(
         strangers=strangers,
         notices=notices,
         prompts=prompts,
+        runs=runs,
+        ahead=ahead,
         second_thoughts=second_thoughts,
         commands=commands,
         lists=lists,
@@ -224,7 +243,7 @@ def _assemble(
         tasks=tasks,
         rates=limit and Rates(limit.calls, limit.seconds / limit.calls),
     )
-    return _Parts(lanes, post, answerer, intake, strangers, figures, people)
+    return _Parts(lanes, post, answerer, intake, strangers, figures, people, runs)
 
 
 @asynccontextmanager

@@ -27,7 +27,7 @@ COMMANDS = {
 HELP = (
     "Write to me and I answer, with my tools if they help. I remember our conversation.\n\n"
     + "".join(f"/{name}: {does}\n" for name, does in COMMANDS.items())
-    + "\nMessages you send while I am busy are answered in order."
+    + "\nWhat you send while I am busy I answer after it, together."
 )
 YES, NO = "Yes", "No"
 DO_IT, DONT = "Yes, do it", "No"
@@ -42,6 +42,10 @@ NOT_ENCRYPTED = "It is not encrypted: others can read what you do there."
 STOP = "Stop"
 STOPPING = "Stopping."
 STOPPED = "(Stopped, as you asked.)"
+ALBUM = (
+    "I can't understand what is sent together as an album yet; that comes later. I have not acted "
+    "on what you wrote with it either: send that as a text."
+)
 WAITS_HERE = "I have this, and answer it after what I am doing. (/stop ends that.)"
 NOTHING_RUNS = "I am not working on anything just now."
 BUTTON_IS_OLD = "This is over."

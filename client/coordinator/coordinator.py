@@ -244,7 +244,13 @@ class Coordinator:
         if request.stored:
             await self._replay(request)
             conversation.forget()  # it may have been stored long ago
-        record = TurnRecord(conversation, turn_id, owner=request.owner, spool=self._spool)
+        record = TurnRecord(
+            conversation,
+            turn_id,
+            owner=request.owner,
+            spool=self._spool,
+            joined=request.joined,
+        )
         began = self._now()
         limit = TimeLimit(self._limits.turn_timeout_seconds)
         turn = Turn(

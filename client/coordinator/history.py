@@ -70,23 +70,32 @@ def build_history(
     messages: Sequence[Message],
     *,
     current_turn: str,
+    joined: Sequence[str] = (),
     budget_tokens: int,
     with_tools: bool,
     model: str = "",
 ) -> list[Message]:
     """The messages of a model request: the newest whole turns that fit, the current one always.
 
-    Turns that began later, waiting for theirs, are left out. Every `tool_use` is followed by its
-    result; where none is stored, by one that says so. What other clients stored as `system` becomes
-    a quoted note. Without tools, calls are told as text. Reasoning blocks are shown only to the
-    `model` that made them, in the turn they were made in.
+    What is `joined` to the current turn stands directly before it, always. Turns that began later,
+    waiting for theirs, are left out. Every `tool_use` is followed by its result; where none is
+    stored, by one that says so. What other clients stored as `system` becomes a quoted note.
+    Without tools, calls are told as text. Reasoning blocks are shown only to the `model` that made
+    them, in the turn they were made in.
     """
     turns = group_turns(
         _without_foreign_reasoning(message, current_turn, model) for message in messages
     )
     position = next((n for n, turn in enumerate(turns) if turn.turn_id == current_turn), len(turns))
-    earlier = [turn for turn in turns[:position] if _has_question(turn)]
-    shown = [_render_turn(turn, with_tools=with_tools) for turn in turns[position : position + 1]]
+    together = {current_turn, *joined}
+    shown = [
+        _render_turn(turn, with_tools=with_tools)
+        for turn in turns[: position + 1]
+        if turn.turn_id in together
+    ]
+    earlier = [
+        turn for turn in turns[:position] if turn.turn_id not in together and _has_question(turn)
+    ]
     budget = budget_tokens - sum(map(_cost, shown))
     for turn in reversed(earlier):
         rendered = _render_turn(turn, with_tools=with_tools)

@@ -20,6 +20,7 @@ def create_requests(
     messages: Sequence[Message],
     *,
     current_turn: str,
+    joined: Sequence[str] = (),
 ) -> Iterator[ModelRequest]:
     """With the tools that there are now; each request has less history than the one before.
 
@@ -37,6 +38,7 @@ def create_requests(
         history = build_history(
             messages,
             current_turn=current_turn,
+            joined=joined,
             budget_tokens=int(room * share),
             with_tools=bool(tools),
             model=model.name,

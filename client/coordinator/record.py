@@ -34,9 +34,14 @@ class TurnRecord:
         *,
         owner: str | None = None,
         spool: Spool | None = None,
+        joined: Sequence[str] = (),
     ) -> None:
-        """`owner` is whose conversation it is; `spool` takes what can't be stored now."""
+        """`owner` is whose conversation it is; `spool` takes what can't be stored now.
+
+        `joined`: user messages before the turn's own that it answers, too.
+        """
         self.turn_id = turn_id
+        self._begins_with = joined[0] if joined else turn_id
         self.is_stored = True
         """Whether all that was flushed is in the store; else the last of it waits in the spool."""
         self.open_step: Message | None = None
@@ -61,7 +66,7 @@ class TurnRecord:
         Calls that an earlier run of this turn had started get the result that nothing is known of
         them.
         """
-        self._stored = await self._conversation.latest(limit, back_to=self.turn_id)
+        self._stored = await self._conversation.latest(limit, back_to=self._begins_with)
         mine = [m for m in self._stored if m.turn_id == self.turn_id and m.role != "user"]
         for message in mine:
             if message.role == "assistant" and (message.metadata or {}).get("final"):

@@ -1,6 +1,6 @@
 """What starts a turn."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -17,6 +17,8 @@ class TurnRequest:
     `stored` says that the user message was appended before by `Coordinator.accept`. A `resumable`
     turn that is cancelled is left without a reply, to be answered later; any other is closed with
     what was said so far. `asker` puts this turn's questions, in place of the Coordinator's.
+    `joined` are the ids of user messages stored before this one that it is answered together with,
+    oldest first; each is the only message of its turn.
     """
 
     conversation_id: str
@@ -30,6 +32,7 @@ class TurnRequest:
     user_annotations: Mapping[str, Any] = field(default_factory=dict[str, Any])
     reply_annotations: Mapping[str, Any] = field(default_factory=dict[str, Any])
     asker: Asker | None = None
+    joined: Sequence[str] = ()
 
 
 @dataclass(frozen=True, slots=True)

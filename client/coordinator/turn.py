@@ -143,6 +143,7 @@ class Turn:
             self._instructions,
             self._record.messages,
             current_turn=self._record.turn_id,
+            joined=self._request.joined,
         )
         too_long: ContextTooLongError | None = None
         for request in requests:

@@ -3,6 +3,7 @@
 from collections.abc import AsyncGenerator, Callable, Mapping
 from contextlib import asynccontextmanager
 from functools import partial
+from itertools import takewhile
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -140,9 +141,15 @@ def state_of(message: Message) -> str:
     return (message.annotations or {}).get("delivery", {}).get("state", "")
 
 
+def told(request: ModelRequest) -> list[str]:
+    """What the person wrote since the model spoke last."""
+    last = takewhile(lambda message: message.role == "user", reversed(request.messages))
+    return [message.text() for message in last][::-1]
+
+
 def echo(request: ModelRequest) -> Completion:
     """A model that repeats what it was told last."""
-    return Completion(text=f"you said: {request.messages[-1].text()}")
+    return Completion(text=f"you said: {' + '.join(told(request))}")
 
 
 def create_config(api: "FakeBotApi", people: Mapping[str, str] = PEOPLE, **settings: Any) -> Config:
@@ -174,6 +181,7 @@ async def run_in_background(
     people: Mapping[str, str] = PEOPLE,
     silence_seconds: float = 120,
     busy_seconds: float = 600,
+    more_seconds: float = 600,
     **settings: Any,
 ) -> AsyncGenerator[None]:
     """The bot runs inside the context. Leaving cancels it: turns stop where they are."""
@@ -187,6 +195,7 @@ async def run_in_background(
             pace=Pace(in_chat=UNHURRIED),
             silence_seconds=silence_seconds,
             busy_seconds=busy_seconds,
+            more_seconds=more_seconds,
         )
         tasks.start_soon(run, config, bench, coordinator, SecretStr(api.token), spool)
         yield

@@ -4,6 +4,7 @@ All of it is drawn from a seed. What was written carries labels, which the model
 the chats show and what is stored can be compared with what was written, whatever happened between.
 """
 
+import itertools
 import random
 import re
 from collections import Counter, defaultdict
@@ -32,6 +33,9 @@ MARK = "(Possibly a repeat) "
 LONG, SLOW = "at length", "slowly"
 """Words that ask the model for a reply of several messages, and for one that grows in its message.
 """
+_PASTED = " and so on" * 250
+"""Makes a text so long that more of it may come."""
+_PHOTO = b"\xff\xd8\xff"
 _FIRST_CHAT = 1_001
 _LABEL = re.compile(r"\[\d+\.\d+/\d+\]")
 _WRITTEN = re.compile(rf"\[(\d+\.\d+)\] Tell me something ?({LONG}|{SLOW})?")
@@ -65,6 +69,8 @@ class _Chat:
     """Labels, without a part."""
     expected: dict[str, str] = field(default_factory=dict[str, str])
     """The texts that are to be seen, by label, in order."""
+    albums: int = 0
+    """How many were sent: one at most, since all are told the same."""
     uncertain: int = 0
     """Faults in a row after which nobody knows if something arrived."""
 
@@ -93,31 +99,55 @@ class People:
         """For `bot.people`."""
         return {str(chat_id): owner_of(chat_id) for chat_id in self._chats}
 
+    @property
+    def albums(self) -> int:
+        """How many were sent."""
+        return sum(chat.albums for chat in self._chats.values())
+
     def answered(self) -> int:
         """How many of the expected texts stand in the chats."""
         calls = self._api.calls[self._calls_counted :]
         self._calls_counted += len(calls)
         for chat_id in {call.parameters.get("chat_id", 0) for call in calls} & self._chats.keys():
-            self._answered[chat_id] = len(self._seen(chat_id))
+            self._answered[chat_id] = len(self._seen(chat_id)) + self._has_told_of_album(chat_id)
         return sum(self._answered.values())
 
     async def write(self) -> None:
         """Write all, as long as answers come; then wait until all of them have."""
         order = [*self._chats] * -(-self.storm.messages // len(self._chats))
         self._chance.shuffle(order)
-        for chat_id in order[: self.storm.messages]:
+        left = self.storm.messages
+        for chat_id in itertools.cycle(order):
             await self._api.until(lambda: self._waiting() < _AHEAD * len(self._chats) or None)
-            self._write(chat_id)
+            what = self._chance.choices(("one", "some", "pasted", "album"), (86, 8, 3, 3))[0]
+            if what == "album" and not self._chats[chat_id].albums:
+                self._send_album(chat_id)
+            elif what == "pasted":
+                self._write(chat_id, _PASTED)
+                left -= 1
+            for _ in range(min(left, self._chance.randrange(2, 5) if what == "some" else 1)):
+                self._write(chat_id)
+                left -= 1
+            if left <= 0:
+                break
         await self._api.until(lambda: self._waiting() == 0 or None)
 
-    def _write(self, chat_id: int) -> None:
+    def _send_album(self, chat_id: int) -> None:
+        self._chats[chat_id].albums = 1
+        for _ in range(3):
+            self._add(self._api.person(chat_id).sends_file("photo", _PHOTO, media_group_id="album"))
+
+    def _write(self, chat_id: int, rest: str = "") -> None:
         chat = self._chats[chat_id]
         label = f"{chat_id}.{len(chat.written)}"
         chat.written.append(label)
         kind = self._chance.choices(("", LONG, SLOW), (88, 4, 8))[0]
         text = f"[{label}] Tell me something {kind}".strip()
         chat.expected |= {part[: part.index("]") + 1]: part for part in parts_of(text)}
-        update = self._api.user_says(chat_id, text)
+        self._add(self._api.user_says(chat_id, f"{text}{rest}"))
+
+    def _add(self, update: Update) -> None:
+        """It happened, and may come again."""
         self._updates.append(update)
         if self._chance.random() < 0.05:
             again = self._chance.choice(self._updates)
@@ -127,7 +157,8 @@ class People:
                 self._api.happens({"message": again["message"]})  # under another id
 
     def _waiting(self) -> int:
-        return sum(len(chat.expected) for chat in self._chats.values()) - self.answered()
+        chats = self._chats.values()
+        return sum(len(chat.expected) + chat.albums for chat in chats) - self.answered()
 
     def _seen(self, chat_id: int) -> set[str]:
         expected = self._chats[chat_id].expected
@@ -137,6 +168,10 @@ class People:
             for label in _LABEL.findall(message.get("text", ""))
             if expected.get(label, "\0") in message["text"]
         }
+
+    def _has_told_of_album(self, chat_id: int) -> bool:
+        messages = self._api.messages(chat_id)
+        return any(message["text"].removeprefix(MARK) == wording.ALBUM for message in messages)
 
     def choose_fault(self, method: str, parameters: Mapping[str, Any]) -> Fault | None:
         """What a call meets; for `FakeBotApi.choose_fault`."""
@@ -179,7 +214,9 @@ class People:
             doubled = [label for label, count in unmarked.items() if count > 1]
             assert not doubled, f"doubled in chat {chat_id}: {texts}"
             assert self._seen(chat_id) == chat.expected.keys(), f"chat {chat_id}: {texts}"
-            strange = [t for t in texts if not _LABEL.search(t) and t not in _NOTICES]
+            assert texts.count(wording.ALBUM) <= chat.albums == self._has_told_of_album(chat_id)
+            others = [text.removeprefix(MARK) for text in texts if not _LABEL.search(text)]
+            strange = [text for text in others if text not in _NOTICES]
             assert not strange, f"said in chat {chat_id}: {strange}"
 
     def check_stored(self, chat_id: int, messages: Iterable[Message]) -> None:

@@ -88,9 +88,9 @@ async def test_updates_in_disorder_are_taken_in_as_they_were_written(
     api.fail_next("getUpdates", Reversed())
     with anyio.fail_after(20):
         async with run_in_background(bench, api):
-            replies = await api.wait_for_message(ADA, 3)
+            (reply,) = await api.wait_for_message(ADA)
 
-    assert [m["text"] for m in replies] == ["you said: one", "you said: two", "you said: three"]
+    assert reply["text"] == "you said: one + two + three"
 
 
 async def test_an_update_that_comes_again_after_a_restart_has_no_effect(
@@ -110,26 +110,28 @@ async def test_an_update_that_comes_again_after_a_restart_has_no_effect(
     assert len(model.requests) == 2
 
 
-async def test_messages_sent_while_it_is_busy_are_stored_and_answered_in_order(
+async def test_messages_sent_while_it_is_busy_are_stored_and_then_answered_together(
     api: FakeBotApi, bench: Bench
 ) -> None:
     first = Held(Completion(text="one"))
-    model = ScriptedModel([first, Completion(text="two"), Completion(text="three")])
+    model = ScriptedModel([first, Completion(text="two and three")])
     with anyio.fail_after(20):
         async with run_in_background(bench, api, model):
             api.user_says(ADA, "1")
             await first.reached.wait()
-            second, third = api.user_says(ADA, "2"), api.user_says(ADA, "3")
+            api.user_says(ADA, "2")
+            third = api.user_says(ADA, "3")
             await api.wait_until_confirmed(third)
             await bench.wait_for_states("unanswered", "unanswered", "unanswered")
             first.release.set()
-            replies = await api.wait_for_message(ADA, 3)
+            replies = await api.wait_for_message(ADA, 2)
+            await bench.wait_for_states(*["answered"] * 3, "delivered", "delivered")
 
-    assert [message["text"] for message in replies] == ["one", "two", "three"]
+    assert [message["text"] for message in replies] == ["one", "two and three"]
+    assert [m.text() for m in model.requests[1].messages] == ["1", "one", "2", "3"]
     quoted = [call.parameters.get("reply_parameters") for call in api.calls_of("sendMessage")]
     assert [q and q["message_id"] for q in quoted] == [
         None,
-        second["message"]["message_id"],
         third["message"]["message_id"],
     ]
 
@@ -137,15 +139,17 @@ async def test_messages_sent_while_it_is_busy_are_stored_and_answered_in_order(
 async def test_the_model_does_not_see_a_waiting_message_before_its_turn(
     api: FakeBotApi, bench: Bench
 ) -> None:
-    first = Held(Completion(text="one"))
-    model = ScriptedModel([first, Completion(text="two"), Completion(text="three")])
+    first, second = Held(Completion(text="one")), Held(Completion(text="two"))
+    model = ScriptedModel([first, second, Completion(text="three")])
     with anyio.fail_after(20):
         async with run_in_background(bench, api, model):
             api.user_says(ADA, "1")
             await first.reached.wait()
-            api.user_says(ADA, "2")
-            await api.wait_until_confirmed(api.user_says(ADA, "3"))
+            await api.wait_until_confirmed(api.user_says(ADA, "2"))
             first.release.set()
+            await second.reached.wait()
+            await api.wait_until_confirmed(api.user_says(ADA, "3"))
+            second.release.set()
             await api.wait_for_message(ADA, 3)
 
     shown = [[m.text() for m in request.messages] for request in model.requests]
@@ -323,9 +327,9 @@ async def test_groups_and_service_messages_have_no_effect(api: FakeBotApi, bench
             said = api.user_says(ADA, "hello")
             api.user_sends(ADA, pinned_message=said["message"])
             api.user_says(ADA, "bye")
-            replies = await api.wait_for_message(ADA, 2)
+            (reply,) = await api.wait_for_message(ADA)
 
-    assert [m["text"] for m in replies] == ["you said: hello", "you said: bye"]
+    assert reply["text"] == "you said: hello + bye"
     assert api.messages(-100) == []
 
 

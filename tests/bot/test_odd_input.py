@@ -57,7 +57,7 @@ async def test_any_text_is_kept_and_answered_whole(
     api: FakeBotApi, bench: Bench, text: str
 ) -> None:
     with anyio.fail_after(20):
-        async with run_in_background(bench, api):
+        async with run_in_background(bench, api, more_seconds=0):
             api.user_says(ADA, text)
             question, _ = await bench.wait_for_states("answered", "delivered")
             said = "".join(message["text"] for message in api.messages(ADA))

@@ -13,7 +13,7 @@ import pytest
 
 from client.llm.protocol import Completion, ModelRequest
 from client.llm.scripted import ScriptedModel
-from tests.bot.running_bot import Bench, run_in_background
+from tests.bot.running_bot import Bench, run_in_background, told
 from tests.bot.storm import People, Storm, owner_of, parts_of
 from tests.bot.storm_processes import open_processes
 from tests.fakes.telegram.bot_api import FakeBotApi
@@ -21,22 +21,29 @@ from tests.fakes.telegram.faults import DropAfter, DropBefore, Status
 
 
 def answer(request: ModelRequest) -> Completion:
-    return Completion(text="\n\n".join(parts_of(request.messages[-1].text())))
+    return Completion(text="\n\n".join(parts_of("\n".join(told(request)))))
 
 
 async def test_each_message_is_answered_once_and_in_order_while_connections_break(
     api: FakeBotApi, bench: Bench
 ) -> None:
-    people = People(Storm(seed=7, chats=12, messages=24, hangs=0, pauses=(0,)), api)
+    people = People(Storm(seed=2, chats=12, messages=30, faults=200, hangs=0, pauses=(0,)), api)
     api.choose_fault = people.choose_fault
     with anyio.fail_after(60):
-        async with run_in_background(bench, api, ScriptedModel(answer), people=people.people):
+        async with run_in_background(
+            bench, api, ScriptedModel(answer), people=people.people, more_seconds=0.05
+        ):
             await people.write()
     assert people.faults.keys() >= {DropBefore, DropAfter, Status}
     people.check_chats()
+    joined = 0
     for chat_id in map(int, people.people):
         messages = await bench.messages(f"telegram:{chat_id}", owner_of(chat_id))
         people.check_stored(chat_id, messages)
+        joined += sum(message.role == "user" for message in messages)
+        joined -= sum(message.role == "assistant" for message in messages)
+    assert joined > 0, "nothing was taken together"
+    assert people.albums > 0
 
 
 async def survive(api: FakeBotApi, home: Path, storm: Storm, *, kills: int) -> None:

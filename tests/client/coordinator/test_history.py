@@ -21,10 +21,18 @@ def result(call: str, turn: str | None = None, text: str = "r") -> Message:
 
 
 def shown(
-    messages: list[Message], current: str = "now", budget: int = 10_000, with_tools: bool = True
+    messages: list[Message],
+    current: str = "now",
+    budget: int = 10_000,
+    with_tools: bool = True,
+    joined: tuple[str, ...] = (),
 ) -> list[tuple[str, str]]:
     history = build_history(
-        messages, current_turn=current, budget_tokens=budget, with_tools=with_tools
+        messages,
+        current_turn=current,
+        joined=joined,
+        budget_tokens=budget,
+        with_tools=with_tools,
     )
     return [(message.role, message.text()) for message in history]
 
@@ -48,6 +56,21 @@ def test_a_turn_sees_nothing_of_those_that_wait_behind_it() -> None:
     messages = [user("a", "now"), user("b", "2"), user("c", "3")]
     assert shown(messages) == [("user", "a")]
     assert [text for _, text in shown(messages, current="3")] == ["a", "b", "c"]
+
+
+def test_what_is_joined_to_a_turn_stands_before_it_and_is_never_left_out() -> None:
+    long = "x" * 3_000
+    messages = [
+        user("a", "1"),
+        user(long, "2"),
+        user("b", "desk"),
+        assistant("A", "1"),
+        assistant("B", "desk"),
+        user("now", "now"),
+    ]
+    assert [text for _, text in shown(messages, joined=("2",))] == ["a", "A", "b", "B", long, "now"]
+    assert [text for _, text in shown(messages, joined=("2",), budget=10)] == [long, "now"]
+    assert [text for _, text in shown(messages, budget=10)] == ["now"]
 
 
 def test_only_whole_turns_are_kept_and_the_current_one_always() -> None:

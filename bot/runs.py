@@ -1,0 +1,132 @@
+"""Takes messages together that belong together: what waits in a chat is answered by one turn.
+
+Each message is stored by itself and `unanswered`. Before the turn of the last of them begins, its
+facts name those before it, so a crash neither tears a turn apart that has begun nor adds to it.
+"""
+
+from dataclasses import dataclass, field, replace
+from functools import partial
+
+import anyio
+
+from bot.ahead import Ahead
+from bot.answering import Answerer, Question
+from bot.busy_notes import BusyNotes
+from bot.courier import Courier
+from bot.lanes import Job, Lanes
+
+MORE_SECONDS = 1.0
+"""How long the next part of what was cut in parts is waited for."""
+_LONGEST_WAITS = 3
+"""So many times that, in all."""
+_MOST = 50
+
+
+@dataclass
+class _Run:
+    """Messages of one conversation that are answered together."""
+
+    questions: list[Question]
+    is_again: bool
+    """Whether an earlier start of the bot took one of them in."""
+    due: float
+    """When the next part is no longer waited for."""
+    changed: anyio.Event = field(default_factory=anyio.Event)
+
+    def takes(self, question: Question) -> bool:
+        there = self.questions[-1].where
+        return (there.owner, there.conversation_id) == (
+            question.where.owner,
+            question.where.conversation_id,
+        ) and len(self.questions) < _MOST
+
+
+class Runs:
+    """The messages that wait in each chat."""
+
+    def __init__(
+        self,
+        answerer: Answerer,
+        *,
+        courier: Courier,
+        lanes: Lanes,
+        notes: BusyNotes,
+        ahead: Ahead,
+        more_seconds: float = MORE_SECONDS,
+    ) -> None:
+        """`more_seconds`: how long the next part of a text that was cut is waited for."""
+        self._answerer = answerer
+        self._courier = courier
+        self._lanes = lanes
+        self._notes = notes
+        self._ahead = ahead
+        self._more_seconds = more_seconds
+        self._open: dict[int, _Run] = {}
+        """The last of each chat, while it can grow."""
+
+    def push(
+        self, question: Question, *, more_may_come: bool = False, is_again: bool = False
+    ) -> None:
+        """Have a stored message answered, with those that it stands behind.
+
+        It is waited for more if there is more of the chat in the same poll, or if `more_may_come`.
+        `is_again`: an earlier start of the bot took it in.
+        """
+        chat_id = question.facts.chat_id
+        due = anyio.current_time() + (self._more_seconds if more_may_come else 0)
+        run = self._open.get(chat_id)
+        if run is not None and run.takes(question):
+            run.questions.append(question)
+            run.is_again |= is_again
+            run.due = due
+            run.changed.set()
+            return
+        run = self._open[chat_id] = _Run([question], is_again, due)
+        self._put(question, partial(self._answer, run), is_again=is_again)
+
+    def push_begun(self, question: Question, *, is_again: bool) -> None:
+        """Have a message answered by a turn that is settled: nothing joins it."""
+        self.end(question.facts.chat_id)
+        answer = self._answerer.answer_again if is_again else self._answerer.answer
+        self._put(question, partial(answer, question), is_again=is_again)
+
+    def end(self, chat_id: int) -> None:
+        """Something else was done in this chat: what is written from now on is another turn's."""
+        run = self._open.pop(chat_id, None)
+        if run is not None:
+            run.due = 0
+            run.changed.set()
+
+    def _put(self, question: Question, job: Job, *, is_again: bool) -> None:
+        facts = question.facts
+        if is_again or facts.reply_to is None:
+            self._lanes.push(facts.chat_id, job)
+        else:
+            self._notes.push(facts.chat_id, facts.reply_to, job)
+
+    async def _answer(self, run: _Run) -> None:
+        await self._gather(run)
+        *earlier, last = run.questions
+        facts = last.facts.moved(
+            "unanswered", run=tuple(question.where.message_id for question in earlier)
+        )
+        question = replace(last, facts=facts, quote=run.questions[0].quote)
+        if run.is_again:
+            await self._answerer.answer_again(question)
+            return
+        if earlier:
+            await self._courier.keep(question.where, facts)
+        await self._answerer.answer(question)
+
+    async def _gather(self, run: _Run) -> None:
+        """Wait for what is on its way, for some seconds at most; all there is then is the run."""
+        chat_id = run.questions[0].facts.chat_id
+        with anyio.move_on_after(_LONGEST_WAITS * self._more_seconds):
+            await self._ahead.wait_for_rest(chat_id)
+            while (left := run.due - anyio.current_time()) > 0 and len(run.questions) < _MOST:
+                run.changed = anyio.Event()
+                with anyio.move_on_after(left):
+                    await run.changed.wait()
+                await self._ahead.wait_for_rest(chat_id)
+        if self._open.get(chat_id) is run:
+            del self._open[chat_id]
