@@ -12,6 +12,7 @@ import anyio
 from bot import wording
 from bot.absence import AbsenceNotices
 from bot.chat_asker import ChatAsker
+from bot.chat_models import ChatModels, UnusableModelError
 from bot.courier import Courier
 from bot.deliveries import DeliveryFacts, StoredMessage, load_message, parse_delivery
 from bot.figures import Figures
@@ -65,6 +66,7 @@ class Answerer:
         notices: AbsenceNotices,
         figures: Figures,
         questions: OpenQuestions,
+        models: ChatModels,
     ) -> None:
         self._hub = hub
         self._coordinator = coordinator
@@ -73,6 +75,7 @@ class Answerer:
         self._notices = notices
         self._figures = figures
         self._questions = questions
+        self._models = models
         self._running: dict[int, Question] = {}
         """What is being answered, by chat."""
 
@@ -178,6 +181,8 @@ class Answerer:
         used_tools = question.used_tools
         began = anyio.current_time()
         try:
+            chosen = await self._models.find(where.owner, facts.chat_id)
+            request = replace(request, model=chosen)
             async with self._showing(live), self._coordinator.stream(request) as events:
                 async for event in events:
                     if isinstance(event, TextDelta) and not live.text:
@@ -186,6 +191,12 @@ class Answerer:
                     live.feed(event)
                     last = event
             assert isinstance(last, TurnFinished | TurnFailed)
+        except UnusableModelError as error:
+            reference = secrets.token_hex(4)
+            logger.warning("No turn in %s, reference %s: %s", where, reference, error)
+            last = TurnFailed(
+                where.conversation_id, where.message_id, "model", str(error), reference
+            )
         except Exception:  # boundary: the person gets a sentence, the log the rest
             reference = secrets.token_hex(4)
             logger.exception("A turn in %s broke, reference %s", where.conversation_id, reference)

@@ -6,12 +6,12 @@ conversation of the last change before it, so an update that comes twice, or lat
 belongs. Conversations of all an owner's devices can be changed to.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 from pydantic import TypeAdapter, ValidationError
 
 from bot.arrivals import Origin
-from client.conversations import ConversationCallError, RemoteConversationStore, ToolCaller
+from bot.chat_records import ChatRecords, first_conversation
 from servers.conversations.contract import encode_json
 
 _KEY = "telegram_switches"
@@ -33,8 +33,8 @@ class ChatConversations:
     called again.
     """
 
-    def __init__(self, hub: ToolCaller) -> None:
-        self._hub = hub
+    def __init__(self, records: ChatRecords) -> None:
+        self._records = records
         self._switches: dict[tuple[str, int], Sequence[Switch]] = {}
         """By owner and chat; as many as there are people who may talk."""
 
@@ -53,18 +53,10 @@ class ChatConversations:
         if any((sent_at, message_id) == _at(origin) for sent_at, message_id, _ in switches):
             return False
         longer = _fitting(sorted([*switches, (*_at(origin), conversation_id)]))
-        store = RemoteConversationStore(self._hub, owner)
-        try:
-            await store.update_conversation(
-                first_conversation(origin.chat_id), metadata={_KEY: longer}
-            )
-        except ConversationCallError as error:
-            if error.code != "not_found":
-                raise
-            if conversation_id == name_new(origin):
-                return True  # there is no conversation, so the next message begins one anyway
-            await store.create_empty(first_conversation(origin.chat_id), metadata={_KEY: longer})
-        self._switches[owner, origin.chat_id] = longer
+        # Where there is no conversation, the next message begins one anyway.
+        is_needed = conversation_id != name_new(origin)
+        if await self._records.merge(owner, origin.chat_id, {_KEY: longer}, may_create=is_needed):
+            self._switches[owner, origin.chat_id] = longer
         return True
 
     async def undo(self, owner: str, origin: Origin) -> str | None:
@@ -85,14 +77,7 @@ class ChatConversations:
 
     async def _load(self, owner: str, chat_id: int) -> Sequence[Switch]:
         if (owner, chat_id) not in self._switches:
-            store = RemoteConversationStore(self._hub, owner)
-            try:
-                conversation = await store.get_conversation(first_conversation(chat_id))
-                found = _read(chat_id, conversation.metadata)
-            except ConversationCallError as error:
-                if error.code != "not_found":
-                    raise
-                found = []
+            found = _read(chat_id, await self._records.load(owner, chat_id))
             self._switches[owner, chat_id] = sorted(found)
         return self._switches[owner, chat_id]
 
@@ -102,12 +87,7 @@ def name_new(origin: Origin) -> str:
     return f"{first_conversation(origin.chat_id)}:{origin.sent_at}.{origin.message_id}"
 
 
-def first_conversation(chat_id: int) -> str:
-    """The id of the conversation that a chat begins with."""
-    return f"telegram:{chat_id}"
-
-
-def _read(chat_id: int, metadata: dict[str, object]) -> list[Switch]:
+def _read(chat_id: int, metadata: Mapping[str, object]) -> list[Switch]:
     try:
         old = _old_switches.validate_python(metadata.get(_OLD_KEY, []))
         new = _switches.validate_python(metadata.get(_KEY, []))

@@ -18,6 +18,7 @@ from bot.conversation_lists import ConversationLists
 from bot.deliveries import StoredMessage, find_undelivered
 from bot.exports import ExportForm, export_whole
 from bot.lanes import Lanes
+from bot.model_menu import ModelMenu
 from bot.post import Post
 from bot.rendering import render_parts
 from bot.store_patience import keep_trying
@@ -47,7 +48,7 @@ class Commands:
         files: ToolFiles,
         deliver: Callable[[StoredMessage], Awaitable[None]],
         tools: Callable[[], list[str]],
-        model_name: str,
+        model_menu: ModelMenu,
     ) -> None:
         """`deliver` sends what is stored and not delivered.
 
@@ -61,7 +62,6 @@ class Commands:
         self._files = files
         self._deliver = deliver
         self._tools = tools
-        self._model_name = model_name
         self._at_once = {
             "reset": self._begin_new,
             "new": self._begin_new,
@@ -75,6 +75,7 @@ class Commands:
             "id": self._show_id,
             "usage": self._show_usage,
             "resend": self._resend,
+            "model": model_menu.take,
         }
 
     async def take(self, owner: str, arrival: CommandArrived) -> None:
@@ -95,8 +96,6 @@ class Commands:
                 return wording.HELP
             case "tools":
                 return wording.render_tools(self._tools())
-            case "model":
-                return wording.render_model(self._model_name)
             case unknown:
                 return wording.render_unknown_command(unknown)
 

@@ -41,6 +41,7 @@ from bot.commands import Commands, tell_not_done
 from bot.conversation_lists import ConversationLists
 from bot.figures import Figures
 from bot.lanes import Lanes
+from bot.model_menu import MODEL_DATA, ModelMenu
 from bot.open_questions import ASK_DATA, OpenQuestions
 from bot.people import People
 from bot.post import Post
@@ -86,6 +87,7 @@ class Intake:
         second_thoughts: SecondThoughts,
         commands: Commands,
         lists: ConversationLists,
+        model_menu: ModelMenu,
         conversations: ChatConversations,
         figures: Figures,
         questions: OpenQuestions,
@@ -105,6 +107,7 @@ class Intake:
         self._second_thoughts = second_thoughts
         self._commands = commands
         self._lists = lists
+        self._model_menu = model_menu
         self._figures = figures
         self._questions = questions
         self._tasks = tasks
@@ -175,7 +178,10 @@ class Intake:
 
     async def _press(self, owner: str, press: ButtonPressed) -> None:
         try:
-            await self._lists.press(owner, press)
+            if press.data.startswith(MODEL_DATA):
+                await self._model_menu.press(owner, press)
+            else:
+                await self._lists.press(owner, press)
         except Exception as error:  # noqa: BLE001 - boundary: a button must not stop the bot
             sentence = tell_not_done(error, f"What a button in chat {press.chat_id} asks for")
             await self._post.acknowledge(press.press_id)

@@ -4,7 +4,7 @@ import re
 from collections.abc import Mapping
 
 from bot import wording
-from bot.chat_conversations import first_conversation
+from bot.chat_records import first_conversation
 from bot.people import People
 from bot.post import Post
 from client.spool.aside import SetAside

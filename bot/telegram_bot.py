@@ -21,6 +21,8 @@ from bot.ahead import Ahead
 from bot.answering import Answerer
 from bot.busy_notes import BUSY_SECONDS, BusyNotes
 from bot.chat_conversations import ChatConversations
+from bot.chat_models import ChatModels
+from bot.chat_records import ChatRecords
 from bot.commands import Commands
 from bot.connection import Pulse, connect, open_bot
 from bot.conversation_lists import ConversationLists
@@ -29,6 +31,7 @@ from bot.figures import Figures
 from bot.intake import Intake
 from bot.lanes import Lanes
 from bot.losses import tell_losses
+from bot.model_menu import ModelMenu
 from bot.open_questions import OpenQuestions
 from bot.pace import Pace
 from bot.people import People
@@ -46,6 +49,7 @@ from bot.token import check_token, token_refused
 from bot.tool_files import ToolFiles
 from bot.web import Health, Webhook, create_routes, listen, serve
 from client.coordinator.coordinator import Coordinator
+from client.llm.configured import ConfiguredModels
 from client.spool.spool import Spool
 from client.tool_manager import ToolBox, ToolManager
 
@@ -110,6 +114,7 @@ async def run_bot(
                 tasks=tasks,
             )
             tasks.start_soon(parts.strangers.run)
+            tasks.start_soon(parts.models.run)
             with serving:
                 async with anyio.create_task_group() as hearing:
                     webhook = config.bot.webhook and Webhook(config.bot.webhook, bot, parts.intake)
@@ -163,6 +168,7 @@ class _Parts:
     figures: Figures
     people: People
     runs: Runs
+    models: ConfiguredModels
 
 
 def _assemble(
@@ -187,6 +193,9 @@ def _assemble(
     files = ToolFiles(hub, spool)
     courier = Courier(hub, post, files, spool, figures)
     questions = OpenQuestions()
+    records, models = ChatRecords(hub), ConfiguredModels(config)
+    chat_models = ChatModels(records, models, post, usual=coordinator.model_name)
+    model_menu = ModelMenu(chat_models, post)
     answerer = Answerer(
         hub,
         coordinator,
@@ -195,8 +204,9 @@ def _assemble(
         notices=notices,
         figures=figures,
         questions=questions,
+        models=chat_models,
     )
-    conversations = ChatConversations(hub)
+    conversations = ChatConversations(records)
     lists = ConversationLists(hub, conversations, post)
     commands = Commands(
         hub,
@@ -207,7 +217,7 @@ def _assemble(
         files=files,
         deliver=answerer.deliver_stored,
         tools=lambda: [tool.name for tool in ToolManager(hub).definitions()],
-        model_name=coordinator.model_name,
+        model_menu=model_menu,
     )
     notes = BusyNotes(post, lanes, tasks, busy_seconds)
     runs = Runs(
@@ -237,13 +247,14 @@ def _assemble(
         second_thoughts=second_thoughts,
         commands=commands,
         lists=lists,
+        model_menu=model_menu,
         conversations=conversations,
         figures=figures,
         questions=questions,
         tasks=tasks,
         rates=limit and Rates(limit.calls, limit.seconds / limit.calls),
     )
-    return _Parts(lanes, post, answerer, intake, strangers, figures, people, runs)
+    return _Parts(lanes, post, answerer, intake, strangers, figures, people, runs, models)
 
 
 @asynccontextmanager

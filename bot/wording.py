@@ -17,7 +17,7 @@ COMMANDS = {
     "retry": "answer your last message once more",
     "resend": "send my last reply again",
     "tools": "which tools I have",
-    "model": "which model answers",
+    "model": "which model answers here; choose another",
     "usage": "what this conversation has used",
     "id": "your Telegram id, and where you are",
     "help": "what I can do",
@@ -178,6 +178,46 @@ def render_tools(names: Sequence[str]) -> str:
 def render_model(name: str) -> str:
     """What `/model` answers."""
     return f"I answer with {name}."
+
+
+def render_models(current: str, names: Sequence[str]) -> str:
+    """What `/model` answers where there is a choice; the buttons follow."""
+    return (
+        f"I answer here with {current}. Press which of these {len(names)} models shall answer from "
+        "your next message on, or write its name, such as: /model "
+        f"{next((name for name in names if name != current), current)}"
+    )
+
+
+def render_model_label(name: str, *, is_current: bool) -> str:
+    """A model on a button."""
+    return f"• {name[:_LABEL_CHARACTERS]}" if is_current else name[:_LABEL_CHARACTERS]
+
+
+def render_chosen_model(name: str) -> str:
+    """What a change of models answers."""
+    return f"From your next message on, {name} answers here."
+
+
+def render_unknown_model(name: str, names: Sequence[str]) -> str:
+    """What `/model` answers to a name that there is not."""
+    known = f"It names: {', '.join(names)}." if names else "It names none."
+    return f"mcp.yml names no model {name[:_LABEL_CHARACTERS]}. {known} Nothing was changed."
+
+
+def render_unusable_model(reason: str, current: str) -> str:
+    """What a change to a model answers that lacks something."""
+    return f"{reason} Nothing was changed: {current} goes on answering here."
+
+
+def render_model_lacks(reason: str) -> str:
+    """What is said when the model that was chosen in a chat can't answer."""
+    return f"{reason} /model changes to another, and then /retry asks it this."
+
+
+def render_gone_model(name: str, usual: str) -> str:
+    """What is said once of a model that `mcp.yml` no longer names."""
+    return f"The model {name} that was chosen here is no longer in mcp.yml: {usual} answers."
 
 
 def render_id(user_id: int, owner: str, conversation_id: str) -> str:

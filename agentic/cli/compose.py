@@ -18,7 +18,6 @@ from agentic.config.models import Config, ServerConfig
 from agentic.config.trust import needs_trust
 
 if TYPE_CHECKING:
-    from agentic.cli.model_choice import ChosenModel
     from client.asking.questions import Asker
     from client.attachments import RemoteAttachments
     from client.conversations import RemoteConversationStore
@@ -26,6 +25,7 @@ if TYPE_CHECKING:
     from client.hub.hub import Hub
     from client.hub.servers import HubServer, Show
     from client.llm.local.loading import Loading
+    from client.llm.protocol import ChosenModel
     from client.spool.spool import Spool
 
 SETTLE_SECONDS = 15.0
@@ -263,10 +263,10 @@ async def open_assistant(
     Raises:
         HostError: Conversations can't be kept where the configuration says.
     """
-    from agentic.cli.model_choice import DEFAULT_AGENT
     from agentic.cli.reading_ahead import reading_ahead
     from client.conversations import RemoteConversationStore
     from client.coordinator.coordinator import Coordinator
+    from client.llm.configured import DEFAULT_AGENT
     from client.llm.local.model import LocalModel
 
     await _check_store(config)

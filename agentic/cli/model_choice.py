@@ -1,7 +1,6 @@
 """Which model answers; and on a terminal without any, what can be done about it at once."""
 
 import sys
-from dataclasses import dataclass
 
 from anyio import to_thread
 
@@ -10,15 +9,15 @@ from agentic.cli.input_lines import InputLines, is_terminal, without_echo
 from agentic.cli.invocation import note
 from agentic.config.findings import ConfigError
 from agentic.config.keys import load_keys, save_key
-from agentic.config.models import Config, ModelConfig, Price
+from agentic.config.models import Config, ModelConfig
 from client.llm.available import NoModelError
+from client.llm.configured import DEFAULT_AGENT, find_default_name
 from client.llm.create import create_model
 from client.llm.local.create import INSTALL, create_local_model, describe_size
 from client.llm.local.engine import is_installed
-from client.llm.protocol import LanguageModel
+from client.llm.protocol import ChosenModel, LanguageModel
 from client.llm.tour import create_tour
 
-DEFAULT_AGENT = "default"
 _MIN_KEY_CHARACTERS = 10
 _CHOICES = """What shall answer?
   1  a model of Anthropic or OpenAI: paste a key; a file only you can read keeps it
@@ -28,14 +27,6 @@ _CHOICES = """What shall answer?
   q  nothing: leave"""
 _EMBEDDED = "  4  a model that runs on this machine: {size}"
 _NOT_INSTALLED = "     (one that runs on this machine, {size}: {how})"
-
-
-@dataclass(frozen=True, slots=True)
-class ChosenModel:
-    """A model, and what it costs if that is known."""
-
-    model: LanguageModel
-    price: Price | None = None
 
 
 async def choose_model(config: Config, name: str | None, *, may_ask: bool = False) -> ChosenModel:
@@ -60,8 +51,7 @@ async def choose_model(config: Config, name: str | None, *, may_ask: bool = Fals
         # Who installs the extra wants this model: its weights come when it is first used.
         note(f"No model is configured: using the one on this machine ({describe_size()}).")
         return ChosenModel(await _create_embedded(config))
-    chosen = name or config.models.default or next(iter(config.models.by_name), "")
-    configured = config.models.by_name.get(chosen)
+    configured = config.models.by_name.get(name or find_default_name(config) or "")
     return ChosenModel(model, configured.price if configured else None)
 
 

@@ -35,7 +35,7 @@ from client.coordinator.spending import LimitReachedError
 from client.coordinator.turn import Emit, Turn
 from client.hub.errors import HubError
 from client.kept_results import ResultKeeper
-from client.llm.protocol import LanguageModel, ModelError, ModelRequest
+from client.llm.protocol import ChosenModel, LanguageModel, ModelError, ModelRequest
 from client.prompt_template import PromptTemplate
 from client.spool.spool import Spool
 from client.store_absence import STORE_SECONDS
@@ -74,10 +74,9 @@ class Coordinator:
         during calls; without one, such calls are not made, and servers are told so.
         """
         self._hub = hub
-        self._model = model
+        self._chosen = ChosenModel(model, price)
         self._limits = limits or LimitsConfig()
         self._template = PromptTemplate(instructions)
-        self._price = price
         self._spool = spool
         self._asker = asker
         self._now = now
@@ -92,7 +91,7 @@ class Coordinator:
     @property
     def model_name(self) -> str:
         """The model that answers, by its provider and name."""
-        return self._model.name
+        return self._chosen.model.name
 
     async def accept(self, request: TurnRequest) -> Accepted:
         """Store the user message, after what waits in the spool; storing it again changes nothing.
@@ -126,7 +125,7 @@ class Coordinator:
             messages = await conversation.latest(self._limits.history_messages)
         requests = create_requests(
             ToolManager(self._hub),
-            self._model,
+            self._chosen.model,
             lambda has_tools: self._template.render(now=self._now(), has_tools=has_tools),
             messages,
             current_turn="",
@@ -194,9 +193,9 @@ class Coordinator:
             case _:
                 raise AssertionError("a turn ends with a finish or a failure")
 
-    def _create_manager(self, owner: str | None) -> ToolManager:
+    def _create_manager(self, owner: str | None, model: LanguageModel) -> ToolManager:
         """One result takes at most a quarter of the model's window."""
-        room = self._model.context_tokens * 3 // 4
+        room = model.context_tokens * 3 // 4
         return ToolManager(
             self._hub,
             owner,
@@ -253,13 +252,14 @@ class Coordinator:
         )
         began = self._now()
         limit = TimeLimit(self._limits.turn_timeout_seconds)
+        chosen = request.model or self._chosen
         turn = Turn(
             request,
             record,
-            tools=self._create_manager(request.owner),
-            model=self._model,
+            tools=self._create_manager(request.owner, chosen.model),
+            model=chosen.model,
             limits=self._limits,
-            price=self._price,
+            price=chosen.price,
             instructions=lambda has_tools: self._template.render(
                 now=began, person=request.person, has_tools=has_tools
             ),

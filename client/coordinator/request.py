@@ -5,6 +5,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from client.asking.questions import Asker
+from client.llm.protocol import ChosenModel
 
 
 @dataclass(frozen=True, slots=True)
@@ -18,7 +19,8 @@ class TurnRequest:
     turn that is cancelled is left without a reply, to be answered later; any other is closed with
     what was said so far. `asker` puts this turn's questions, in place of the Coordinator's.
     `joined` are the ids of user messages stored before this one that it is answered together with,
-    oldest first; each is the only message of its turn.
+    oldest first; each is the only message of its turn. `model` answers in place of the
+    Coordinator's.
     """
 
     conversation_id: str
@@ -33,6 +35,7 @@ class TurnRequest:
     reply_annotations: Mapping[str, Any] = field(default_factory=dict[str, Any])
     asker: Asker | None = None
     joined: Sequence[str] = ()
+    model: ChosenModel | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -15,6 +15,7 @@ from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass, field
 from typing import Any, Literal, Protocol
 
+from agentic.config.models import Price
 from servers.conversations.contract import Message
 
 REASONING_BLOCKS = frozenset({"thinking", "redacted_thinking"})
@@ -138,6 +139,14 @@ class LanguageModel(Protocol):
             ModelError: On entering or while iterating.
         """
         ...
+
+
+@dataclass(frozen=True, slots=True)
+class ChosenModel:
+    """A model, and what it costs if that is known."""
+
+    model: LanguageModel
+    price: Price | None = None
 
 
 class ModelError(Exception):

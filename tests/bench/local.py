@@ -16,12 +16,12 @@ from typing import Any
 import anyio
 
 from agentic.cli.compose import Assistant, open_assistant
-from agentic.cli.model_choice import ChosenModel
 from agentic.config.load import load_config
 from client.asking.questions import Answer, Question
 from client.coordinator.events import ToolStarted, TurnFailed, TurnFinished
 from client.coordinator.request import TurnRequest
 from client.llm.local.create import find_local_model
+from client.llm.protocol import ChosenModel
 from tests.bench.local_acts import count_denied
 from tests.bench.local_long import LONG, OFFICE
 from tests.bench.local_probes import HOME_ZONE, Probe, ProbeTalk

@@ -12,7 +12,7 @@ from mcp_types import CallToolResult, ReadResourceResult
 from pydantic import SecretStr
 
 from agentic.config.bot import BotConfig
-from agentic.config.models import Config
+from agentic.config.models import Config, ModelsConfig
 from bot.pace import Pace
 from bot.telegram_bot import run_bot
 from client.conversations import RemoteConversationStore
@@ -152,10 +152,16 @@ def echo(request: ModelRequest) -> Completion:
     return Completion(text=f"you said: {' + '.join(told(request))}")
 
 
-def create_config(api: "FakeBotApi", people: Mapping[str, str] = PEOPLE, **settings: Any) -> Config:
+def create_config(
+    api: "FakeBotApi",
+    people: Mapping[str, str] = PEOPLE,
+    models: ModelsConfig | None = None,
+    **settings: Any,
+) -> Config:
     """`settings` are those of the section `bot:`."""
     known = {"base_url": api.base_url, "poll_timeout_seconds": 30}
-    return Config(bot=BotConfig.model_validate({"people": dict(people), **known, **settings}))
+    bot = BotConfig.model_validate({"people": dict(people), **known, **settings})
+    return Config(bot=bot, models=models or ModelsConfig())
 
 
 @asynccontextmanager
@@ -179,6 +185,7 @@ async def run_in_background(
     model: LanguageModel | None = None,
     *,
     people: Mapping[str, str] = PEOPLE,
+    models: ModelsConfig | None = None,
     silence_seconds: float = 120,
     busy_seconds: float = 600,
     more_seconds: float = 600,
@@ -187,7 +194,7 @@ async def run_in_background(
     """The bot runs inside the context. Leaving cancels it: turns stop where they are."""
     spool = bench.create_spool()
     coordinator = Coordinator(bench, model or ScriptedModel(echo), spool=spool)
-    config = create_config(api, people, **settings)
+    config = create_config(api, people, models, **settings)
     async with anyio.create_task_group() as tasks:
         tasks.start_soon(spool.run)
         run = partial(

@@ -19,6 +19,7 @@ from mcp.server.mcpserver import MCPServer
 from mcp_types import ToolAnnotations
 
 import bot
+from agentic.config.models import ModelConfig, ModelsConfig
 from bot import wording
 from client.hub.servers import HubServer, HubTool, InProcessTarget
 from client.llm.protocol import Completion, ModelRequest, ToolCall
@@ -40,6 +41,9 @@ HINT = "vault"
 """What leads to the secret, and may be known."""
 TITLE = "Atlantis"
 OPEN_CALL = {"path": "/treasure"}
+MODELS = ModelsConfig(
+    by_name={name: ModelConfig(provider="scripted") for name in ("usual", "other")}
+)
 END = " (That is all.)"
 """Of an answer: before, it may only be shown while it grows."""
 
@@ -130,7 +134,7 @@ async def open_house(api: FakeBotApi, directory: Path) -> AsyncGenerator[House]:
         ]
         async with (
             open_bench(directory, *servers) as bench,
-            run_in_background(bench, api, ScriptedModel(answer), rate=None),
+            run_in_background(bench, api, ScriptedModel(answer), models=MODELS, rate=None),
         ):
             house = House(api, bench, deleted)
             await house.say(ADA, f"The {HINT} opens with {SECRET}")
