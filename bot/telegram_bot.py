@@ -185,7 +185,11 @@ def _assemble(
     tasks: TaskGroup,
 ) -> _Parts:
     """Put the bot together. Nothing runs yet."""
-    lanes = Lanes(tasks, at_once=_CHATS_AT_ONCE)
+
+    async def tell_failure(chat_id: int, reference: str) -> None:
+        await post.say(chat_id, wording.render_failure(wording.NOT_DONE, reference))
+
+    lanes = Lanes(tasks, at_once=_CHATS_AT_ONCE, on_failure=tell_failure)
     figures = Figures(lambda: lanes.waiting)
     post = Post(bot, pace, figures)
     strangers = Strangers(post)

@@ -69,6 +69,10 @@ EXPORT_TOO_LARGE = (
 )
 FILE_NOT_SENT = "I tried to send a file, and don't know if it arrived. Ask for it again if not."
 BROKEN = "Something went wrong here, and it was recorded."
+NOT_DONE = (
+    "Something went wrong here, and it was recorded. If your last message stays without an answer, "
+    "please send it again."
+)
 COMMAND_NOT_DONE = "I can't reach my memory at the moment, so this was not done. Try it later."
 RESET_DONE = "This is a new conversation. The one before is kept; /undo goes back to it."
 CODE_WITHDRAWN = (

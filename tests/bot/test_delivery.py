@@ -6,6 +6,7 @@ from typing import Any
 import anyio
 import pytest
 
+from bot import wording
 from client.llm.protocol import Completion
 from client.llm.scripted import ScriptedModel
 from tests.bot.running_bot import ADA, BOB, Bench, run_in_background
@@ -243,3 +244,25 @@ async def test_a_store_that_is_away_is_no_reason_to_poll_anew(
             )
 
     assert "it begins anew" not in caplog.text
+
+
+async def test_what_breaks_on_the_way_to_the_chat_is_told_there_with_a_reference(
+    api: FakeBotApi, bench: Bench, caplog: pytest.LogCaptureFixture
+) -> None:
+    def break_(tool: str, arguments: Mapping[str, Any]) -> bool:
+        if tool == "annotate_message":
+            raise RuntimeError("what nobody expected")
+        return False
+
+    bench.lose_answer = break_
+    with anyio.fail_after(20):
+        async with run_in_background(bench, api):
+            api.user_says(ADA, "hello")
+            (told,) = await api.wait_for_message(ADA)
+            bench.lose_answer = lambda tool, arguments: False
+            api.user_says(ADA, "and now?")
+            await api.wait_for_message(ADA, 2)
+
+    sentence, _, reference = told["text"].partition(" (reference ")
+    assert sentence == wording.NOT_DONE
+    assert f"reference {reference.removesuffix(')')}" in caplog.text

@@ -3,8 +3,13 @@
 from functools import partial
 
 import anyio
+import pytest
 
 from bot.lanes import Lanes
+
+
+async def unexpected(chat_id: int, reference: str) -> None:
+    raise AssertionError((chat_id, reference))
 
 
 async def test_jobs_of_a_chat_run_in_order_and_only_so_many_chats_at_once() -> None:
@@ -26,7 +31,7 @@ async def test_jobs_of_a_chat_run_in_order_and_only_so_many_chats_at_once() -> N
 
     with anyio.fail_after(5):
         async with anyio.create_task_group() as tasks:
-            lanes = Lanes(tasks, at_once=3)
+            lanes = Lanes(tasks, at_once=3, on_failure=unexpected)
             for number in range(4):
                 for chat_id in range(5):
                     lanes.push(chat_id, partial(job, chat_id, number))
@@ -36,8 +41,11 @@ async def test_jobs_of_a_chat_run_in_order_and_only_so_many_chats_at_once() -> N
         assert [number for chat, number in done if chat == chat_id] == [0, 1, 2, 3]
 
 
-async def test_a_job_that_breaks_does_not_stop_the_next() -> None:
+async def test_a_job_that_breaks_is_told_by_its_reference_and_does_not_stop_the_next(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
     done: list[str] = []
+    told: list[str] = []
 
     async def breaks() -> None:
         raise ValueError("no")
@@ -45,13 +53,21 @@ async def test_a_job_that_breaks_does_not_stop_the_next() -> None:
     async def works() -> None:
         done.append("yes")
 
+    async def tell(chat_id: int, reference: str) -> None:
+        assert chat_id == 1
+        told.append(reference)
+        if len(told) > 1:
+            raise ValueError("nor that")
+
     with anyio.fail_after(5):
         async with anyio.create_task_group() as tasks:
-            lanes = Lanes(tasks, at_once=1)
-            lanes.push(1, breaks)
-            lanes.push(1, works)
+            lanes = Lanes(tasks, at_once=1, on_failure=tell)
+            for job in (breaks, breaks, works):
+                lanes.push(1, job)
 
     assert done == ["yes"]
+    assert len(told) == 2
+    assert all(f"reference {reference}" in caplog.text for reference in told)
 
 
 async def test_finishing_waits_for_what_runs_and_starts_nothing_more() -> None:
@@ -68,7 +84,7 @@ async def test_finishing_waits_for_what_runs_and_starts_nothing_more() -> None:
 
     with anyio.fail_after(5):
         async with anyio.create_task_group() as tasks:
-            lanes = Lanes(tasks, at_once=2)
+            lanes = Lanes(tasks, at_once=2, on_failure=unexpected)
             lanes.push(1, first)
             lanes.push(1, second)
             await started.wait()
