@@ -25,6 +25,7 @@ from client.llm.protocol import ChosenModel
 from tests.bench.local_acts import count_denied
 from tests.bench.local_long import LONG, OFFICE
 from tests.bench.local_probes import HOME_ZONE, Probe, ProbeTalk
+from tests.bench.local_tools import count_misled
 from tests.bench.local_truth import HELD_OUT, TUNED
 from tests.bench.table import Row
 
@@ -49,7 +50,11 @@ class Agreeing:
 def run(*, quick: bool) -> list[Row]:
     """Each talk's share of right answers and its slowest turns; nothing without weights."""
     if not quick:
-        return [*anyio.run(_run, [*TUNED, OFFICE, LONG, *HELD_OUT]), *anyio.run(_run_acts)]
+        return [
+            *anyio.run(_run, [*TUNED, OFFICE, LONG, *HELD_OUT]),
+            *anyio.run(_run_acts),
+            *anyio.run(_run_choices),
+        ]
     first = TUNED[0]
     return anyio.run(_run, [ProbeTalk(first.title, first.probes[:3])])
 
@@ -73,8 +78,23 @@ async def _run_acts() -> list[Row]:
         return [await count_denied(model)]
 
 
+async def _run_choices() -> list[Row]:
+    with tempfile.TemporaryDirectory() as directory:
+        file = _configure(Path(directory), True)
+        config = load_config({**os.environ, "TZ": HOME_ZONE, "MCP_CONFIG_PATH": str(file)})
+        model = await find_local_model(config)
+        if model is None:
+            return []
+        async with open_assistant(config, ChosenModel(model)) as assistant:
+            await assistant.hub.wait_settled(30)
+            tools = (await assistant.coordinator.foresee()).tools
+            return [await count_misled(model, tools)]
+
+
 async def _hold(talk: ProbeTalk, directory: Path) -> list[Row]:
-    file = _configure(talk, directory)
+    # As in a chat without a configuration, but for the desk, which has its own.
+    offered = [] if talk.desk else ["search_conversations"]
+    file = _configure(directory, offered, talk.desk)
     config = load_config({**os.environ, "TZ": HOME_ZONE, "MCP_CONFIG_PATH": str(file)})
     model = await find_local_model(config)
     if model is None:
@@ -102,18 +122,19 @@ async def _hold(talk: ProbeTalk, directory: Path) -> list[Row]:
     ]
 
 
-def _configure(talk: ProbeTalk, directory: Path) -> Path:
-    """A configuration with the servers that the talk needs; JSON is YAML."""
+def _configure(directory: Path, offered: bool | Sequence[str], desk: str = "") -> Path:
+    """A configuration with the servers that a talk needs; JSON is YAML.
+
+    `offered`: which tools of conversations the model may use.
+    """
     servers: dict[str, Any] = {
         name: {"command": "agentic", "args": ["serve", name]} for name in ("conversations", "tools")
     }
-    # As in a chat without a configuration, but for the desk, which has its own.
-    offered = [] if talk.desk else ["search_conversations"]
     servers["conversations"]["offer_to_model"] = offered
-    if talk.desk:
+    if desk:
         servers["desk"] = {
             "command": sys.executable,
-            "args": ["-m", "tests.bench.desk_server", talk.desk],
+            "args": ["-m", "tests.bench.desk_server", desk],
             "cwd": str(_FOLDER),
         }
     file = directory / "mcp.yml"

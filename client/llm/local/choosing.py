@@ -5,13 +5,12 @@ stands first, what is to be known of arguments too, so that the engine reads it 
 what takes time on a processor.
 """
 
-import json
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, cast
+from typing import cast
 
 from client.llm.history import AssistantPiece, Call, Piece, UserPiece, to_text
-from client.llm.local.bounded_schema import to_bounded_schema
+from client.llm.local.call_shape import CallShape
 from client.llm.local.completions import Slot, Step, to_message
 from client.llm.local.grammar import to_grammar
 from client.llm.local.shortening import cut, to_line
@@ -24,7 +23,6 @@ ABOUT_USER = "about_user"
 ABOUT_ASSISTANT = "about_assistant"
 """The same as `reply`: without a choice of its own it is taken for the other one."""
 NO_TOOL = (REPLY, ABOUT_USER, ABOUT_ASSISTANT)
-MAX_CALLS = 4
 
 _CHOOSE_TOKENS = 768
 _MAX_EXAMPLES = 10
@@ -60,15 +58,15 @@ _EXAMPLES = (
 )
 """The names in them lead nowhere: nothing but a choice can be written here."""
 
-_EXAMPLES_OF_TOOLS: Sequence[tuple[str, str, Mapping[str, str]]] = (
-    ("Wie spät ist es in Lima?", "current_time", {"timezone": "America/Lima"}),
+_EXAMPLES_OF_TOOLS: Sequence[tuple[str, str, Sequence[Mapping[str, str]]]] = (
+    ("Wie spät ist es in Lima?", "current_time", [{"timezone": "America/Lima"}]),
     (
-        "My aunt lives in Quito. How late is it there?",
+        "My aunt lives in Quito. How late is it there, and in UTC?",
         "current_time",
-        {"timezone": "America/Guayaquil"},
+        [{"timezone": "America/Guayaquil"}, {"timezone": "UTC"}],
     ),
-    ("Which day is it?", "current_time", {}),
-    ("Where did we talk about the garden?", "search_conversations", {"query": "garden"}),
+    ("Which day is it?", "current_time", [{}]),
+    ("Where did we talk about the garden?", "search_conversations", [{"query": "garden"}]),
 )
 """For our own, in place of their descriptions: in words of a user, and not only in English."""
 
@@ -78,9 +76,10 @@ ChosenBefore = Callable[[str], str]
 
 @dataclass(frozen=True, slots=True)
 class Choices:
-    """The tools by the short names that the model chooses from."""
+    """The tools by the short names that the model chooses from, and what is filled in for each."""
 
     tools: Mapping[str, ToolDefinition]
+    shapes: Mapping[str, CallShape]
 
     @classmethod
     def of(cls, tools: Sequence[ToolDefinition]) -> "Choices":
@@ -90,7 +89,8 @@ class Choices:
             short = tool.name.partition("__")[2] or tool.name
             taken = short in by_name or short in NO_TOOL
             by_name[tool.name if taken else short] = tool
-        return cls(by_name)
+        shapes = {name: CallShape.of(tool.input_schema) for name, tool in by_name.items()}
+        return cls(by_name, shapes)
 
     def name_of(self, tool_name: str) -> str:
         """The short name of a tool that was called, or `reply` if it is gone."""
@@ -100,15 +100,10 @@ class Choices:
 def ask_to_choose(
     choices: Choices, pieces: Sequence[Piece], chosen_before: ChosenBefore = lambda _: REPLY
 ) -> Step:
-    """What the last message needs: a choice of no tool, or a tool's name and its calls' arguments.
-
-    Those are `[{…}]` on a line of their own, one object for each call.
-    """
+    """What the last message needs: a choice of no tool, or a tool's name and its calls after it."""
     messages = [*_to_beginning(choices), *_to_questions(choices, pieces, chosen_before)]
-    may_choose = dict.fromkeys(NO_TOOL) | {
-        name: _to_calls_schema(tool) for name, tool in choices.tools.items()
-    }
-    return Step(messages, _CHOOSE_TOKENS, Slot.CHOOSING, grammar=to_grammar(may_choose))
+    grammar = to_grammar({**dict.fromkeys(NO_TOOL), **choices.shapes})
+    return Step(messages, _CHOOSE_TOKENS, Slot.CHOOSING, grammar=grammar)
 
 
 def find_question(pieces: Sequence[Piece]) -> str:
@@ -116,16 +111,8 @@ def find_question(pieces: Sequence[Piece]) -> str:
     return next((_to_said(p) for p in reversed(pieces) if isinstance(p, UserPiece)), "")
 
 
-def _to_calls_schema(tool: ToolDefinition) -> dict[str, Any] | None:
-    """One to four calls; None if there is nothing to fill in."""
-    one = _to_offered(tool)
-    if not one["properties"]:
-        return None
-    return {"type": "array", "items": one, "minItems": 1, "maxItems": MAX_CALLS}
-
-
 def _to_beginning(choices: Choices) -> list[dict[str, str]]:
-    lines = [_describe(name, tool) for name, tool in choices.tools.items()]
+    lines = [_describe(name, tool, choices.shapes[name]) for name, tool in choices.tools.items()]
     messages = [to_message("system", _CHOOSE + "\n".join([*lines, _WITHOUT_TOOLS]))]
     for said, chosen in _to_examples(choices):
         messages += [to_message("user", said), to_message("assistant", chosen)]
@@ -135,17 +122,17 @@ def _to_beginning(choices: Choices) -> list[dict[str, str]]:
 def _to_examples(choices: Choices) -> list[tuple[str, str]]:
     """Without them a small model chooses a tool for everything."""
     ours = [
-        (said, name, arguments)
-        for said, name, arguments in _EXAMPLES_OF_TOOLS
+        (said, name, calls)
+        for said, name, calls in _EXAMPLES_OF_TOOLS
         if name in choices.tools
-        and arguments.keys() <= _to_offered(choices.tools[name])["properties"].keys()
+        and all(call.keys() <= choices.shapes[name].properties.keys() for call in calls)
     ]
     named = [
         (to_line(tool.description).split(". ")[0].rstrip("."), name)
         for name, tool in list(choices.tools.items())[:_MAX_EXAMPLES]
         if tool.description.strip() and name not in (mine for _, mine, _ in ours)
     ]
-    more = [(said, _write_calls(name, [arguments])) for said, name, arguments in ours]
+    more = [(said, _write_calls(choices, name, calls)) for said, name, calls in ours]
     return [
         *_EXAMPLES[:3],
         *named,
@@ -184,35 +171,23 @@ def _to_said(piece: UserPiece) -> str:
 def _to_written(choices: Choices, calls: Sequence[Call]) -> str:
     """Calls as this model writes them."""
     name = choices.name_of(calls[0].name)
-    if name == REPLY or not _to_offered(choices.tools[name])["properties"]:
+    if name == REPLY:
         return name
-    return _write_calls(name, [call.arguments for call in calls if call.name == calls[0].name])
+    alike = [call.arguments for call in calls if call.name == calls[0].name]
+    return _write_calls(choices, name, alike)
 
 
-def _write_calls(name: str, arguments: Sequence[Mapping[str, object]]) -> str:
-    return f"{name}\n{json.dumps([dict(each) for each in arguments], ensure_ascii=False)}"
+def _write_calls(choices: Choices, name: str, calls: Sequence[Mapping[str, object]]) -> str:
+    return f"{name}{choices.shapes[name].write(calls)}"
 
 
-def _describe(name: str, tool: ToolDefinition) -> str:
-    offered = _to_offered(tool)
+def _describe(name: str, tool: ToolDefinition, shape: CallShape) -> str:
     arguments = "".join(
-        f"\n  - {argument}{'' if argument in offered['required'] else ' (optional)'}: "
+        f"\n  - {argument}{'' if shape.needed else ' (optional)'}: "
         f"{_describe_argument(argument, tool)}"
-        for argument in offered["properties"]
+        for argument in shape.properties
     )
     return f"- {name}: {to_line(tool.description)}{arguments}"
-
-
-def _to_offered(tool: ToolDefinition) -> dict[str, Any]:
-    """What is filled in: what is needed, or all where nothing is.
-
-    A small model fills in whatever it is offered, and makes up ids and limits.
-    """
-    bounded = to_bounded_schema(tool.input_schema)
-    required: list[str] = bounded["required"]
-    if not required:
-        return bounded
-    return {**bounded, "properties": {name: bounded["properties"][name] for name in required}}
 
 
 def _describe_argument(name: str, tool: ToolDefinition) -> str:

@@ -10,11 +10,12 @@ from functools import partial
 
 import anyio
 from anyio import to_thread
-from pydantic import JsonValue, TypeAdapter, ValidationError
+from pydantic import JsonValue
 
 from client.llm.exchange import stream_answer
 from client.llm.history import ResultsPiece, to_pieces
 from client.llm.local.answering import ask_to_answer, find_reasons
+from client.llm.local.call_shape import CallShape
 from client.llm.local.choosing import (
     ABOUT_USER,
     NO_TOOL,
@@ -46,9 +47,6 @@ _ANSWER_TEMPERATURE = 0.0
 _PATIENCE_SECONDS = 60.0
 _PAUSE_SECONDS = 1.0
 _REMEMBERED = 64
-
-
-_CALLS = TypeAdapter(list[dict[str, JsonValue]])
 
 
 class LocalModel:
@@ -184,10 +182,15 @@ class LocalModel:
         if request.tools and not isinstance(pieces[-1], ResultsPiece):
             choices = Choices.of(request.tools)
             step = ask_to_choose(choices, pieces, self._chosen_before)
-            text, usage = await self._decide(engine, request, step)
-            chosen, _, written = text.strip().partition("\n")
+            decided = await self._decide(engine, request, step)
+            usage = decided.usage
+            chosen, bracket, written = decided.text.strip().partition("[")
             if chosen in choices.tools:
-                calls = await to_thread.run_sync(_to_calls, choices.tools[chosen], written)
+                tool, shape = choices.tools[chosen], choices.shapes[chosen]
+                if decided.stop_reason == "max_tokens":
+                    calls = (_to_call(tool, None, bracket + written),)
+                else:
+                    calls = await to_thread.run_sync(_to_calls, tool, shape, bracket + written)
                 yield Completion("", calls, "tool_use", usage, model=self._model)
                 return
             self._remember(find_question(pieces), chosen)
@@ -222,15 +225,15 @@ class LocalModel:
     ) -> tuple[Person, Usage]:
         if not said:
             return Person(), Usage()
-        text, usage = await self._decide(engine, request, ask_about_person(said))
-        return parse_person(text, said), usage
+        collected = await self._decide(engine, request, ask_about_person(said))
+        return parse_person(collected.text, said), collected.usage
 
-    async def _decide(self, engine: Engine, request: ModelRequest, step: Step) -> tuple[str, Usage]:
-        """The text of a step that nobody watches."""
+    async def _decide(self, engine: Engine, request: ModelRequest, step: Step) -> Completion:
+        """A step that nobody watches."""
         async with self._ask(engine, request, step) as events:
             async for event in events:
                 if isinstance(event, Completion):
-                    return event.text, event.usage
+                    return event
         raise AssertionError("an answer ends with a completion or an error")
 
     @asynccontextmanager
@@ -272,20 +275,16 @@ def _to_said(request: ModelRequest) -> list[str]:
     return select_said(to_pieces(request.messages))
 
 
-def _to_calls(tool: ToolDefinition, written: str) -> tuple[ToolCall, ...]:
-    """The calls, or one without arguments if the model did not come to an end."""
-    if not written:
-        return (ToolCall(_create_id(), tool.name, {}, "{}"),)
+def _to_calls(tool: ToolDefinition, shape: CallShape, written: str) -> tuple[ToolCall, ...]:
+    """The calls, each once; one without arguments that can be used if it makes no sense."""
     try:
-        filled_in = _CALLS.validate_json(written)
-    except ValidationError:
-        return (ToolCall(_create_id(), tool.name, None, written),)
+        filled_in = shape.read(written)
+    except ValueError:
+        return (_to_call(tool, None, written),)
     settled = [settle_zones(arguments, tool.input_schema) for arguments in filled_in]
     calls = {json.dumps(arguments, sort_keys=True): arguments for arguments in settled}
-    return tuple(
-        ToolCall(_create_id(), tool.name, arguments, raw) for raw, arguments in calls.items()
-    )
+    return tuple(_to_call(tool, arguments, raw) for raw, arguments in calls.items())
 
 
-def _create_id() -> str:
-    return f"call_{secrets.token_hex(8)}"
+def _to_call(tool: ToolDefinition, arguments: dict[str, JsonValue] | None, raw: str) -> ToolCall:
+    return ToolCall(f"call_{secrets.token_hex(8)}", tool.name, arguments, raw)

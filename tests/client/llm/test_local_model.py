@@ -47,8 +47,8 @@ def engine(tmp_path: Path) -> FakeEngine:
     return FakeEngine(tmp_path / "weights.gguf")
 
 
-def chosen(name: str, *calls: dict[str, Any]) -> list[dict[str, Any]]:
-    return [{"text": f"{name}\n{json.dumps(calls)}"}]
+def chosen(name: str, *calls: object) -> list[dict[str, Any]]:
+    return [{"text": f"{name}{json.dumps(calls)}"}]
 
 
 def called(name: str, **arguments: Any) -> Message:
@@ -89,7 +89,7 @@ async def test_a_tool_is_chosen_and_filled_in(engine: FakeEngine) -> None:
     (call,) = done.tool_calls
     assert (call.name, call.arguments) == ("tools__current_time", {"timezone": "Asia/Tokyo"})
     (body,) = engine.bodies  # one step: the name and its arguments are written in one go
-    root = r'root ::= "reply" \| "about_user" \| "about_assistant" \| "current_time\\n" rule\d+ \|'
+    root = r'root ::= "reply" \| "about_user" \| "about_assistant" \| "current_time" "\["'
     assert re.match(root, body["grammar"])
     assert body["temperature"] == 0
     assert "timezone (optional): Such as Europe/Berlin." in body["messages"][0]["content"]
@@ -98,12 +98,14 @@ async def test_a_tool_is_chosen_and_filled_in(engine: FakeEngine) -> None:
 async def test_what_a_call_does_not_need_is_not_offered(engine: FakeEngine) -> None:
     properties = {"query": {"type": "string"}, "limit": {"type": "integer"}}
     search = replace(SEARCH, input_schema={**SEARCH.input_schema, "properties": properties})
-    engine.write(*chosen("search", {"query": "rain"}))
+    engine.write(*chosen("search", "rain"))
     async with open_local_model(engine) as model:
         await complete(model, ask(user("Rain?"), tools=[search]))
     body = engine.bodies[0]
-    assert "query" in body["grammar"]
-    assert "limit" not in body["grammar"] + body["messages"][0]["content"]
+    told = body["messages"][0]["content"]
+    assert "query" in told
+    assert "limit" not in told
+    assert '"search" "["' in body["grammar"]
 
 
 async def test_a_zone_is_found_by_its_city(engine: FakeEngine) -> None:
@@ -207,13 +209,18 @@ async def test_roles_alternate_whatever_the_history_holds(engine: FakeEngine) ->
 async def test_the_earlier_messages_come_with_what_was_chosen_for_them(engine: FakeEngine) -> None:
     engine.write(*chosen("current_time", {"timezone": "Europe/Paris"}))
     history = [
-        user("Time in Tokyo?"), called("tools__current_time"), result("1"),
-        Message(role="assistant", content="One."), user("And in Paris?"),
+        user("The time?"), called("tools__current_time"), result("1"),
+        Message(role="assistant", content="One."), user("And in Tokyo?"),
+        called("tools__current_time", timezone="Asia/Tokyo", made_up=1), result("2"),
+        Message(role="assistant", content="Two."), user("And in Paris?"),
     ]  # fmt: skip
     async with open_local_model(engine) as model:
         await complete(model, ask(*history, tools=[CLOCK]))
-    asked = [message["content"] for message in engine.bodies[0]["messages"][-3:]]
-    assert asked == ["Time in Tokyo?", "current_time\n[{}]", "And in Paris?"]
+    asked = [message["content"] for message in engine.bodies[0]["messages"][-5:]]
+    assert asked[:4] == [
+        "The time?", "current_time[{}]", "And in Tokyo?",
+        'current_time[{"timezone":"Asia/Tokyo"}]',
+    ]  # fmt: skip
 
 
 async def test_a_long_talk_changes_the_begin_of_what_is_read_only_now_and_then(
@@ -301,13 +308,13 @@ async def test_nothing_moves_after_an_answer_that_was_broken_off(engine: FakeEng
 async def test_equal_names_of_two_servers_stay_apart(engine: FakeEngine) -> None:
     other = ToolDefinition("mail__search", "Search mail", {"type": "object"})
     mine = ToolDefinition("x__reply", "Reply to a mail", {"type": "object"})
-    engine.write(*chosen("mail__search", {}))
+    engine.write({"text": "mail__search"})
     async with open_local_model(engine) as model:
         done = await complete(model, ask(user("Find"), tools=[SEARCH, other, mine]))
     assert done.tool_calls[0].name == "mail__search"
     grammar = engine.bodies[0]["grammar"]
     root = grammar.partition("\n")[0]
-    assert re.findall(r'\| "(\w+)(?:\\n)?"', root)[-3:] == ["search", "mail__search", "x__reply"]
+    assert re.findall(r'\| "(\w+)"', root)[-3:] == ["search", "mail__search", "x__reply"]
 
 
 async def test_who_the_user_is_is_collected_from_what_they_said(engine: FakeEngine) -> None:
@@ -438,13 +445,23 @@ async def test_what_a_user_told_is_read_after_the_answer_to_it(engine: FakeEngin
     assert read == ["- I'm Zoë.", "- I'm Zoë.\n- I like tea."]
 
 
-async def test_arguments_that_were_cut_off_are_no_arguments(engine: FakeEngine) -> None:
-    cut = '[{"timezone": "Asia/'
-    engine.write({"text": f"current_time\n{cut}", "stop": "length"})
+@pytest.mark.parametrize(
+    ("written", "stop"),
+    [
+        ('[{"timezone":"Asia/', "length"),
+        ('[{"timezone":"Asia/Tokyo"}]', "length"),
+        ('[{"timezone":"Asia/', "stop"),
+        ('["Asia/Tokyo"]', "stop"),
+    ],
+)
+async def test_arguments_that_were_cut_off_are_no_arguments(
+    engine: FakeEngine, written: str, stop: str
+) -> None:
+    engine.write({"text": f"current_time{written}", "stop": stop})
     async with open_local_model(engine) as model:
         done = await complete(model, ask(user("Time?"), tools=[CLOCK]))
     (call,) = done.tool_calls
-    assert (call.arguments, call.raw) == (None, cut)
+    assert (call.arguments, call.raw) == (None, written)
 
 
 async def test_a_choice_that_is_none_becomes_an_answer(engine: FakeEngine) -> None:
