@@ -2,6 +2,7 @@
 
 import logging
 
+from anyio.to_thread import current_default_thread_limiter
 from pydantic import SecretStr
 
 from agentic.cli.compose import SETTLE_SECONDS, open_assistant
@@ -10,6 +11,8 @@ from agentic.cli.invocation import Invocation
 from agentic.cli.model_choice import choose_model
 from agentic.config.models import Config
 
+_THREADS = 8
+"""Each keeps some memory of its own, and what they do takes a processor: more are no faster."""
 TOKEN_VARIABLE = "TELEGRAM_BOT_TOKEN"  # noqa: S105 - the name of a variable
 
 
@@ -21,6 +24,7 @@ def bot(invocation: Invocation) -> int:
         chosen = await choose_model(config, None)
         from bot.telegram_bot import run_bot
 
+        current_default_thread_limiter().total_tokens = _THREADS
         # The bot sees to signals itself: it lets the turns that run come to an end.
         async with open_assistant(
             config, chosen, delegate=True, signals=(), can_ask=True
