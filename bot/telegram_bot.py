@@ -6,6 +6,7 @@ from collections.abc import AsyncGenerator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from functools import partial
+from typing import Protocol
 
 import anyio
 from anyio.abc import TaskGroup
@@ -47,7 +48,7 @@ from bot.stopping import Stopping
 from bot.strangers import Strangers
 from bot.token import check_token, token_refused
 from bot.tool_files import ToolFiles
-from bot.web import Health, Webhook, create_routes, listen, serve
+from bot.web import Health, ServerStates, Webhook, create_routes, listen, serve
 from client.coordinator.coordinator import Coordinator
 from client.llm.configured import ConfiguredModels
 from client.spool.spool import Spool
@@ -61,9 +62,13 @@ _RUNNING_TURNS_SECONDS = 7.0
 logger = logging.getLogger(__name__)
 
 
+class BotHub(ToolBox, ServerStates, Protocol):
+    """The part of the hub that the bot needs."""
+
+
 async def run_bot(
     config: Config,
-    hub: ToolBox,
+    hub: BotHub,
     coordinator: Coordinator,
     token: SecretStr,
     spool: Spool,
@@ -119,7 +124,7 @@ async def run_bot(
                 async with anyio.create_task_group() as hearing:
                     webhook = config.bot.webhook and Webhook(config.bot.webhook, bot, parts.intake)
                     if listener is not None:
-                        health = Health(pulse, parts.lanes, spool, silence_seconds, webhook)
+                        health = Health(pulse, parts.lanes, spool, silence_seconds, webhook, hub)
                         routes = create_routes(health, parts.figures, webhook)
                         hearing.start_soon(serve, listener, routes)
                     await connect(bot)

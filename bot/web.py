@@ -8,7 +8,7 @@ import socket
 from collections.abc import Generator
 from contextlib import ExitStack, contextmanager
 from functools import partial
-from typing import Any
+from typing import Any, Protocol
 from urllib.parse import urlsplit
 
 import anyio
@@ -28,6 +28,7 @@ from bot.intake import Intake
 from bot.lanes import Lanes
 from bot.polling import ALLOWED_UPDATES
 from bot.readable_updates import make_readable
+from client.hub.servers import ServerStatus
 from client.spool.folder import SpoolError
 from client.spool.spool import Spool
 
@@ -39,7 +40,17 @@ _TAKE_SECONDS = 50.0
 _CONNECTIONS = 100
 _FLUSH_SECONDS = 1
 
+_STORE = "conversations"
+
 logger = logging.getLogger(__name__)
+
+
+class ServerStates(Protocol):
+    """The part of the hub that tells how its connections are."""
+
+    def status(self) -> list[ServerStatus]:
+        """How each is."""
+        ...
 
 
 class Health:
@@ -52,15 +63,20 @@ class Health:
         spool: Spool,
         silence_seconds: float,
         webhook: "Webhook | None",
+        hub: ServerStates,
     ) -> None:
         self._pulse = pulse
         self._lanes = lanes
         self._spool = spool
         self._silence_seconds = silence_seconds
         self._webhook = webhook
+        self._hub = hub
 
-    async def answer(self, _: Request) -> Response:
-        """200 if the bot hears Telegram, else 503; as JSON what waits."""
+    async def answer(self, request: Request) -> Response:
+        """200 if the bot hears Telegram and has its store, else 503; as JSON what waits.
+
+        Why a server is away is told on this machine only.
+        """
         if self._webhook is not None:
             hears: dict[str, Any] = {"webhook_set": self._webhook.is_set}
             is_ready = self._webhook.is_set
@@ -77,7 +93,15 @@ class Health:
             }
         except SpoolError as error:
             spool = str(error)
-        facts = {"ready": is_ready, **hears, "queue_length": self._lanes.waiting, "spool": spool}
+        is_here = _is_from_here(request)
+        away = {
+            status.name: (status.reason if is_here else None) or status.state
+            for status in self._hub.status()
+            if status.state != "ready"
+        }
+        is_ready = is_ready and _STORE not in away
+        hears |= {"ready": is_ready, "servers_away": away}
+        facts = {**hears, "queue_length": self._lanes.waiting, "spool": spool}
         return JSONResponse(facts, status_code=200 if is_ready else 503)
 
 
@@ -165,7 +189,7 @@ def create_routes(health: Health, figures: Figures, webhook: Webhook | None) -> 
         return PlainTextResponse("ok\n")
 
     async def metrics(request: Request) -> Response:
-        if request.client is None or not is_loopback(request.client.host):
+        if not _is_from_here(request):
             return PlainTextResponse("Metrics are for this machine alone.", 403)
         return Response(figures.render(), media_type=CONTENT_TYPE)
 
@@ -199,6 +223,10 @@ def listen(host: str, port: int) -> socket.socket:
         is_taken = isinstance(error, OSError) and error.errno == errno.EADDRINUSE
         why = "another program uses this port" if is_taken else str(error)
         raise ListenError(f"bot.listen: {host}:{port} can't be listened at: {why}") from None
+
+
+def _is_from_here(request: Request) -> bool:
+    return request.client is not None and is_loopback(request.client.host)
 
 
 async def _read(request: Request) -> bytes | None:

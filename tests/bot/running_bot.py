@@ -20,7 +20,7 @@ from client.coordinator.coordinator import Coordinator
 from client.hub.elicitation import Answerer, Resumption
 from client.hub.errors import HubError, ServerUnavailableError
 from client.hub.hub import Hub, open_hub
-from client.hub.servers import HubServer, HubTool, InProcessTarget
+from client.hub.servers import HubServer, HubTool, InProcessTarget, ServerStatus
 from client.llm.protocol import Completion, LanguageModel, ModelRequest
 from client.llm.scripted import ScriptedModel
 from client.spool.folder import SpoolFolder
@@ -58,6 +58,9 @@ class Bench:
 
     def tools(self) -> list[HubTool]:
         return self._hub.tools()
+
+    def status(self) -> list[ServerStatus]:
+        return self._hub.status()
 
     async def call_tool(
         self,
