@@ -6,7 +6,7 @@ import signal
 import subprocess
 import sys
 from collections import Counter
-from collections.abc import AsyncGenerator, Mapping
+from collections.abc import AsyncGenerator, Mapping, Sequence
 from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
@@ -44,6 +44,12 @@ FAULTS: list[Fault] = [
     Status(403, "Forbidden: bot was blocked by the user"),
 ]
 
+AT_DEBUG = (
+    "import logging, sys; logging.basicConfig(level=logging.DEBUG); "
+    "[logging.getLogger(n).setLevel(logging.DEBUG) for n in ('httpx', 'httpcore', 'telegram')]; "
+    "from agentic.__main__ import main; sys.exit(main())"
+)
+"""`python -m agentic` for somebody who looks for a fault in what it stands on."""
 FEW = {
     "getMe": [Garbage()],
     "deleteWebhook": [SERVER_ERROR],
@@ -96,7 +102,13 @@ class Running:
 
 @asynccontextmanager
 async def agentic_bot(
-    home: Path, base_url: str, *, token: str = TOKEN, bot: Mapping[str, Any] = {}, **given: str
+    home: Path,
+    base_url: str,
+    *,
+    token: str = TOKEN,
+    bot: Mapping[str, Any] = {},
+    python: Sequence[str] = ("-m", "agentic"),
+    **given: str,
 ) -> AsyncGenerator[Running]:
     """The bot as it is started by its operator; checked when it has ended."""
     config = {
@@ -113,7 +125,7 @@ async def agentic_bot(
         "PYTHONFAULTHANDLER": "1",
         **given,
     }
-    command = [sys.executable, "-m", "agentic", "-v", "bot"]
+    command = [sys.executable, *python, "-v", "bot"]
     with anyio.fail_after(120):
         async with await anyio.open_process(
             command, stdin=subprocess.DEVNULL, stderr=subprocess.STDOUT, env=environment, cwd=home
@@ -148,6 +160,20 @@ async def test_when_everything_fails_in_every_way(api: FakeBotApi, tmp_path: Pat
     left = [path.read_bytes() for path in tmp_path.rglob("*") if path.is_file()]
     assert any(b"<bot token>" in each for each in left)
     assert not [each for each in left if SECRET in each]
+
+
+async def test_by_the_command_with_all_that_it_stands_on_at_debug(
+    api: FakeBotApi, tmp_path: Path
+) -> None:
+    for method in ("getUpdates", "sendMessage"):
+        api.fail_next(method, Garbage())
+    async with agentic_bot(tmp_path, api.base_url, python=("-c", AT_DEBUG)) as running:
+        api.user_says(STRANGER, "hi")
+        api.user_says(ADA, "hello")
+        await api.wait_for_message(ADA)
+        await running.wait_for("DEBUG:telegram")
+        await running.wait_for("<bot token>")
+        running.look()
 
 
 async def test_with_a_dead_network_and_a_proxy_that_is_none(tmp_path: Path) -> None:
