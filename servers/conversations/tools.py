@@ -127,9 +127,9 @@ def _message_tools(store: ConversationStore) -> list[TypedTool[Any, Any]]:
         TypedTool(
             name="annotate_message",
             title="Annotate a message",
-            description="Notes small facts about a stored message, such as delivery or feedback, "
-            "beside its content. They are merged by key into the annotations it has; the answer "
-            "holds all of them. For facts of a whole conversation, use update_conversation.",
+            description="Marks one stored message: notes small facts about it, such as feedback or "
+            "delivery, beside its content. They are merged by key into the annotations it has; the "
+            "answer holds all of them. For facts of a whole conversation, use update_conversation.",
             scope=SCOPE_CONVERSATIONS_WRITE,
             annotations=writes(destructive=False, idempotent=True),
             arguments=AnnotateArguments,
@@ -232,9 +232,9 @@ def _owner_tools(store: ConversationStore) -> list[TypedTool[Any, Any]]:
         TypedTool(
             name="list_deliveries",
             title="List deliveries",
-            description="Finds messages by the state of their delivery, such as those still to be "
-            "sent, oldest first. Covers the owner whom the call's _meta names, or all owners if "
-            "it names none. Needs the scope delegate.",
+            description="Finds messages by the state of their delivery, such as those that still "
+            "wait for it, oldest first. Covers the owner whom the call's _meta names, or all if it "
+            "names none. Needs the scope delegate.",
             scope=SCOPE_DELEGATE,
             annotations=READS,
             arguments=DeliveriesArguments,

@@ -16,7 +16,7 @@ _ASKED = (
     ("Which conversations do I have?", "list_conversations"),
     ("Show me the messages of the conversation trip-2026.", "load_conversation"),
     ("When was the conversation trip-2026 begun, and which tags does it have?",
-     "get_conversation_info"),
+     "get_conversation"),
     ("Give the conversation trip-2026 the title Journey to Oslo.", "update_conversation"),
     ("Delete the conversation trip-2026 for good.", "delete_conversation"),
     ("Make a copy of the conversation trip-2026 that I can go on with.", "fork_conversation"),
