@@ -10,6 +10,8 @@ from typing import Literal
 import anyio
 import anyio.to_thread
 
+from servers.conversations.file_data_sync import sync_data
+
 _log = logging.getLogger(__name__)
 
 _INTERVAL_SECONDS = 1.0
@@ -39,7 +41,7 @@ class DeferredSync:
             waiting, self._waiting = self._waiting, {}
         for fd in waiting.values():
             try:
-                os.fdatasync(fd)
+                sync_data(fd)
             except OSError as error:
                 _log.error("what was written to a conversation may not be on disk: %s", error)
             finally:
@@ -58,7 +60,7 @@ async def open_sync(
 ) -> AsyncGenerator[Callable[[int], None]]:
     """What is called with the descriptor of a file that was written to, before the answer."""
     if durability == "always":
-        yield os.fdatasync
+        yield sync_data
         return
     deferred = DeferredSync()
     try:

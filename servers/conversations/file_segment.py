@@ -5,6 +5,7 @@ from collections.abc import Iterator
 from contextlib import suppress
 from dataclasses import dataclass
 
+from servers.conversations.file_data_sync import sync_data
 from servers.conversations.file_history import History
 from servers.conversations.file_records import Record, count_lost, parse_line
 
@@ -149,7 +150,7 @@ def take_back(fd: int, offset: int) -> None:
     """Remove what was written from `offset` on, if that is possible."""
     with suppress(OSError):
         os.ftruncate(fd, offset)
-        os.fdatasync(fd)
+        sync_data(fd)
 
 
 def write_again(fd: int, offset: int) -> None:

@@ -22,6 +22,7 @@ from servers.conversations.file_attachment_folder import (
     remove_folder,
 )
 from servers.conversations.file_conversation import ConversationFile
+from servers.conversations.file_data_sync import sync_data
 from servers.conversations.file_engine import FileEngine
 from servers.conversations.file_history import Place
 from servers.conversations.file_layout import find_unnamed
@@ -168,7 +169,7 @@ class Sweeper:
         )
 
     async def _remove_abandoned(self, key: str) -> int:
-        folder = AttachmentFolder(self._engine.directory, key, os.fdatasync)
+        folder = AttachmentFolder(self._engine.directory, key, sync_data)
         before_ns = int((time.time() - _ABANDONED_SECONDS) * 1e9)
         if not await self._engine.in_thread(lambda: folder.find_abandoned(before_ns)):
             return 0

@@ -18,6 +18,7 @@ import anyio.to_thread
 from anyio.lowlevel import checkpoint_if_cancelled
 
 _T = TypeVar("_T")
+_TOLD_BYTES = 65_536
 
 
 class _Job(Generic[_T]):
@@ -66,9 +67,10 @@ class JobThreads:
     Of the jobs of a lane one is at work at a time. Whoever waits does so in no thread.
     """
 
-    def __init__(self, limit: int, done_fd: int) -> None:
+    def __init__(self, limit: int, done: tuple[int, int]) -> None:
+        """`done`: the ends of a pipe that does not block, by which threads wake the loop."""
         self._limit = limit
-        self._done_fd = done_fd
+        self._done_in, self._done_out = done
         self._jobs: SimpleQueue[_Job[Any] | None] = SimpleQueue()
         self._done: deque[_Job[Any]] = deque()
         self._threads: list[Thread] = []
@@ -136,7 +138,7 @@ class JobThreads:
     def take_in(self) -> None:
         """Tell of jobs that are over, and begin those that waited for them."""
         with suppress(BlockingIOError):  # taken in already
-            os.eventfd_read(self._done_fd)
+            os.read(self._done_in, _TOLD_BYTES)
         while self._done:
             job = self._done.popleft()
             job.is_over = True
@@ -151,7 +153,8 @@ class JobThreads:
             job.do()
             self._done.append(job)
             del job  # or it would be kept until the next one comes
-            os.eventfd_write(self._done_fd, 1)
+            with suppress(BlockingIOError):  # so much of it waits there that it is seen
+                os.write(self._done_out, b"\0")
 
     def end(self) -> None:
         """End the threads, when their jobs are done."""
@@ -165,14 +168,17 @@ class JobThreads:
 async def open_job_threads(limit: int) -> AsyncGenerator[JobThreads]:
     """Threads that end with the context; a job that began is waited for."""
     loop = asyncio.get_running_loop()
-    done_fd = os.eventfd(0, os.EFD_CLOEXEC | os.EFD_NONBLOCK)
-    threads = JobThreads(limit, done_fd)
+    done = os.pipe()
+    for fd in done:
+        os.set_blocking(fd, False)
+    threads = JobThreads(limit, done)
     try:
-        loop.add_reader(done_fd, threads.take_in)
+        loop.add_reader(done[0], threads.take_in)
         yield threads
     finally:
         with anyio.CancelScope(shield=True):
             await anyio.to_thread.run_sync(threads.end)
         threads.take_in()
-        loop.remove_reader(done_fd)
-        os.close(done_fd)
+        loop.remove_reader(done[0])
+        for fd in done:
+            os.close(fd)

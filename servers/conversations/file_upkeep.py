@@ -7,6 +7,7 @@ from dataclasses import dataclass, replace
 
 from servers.conversations.file_attachment_folder import FOLDER_SUFFIX, AttachmentFolder
 from servers.conversations.file_conversation import ConversationFile
+from servers.conversations.file_data_sync import sync_data
 from servers.conversations.file_directory import (
     ACTIVE,
     INDEX_NAME,
@@ -285,7 +286,7 @@ async def find_totals(engine: FileEngine) -> Totals:
                     sealed, files = sealed + status.st_size, files + 1
                 elif name.endswith(FOLDER_SUFFIX):
                     key = name.removesuffix(FOLDER_SUFFIX)
-                    count, size = AttachmentFolder(engine.directory, key, os.fdatasync).measure()
+                    count, size = AttachmentFolder(engine.directory, key, sync_data).measure()
                     attachments, attachment_bytes = attachments + count, attachment_bytes + size
         index, search = map(engine.directory.size_of, (INDEX_NAME, SEARCH_NAME))
         return Totals(*counts, active, sealed, files, index, search, attachments, attachment_bytes)

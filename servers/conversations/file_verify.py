@@ -6,6 +6,7 @@ from dataclasses import dataclass, field, replace
 from itertools import pairwise
 
 from servers.conversations.file_attachment_folder import FOLDER_SUFFIX, AttachmentFolder
+from servers.conversations.file_data_sync import sync_data
 from servers.conversations.file_directory import ACTIVE, StoreDirectory, key_of, path_of
 from servers.conversations.file_failures import advise
 from servers.conversations.file_format import DATA_NAME
@@ -228,7 +229,7 @@ class _Examiner:
         self._found.facts = parse_facts(record) or self._found.facts
 
     def _look_at_attachments(self) -> None:
-        folder = AttachmentFolder(self._place.directory, self._place.key, os.fdatasync)
+        folder = AttachmentFolder(self._place.directory, self._place.key, sync_data)
         damaged = folder.find_damaged()
         self._found.damaged_attachments = list(damaged)
         for stem, title in damaged.items():
