@@ -53,7 +53,7 @@ class ChatModels:
         Raises:
             HubError, ConversationCallError: The choice can't be kept.
         """
-        if name not in self._models.names:
+        if (name := self._match(name)) not in self._models.names:
             return wording.render_unknown_model(name, self.names)
         is_default = name == self._models.default_name
         if not is_default:
@@ -65,6 +65,11 @@ class ChatModels:
         # The usual one is no choice: it follows what mcp.yml says later.
         await self._records.merge(owner, chat_id, {_KEY: None if is_default else name})
         return wording.render_chosen_model(name)
+
+    def _match(self, name: str) -> str:
+        """As `mcp.yml` has it: telephones begin with a capital."""
+        alike = [each for each in self._models.names if each.casefold() == name.casefold()]
+        return alike[0] if len(alike) == 1 else name
 
     async def find(self, owner: str, chat_id: int) -> ChosenModel | None:
         """The model that was chosen in a chat; None: none was. Waits for the store.

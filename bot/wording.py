@@ -43,8 +43,8 @@ STOP = "Stop"
 STOPPING = "Stopping."
 STOPPED = "(Stopped, as you asked.)"
 ALBUM = (
-    "I can't understand what is sent together as an album yet; that comes later. I have not acted "
-    "on what you wrote with it either: send that as a text."
+    "I can't understand what is sent together as an album yet; that comes later. If you wrote "
+    "something with it, I have not acted on that either: send it as a text."
 )
 WAITS_HERE = "I have this, and answer it after what I am doing. (/stop ends that.)"
 NOTHING_RUNS = "I am not working on anything just now."

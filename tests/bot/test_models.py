@@ -32,7 +32,7 @@ async def test_a_chat_changes_its_model_and_keeps_it_in_every_conversation_and_a
 ) -> None:
     with anyio.fail_after(30):
         async with run_in_background(bench, api, models=models):
-            assert (await say(api, "/model poet"))["text"] == wording.render_chosen_model("poet")
+            assert (await say(api, "/model Poet"))["text"] == wording.render_chosen_model("poet")
             assert (await say(api, "hello"))["text"] == "Roses are red."
             await say(api, "/new")
             assert (await say(api, "hello"))["text"] == "Roses are red."
