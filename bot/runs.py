@@ -4,6 +4,7 @@ Each message is stored by itself and `unanswered`. Before the turn of the last o
 facts name those before it, so a crash neither tears a turn apart that has begun nor adds to it.
 """
 
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 from functools import partial
 
@@ -26,19 +27,23 @@ _MOST = 50
 class _Run:
     """Messages of one conversation that are answered together."""
 
+    chat_id: int
     questions: list[Question]
     is_again: bool
     """Whether an earlier start of the bot took one of them in."""
     due: float
     """When the next part is no longer waited for."""
+    is_open: bool = True
+    """Whether it can grow."""
     changed: anyio.Event = field(default_factory=anyio.Event)
 
     def takes(self, question: Question) -> bool:
         there = self.questions[-1].where
-        return (there.owner, there.conversation_id) == (
+        is_there = (there.owner, there.conversation_id) == (
             question.where.owner,
             question.where.conversation_id,
-        ) and len(self.questions) < _MOST
+        )
+        return self.is_open and is_there and len(self.questions) < _MOST
 
 
 class Runs:
@@ -61,8 +66,8 @@ class Runs:
         self._notes = notes
         self._ahead = ahead
         self._more_seconds = more_seconds
-        self._open: dict[int, _Run] = {}
-        """The last of each chat, while it can grow."""
+        self._last: dict[int, _Run] = {}
+        """Of each chat, until it begins."""
 
     def push(
         self, question: Question, *, more_may_come: bool = False, is_again: bool = False
@@ -74,14 +79,14 @@ class Runs:
         """
         chat_id = question.facts.chat_id
         due = anyio.current_time() + (self._more_seconds if more_may_come else 0)
-        run = self._open.get(chat_id)
+        run = self._last.get(chat_id)
         if run is not None and run.takes(question):
             run.questions.append(question)
             run.is_again |= is_again
             run.due = due
             run.changed.set()
             return
-        run = self._open[chat_id] = _Run([question], is_again, due)
+        run = self._last[chat_id] = _Run(chat_id, [question], is_again, due)
         self._put(question, partial(self._answer, run), is_again=is_again)
 
     def push_begun(self, question: Question, *, is_again: bool) -> None:
@@ -92,10 +97,23 @@ class Runs:
 
     def end(self, chat_id: int) -> None:
         """Something else was done in this chat: what is written from now on is another turn's."""
-        run = self._open.pop(chat_id, None)
+        run = self._last.get(chat_id)
         if run is not None:
-            run.due = 0
+            run.is_open, run.due = False, 0
             run.changed.set()
+
+    def take_back(self, chat_id: int, is_wanted: Callable[[str], bool]) -> Sequence[Question]:
+        """Take what waits last in a chat and has not begun out of its lane, if it is wanted.
+
+        `is_wanted` is asked for each message of it, by its id.
+        """
+        run = self._last.get(chat_id)
+        if run is None or not any(is_wanted(each.where.message_id) for each in run.questions):
+            return ()
+        self.end(chat_id)
+        del self._last[chat_id]
+        taken, run.questions = run.questions, []
+        return taken
 
     def _put(self, question: Question, job: Job, *, is_again: bool) -> None:
         facts = question.facts
@@ -106,6 +124,8 @@ class Runs:
 
     async def _answer(self, run: _Run) -> None:
         await self._gather(run)
+        if not run.questions:
+            return  # taken back
         *earlier, last = run.questions
         facts = last.facts.moved(
             "unanswered", run=tuple(question.where.message_id for question in earlier)
@@ -120,7 +140,7 @@ class Runs:
 
     async def _gather(self, run: _Run) -> None:
         """Wait for what is on its way, for some seconds at most; all there is then is the run."""
-        chat_id = run.questions[0].facts.chat_id
+        chat_id = run.chat_id
         with anyio.move_on_after(_LONGEST_WAITS * self._more_seconds):
             await self._ahead.wait_for_rest(chat_id)
             while (left := run.due - anyio.current_time()) > 0 and len(run.questions) < _MOST:
@@ -128,5 +148,5 @@ class Runs:
                 with anyio.move_on_after(left):
                     await run.changed.wait()
                 await self._ahead.wait_for_rest(chat_id)
-        if self._open.get(chat_id) is run:
-            del self._open[chat_id]
+        if self._last.get(chat_id) is run:
+            del self._last[chat_id]

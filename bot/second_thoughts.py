@@ -5,14 +5,16 @@ from collections.abc import Sequence
 from functools import partial
 
 from bot import wording
-from bot.answering import Answerer
+from bot.answering import Answerer, Question
 from bot.arrivals import Origin, ReactionChanged, TextEdited
 from bot.chat_conversations import ChatConversations, name_new
 from bot.deliveries import parse_delivery
 from bot.lanes import Lanes
 from bot.post import Post
-from bot.prompts import Prompts, telegram_id
+from bot.prompt_storing import telegram_id
+from bot.prompts import Prompts
 from bot.runs import Runs
+from bot.said_anew import SaidAnew
 from bot.store_patience import keep_trying
 from client.conversations import ConversationCallError, RemoteConversationStore, ToolCaller
 from servers.conversations.contract import Message
@@ -36,6 +38,7 @@ class SecondThoughts:
         *,
         answerer: Answerer,
         prompts: Prompts,
+        anew: SaidAnew,
         runs: Runs,
         lanes: Lanes,
         post: Post,
@@ -44,6 +47,7 @@ class SecondThoughts:
         self._conversations = conversations
         self._answerer = answerer
         self._prompts = prompts
+        self._anew = anew
         self._runs = runs
         self._lanes = lanes
         self._post = post
@@ -52,9 +56,14 @@ class SecondThoughts:
         """Go on in a copy that ends before the edited message, and answer it anew.
 
         Only the last message can be changed so, or one of those that were answered together with
-        it; the conversation as it was is kept.
+        it; the conversation as it was is kept. What still waits for its turn is replaced by the new
+        words, and those behind it by themselves.
         """
         origin, copy_id = edit.origin, name_new(edit.origin)
+        waiting = self._runs.take_back(origin.chat_id, lambda found: _is_id_of(found, origin))
+        if waiting:
+            await self._replace(owner, waiting, edit)
+            return
         conversation_id = await self._find(owner, origin)
         messages, run = await self._load_last_run(owner, conversation_id)
         place = next((n for n, message in enumerate(run) if _is_of(message, origin)), None)
@@ -76,7 +85,7 @@ class SecondThoughts:
             content=edit.text,
             metadata=_metadata_of(run[place], origin),
         )
-        question = await self._prompts.store_again(
+        question = await self._anew.store(
             owner,
             copy_id,
             origin,
@@ -89,6 +98,18 @@ class SecondThoughts:
         if question is not None:
             self._runs.push_begun(question, is_again=False)
 
+    async def _replace(self, owner: str, waiting: Sequence[Question], edit: TextEdited) -> None:
+        """Have other words answered than those that wait: what was stored is no longer shown."""
+        origin, new = edit.origin, list(waiting)
+        try:
+            place = next(
+                n for n, each in enumerate(waiting) if _is_id_of(each.where.message_id, origin)
+            )
+            new[place:] = await self._anew.reword(owner, waiting[place:], origin, edit.text)
+        finally:
+            for question in new:
+                self._runs.push(question)
+
     async def retry(self, owner: str, origin: Origin) -> None:
         """Have the last message answered once more, with those it was answered together with."""
         conversation_id = await self._find(owner, origin)
@@ -100,7 +121,7 @@ class SecondThoughts:
             Message(role="user", content=message.content, metadata=_metadata_of(message, origin))
             for message in run
         ]
-        question = await self._prompts.store_again(owner, conversation_id, origin, said)
+        question = await self._anew.store(owner, conversation_id, origin, said)
         if question is not None:
             self._runs.push_begun(question, is_again=False)
 
@@ -195,6 +216,9 @@ def _anew(message: Message) -> Message:
 
 def _is_of(message: Message, origin: Origin) -> bool:
     """Whether a stored message is the one in the chat, in whichever wording."""
+    return _is_id_of(message.message_id or "", origin)
+
+
+def _is_id_of(message_id: str, origin: Origin) -> bool:
     first = f"telegram:{origin.chat_id}:{origin.message_id}"
-    message_id = message.message_id or ""
     return message_id == first or message_id.startswith(f"{first}:")

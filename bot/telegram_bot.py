@@ -43,6 +43,7 @@ from bot.rates import Rates
 from bot.recovery import take_up_unfinished
 from bot.redaction import tokens_kept_out_of_logs
 from bot.runs import MORE_SECONDS, Runs
+from bot.said_anew import SaidAnew
 from bot.second_thoughts import SecondThoughts
 from bot.stopping import Stopping
 from bot.strangers import Strangers
@@ -239,7 +240,14 @@ def _assemble(
     )
     prompts = Prompts(hub, coordinator, answerer=answerer, lanes=lanes, runs=runs, spool=spool)
     second_thoughts = SecondThoughts(
-        hub, conversations, answerer=answerer, prompts=prompts, runs=runs, lanes=lanes, post=post
+        hub,
+        conversations,
+        answerer=answerer,
+        prompts=prompts,
+        anew=SaidAnew(hub, lanes, spool),
+        runs=runs,
+        lanes=lanes,
+        post=post,
     )
     people = People(hub, config.bot.people)
     limit = config.bot.rate_limit

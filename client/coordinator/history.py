@@ -21,6 +21,8 @@ SERVER_WAITED = (
     "This call did not end: its server waited for an answer of the user when the program stopped, "
     "and got none. What it had done before it asked is unknown; the call can be made again."
 )
+REPLACED = "replaced_by"
+"""Key of the annotations of a message that its author took back: by the one with this id."""
 _IMAGE_TOKENS = 1_600
 _BYTES_PER_TOKEN = 3
 """Careful: English prose has about 4, code and other scripts fewer."""
@@ -77,14 +79,17 @@ def build_history(
 ) -> list[Message]:
     """The messages of a model request: the newest whole turns that fit, the current one always.
 
-    What is `joined` to the current turn stands directly before it, always. Turns that began later,
+    What is `joined` to the current turn stands directly before it, always; what was replaced
+    nowhere. Turns that began later,
     waiting for theirs, are left out. Every `tool_use` is followed by its result; where none is
     stored, by one that says so. What other clients stored as `system` becomes a quoted note.
     Without tools, calls are told as text. Reasoning blocks are shown only to the `model` that made
     them, in the turn they were made in.
     """
     turns = group_turns(
-        _without_foreign_reasoning(message, current_turn, model) for message in messages
+        _without_foreign_reasoning(message, current_turn, model)
+        for message in messages
+        if not (message.annotations or {}).get(REPLACED)
     )
     position = next((n for n, turn in enumerate(turns) if turn.turn_id == current_turn), len(turns))
     together = {current_turn, *joined}

@@ -5,7 +5,7 @@ import anyio
 from bot import wording
 from client.llm.protocol import Completion
 from client.llm.scripted import Held, ScriptedModel
-from tests.bot.running_bot import ADA, BOB, CHAT, Bench, run_in_background
+from tests.bot.running_bot import ADA, BOB, CHAT, Bench, run_in_background, told
 from tests.bot.test_commands import say
 from tests.fakes.telegram.bot_api import FakeBotApi
 
@@ -48,6 +48,33 @@ async def test_editing_what_is_being_answered_stops_that_answer(
     assert stopped["text"].endswith(wording.STOPPED)
     assert answer["text"] == "Better."
     assert [m.text() for m in model.requests[1].messages] == ["second try"]
+
+
+async def test_what_waits_is_changed_before_its_turn_and_answered_once(
+    api: FakeBotApi, bench: Bench
+) -> None:
+    held = Held(Completion(text="one"))
+    model = ScriptedModel([held, Completion(text="two and three")])
+    with anyio.fail_after(30):
+        async with run_in_background(bench, api, model):
+            api.user_says(ADA, "1")
+            await held.reached.wait()
+            waiting = [api.user_says(ADA, "tow"), api.user_says(ADA, "three")]
+            await api.wait_until_confirmed(waiting[1])
+            for text in ("tow", "two"):
+                edit = api.person(ADA).edits(waiting[0], text)
+                await api.wait_until_confirmed(edit)
+            held.release.set()
+            await api.wait_for_message(ADA, 2)
+            await bench.wait_for_states(*["answered"] * 5, "delivered", "delivered")
+        api.repeat(edit)
+        async with run_in_background(bench, api):
+            assert (await say(api, "four"))["text"] == "you said: four"
+        conversations = (await bench.store().list_conversations()).conversations
+
+    assert told(model.requests[1]) == ["two", "three"]
+    assert [m["text"] for m in api.messages(ADA)][:2] == ["one", "two and three"]
+    assert [c.conversation_id for c in conversations] == [CHAT]
 
 
 async def test_only_the_last_message_can_be_changed_and_only_by_words(

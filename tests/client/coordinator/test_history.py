@@ -86,6 +86,12 @@ def test_only_whole_turns_are_kept_and_the_current_one_always() -> None:
     assert [text for _, text in shown(messages, budget=10)] == [long]
 
 
+def test_what_its_author_replaced_is_shown_no_more() -> None:
+    taken_back = user("tow", "1").model_copy(update={"annotations": {"replaced_by": "2"}})
+    messages = [taken_back, user("two", "2"), user("now", "now")]
+    assert [text for _, text in shown(messages)] == ["two", "now"]
+
+
 def test_half_a_turn_at_the_edge_is_left_out() -> None:
     messages = [assistant("end of something", "0"), user("b", "now")]
     assert shown(messages) == [("user", "b")]
