@@ -20,6 +20,7 @@ _OLD_KEY = "telegram_resets"
 _KEPT_BYTES = 8_000
 """Older changes matter to no message that can still come; metadata has a limit."""
 _UNDO_SECONDS = 86_400
+_RECENT = 8
 
 Switch = tuple[int, int, str]
 _switches = TypeAdapter(list[Switch])
@@ -42,6 +43,12 @@ class ChatConversations:
         """The id of the conversation that this message belongs to."""
         earlier = await self._earlier(owner, origin)
         return earlier[-1][2] if earlier else first_conversation(origin.chat_id)
+
+    async def list_recent(self, owner: str, chat_id: int) -> list[str]:
+        """The ids of those that the chat was in last, the latest first."""
+        switches = await self._load(owner, chat_id)
+        ids = [*(switch[2] for switch in reversed(switches)), first_conversation(chat_id)]
+        return list(dict.fromkeys(ids))[:_RECENT]
 
     async def begin_new(self, owner: str, origin: Origin) -> bool:
         """Later messages than this one belong to a new conversation. False if they did already."""

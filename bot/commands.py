@@ -16,7 +16,7 @@ from bot.arrivals import CommandArrived, Origin
 from bot.chat_conversations import ChatConversations, name_new
 from bot.conversation_lists import ConversationLists
 from bot.deliveries import StoredMessage, find_undelivered
-from bot.exports import ExportForm, export_whole
+from bot.exports import ExportForm, send_export
 from bot.lanes import Lanes
 from bot.model_menu import ModelMenu
 from bot.post import Post
@@ -28,7 +28,6 @@ from client.hub.errors import HubError
 
 _LOOKED_AT = 100
 """Of the latest messages."""
-_MAX_EXPORT_BYTES = 20_000_000
 _FORMS: dict[str, ExportForm] = {"": "markdown", "markdown": "markdown", "json": "json"}
 
 logger = logging.getLogger(__name__)
@@ -155,12 +154,7 @@ class Commands:
             return
         store = RemoteConversationStore(self._hub, owner)
         current = await self._conversations.find(owner, origin)
-        document = await export_whole(store, current, form, max_bytes=_MAX_EXPORT_BYTES)
-        if document is None:
-            await self._post.say(origin.chat_id, wording.EXPORT_TOO_LARGE)
-            return
-        ending = "md" if form == "markdown" else "json"
-        await self._post.send_file(origin.chat_id, f"conversation.{ending}", document)
+        await send_export(self._post, origin.chat_id, store, current, form)
 
     async def _resend(self, owner: str, origin: Origin, _: str) -> None:
         store = RemoteConversationStore(self._hub, owner)

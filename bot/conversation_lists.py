@@ -9,7 +9,8 @@ import anyio
 
 from bot import wording
 from bot.arrivals import ButtonPressed, Origin
-from bot.chat_conversations import ChatConversations
+from bot.chat_conversations import ChatConversations, first_conversation
+from bot.exports import send_export
 from bot.post import Post, Undeliverable
 from bot.rendering import Button, Part, render_parts
 from client.conversations import ConversationCallError, RemoteConversationStore, ToolCaller
@@ -19,6 +20,8 @@ CHANGE_DATA = "to:"
 """Begins the data of a button that changes the conversation; its digest follows."""
 MORE_DATA = "more:"
 """Begins the data of a button that shows more conversations; how many were shown follows."""
+COPY_DATA, FILE_DATA, TITLE_DATA = "copy:", "file:", "title:"
+"""Begin the data of buttons below a conversation that was changed to; its digest follows."""
 
 _LISTED = 8
 _SOUGHT_PAGES = 10
@@ -37,6 +40,12 @@ class ConversationLists:
         self._hub = hub
         self._conversations = conversations
         self._post = post
+        self._acts = {
+            CHANGE_DATA: self._change,
+            COPY_DATA: self._copy,
+            FILE_DATA: self._send_file,
+            TITLE_DATA: self._tell_how_to_rename,
+        }
 
     async def press(self, owner: str, press: ButtonPressed) -> None:
         """Do what a button of ours says; whatever its data are, only to what the owner has."""
@@ -45,11 +54,13 @@ class ConversationLists:
             if shown.isascii() and shown.isdecimal() and len(shown) < 6:
                 await self._show_more(owner, press, int(shown))
                 return
-        elif press.data.startswith(CHANGE_DATA):
-            digest = press.data.removeprefix(CHANGE_DATA)
-            if (conversation := await self._seek(owner, digest)) is not None:
-                await self._change(owner, press, conversation)
-                return
+        for prefix, act in self._acts.items():
+            if press.data.startswith(prefix):
+                digest = press.data.removeprefix(prefix)
+                if (conversation := await self._seek(owner, digest)) is not None:
+                    await self._post.acknowledge(press.press_id)
+                    await act(owner, press, conversation)
+                    return
         await self._post.acknowledge(press.press_id, wording.BUTTON_IS_OLD)
 
     async def show(self, owner: str, origin: Origin) -> None:
@@ -137,22 +148,65 @@ class ConversationLists:
         return None
 
     async def _change(self, owner: str, press: ButtonPressed, chosen: Conversation) -> None:
-        origin = _latest(press)
-        await self._conversations.change(owner, origin, chosen.conversation_id)
-        await self._post.acknowledge(press.press_id)
-        text = wording.render_changed(await self._name(owner, chosen))
-        await self._show_in_place(press, Part(text))
+        await self._go_to(owner, press, chosen.conversation_id)
+        await self._show_in_place(press, await self._render_changed(owner, chosen))
+
+    async def _copy(self, owner: str, press: ButtonPressed, chosen: Conversation) -> None:
+        """Go on in a copy; the press that comes again finds the same one."""
+        copy_id = f"{first_conversation(press.chat_id)}:copy.{_digest(press.press_id)}"
+        try:
+            await self._store(owner).fork_conversation(
+                chosen.conversation_id, new_conversation_id=copy_id
+            )
+        except ConversationCallError as error:
+            if error.code != "conflict":
+                raise
+        await self._go_to(owner, press, copy_id)
+        await self._post.say(press.chat_id, wording.FORKED)
+
+    async def _go_to(self, owner: str, press: ButtonPressed, conversation_id: str) -> None:
+        """Change the chat's conversation, also when a button of the same message just did so."""
+        recent = await self._conversations.list_recent(owner, press.chat_id)
+        if recent[0] == conversation_id:
+            return
+        if not await self._conversations.change(owner, _latest(press), conversation_id):
+            await anyio.sleep(1)  # a change is known by its second and message
+            await self._conversations.change(owner, _latest(press), conversation_id)
+
+    async def _send_file(self, owner: str, press: ButtonPressed, chosen: Conversation) -> None:
+        await send_export(self._post, press.chat_id, self._store(owner), chosen.conversation_id)
+
+    async def _tell_how_to_rename(
+        self, owner: str, press: ButtonPressed, chosen: Conversation
+    ) -> None:
+        """The command is for the conversation that the chat is in: it has to be this one."""
+        await self._go_to(owner, press, chosen.conversation_id)
+        where = wording.render_changed(chosen.title, await self._name(owner, chosen))
+        await self._post.say(press.chat_id, f"{where}\n\n{wording.RENAME_HOW}")
 
     async def show_changed(self, owner: str, origin: Origin, conversation_id: str) -> None:
         """Say which conversation the chat has come to."""
-        store = RemoteConversationStore(self._hub, owner)
         try:
-            name = await self._name(owner, await store.get_conversation(conversation_id))
+            conversation = await self._store(owner).get_conversation(conversation_id)
+            part = await self._render_changed(owner, conversation)
         except ConversationCallError as error:
             if error.code != "not_found":
                 raise
-            name = ""
-        await self._post.say(origin.chat_id, wording.render_changed(name))
+            part = Part(wording.render_changed(None, ""))
+        await self._post.send(origin.chat_id, part)
+
+    async def _render_changed(self, owner: str, conversation: Conversation) -> Part:
+        name = await self._name(owner, conversation)
+        digest = _digest(conversation.conversation_id)
+        row = (
+            Button(wording.RENAME, f"{TITLE_DATA}{digest}"),
+            Button(wording.COPY, f"{COPY_DATA}{digest}"),
+            Button(wording.AS_FILE, f"{FILE_DATA}{digest}"),
+        )
+        return Part(wording.render_changed(conversation.title, name), buttons=(row,))
+
+    def _store(self, owner: str) -> RemoteConversationStore:
+        return RemoteConversationStore(self._hub, owner)
 
 
 def _digest(conversation_id: str) -> str:

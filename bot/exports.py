@@ -1,11 +1,34 @@
-"""A conversation as one file."""
+"""A conversation as one file, sent into a chat."""
 
 import json
 from typing import Any, Literal
 
+from bot import wording
+from bot.post import Post
 from client.conversations import RemoteConversationStore
 
 ExportForm = Literal["markdown", "json"]
+_MAX_BYTES = 20_000_000
+
+
+async def send_export(
+    post: Post,
+    chat_id: int,
+    store: RemoteConversationStore,
+    conversation_id: str,
+    form: ExportForm = "markdown",
+) -> None:
+    """Send the whole document; one that is too large is told of.
+
+    Raises:
+        HubError, ConversationCallError: It can't be read, or was rewritten meanwhile.
+    """
+    document = await export_whole(store, conversation_id, form, max_bytes=_MAX_BYTES)
+    if document is None:
+        await post.say(chat_id, wording.EXPORT_TOO_LARGE)
+        return
+    ending = "md" if form == "markdown" else "json"
+    await post.send_file(chat_id, f"conversation.{ending}", document)
 
 
 async def export_whole(

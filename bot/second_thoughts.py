@@ -126,24 +126,30 @@ class SecondThoughts:
             self._runs.push_begun(question, is_again=False)
 
     async def take_reaction(self, owner: str, change: ReactionChanged) -> None:
-        """Keep with a reply whether the person likes it."""
-        conversation_id = await self._find(owner, change.origin)
+        """Keep with a reply whether the person likes it; the chat may be elsewhere by now."""
+        found = await self._find_reply(owner, change.origin)
+        if found is None:
+            logger.info("A reaction to something that is no recent reply is not kept")
+            return
         store = RemoteConversationStore(self._hub, owner)
-        page = await keep_trying(
-            lambda: store.load_conversation(conversation_id, limit=_LOOKED_AT), "read messages"
+        feedback = {"feedback": _LIKES[change.is_liked]}
+        await keep_trying(
+            lambda: store.annotate_message(*found, feedback), "keep what somebody thinks of a reply"
         )
-        for message in reversed(page.messages):
-            facts = parse_delivery(message.annotations)
-            if message.role == "assistant" and facts and change.origin.message_id in facts.sent:
-                feedback = {"feedback": _LIKES[change.is_liked]}
-                await keep_trying(
-                    partial(
-                        store.annotate_message, conversation_id, message.message_id or "", feedback
-                    ),
-                    "keep what somebody thinks of a reply",
-                )
-                return
-        logger.info("A reaction to something that is no recent reply is not kept")
+
+    async def _find_reply(self, owner: str, shown: Origin) -> tuple[str, str] | None:
+        """Conversation and id of the reply that a message of the bot's is a part of."""
+        store = RemoteConversationStore(self._hub, owner)
+        recent = await keep_trying(
+            lambda: self._conversations.list_recent(owner, shown.chat_id), "find conversations"
+        )
+        for conversation_id in recent:
+            load = partial(store.load_conversation, conversation_id, limit=_LOOKED_AT)
+            for message in (await keep_trying(load, "read messages")).messages:
+                facts = parse_delivery(message.annotations)
+                if message.role == "assistant" and facts and shown.message_id in facts.sent:
+                    return conversation_id, message.message_id or ""
+        return None
 
     async def _find(self, owner: str, origin: Origin) -> str:
         """The conversation that the chat is in at this time."""

@@ -50,6 +50,7 @@ WAITS_HERE = "I have this, and answer it after what I am doing. (/stop ends that
 NOTHING_RUNS = "I am not working on anything just now."
 BUTTON_IS_OLD = "This is over."
 MORE = "More …"
+RENAME, COPY, AS_FILE = "Rename", "Copy", "As a file"
 CONVERSATIONS = "Your conversations, the latest first. Press one to go on there."
 NO_CONVERSATIONS = "There are no more conversations."
 NOTHING_FOUND = "Nothing was found."
@@ -154,9 +155,11 @@ def render_label(name: str, last_updated: str, *, is_current: bool) -> str:
     return f"• {line}" if is_current else line
 
 
-def render_changed(name: str) -> str:
-    """What a change of conversations answers."""
-    line = " ".join(name.split())[:_QUOTE_CHARACTERS]
+def render_changed(title: str | None, last: str) -> str:
+    """What a change of conversations answers: what it is called, else what was said last in it."""
+    if title:
+        return f"What you write now belongs to this conversation: {title}"
+    line = " ".join(last.split())[:_QUOTE_CHARACTERS]
     where = f", which ended with:\n\n{line}" if line else "."
     return f"What you write now belongs to this conversation{where}"
 

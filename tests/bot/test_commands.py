@@ -67,7 +67,7 @@ async def test_a_button_leads_to_a_conversation_begun_elsewhere(
 
     (changed, _) = api.messages(ADA)
     assert changed["text"].endswith("from the desk")
-    assert "reply_markup" not in changed
+    assert labels(changed) == [wording.RENAME, wording.COPY, wording.AS_FILE]
     assert [m.text() for m in messages][:2] == ["from the desk", "from the phone"]
 
 
@@ -147,6 +147,39 @@ async def test_a_conversation_is_named_copied_and_given_out(api: FakeBotApi, ben
         "you said: two",
     ]
     assert b"you said: two" in download(api, readable)
+
+
+@pytest.mark.slow  # two changes by one message are a second apart
+async def test_below_a_conversation_are_buttons_that_name_copy_and_give_it_out(
+    api: FakeBotApi, bench: Bench
+) -> None:
+    await bench.store().append_messages("desk", [Message(role="user", content="at the desk")])
+    await bench.store().update_conversation("desk", title="Desk")
+    ada = api.person(ADA)
+    with anyio.fail_after(30):
+        async with run_in_background(bench, api):
+            listed = await say(api, "/conversations")
+            ada.presses(listed, "Desk")
+            await api.wait_for_call("editMessageText")
+            (changed,) = api.messages(ADA)
+            assert changed["text"] == "What you write now belongs to this conversation: Desk"
+            ada.presses(changed, wording.AS_FILE)
+            _, file = await api.wait_for_message(ADA, 2)
+            ada.presses(changed, wording.RENAME)
+            *_, how = await api.wait_for_message(ADA, 3)
+            await say(api, "/rename Garden")
+            ada.presses(changed, wording.COPY)
+            *_, copied = await api.wait_for_message(ADA, 5)
+            await say(api, "in the copy")
+            listed = (await bench.store().list_conversations()).conversations
+
+    assert b"at the desk" in download(api, file)
+    assert how["text"] == f"{changed['text']}\n\n{wording.RENAME_HOW}"
+    assert copied["text"] == wording.FORKED
+    by_size = {each.message_count: each for each in listed if each.message_count}
+    assert by_size[1].title == by_size[3].title == "Garden"
+    assert by_size[1].conversation_id == "desk"
+    assert api.refusals == []
 
 
 async def test_what_there_is_and_was_used_is_told(api: FakeBotApi, bench: Bench) -> None:

@@ -135,3 +135,18 @@ async def test_a_thumb_is_kept_with_the_reply_and_taken_back(api: FakeBotApi, be
 
     assert seen == ["up", "down", None]
     assert await feedback() is None
+
+
+async def test_a_thumb_reaches_a_reply_of_the_conversation_before(
+    api: FakeBotApi, bench: Bench
+) -> None:
+    with anyio.fail_after(30):
+        async with run_in_background(bench, api):
+            reply = await say(api, "hello")
+            await bench.wait_for_states("answered", "delivered")
+            for words in ("/new", "again", "/new"):
+                await say(api, words)
+            await api.wait_until_confirmed(api.person(ADA).reacts(reply, "👍"))
+            _, stored = await bench.messages()
+
+    assert (stored.annotations or {})["feedback"] == "up"
