@@ -8,8 +8,7 @@ import os
 from asyncio import CancelledError
 from collections import deque
 from collections.abc import AsyncGenerator, Callable
-from contextlib import asynccontextmanager, suppress
-from queue import SimpleQueue
+from contextlib import ExitStack, asynccontextmanager, suppress
 from threading import Thread
 from typing import Any, Generic, TypeVar, cast
 
@@ -67,11 +66,13 @@ class JobThreads:
     Of the jobs of a lane one is at work at a time. Whoever waits does so in no thread.
     """
 
-    def __init__(self, limit: int, done: tuple[int, int]) -> None:
-        """`done`: the ends of a pipe that does not block, by which threads wake the loop."""
+    def __init__(self, limit: int, given: tuple[int, int], done: tuple[int, int]) -> None:
+        """The ends of two pipes: that jobs are given, and, not blocking, that they are done."""
         self._limit = limit
+        # A queue's lock would wake a thread on another processor, which then has all to fetch.
+        self._given_in, self._given_out = given
         self._done_in, self._done_out = done
-        self._jobs: SimpleQueue[_Job[Any] | None] = SimpleQueue()
+        self._jobs: deque[_Job[Any] | None] = deque()
         self._done: deque[_Job[Any]] = deque()
         self._threads: list[Thread] = []
         self._at_work = 0
@@ -125,7 +126,11 @@ class JobThreads:
                 thread.start()
                 self._threads.append(thread)
             job.has_begun = True
-            self._jobs.put(job)
+            self._give(job)
+
+    def _give(self, job: _Job[Any] | None) -> None:
+        self._jobs.append(job)
+        os.write(self._given_out, b"\0")
 
     def _leave_lane(self, job: _Job[Any]) -> None:
         if job.lane is not None:
@@ -149,7 +154,7 @@ class JobThreads:
         self._begin_ready()
 
     def _work(self) -> None:
-        while (job := self._jobs.get()) is not None:
+        while os.read(self._given_in, 1) and (job := self._jobs.popleft()) is not None:
             job.do()
             self._done.append(job)
             del job  # or it would be kept until the next one comes
@@ -157,9 +162,10 @@ class JobThreads:
                 os.write(self._done_out, b"\0")
 
     def end(self) -> None:
-        """End the threads, when their jobs are done."""
+        """End the threads, when their jobs are done; no other job begins."""
+        self._limit = 0
         for _ in self._threads:
-            self._jobs.put(None)
+            self._give(None)
         for thread in self._threads:
             thread.join()
 
@@ -168,17 +174,23 @@ class JobThreads:
 async def open_job_threads(limit: int) -> AsyncGenerator[JobThreads]:
     """Threads that end with the context; a job that began is waited for."""
     loop = asyncio.get_running_loop()
-    done = os.pipe()
-    for fd in done:
-        os.set_blocking(fd, False)
-    threads = JobThreads(limit, done)
-    try:
-        loop.add_reader(done[0], threads.take_in)
-        yield threads
-    finally:
-        with anyio.CancelScope(shield=True):
-            await anyio.to_thread.run_sync(threads.end)
-        threads.take_in()
-        loop.remove_reader(done[0])
+    with ExitStack() as opened:
+        given, done = _open_pipe(opened), _open_pipe(opened)
         for fd in done:
-            os.close(fd)
+            os.set_blocking(fd, False)
+        threads = JobThreads(limit, given, done)
+        loop.add_reader(done[0], threads.take_in)
+        opened.callback(loop.remove_reader, done[0])
+        try:
+            yield threads
+        finally:
+            with anyio.CancelScope(shield=True):
+                await anyio.to_thread.run_sync(threads.end)
+            threads.take_in()
+
+
+def _open_pipe(opened: ExitStack) -> tuple[int, int]:
+    ends = os.pipe()
+    for fd in ends:
+        opened.callback(os.close, fd)
+    return ends
