@@ -17,8 +17,8 @@ from servers.conversations.store_errors import UnavailableError
 _log = logging.getLogger(__name__)
 
 _PAUSE_SECONDS = 1.0
-_MOST_LAGGING_BYTES = 256 * 1024
-"""Of one conversation: so much is soon read by whoever asks next."""
+_MOST_LAGGING_BYTES = 1024 * 1024
+"""Of one conversation. So much is soon read by whoever asks next; of many writers each does it."""
 
 
 class IndexNotes:

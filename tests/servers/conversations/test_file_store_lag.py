@@ -113,9 +113,9 @@ async def test_a_row_is_brought_on_before_much_is_missing_and_at_the_end(tmp_pat
     directory = tmp_path / "s"
     with anyio.fail_after(30):
         async with open_file_store(directory, durability="interval", sealing=None) as store:
-            for number in range(4):
+            for number in range(8):
                 await store.append_messages(OWNER, ID, [user(f"m{number}", "x" * 200_000)])
-            assert 500_000 < row_end(directory) < 700_000 < file_of(directory).stat().st_size
+            assert 1_200_000 < row_end(directory) < 1_500_000 < file_of(directory).stat().st_size
     assert row_end(directory) == file_of(directory).stat().st_size
 
 
