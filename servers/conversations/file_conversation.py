@@ -79,9 +79,13 @@ class ConversationFile(ConversationReader):
         self._appended_at = previous_end
         state.grow(data)
         state.progress = records[-1].progress
+        messages: list[tuple[str, int]] = []
         for record in records:
-            state.note(record)
-            state.facts = parse_facts(record) or state.facts
+            if record.kind == "message":
+                messages.append((record.body["message_id"], record.offset))
+            else:
+                state.facts = parse_facts(record) or state.facts
+        state.note_messages(messages)
         if self._sealing and is_due(self._sealing, state, previous_end):
             self.seal(self._sealing)
 

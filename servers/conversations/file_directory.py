@@ -78,6 +78,11 @@ class StoreDirectory:
         Raises:
             OSError: It is there but can't be opened, or is no plain file.
         """
+        opened = self.open_with_status(key, suffix)
+        return opened and opened[0]
+
+    def open_with_status(self, key: str, suffix: str = ACTIVE) -> tuple[int, os.stat_result] | None:
+        """The same, with the file's status."""
         try:
             shard_fd = os.open(key[:SHARD_CHARACTERS], _SUBDIRECTORY, dir_fd=self._data_fd)
             try:
@@ -88,10 +93,11 @@ class StoreDirectory:
             return None
         except OSError as error:
             raise OSError(error.errno, error.strerror, path_of(key, suffix)) from error
-        if not stat.S_ISREG(os.fstat(fd).st_mode):
+        status = os.fstat(fd)
+        if not stat.S_ISREG(status.st_mode):
             os.close(fd)
             raise OSError(errno.ENXIO, "not a plain file", path_of(key, suffix))
-        return fd
+        return fd, status
 
     def status_of(self, key: str) -> os.stat_result | None:
         """The status of a conversation's active file, None if there is none."""

@@ -3,6 +3,7 @@
 import time
 from collections.abc import AsyncGenerator, Callable, Generator
 from contextlib import ExitStack, asynccontextmanager, closing, contextmanager, suppress
+from functools import lru_cache
 from pathlib import Path
 from typing import Literal, TypeVar
 
@@ -59,8 +60,7 @@ class FileEngine:
         self, owner: str, conversation_id: str, job: Callable[[ConversationReader], _T]
     ) -> _T:
         """What `job` says of a conversation's opened file, while nobody writes to it."""
-        check_owner_name(owner)
-        check_id(conversation_id)
+        _check_names(owner, conversation_id)
         opened = ConversationReader(
             self.directory, owner, conversation_id, self._sync, self._expiry
         )
@@ -79,8 +79,7 @@ class FileEngine:
 
         What it relied on and what it wrote is on disk when this returns.
         """
-        check_owner_name(owner)
-        check_id(conversation_id)
+        _check_names(owner, conversation_id)
         opened = ConversationFile(
             self.directory, owner, conversation_id, self._sync, self._sealing, self._expiry
         )
@@ -178,6 +177,12 @@ class FileEngine:
     def _keep(self, opened: ConversationReader) -> None:
         if opened.state is not None:
             self._cache.put(opened.key, opened.state)
+
+
+@lru_cache(maxsize=4_096)
+def _check_names(owner: str, conversation_id: str) -> None:
+    check_owner_name(owner)
+    check_id(conversation_id)
 
 
 @asynccontextmanager

@@ -46,15 +46,18 @@ class LagSigns:
     def name(self, stripe: int, key: str) -> bool:
         """Name a file that is to be written to; False if there is no room. Under the lock."""
         fd = self._open()
+        place = _ALL.size + stripe * _NAMES_BYTES
         number = _read_number(fd, stripe)
-        names = self._read_names(fd, stripe) if number % 2 else []
-        if key in names:
-            return True
-        if len(names) == _ROOM:
-            return False
-        names.append(key)
+        names: list[bytes] = []
+        if number % 2:
+            names = _KEY.findall(os.pread(fd, _NAMES_BYTES, place))
+            if key.encode() in names:
+                return True
+            if len(names) == _ROOM:
+                return False
+        names.append(key.encode())
         # First the name, then what says that there is one: a reader looks the other way round.
-        os.pwrite(fd, "".join(names).encode().ljust(_NAMES_BYTES, b"\0"), _place_of(stripe))
+        os.pwrite(fd, b"".join(names).ljust(_NAMES_BYTES, b"\0"), place)
         if number % 2 == 0:
             _write_number(fd, stripe, number + 1)
         return True
@@ -80,10 +83,8 @@ class LagSigns:
 
     def read_names(self, stripe: int) -> list[str]:
         """The keys of what is named; without the lock there may be more than that."""
-        return self._read_names(self._open(), stripe)
-
-    def _read_names(self, fd: int, stripe: int) -> list[str]:
-        found = _KEY.findall(os.pread(fd, _NAMES_BYTES, _place_of(stripe)))
+        place = _ALL.size + stripe * _NAMES_BYTES
+        found = _KEY.findall(os.pread(self._open(), _NAMES_BYTES, place))
         return [key.decode() for key in found]
 
     def _open(self) -> int:
@@ -107,10 +108,6 @@ def _fill(fd: int) -> None:
             os.pwrite(fd, _ALL.pack(*numbers).ljust(_FILE_BYTES, b"\0"), 0)
     finally:
         fcntl.flock(fd, fcntl.LOCK_UN)
-
-
-def _place_of(stripe: int) -> int:
-    return _ALL.size + stripe * _NAMES_BYTES
 
 
 def _read(fd: int, numbers: struct.Struct, place: int) -> Sequence[int]:

@@ -6,7 +6,8 @@ import time
 import zlib
 from collections import OrderedDict
 from collections.abc import Generator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
+from functools import lru_cache
 from threading import Lock
 
 from servers.conversations.file_directory import StoreDirectory
@@ -16,6 +17,7 @@ STRIPES = 64
 """Part of the format: all processes must agree on it."""
 
 _FIRST_PAUSE_SECONDS = 0.0002
+_PAUSE_GROWTH = 3
 _LONGEST_PAUSE_SECONDS = 0.002
 _TIMEOUT_SECONDS = 4.0
 """A wait can't be interrupted, and a stop must not take longer than five seconds."""
@@ -24,6 +26,10 @@ _MAX_IDLE = 8
 """So many files stay open for the next who needs them: a process may open few."""
 
 
+_NAMES = tuple(f"{stripe:02}" for stripe in range(STRIPES))
+
+
+@lru_cache(maxsize=4_096)
 def stripe_of(key: str) -> int:
     """Which lock a conversation's key stands under."""
     return zlib.crc32(key.encode()) % STRIPES
@@ -31,7 +37,7 @@ def stripe_of(key: str) -> int:
 
 def name_of(stripe: int) -> str:
     """The name of a stripe's lock."""
-    return f"{stripe:02}"
+    return _NAMES[stripe]
 
 
 @contextmanager
@@ -70,26 +76,24 @@ class LockStripes:
                 os.close(fd)
             self._idle.clear()
 
-    @contextmanager
     def hold(
         self, name: str, *, shared: bool = False, timeout_seconds: float = _TIMEOUT_SECONDS
-    ) -> Generator[None]:
+    ) -> AbstractContextManager[None]:
         """Hold the lock `name` against everybody else, alone or with other `shared` holders.
 
         Raises:
             UnavailableError: Another process did not let go of it in time.
         """
-        fd = self._lock(name, fcntl.LOCK_SH if shared else fcntl.LOCK_EX, timeout_seconds)
-        try:
-            yield
-        finally:
-            fcntl.flock(fd, fcntl.LOCK_UN)
-            self._keep(name, fd)
+        return _Hold(self, name, fcntl.LOCK_SH if shared else fcntl.LOCK_EX, timeout_seconds)
 
-    def _lock(self, name: str, operation: int, timeout_seconds: float) -> int:
+    def lock(self, name: str, operation: int, timeout_seconds: float) -> int:
+        """Lock the file `name`: its descriptor, which `unlock` is to be given."""
+        with self._mutex:
+            fd = self._idle.pop(name, None)
+        if fd is None:
+            fd = self._directory.open_lock(name)
         deadline = time.monotonic() + timeout_seconds
         pause = _FIRST_PAUSE_SECONDS
-        fd = self._take(name)
         try:
             while time.monotonic() < deadline:
                 try:
@@ -97,7 +101,7 @@ class LockStripes:
                     fcntl.flock(fd, operation | fcntl.LOCK_NB)
                 except BlockingIOError:
                     time.sleep(pause)
-                    pause = min(2 * pause, _LONGEST_PAUSE_SECONDS)
+                    pause = min(_PAUSE_GROWTH * pause, _LONGEST_PAUSE_SECONDS)
                     continue
                 if os.fstat(fd).st_nlink:
                     return fd
@@ -113,12 +117,9 @@ class LockStripes:
             os.close(fd)
             raise
 
-    def _take(self, name: str) -> int:
-        with self._mutex:
-            fd = self._idle.pop(name, None)
-        return self._directory.open_lock(name) if fd is None else fd
-
-    def _keep(self, name: str, fd: int) -> None:
+    def unlock(self, name: str, fd: int) -> None:
+        """Let go of a lock, and keep its file open if few are."""
+        fcntl.flock(fd, fcntl.LOCK_UN)
         with self._mutex:
             if not self._is_closed and name not in self._idle:
                 self._idle[name] = fd
@@ -126,3 +127,19 @@ class LockStripes:
                     return
                 fd = self._idle.popitem(last=False)[1]
         os.close(fd)
+
+
+class _Hold(AbstractContextManager[None]):
+    # A generator would be shorter, and takes longer.
+    def __init__(self, locks: LockStripes, name: str, operation: int, timeout: float) -> None:
+        self._locks = locks
+        self._name = name
+        self._operation = operation
+        self._timeout = timeout
+        self._fd = -1
+
+    def __enter__(self) -> None:
+        self._fd = self._locks.lock(self._name, self._operation, self._timeout)
+
+    def __exit__(self, *_: object) -> None:
+        self._locks.unlock(self._name, self._fd)

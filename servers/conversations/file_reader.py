@@ -82,14 +82,13 @@ class ConversationReader:
         """
         self._horizon = self._expiry.look()
         self.now = self._horizon.now
-        self._fd = self._directory.open_file(self.key)
-        if self._fd is not None:
-            status = os.fstat(self._fd)
-            size, self._mtime_ns = status.st_size, status.st_mtime_ns
-            self.state = read_state(self._fd, size, known, self._place)
+        opened = self._directory.open_with_status(self.key)
+        if opened is not None:
+            self._fd, status = opened
+            self._mtime_ns = status.st_mtime_ns
+            self.state = read_state(self._fd, status.st_size, known, self._place)
         facts = self.state and self.state.facts
-        pair = (self._owner, self.conversation_id)
-        if facts and (facts.owner, facts.conversation_id) != pair:
+        if facts and (facts.owner != self._owner or facts.conversation_id != self.conversation_id):
             raise UnavailableError(
                 f"the file {self.key}.jsonl holds another conversation than its name says: "
                 f"move it away or restore it from a back-up"
