@@ -1,6 +1,7 @@
 """How what people write is stored: under ids that make taking it in again harmless."""
 
 from collections.abc import Awaitable, Callable, Sequence
+from typing import Literal
 
 from bot.arrivals import Origin
 from bot.deliveries import DeliveryFacts
@@ -36,8 +37,13 @@ def telegram_id(message_id: str) -> int:
     return int(message_id.split(":")[2])
 
 
-async def store_once(origin: Origin, store: Store) -> tuple[str, bool]:
-    """Store a message, however long that takes; its id, and whether it may have to be handled.
+Novelty = Literal["new", "maybe", "old"]
+"""Whether a message was stored now: a try that seemed to fail may have done it, or an earlier one.
+"""
+
+
+async def store_once(origin: Origin, store: Store) -> tuple[str, Novelty]:
+    """Store a message, however long that takes; its id, and whether it is new.
 
     Another message may have this one's id (a different bot's, or this one before it was edited):
     then it gets a second one.
@@ -52,7 +58,7 @@ async def store_once(origin: Origin, store: Store) -> tuple[str, bool]:
     return second_id, await _store_in_time(second_id, store)
 
 
-async def _store_in_time(message_id: str, store: Store) -> bool:
+async def _store_in_time(message_id: str, store: Store) -> Novelty:
     tries = 0
 
     async def attempt() -> bool:
@@ -60,9 +66,9 @@ async def _store_in_time(message_id: str, store: Store) -> bool:
         tries += 1
         return await store(message_id)
 
-    is_new = await keep_trying(attempt, "store a message")
-    # A try that seemed to fail may have stored it: then that it is there already tells nothing.
-    return is_new or tries > 1
+    if await keep_trying(attempt, "store a message"):
+        return "new"
+    return "maybe" if tries > 1 else "old"
 
 
 def first_id(origin: Origin) -> str:

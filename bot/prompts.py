@@ -7,7 +7,7 @@ from functools import partial
 from bot import wording
 from bot.answering import Answerer, Question
 from bot.arrivals import AttachmentArrived, Origin
-from bot.deliveries import DeliveryFacts, StoredMessage
+from bot.deliveries import DeliveryFacts, StoredMessage, load_message, parse_delivery
 from bot.lanes import Lanes
 from bot.prompt_storing import append, describe, first_id, store_once, unanswered
 from bot.runs import Runs
@@ -72,12 +72,20 @@ class Prompts:
             accepted = await self._coordinator.accept(replace(request, message_id=message_id))
             return not accepted.repeated
 
-        message_id, is_new = await store_once(origin, store)
-        if is_new:
-            where = StoredMessage(owner, conversation_id, message_id)
+        message_id, novelty = await store_once(origin, store)
+        where = StoredMessage(owner, conversation_id, message_id)
+        if novelty == "new" or (novelty == "maybe" and await self._waits(where)):
             question = Question(where, facts, quote=self._lanes.is_busy(origin.chat_id))
             is_long = len(text.encode("utf-16-le")) // 2 > _CUT_UNITS
             self._runs.push(question, more_may_come=is_long)
+
+    async def _waits(self, where: StoredMessage) -> bool:
+        """Whether a stored message is without an answer, and nobody is about to give one."""
+        if self._runs.has(where):
+            return False
+        message = await keep_trying(partial(load_message, self._hub, where), "read a message")
+        facts = parse_delivery(message.annotations if message else None)
+        return facts is not None and facts.state == "unanswered"
 
     async def take_attachment(
         self, owner: str, conversation_id: str, arrival: AttachmentArrived
@@ -113,12 +121,12 @@ class Prompts:
             messages = [note] if is_said else [note, reply]
             return await append(self._hub, self._spool, owner, conversation_id, messages)
 
-        message_id, is_new = await store_once(origin, store)
+        message_id, novelty = await store_once(origin, store)
         if album is not None:
             self._albums[origin.chat_id, album] = None
             if len(self._albums) > _REMEMBERED:
                 self._albums.popitem(last=False)
-        if is_new and not is_said:
+        if novelty != "old" and not is_said:
             where = StoredMessage(owner, conversation_id, f"{message_id}/1")
             self._lanes.push(origin.chat_id, partial(self._answerer.deliver_stored, where))
 

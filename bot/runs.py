@@ -4,7 +4,8 @@ Each message is stored by itself and `unanswered`. Before the turn of the last o
 facts name those before it, so a crash neither tears a turn apart that has begun nor adds to it.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Generator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from functools import partial
 
@@ -14,6 +15,7 @@ from bot.ahead import Ahead
 from bot.answering import Answerer, Question
 from bot.busy_notes import BusyNotes
 from bot.courier import Courier
+from bot.deliveries import StoredMessage
 from bot.lanes import Job, Lanes
 
 MORE_SECONDS = 1.0
@@ -68,6 +70,8 @@ class Runs:
         self._more_seconds = more_seconds
         self._last: dict[int, _Run] = {}
         """Of each chat, until it begins."""
+        self._in_hand: set[StoredMessage] = set()
+        """What waits or is being answered."""
 
     def push(
         self, question: Question, *, more_may_come: bool = False, is_again: bool = False
@@ -77,6 +81,7 @@ class Runs:
         It is waited for more if there is more of the chat in the same poll, or if `more_may_come`.
         `is_again`: an earlier start of the bot took it in.
         """
+        self._in_hand.add(question.where)
         chat_id = question.facts.chat_id
         due = anyio.current_time() + (self._more_seconds if more_may_come else 0)
         run = self._last.get(chat_id)
@@ -93,7 +98,21 @@ class Runs:
         """Have a message answered by a turn that is settled: nothing joins it."""
         self.end(question.facts.chat_id)
         answer = self._answerer.answer_again if is_again else self._answerer.answer
-        self._put(question, partial(answer, question), is_again=is_again)
+        where = question.where
+        all_of_it = [
+            replace(where, message_id=one) for one in (*question.facts.run, where.message_id)
+        ]
+
+        async def run() -> None:
+            with self._holding(all_of_it):
+                await answer(question)
+
+        self._in_hand.update(all_of_it)
+        self._put(question, run, is_again=is_again)
+
+    def has(self, where: StoredMessage) -> bool:
+        """Whether this message waits or is being answered."""
+        return where in self._in_hand
 
     def end(self, chat_id: int) -> None:
         """Something else was done in this chat: what is written from now on is another turn's."""
@@ -113,7 +132,16 @@ class Runs:
         self.end(chat_id)
         del self._last[chat_id]
         taken, run.questions = run.questions, []
+        self._in_hand.difference_update(question.where for question in taken)
         return taken
+
+    @contextmanager
+    def _holding(self, messages: Sequence[StoredMessage]) -> Generator[None]:
+        """They are in hand until the context is left."""
+        try:
+            yield
+        finally:
+            self._in_hand.difference_update(messages)
 
     def _put(self, question: Question, job: Job, *, is_again: bool) -> None:
         facts = question.facts
@@ -124,8 +152,11 @@ class Runs:
 
     async def _answer(self, run: _Run) -> None:
         await self._gather(run)
-        if not run.questions:
-            return  # taken back
+        if run.questions:  # else they were taken back
+            with self._holding([question.where for question in run.questions]):
+                await self._answer_all(run)
+
+    async def _answer_all(self, run: _Run) -> None:
         *earlier, last = run.questions
         facts = last.facts.moved(
             "unanswered", run=tuple(question.where.message_id for question in earlier)

@@ -64,10 +64,10 @@ class SaidAnew:
         async def store(base: str) -> bool:
             return await append(self._hub, self._spool, owner, conversation_id, compose(base))
 
-        base, is_new = await store_once(origin, store)
+        base, novelty = await store_once(origin, store)
         last = compose(base)[-1]
         facts = parse_delivery(last.annotations)
-        if not is_new or facts is None:
+        if novelty == "old" or facts is None:
             return None
         where = StoredMessage(owner, conversation_id, last.message_id or "")
         return Question(where, facts, quote=self._lanes.is_busy(origin.chat_id))

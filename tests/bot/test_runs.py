@@ -1,6 +1,7 @@
 """Messages that belong together are answered together, and are whole whatever happens between."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
+from typing import Any
 
 import anyio
 import pytest
@@ -95,6 +96,32 @@ async def test_parts_that_come_again_have_no_effect_and_one_that_comes_late_is_t
 
     assert texts(api)[0] == "you said: one + two"
     assert len(model.requests) == 3
+
+
+async def test_a_part_that_comes_again_while_the_store_loses_answers_is_not_answered_again(
+    api: FakeBotApi, bench: Bench
+) -> None:
+    lost: list[str] = []
+
+    def lose_once(tool: str, arguments: Mapping[str, Any]) -> bool:
+        message: dict[str, Any] = arguments["messages"][0] if tool == "append_messages" else {}
+        if message.get("role") != "user" or message["message_id"] in lost:
+            return False
+        lost.append(message["message_id"])
+        return True
+
+    parts = [api.user_says(ADA, text) for text in ("one", "two")]
+    with anyio.fail_after(30):
+        async with run_in_background(bench, api):
+            await bench.wait_for_states("answered", "answered", "delivered")
+        bench.lose_answer = lose_once
+        api.repeat(parts[0])
+        async with run_in_background(bench, api):
+            assert (await say(api, "three"))["text"] == "you said: three"
+            await bench.wait_for_states(*["answered"] * 2, "delivered", "answered", "delivered")
+
+    assert len(lost) == 2
+    assert texts(api) == ["you said: one + two", "you said: three"]
 
 
 async def test_what_was_waiting_when_the_bot_ended_is_still_answered_together(
