@@ -85,6 +85,7 @@ async def test_what_can_t_be_chosen_is_told_with_the_reason_and_changes_nothing(
     assert call.parameters["text"] == wording.BUTTON_IS_OLD
 
 
+@pytest.mark.slow
 async def test_a_model_that_is_gone_from_mcp_yml_is_told_once_and_the_usual_one_answers(
     api: FakeBotApi, bench: Bench, models: ModelsConfig
 ) -> None:

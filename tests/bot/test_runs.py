@@ -156,6 +156,7 @@ async def test_a_turn_that_had_begun_is_gone_on_with_as_it_was(
     assert texts(api) == ["you said: one + two", "you said: three"]
 
 
+@pytest.mark.slow
 async def test_a_message_whose_turn_had_begun_is_joined_by_none(
     api: FakeBotApi, bench: Bench
 ) -> None:
@@ -170,6 +171,7 @@ async def test_a_message_whose_turn_had_begun_is_joined_by_none(
     assert texts(api) == ["you said: one", "you said: two"]
 
 
+@pytest.mark.slow
 async def test_a_turn_for_several_that_fails_is_told_once_and_not_begun_again(
     api: FakeBotApi, bench: Bench
 ) -> None:
@@ -186,6 +188,7 @@ async def test_a_turn_for_several_that_fails_is_told_once_and_not_begun_again(
     assert texts(api)[0].startswith("The model is down. (reference ")
 
 
+@pytest.mark.slow
 async def test_a_reply_that_was_stored_settles_all_that_it_answers(
     api: FakeBotApi, bench: Bench
 ) -> None:
