@@ -4,8 +4,8 @@ import errno
 import os
 import sqlite3
 import struct
-from collections.abc import Callable
-from contextlib import closing
+from collections.abc import Callable, Sequence
+from contextlib import ExitStack, closing
 from itertools import count, islice
 from pathlib import Path
 
@@ -13,8 +13,12 @@ import anyio
 import pytest
 from anyio.from_thread import BlockingPortal
 
-from servers.conversations.file_directory import INDEX_NAME, key_of
-from servers.conversations.file_locks import stripe_of
+from servers.conversations.file_catalogue import CATALOGUE_LAYOUT
+from servers.conversations.file_catalogue_check import CatalogueCheck
+from servers.conversations.file_directory import INDEX_NAME, key_of, open_directory
+from servers.conversations.file_index import FileIndex
+from servers.conversations.file_lag import LagSigns
+from servers.conversations.file_locks import LockStripes, stripe_of
 from servers.conversations.file_sealing import Sealing
 from servers.conversations.file_store import FileConversationStore, open_file_store
 from servers.conversations.store_errors import UnavailableError
@@ -146,6 +150,40 @@ async def test_figures_are_right_after_what_a_reader_counted_was_taken_back(
                 found = await reader.get_conversation(OWNER, ID)
         assert found.message_count == 2
         assert found.stats.messages_by_role == {"user": 1, "assistant": 1}
+
+
+class OvertakenSigns(LagSigns):
+    """Something happens just after the next time they are read."""
+
+    then: Callable[[], None] | None = None
+
+    def read(self) -> tuple[Sequence[int], Sequence[int]]:
+        found = super().read()
+        then, self.then = self.then, None
+        if then:
+            then()
+        return found
+
+
+async def test_what_a_writer_gives_up_on_while_somebody_looks_at_what_is_named_is_compared(
+    tmp_path: Path,
+) -> None:
+    directory = tmp_path / "s"
+    with anyio.fail_after(30), ExitStack() as stack:
+        async with open_file_store(directory) as store:
+            await store.append_messages(OWNER, ID, users(1))
+            opened = stack.enter_context(open_directory(directory))
+            locks = stack.enter_context(closing(LockStripes(opened)))
+            index = FileIndex(directory / INDEX_NAME, locks, CATALOGUE_LAYOUT)
+            stack.enter_context(closing(index))
+            signs = stack.enter_context(closing(OvertakenSigns(opened)))
+            check = CatalogueCheck(opened, index, signs)
+            check.run()
+            await store.append_messages(OWNER, ID, users(2))
+            assert row_end(directory) < file_of(directory).stat().st_size
+            signs.then = lambda: signs.give_up(stripe_of(key_of(OWNER, ID)))
+            check.run()
+            assert row_end(directory) == file_of(directory).stat().st_size
 
 
 def of_an_earlier_program(path: Path) -> None:
