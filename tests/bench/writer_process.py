@@ -1,4 +1,4 @@
-"""A process that appends when it is told to: `store|sqlite|bare DIRECTORY WRITER`.
+"""A process that appends when it is told to: `store|sqlite|bare|floor DIRECTORY WRITER`.
 
 A line on its input names a conversation and how many messages go there, one an append; its answer
 is the longest wait in seconds. It ends with its input.
@@ -9,14 +9,17 @@ import os
 import sqlite3
 import sys
 import time
+import zlib
 from collections.abc import AsyncGenerator, Awaitable, Callable
 from contextlib import asynccontextmanager, closing
 from pathlib import Path
 
 import anyio
+from pydantic_core import from_json
 
 from servers.conversations.contract import Message
 from servers.conversations.file_store import open_file_store
+from servers.conversations.file_threads import open_job_threads
 from servers.conversations.store_errors import UnavailableError
 
 OWNER = "bench"
@@ -94,7 +97,48 @@ async def open_bare(directory: Path) -> AsyncGenerator[Append]:
         os.close(fd)
 
 
-_OPENERS = {"store": open_store, "sqlite": open_sqlite, "bare": open_bare}
+class _Log:
+    """A file of checksummed lines that several append to, each id once."""
+
+    def __init__(self, path: Path) -> None:
+        self.fd = os.open(path, os.O_RDWR | os.O_CREAT, 0o600)
+        self._end = 0
+        self._ids: set[str] = set()
+
+    def append(self, message_id: str, body: bytes) -> None:
+        fcntl.flock(self.fd, fcntl.LOCK_EX)
+        try:
+            size = os.fstat(self.fd).st_size
+            for line in os.pread(self.fd, size - self._end, self._end).splitlines(keepends=True):
+                assert line.startswith(b"%08x" % zlib.crc32(line[8:]))
+                self._ids.add(from_json(line[8:])["message_id"])
+            self._end = size
+            if message_id not in self._ids:
+                os.pwrite(self.fd, b"%08x" % zlib.crc32(body) + body, size)
+        finally:
+            fcntl.flock(self.fd, fcntl.LOCK_UN)
+        os.fdatasync(self.fd)
+
+
+@asynccontextmanager
+async def open_floor(directory: Path) -> AsyncGenerator[Append]:
+    """The floor of an asynchronous store: in a thread, each id once, synced without the lock."""
+    logs: dict[str, _Log] = {}
+    async with open_job_threads(1) as threads:
+
+        async def append(conversation_id: str, message_id: str) -> None:
+            message = Message(message_id=message_id, role="user", content=TEXT)
+            body = message.model_dump_json(exclude_none=True).encode() + b"\n"
+            if conversation_id not in logs:
+                logs[conversation_id] = _Log(directory / conversation_id)
+            await threads.run(lambda: logs[conversation_id].append(message_id, body))
+
+        yield append
+    for log in logs.values():
+        os.close(log.fd)
+
+
+_OPENERS = {"store": open_store, "sqlite": open_sqlite, "bare": open_bare, "floor": open_floor}
 
 
 async def write(kind: str, directory: Path, writer: str) -> None:

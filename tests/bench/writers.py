@@ -1,9 +1,12 @@
 """Sixteen processes that append at once: to one conversation and to one each, beside SQLite.
 
-The targets are 1.3 and 3 times SQLite's speed. An append of this store takes more than a bare lock,
-write and fdatasync: a way to a thread and back, checks and the reading of what others wrote, which
-with sixteen processes on two processors cost several times the bare write. How SQLite compares with
-either depends on the disk: it syncs one append after the other, and falls behind on a slow one.
+The targets are 1.3 and 3 times SQLite's speed. The asynchronous write is the least that an event
+loop can do with the same safety: a way to a thread and back, others' lines read and checked, one
+write, one sync without the lock. With sixteen processes on two processors that way costs more than
+the write, and each step of the store's own several times what it costs alone, because its code and
+data have left the caches since the append before. How SQLite compares with all of them depends on
+the disk and on who else is at work: it syncs one append after the other, and falls behind where a
+sync is slow.
 """
 
 import subprocess
@@ -28,7 +31,7 @@ from tests.bench.writer_process import OWNER, SQLITE_NAME
 WRITERS = 16
 MIN_RATIO_ONE = 1.3
 MIN_RATIO_EACH = 3.0
-_KINDS = ("store", "sqlite", "bare")
+_KINDS = ("store", "sqlite", "bare", "floor")
 _START_SECONDS = 60
 _ROUND_SECONDS = 300
 _ONE = "one"
@@ -138,7 +141,7 @@ def _count_lost_of_sqlite(root: Path, expected: int) -> int:
 def _render(figures: dict[str, Figures], lost: dict[str, int]) -> list[Row]:
     rows: list[Row] = []
     kinds = [figures[kind] for kind in _KINDS]
-    for where, least, (ours, theirs, bare) in (
+    for where, least, (ours, theirs, bare, floor) in (
         ("one conversation", MIN_RATIO_ONE, [kind.one for kind in kinds]),
         ("one each", MIN_RATIO_EACH, [kind.each for kind in kinds]),
     ):
@@ -146,9 +149,11 @@ def _render(figures: dict[str, Figures], lost: dict[str, int]) -> list[Row]:
             Row(f"{WRITERS} processes on {where}", median(ours), "messages/s"),
             Row("  SQLite (WAL, synchronous=FULL)", median(theirs), "messages/s"),
             Row("  a lock, a write and fdatasync, nothing else", median(bare), "messages/s"),
+            Row("  the same asynchronously, each id once", median(floor), "messages/s"),
             Row("  SQLite's time for ours", _ratio(theirs, ours), "x", limit=round(1 / least, 3)),
             Row("  SQLite's time for the bare write", _ratio(theirs, bare), "x"),
-            Row("  the bare write's time for ours", _ratio(bare, ours), "x"),
+            Row("  SQLite's time for the asynchronous write", _ratio(theirs, floor), "x"),
+            Row("  the asynchronous write's time for ours", _ratio(floor, ours), "x"),
         ]
     return [
         *rows,
