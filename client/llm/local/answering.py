@@ -38,6 +38,11 @@ _DONE = (
 
 Not the last one: then it repeats what users tell about themselves as if it were about it.
 """
+_TOLD = (
+    ("I moved to another town.", "You moved to another town: how do you like it there?"),
+    ("I work as a gardener.", "So you work as a gardener. What can I do for you?"),
+)
+"""Without them it repeats every fourth introduction as if it were its own: “I am Ada”."""
 
 
 def ask_to_answer(
@@ -53,7 +58,7 @@ def ask_to_answer(
     `note`: what to keep in mind for this answer.
     """
     messages = [to_message("system", _to_instructions(request))]
-    examples = (_WHO_ARE_YOU, _DONE, ("And who made you?", about_model), _WHO_AM_I)
+    examples = (_WHO_ARE_YOU, _DONE, *_TOLD, ("And who made you?", about_model), _WHO_AM_I)
     for asked, answered in examples:
         messages += [to_message("user", asked), to_message("assistant", answered)]
     read_only = {tool.name for tool in request.tools if tool.read_only}

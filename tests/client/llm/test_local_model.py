@@ -369,7 +369,7 @@ async def test_no_example_of_an_answer_names_anybody(engine: FakeEngine) -> None
         await complete(model, ask(user("Hi")))
     examples = " ".join(message["content"] for message in engine.bodies[0]["messages"][1:-1])
     capitals = {word.strip(".,?!") for word in examples.split() if word[0].isupper()}
-    beginnings = {"I", "Who", "And", "You", "Turn", "It", "The", "[This", "[Tell"}
+    beginnings = {"I", "Who", "What", "And", "So", "You", "Turn", "It", "The", "[This", "[Tell"}
     assert capitals <= {"Agentic", *beginnings, *ABOUT.split()}
 
 
