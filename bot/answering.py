@@ -103,7 +103,7 @@ class Answerer:
                 break
             failures += 1
             if outcome.code == "cancelled":
-                await self._tell(question, wording.render_stopped(question.said))
+                await self.tell_stopped(question)
                 return
             if outcome.code != "store" or failures == _STORE_FAILURES:
                 sentence = wording.render_failure(outcome.message, outcome.reference)
@@ -133,6 +133,10 @@ class Answerer:
         facts = question.facts.moved("unanswered", attempts=attempts)
         await self._courier.keep(question.where, facts)
         await self.answer(Question(question.where, facts, question.quote, used_tools=True))
+
+    async def tell_stopped(self, question: Question) -> None:
+        """Say in place of an answer, or behind what there is of it, that it was stopped."""
+        await self._tell(question, wording.render_stopped(question.said))
 
     async def deliver_stored(self, where: StoredMessage) -> None:
         """Send what is stored and has not, or perhaps not, been sent."""

@@ -272,7 +272,8 @@ class Intake:
         match arrival.name:
             case "stop":
                 # Past what waits in the chat; that it worked, the answer's end says.
-                if not self._answerer.stop(arrival.origin.chat_id):
+                chat_id = arrival.origin.chat_id
+                if not (self._answerer.stop(chat_id) or self._runs.stop(chat_id)):
                     self._say(arrival.origin, wording.NOTHING_RUNS)
             case "retry":
                 await self._second_thoughts.retry(owner, arrival.origin)

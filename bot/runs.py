@@ -37,6 +37,8 @@ class _Run:
     """When the next part is no longer waited for."""
     is_open: bool = True
     """Whether it can grow."""
+    is_stopped: bool = False
+    """Whether it shall not be answered."""
     changed: anyio.Event = field(default_factory=anyio.Event)
 
     def takes(self, question: Question) -> bool:
@@ -121,6 +123,15 @@ class Runs:
             run.is_open, run.due = False, 0
             run.changed.set()
 
+    def stop(self, chat_id: int) -> bool:
+        """Have what waits last in a chat told as stopped; False if all there is has begun."""
+        run = self._last.get(chat_id)
+        if run is None:
+            return False
+        self.end(chat_id)
+        run.is_stopped = True
+        return True
+
     def take_back(self, chat_id: int, is_wanted: Callable[[str], bool]) -> Sequence[Question]:
         """Take what waits last in a chat and has not begun out of its lane, if it is wanted.
 
@@ -162,6 +173,9 @@ class Runs:
             "unanswered", run=tuple(question.where.message_id for question in earlier)
         )
         question = replace(last, facts=facts, quote=run.questions[0].quote)
+        if run.is_stopped:
+            await self._answerer.tell_stopped(question)
+            return
         if run.is_again:
             await self._answerer.answer_again(question)
             return

@@ -50,6 +50,20 @@ async def test_the_next_part_is_not_waited_for_long(api: FakeBotApi, bench: Benc
             assert (await say(api, LONG))["text"].startswith("you said: long long")
 
 
+async def test_what_waits_for_its_next_part_can_be_stopped(api: FakeBotApi, bench: Bench) -> None:
+    model = ScriptedModel([Completion(text="Read.")])
+    with anyio.fail_after(30):
+        async with run_in_background(bench, api, model, more_seconds=20):
+            for said in (LONG, LONG, "/stop"):
+                await api.wait_until_confirmed(api.user_says(ADA, said))
+            await bench.wait_for_states("answered", "delivered")
+            assert (await say(api, "And now?"))["text"] == "Read."
+
+    assert texts(api) == [wording.STOPPED, "Read."]
+    assert told(model.requests[0])[-1] == "And now?"
+    assert len(model.requests) == 1
+
+
 def command(api: FakeBotApi) -> Update:
     return api.user_says(ADA, "/stop")
 
