@@ -24,7 +24,11 @@ _WHO_ARE_YOU = (
 )
 _WHO_AM_I = ("Who am I?", "You haven't told me your name yet.")
 """Examples hold no names: a small model would take them for its user's."""
-_READ = ("A tool answered", "Use it to answer the user now, just what was asked.")
+_READ = (
+    "A tool answered",
+    "Answer the user from it now in one short sentence, just what was asked.",
+)
+"""Asked for less, it says again all that it read, and each word takes its time."""
 _ACTED = ("This was done with a tool. It answered", "Tell the user so now, just what was asked.")
 _FAILED = (
     "A tool failed and said",
