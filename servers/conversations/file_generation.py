@@ -1,5 +1,6 @@
 """A conversation's next generation: written beside the file that it is to replace."""
 
+from collections import OrderedDict
 from collections.abc import Iterable, Iterator
 from itertools import chain
 from typing import Literal
@@ -47,7 +48,7 @@ class NextGeneration:
         self.state = ConversationState(
             *(b"", 0, 0, before, facts),
             deleted=kind == "tombstone",
-            recent={},
+            recent=OrderedDict(),
             all_ids=OffsetTable() if with_ids else None,
         )
         head = make_draft(kind, facts.model_dump())

@@ -3,10 +3,9 @@
 import os
 import sys
 from collections import OrderedDict
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from itertools import islice
 from threading import Lock
 
 from pydantic import ValidationError
@@ -36,12 +35,11 @@ from servers.conversations.file_segment import (
 
 _LAST_SECOND = 2**32
 _STATE_BYTES = 2_000
-_MORE_RECENT = 1_024
 _MARK_BYTES = 19
 """The checksum of a line, and its break."""
 
 _AHEAD_BYTES = 64 * 1024
-_RECENT_BYTES = 160
+_RECENT_BYTES = 208
 """Of one remembered id, without its characters."""
 
 
@@ -65,7 +63,7 @@ class ConversationState:
     """Up to where the index was last brought on."""
     mark: bytes = b""
     """The bytes before `end`, none if unknown: they tell whether what was read was taken back."""
-    recent: dict[str, int] | None = None
+    recent: OrderedDict[str, int] | None = None
     """Offsets of the latest messages by id; loaded when something is to be written."""
     all_ids: OffsetTable | None = None
     """Of all messages; loaded when ids of any age are looked for again and again: by imports."""
@@ -89,10 +87,8 @@ class ConversationState:
             if recent is not None:
                 recent.pop(message_id, None)
                 recent[message_id] = offset
-        # Many at a time: the first one of a dictionary that lost many is slow to find.
-        if recent is not None and len(recent) > REPEAT_WINDOW_MESSAGES + _MORE_RECENT:
-            for message_id in list(islice(recent, len(recent) - REPEAT_WINDOW_MESSAGES)):
-                del recent[message_id]
+                if len(recent) > REPEAT_WINDOW_MESSAGES:
+                    recent.popitem(last=False)  # of a plain dictionary the first is slow to find
 
     def size(self) -> int:
         """Roughly, in bytes of memory."""
@@ -154,7 +150,7 @@ def read_state(
     return _read_from_scratch(fd, size, place)
 
 
-def load_recent(history: History, state: ConversationState) -> dict[str, int]:
+def load_recent(history: History, state: ConversationState) -> Mapping[str, int]:
     """The latest messages' offsets by id, oldest first, read from the file when not yet known."""
     if state.recent is None:
         found: dict[str, int] = {}
@@ -164,7 +160,7 @@ def load_recent(history: History, state: ConversationState) -> dict[str, int]:
                 found.setdefault(record.body["message_id"], offset)
                 if len(found) >= REPEAT_WINDOW_MESSAGES:
                     break
-        state.recent = dict(reversed(found.items()))
+        state.recent = OrderedDict(reversed(found.items()))
     return state.recent
 
 

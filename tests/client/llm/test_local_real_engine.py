@@ -23,7 +23,7 @@ pytestmark = [
     pytest.mark.skipif(not is_installed(), reason="the extra `local` is not installed"),
 ]
 LIMIT_SECONDS = 120
-NUMBERS = " ".join(map(str, range(60)))
+NUMBERS = " ".join(map(str, range(90)))
 
 ODD = 'odd "\\\n'
 BOOK = ToolDefinition(

@@ -1,6 +1,7 @@
 """The embedded store: the contract, and what is its own."""
 
 import zlib
+from collections import OrderedDict
 from collections.abc import AsyncGenerator
 from pathlib import Path
 from typing import Any
@@ -96,5 +97,5 @@ async def test_what_is_kept_in_memory_is_bounded_and_drops_what_was_used_longest
 
 
 def make_state(ids: int) -> ConversationState:
-    recent = {f"message-{number}": number for number in range(ids)}
+    recent = OrderedDict((f"message-{number}", number) for number in range(ids))
     return ConversationState(b"", 1, 0, NOTHING, None, recent=recent)
