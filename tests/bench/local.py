@@ -34,7 +34,7 @@ _LOAD_SECONDS = 600
 _TURN_SECONDS = 300
 _TYPING_SECONDS = 20.0
 """Between the start and the first message: meanwhile the model reads ahead."""
-_READING_SECONDS = 3.0
+_READING_SECONDS = 2.0
 """Between an answer and the next message."""
 _FOLDER = Path(__file__).parents[2]
 
