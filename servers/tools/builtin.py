@@ -80,8 +80,12 @@ class CurrentTime:
         told = await anyio.to_thread.run_sync(self._tell_time, arguments)
         zone = told["timezone"]
         where = _name_place(zone) if "timezone" in arguments else f"here ({zone})"
-        # One sentence: small models misread the offset, and of several say again one only.
-        text = f"It is {told['time'][:5]} on {told['weekday']}, {told['date']}, {where}."
+        # Short, with the date apart: small models say again all of one clause, and of the offset
+        # they make a wrong time.
+        text = (
+            f"{where[0].upper()}{where[1:]} it is {told['time'][:5]}; the date there: "
+            f"{told['weekday']}, {told['date']}."
+        )
         return types.CallToolResult(
             content=[types.TextContent(type="text", text=text)], structured_content=told
         )

@@ -24,6 +24,7 @@ _WHO_ARE_YOU = (
 )
 _WHO_AM_I = ("Who am I?", "You haven't told me your name yet.")
 """Examples hold no names: a small model would take them for its user's."""
+
 _READ = (
     "A tool answered",
     "Answer the user from it now in one short sentence, just what was asked.",
@@ -42,6 +43,19 @@ _DONE = (
 
 Not the last one: then it repeats what users tell about themselves as if it were about it.
 """
+_CLOCK_SAID = "it is 09:05; the date there: Tuesday, 2025-03-04."
+_FOUND = (
+    (
+        f"How late is it in UTC?\n\n[{_READ[0]}:]\nIn UTC {_CLOCK_SAID}\n[{_READ[1]}]",
+        "It is 09:05 in UTC.",
+    ),
+    (
+        f"Which day is it?\n\n[{_READ[0]}:]\nHere (UTC) {_CLOCK_SAID}\n[{_READ[1]}]",
+        "It is Tuesday, 2025-03-04.",
+    ),
+)
+"""Without them it says the date of each place whose time was asked for, and takes twice as long.
+After a Spanish answer it went on in Spanish."""
 _TOLD = (
     ("I moved to another town.", "You moved to another town: how do you like it there?"),
     ("I work as a gardener.", "So you work as a gardener. What can I do for you?"),
@@ -62,7 +76,7 @@ def ask_to_answer(
     `note`: what to keep in mind for this answer.
     """
     messages = [to_message("system", _to_instructions(request))]
-    examples = (_WHO_ARE_YOU, _DONE, *_TOLD, ("And who made you?", about_model), _WHO_AM_I)
+    examples = (_WHO_ARE_YOU, _DONE, *_FOUND, *_TOLD, ("And who made you?", about_model), _WHO_AM_I)
     for asked, answered in examples:
         messages += [to_message("user", asked), to_message("assistant", answered)]
     read_only = {tool.name for tool in request.tools if tool.read_only}

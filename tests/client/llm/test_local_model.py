@@ -369,8 +369,8 @@ async def test_no_example_of_an_answer_names_anybody(engine: FakeEngine) -> None
         await complete(model, ask(user("Hi")))
     examples = " ".join(message["content"] for message in engine.bodies[0]["messages"][1:-1])
     capitals = {word.strip(".,?!") for word in examples.split() if word[0].isupper()}
-    beginnings = {"I", "Who", "What", "And", "So", "You", "Turn", "It", "The", "[This", "[Tell"}
-    assert capitals <= {"Agentic", *beginnings, *ABOUT.split()}
+    beginnings = {"I", "Who", "What", "And", "So", "You", "Turn", "It", "The", "How", "Which", "In"}
+    assert capitals <= {"Agentic", "Here", "Tuesday", "UTC", *beginnings, *ABOUT.split()}
 
 
 async def test_what_was_chosen_is_remembered_for_later_choices(engine: FakeEngine) -> None:
