@@ -82,6 +82,11 @@ class _Verified(BaseModel):
     mtime_ns: int
 
 
+def to_readings(directory: Path) -> Path:
+    """The folder beside the weights for what engines have read. It may go at any time."""
+    return directory / "readings"
+
+
 def read_state(files: Files) -> State:
     """What is there, without reading the weights themselves."""
     weights = files.weights
@@ -123,6 +128,7 @@ def remove_weights(files: Files) -> int:
             path.unlink(missing_ok=True)
         drop_partial(files)
         shutil.rmtree(files.work, ignore_errors=True)
+        shutil.rmtree(to_readings(files.directory), ignore_errors=True)
     return state.done_bytes
 
 

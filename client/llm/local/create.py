@@ -17,7 +17,7 @@ from client.weights.own_file import check_own_file
 from client.weights.progress import Progress
 from client.weights.pull import ensure_weights
 from client.weights.room import Room, to_mb
-from client.weights.store import Files, read_state
+from client.weights.store import Files, read_state, to_readings
 
 INSTALL = "run it with the extra `local`: `uv run --extra local agentic chat`"
 
@@ -82,7 +82,11 @@ def _create(
 
     def create_settings(path: Path) -> EngineSettings:
         return EngineSettings(
-            path, context_tokens + _MORE_PROMPTS_TOKENS, count_cores(), config.environment
+            path,
+            context_tokens + _MORE_PROMPTS_TOKENS,
+            count_cores(),
+            config.environment,
+            readings=to_readings(config.cache_directory / "models"),
         )
 
     return LocalModel(

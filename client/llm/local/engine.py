@@ -8,10 +8,11 @@ import subprocess
 import sys
 from collections.abc import AsyncGenerator, Mapping, Sequence
 from contextlib import asynccontextmanager, suppress
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import anyio
+from anyio import to_thread
 from anyio.abc import Process
 from anyio.streams.buffered import BufferedByteReceiveStream
 
@@ -29,21 +30,26 @@ class EngineError(Exception):
 
 @dataclass(frozen=True, slots=True)
 class EngineSettings:
-    """What an engine loads and may use. `program` is the command that speaks as it does."""
+    """What an engine loads and may use. `program` is the command that speaks as it does.
+
+    `readings` is the folder for what it has read, None to keep nothing of it.
+    """
 
     path: Path
     context_tokens: int
     threads: int
     environment: Mapping[str, str] = field(default_factory=dict[str, str], repr=False)
     program: Sequence[str] = _PROGRAM
+    readings: Path | None = None
 
 
 class Engine:
     """An engine that is up, at an address only we have the key of."""
 
-    def __init__(self, address: str, key: str, process: Process) -> None:
+    def __init__(self, address: str, key: str, process: Process, settings: EngineSettings) -> None:
         self.address = address
         self.key = key
+        self.settings = settings
         self._process = process
 
     @property
@@ -65,6 +71,7 @@ async def open_engine(settings: EngineSettings) -> AsyncGenerator[Engine]:
     Raises:
         EngineError: It can't be started, or not with these weights.
     """
+    settings = await to_thread.run_sync(_prepare, settings)
     process = await _start(settings)
     try:
         yield await _begin(process, settings)
@@ -76,6 +83,16 @@ async def open_engine(settings: EngineSettings) -> AsyncGenerator[Engine]:
 def is_installed() -> bool:
     """Whether the extra `local` is."""
     return importlib.util.find_spec("xllamacpp") is not None
+
+
+def _prepare(settings: EngineSettings) -> EngineSettings:
+    """With a folder for readings that is there, or without one: it does without."""
+    try:
+        if settings.readings is not None:
+            settings.readings.mkdir(mode=0o700, parents=True, exist_ok=True)
+    except OSError:
+        return replace(settings, readings=None)
+    return settings
 
 
 async def _start(settings: EngineSettings) -> Process:
@@ -117,6 +134,7 @@ async def _begin(process: Process, settings: EngineSettings) -> Engine:
         "key": key,
         "context_tokens": settings.context_tokens,
         "threads": settings.threads,
+        "readings": None if settings.readings is None else str(settings.readings),
     }
     assert process.stdin is not None
     assert process.stdout is not None
@@ -138,7 +156,7 @@ async def _begin(process: Process, settings: EngineSettings) -> Engine:
         raise EngineError("The engine said something that can't be understood.") from None
     if "address" not in said:
         raise EngineError(_explain_refusal(str(said.get("error")), settings))
-    return Engine(str(said["address"]), key, process)
+    return Engine(str(said["address"]), key, process, settings)
 
 
 async def _explain_early_end(process: Process, settings: EngineSettings) -> str:

@@ -17,6 +17,7 @@ def main() -> None:
     # Whatever the libraries print must not get between our lines.
     answers = os.fdopen(os.dup(sys.stdout.fileno()), "w", encoding="utf-8")
     os.dup2(sys.stderr.fileno(), sys.stdout.fileno())
+    os.umask(0o077)
     try:
         server = _serve(json.loads(sys.stdin.readline()))
         answer = {"address": server.listening_address}
@@ -49,6 +50,9 @@ def _serve(wanted: dict[str, Any]) -> Any:  # noqa: ANN401 - the library has no 
     kinds = library.common_speculative_type
     params.speculative.types = [kinds.COMMON_SPECULATIVE_TYPE_NGRAM_SIMPLE]
     params.speculative.ngram_simple.size_n = params.speculative.ngram_simple.size_m = 3
+    if wanted["readings"] is not None:
+        # What was read of prompts is saved there and brought back, when the parent asks for it.
+        params.slot_save_path = wanted["readings"] + os.sep
     params.n_threads_http = 4
     params.ui = params.endpoint_slots = False
     params.warmup = False

@@ -21,6 +21,10 @@ class LastRead:
         """Whether a prompt was read to its end in this slot, and nothing else since."""
         return slot in self._ids
 
+    def forget(self, slot: Slot) -> None:
+        """Take the slot for one that nothing was read in."""
+        self._ids.pop(slot, None)
+
     @contextmanager
     def reading(self, slot: Slot, messages: Sequence[Message]) -> Generator[bool]:
         """Whether `messages` go on with those read last, of which only the oldest are gone.

@@ -3,7 +3,14 @@
 import json
 import secrets
 from collections import OrderedDict
-from collections.abc import AsyncGenerator, AsyncIterator, Generator, Sequence
+from collections.abc import (
+    AsyncGenerator,
+    AsyncIterator,
+    Awaitable,
+    Callable,
+    Generator,
+    Sequence,
+)
 from contextlib import aclosing, asynccontextmanager, contextmanager
 from dataclasses import replace
 from functools import partial
@@ -24,8 +31,9 @@ from client.llm.local.choosing import (
     ask_to_choose,
     find_question,
 )
-from client.llm.local.completions import Step, prepare_step
+from client.llm.local.completions import Slot, Step, prepare_step
 from client.llm.local.engine import Engine
+from client.llm.local.kept_reading import bring_back, keep
 from client.llm.local.last_read import LastRead
 from client.llm.local.loading import Loading
 from client.llm.local.person import Person, ask_about_person, parse_person, select_said
@@ -140,14 +148,48 @@ class LocalModel:
             ModelError: It could not.
         """
         engine = await self._wait()
-        for step in await to_thread.run_sync(_to_beginnings, request, self._about):
+        anybodys = replace(request, messages=())
+        steps = await to_thread.run_sync(_to_beginnings, anybodys, self._about)
+        kept = [await self._bring_back(engine, step) for step in steps]
+        for step, is_kept in zip(steps, kept, strict=True):
+            while not is_kept:
+                await self._wait_unasked()
+                is_kept = await self._unless_asked(partial(self._keep, engine, anybodys, step))
             while not self._last_read.has(step.slot):
-                while self._askers:
-                    await self._unasked.wait()
-                    # Who asks again at once should not find us reading.
-                    await anyio.sleep(self._pause_seconds)
+                await self._wait_unasked()
                 if not self._last_read.has(step.slot):
-                    await self._read_step(engine, request, step)
+                    read = partial(self._read, engine, self._answered or request, step.slot)
+                    await self._unless_asked(read)
+
+    async def _bring_back(self, engine: Engine, step: Step) -> bool:
+        """Whether what all prompts of a kind begin with need not be read to be kept."""
+        async with self._turn:
+            if not self._last_read.has(step.slot) and await bring_back(engine, step):
+                return True
+            return engine.settings.readings is None
+
+    async def _keep(self, engine: Engine, request: ModelRequest, step: Step) -> None:
+        await self._decide(engine, request, step)
+        await keep(engine, step)
+        self._last_read.forget(step.slot)
+
+    async def _read(self, engine: Engine, request: ModelRequest, slot: Slot) -> None:
+        steps = await to_thread.run_sync(_to_beginnings, request, self._about)
+        await self._decide(engine, request, next(step for step in steps if step.slot == slot))
+
+    async def _wait_unasked(self) -> None:
+        while self._askers:
+            await self._unasked.wait()
+            # Who asks again at once should not find us reading.
+            await anyio.sleep(self._pause_seconds)
+
+    async def _unless_asked(self, read: Callable[[], Awaitable[object]]) -> bool:
+        """Read until somebody asks: what was read stays. Whether it came to its end."""
+        with anyio.CancelScope() as self._reading_ahead:
+            async with self._turn:
+                await read()
+        self._reading_ahead, scope = None, self._reading_ahead
+        return not scope.cancelled_caught
 
     async def read_on(self) -> None:
         """After each answer read what it may be asked for next; it goes on until it is cancelled.
@@ -165,15 +207,9 @@ class LocalModel:
             said = await to_thread.run_sync(_to_said, request)
             if said != read:
                 step = replace(ask_about_person(said), max_tokens=1, schema=None)
-                await self._read_step(await self._wait(), request, step)
+                engine = await self._wait()
+                await self._unless_asked(partial(self._decide, engine, request, step))
                 read = said
-
-    async def _read_step(self, engine: Engine, request: ModelRequest, step: Step) -> None:
-        """As far as it gets until somebody asks: the engine keeps what it has read."""
-        with anyio.CancelScope() as self._reading_ahead:
-            async with self._turn:
-                await self._decide(engine, request, step)
-        self._reading_ahead = None
 
     async def _answer(self, engine: Engine, request: ModelRequest) -> AsyncGenerator[ModelEvent]:
         pieces = await to_thread.run_sync(to_pieces, request.messages)

@@ -10,7 +10,7 @@ import pytest
 from client.weights.errors import BusyError, DamagedError, NoRoomError, WeightsError
 from client.weights.own_file import check_own_file
 from client.weights.room import Room
-from client.weights.store import Files, lock_weights, remove_weights
+from client.weights.store import Files, lock_weights, remove_weights, to_readings
 from tests.client.weights.file_server import FileServer
 from tests.client.weights.small_weights import DATA, Puller, serve_on_hugging_face
 
@@ -72,6 +72,8 @@ async def test_a_file_put_there_by_hand_is_taken(server: FileServer, puller: Pul
 
 async def test_removing_leaves_no_weights(pulled: Puller) -> None:
     files = Files(pulled.weights, pulled.directory)
+    to_readings(pulled.directory).mkdir()
+    (to_readings(pulled.directory) / "a.read").touch()
     assert remove_weights(files) == len(DATA)
     assert pulled.names == {"small.lock"}
     assert remove_weights(files) == 0
