@@ -30,7 +30,10 @@ _READ = (
     "Answer the user from it now in one short sentence, just what was asked.",
 )
 """Asked for less, it says again all that it read, and each word takes its time."""
-_ACTED = ("This was done with a tool. It answered", "Tell the user so now, just what was asked.")
+_ACTED = (
+    "This was done with a tool. It answered",
+    "Tell the user so now in one short sentence, and what is new in it.",
+)
 _FAILED = (
     "A tool failed and said",
     "Tell the user now that this could not be done, and for which reason.",

@@ -45,11 +45,6 @@ def _serve(wanted: dict[str, Any]) -> Any:  # noqa: ANN401 - the library has no 
     # An answer can be given up between two batches only.
     params.n_batch = params.n_ubatch = 64
     params.cpuparams.n_threads = params.cpuparams_batch.n_threads = wanted["threads"]
-    # What follows the last three tokens elsewhere is guessed to follow again: answers repeat what
-    # tools said. Four tokens at once cost little more than one, more would.
-    kinds = library.common_speculative_type
-    params.speculative.types = [kinds.COMMON_SPECULATIVE_TYPE_NGRAM_SIMPLE]
-    params.speculative.ngram_simple.size_n = params.speculative.ngram_simple.size_m = 3
     if wanted["readings"] is not None:
         # What was read of prompts is saved there and brought back, when the parent asks for it.
         params.slot_save_path = wanted["readings"] + os.sep
