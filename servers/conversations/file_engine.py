@@ -88,9 +88,9 @@ class FileEngine:
         def locked() -> _T:
             with closing(opened):
                 with self.locks.hold(name_of(stripe)):
-                    self.catalogue.notes.announce(stripe, opened.key)
+                    is_first = self.catalogue.notes.announce(stripe, opened.key)
                     result = self._do(opened, job)
-                    self.catalogue.notes.note(stripe, opened)
+                    self.catalogue.notes.note(stripe, opened, is_first=is_first)
                 # Other processes go on meanwhile; what several wrote, the disk takes at once.
                 self._settle(opened, stripe)
                 return result

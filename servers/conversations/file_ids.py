@@ -1,21 +1,16 @@
 """Where records of a conversation lie, by a hash of what they are about."""
 
-import re
 from array import array
 from collections.abc import Iterable, Iterator
-
-from pydantic_core import from_json
 
 from servers.conversations.file_records import is_whole, parse_line
 
 _FIRST_SLOTS = 1_024
 _TAG = 2**32 - 1
-# Ten times as fast as parsing the line.
-_MESSAGE = re.compile(
-    rb'\{"seq":\d+,"kind":"message",[^{\n]*"body":\{"message_id":("(?:[^"\\\n]|\\.)*")'
-)
 _KIND = b'"kind":"message"'
 _KIND_WITHIN = 64
+_BODY = b'"body":'
+_ID = _BODY + b'{"message_id":"'
 
 
 class OffsetTable:
@@ -81,20 +76,22 @@ def find_ids(pieces: Iterable[bytes], offset: int) -> Iterator[tuple[str, int]]:
     """
     for piece in pieces:
         start = 0
-        while start < len(piece):
-            end = piece.index(b"\n", start)
-            if piece.find(_KIND, start, start + _KIND_WITHIN) > 0:
-                line = piece[start:end]
-                found = _MESSAGE.match(line)
-                if found is None:
-                    record = parse_line(0, line)
-                    if record is not None:
-                        yield record.body["message_id"], offset + start
-                elif is_whole(line):
-                    yield _to_id(found[1]), offset + start
-            start = end + 1
+        for line in piece.split(b"\n"):
+            if line.find(_KIND, 0, _KIND_WITHIN) > 0:
+                found = _find_id(line)
+                if found is not None:
+                    yield found, offset + start
+            start += len(line) + 1
         offset += len(piece)
 
 
-def _to_id(quoted: bytes) -> str:
-    return from_json(quoted) if b"\\" in quoted else quoted[1:-1].decode()
+def _find_id(line: bytes) -> str | None:
+    """The message's id in a line, None if that is damaged. Many times as fast as to parse it."""
+    at = line.find(b"{", 1) - len(_BODY)
+    if at > 0 and line.startswith(_ID, at):
+        at += len(_ID)
+        quoted = line[at : line.find(b'"', at)]
+        if b"\\" not in quoted:
+            return quoted.decode() if is_whole(line) else None
+    record = parse_line(0, line)
+    return None if record is None else record.body["message_id"]

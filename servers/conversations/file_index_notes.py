@@ -31,30 +31,35 @@ class IndexNotes:
         self._turn = threading.Lock()
         self._unusable_until = 0.0
 
-    def announce(self, stripe: int, key: str) -> None:
+    def announce(self, stripe: int, key: str) -> bool:
         """Say that a conversation's file is about to be ahead of its row. Under the lock.
+
+        Returns whether it was not until now, whoever wrote to it last.
 
         Raises:
             OSError: That could not be said.
         """
-        if not self._signs.name(stripe, key):
+        named = self._signs.name(stripe, key)
+        if named == "full":
             self.bring_on(stripe)
-            self._signs.name(stripe, key)
+            named = self._signs.name(stripe, key)
+        return named == "new"
 
-    def note(self, stripe: int, opened: ConversationFile) -> None:
+    def note(self, stripe: int, opened: ConversationFile, *, is_first: bool) -> None:
         """Take over what a verb wrote, if it can't wait or has become much. Under the lock.
 
-        The file holds it, and is announced, so a failure here is none of the verb.
+        The file holds it, and is announced, so a failure here is none of the verb. `is_first`: what
+        `announce` said.
         """
         state, begun = opened.state, opened.begun
         if state is None:
             return
         if begun is not None:
             self._try(lambda: self._put(opened.key, begun))
-        elif state.end - state.noted > _MOST_LAGGING_BYTES:
+        elif not is_first:
+            if state.end - state.noted <= _MOST_LAGGING_BYTES:
+                return
             self.bring_on(stripe)
-        else:
-            return
         state.noted = state.end
 
     def bring_on(self, stripe: int) -> None:

@@ -15,6 +15,7 @@ import re
 import secrets
 import struct
 from collections.abc import Sequence
+from typing import Literal
 
 from servers.conversations.file_directory import KEY_CHARACTERS, StoreDirectory
 from servers.conversations.file_locks import STRIPES
@@ -43,24 +44,28 @@ class LagSigns:
         for fd in self._fds:
             os.close(fd)
 
-    def name(self, stripe: int, key: str) -> bool:
-        """Name a file that is to be written to; False if there is no room. Under the lock."""
-        fd = self._open()
+    def name(self, stripe: int, key: str) -> Literal["new", "known", "full"]:
+        """Name a file that is to be written to, unless it is `known`. Under the lock.
+
+        It is `new` if its row was in step until now; `full` if there is no room for its name.
+        """
+        fd, name = self._open(), key.encode()
         place = _ALL.size + stripe * _NAMES_BYTES
         number = _read_number(fd, stripe)
         names: list[bytes] = []
         if number % 2:
-            names = _KEY.findall(os.pread(fd, _NAMES_BYTES, place))
-            if key.encode() in names:
-                return True
+            named = os.pread(fd, _NAMES_BYTES, place)
+            if name in named:
+                return "known"
+            names = _KEY.findall(named)
             if len(names) == _ROOM:
-                return False
-        names.append(key.encode())
+                return "full"
+        names.append(name)
         # First the name, then what says that there is one: a reader looks the other way round.
         os.pwrite(fd, b"".join(names).ljust(_NAMES_BYTES, b"\0"), place)
         if number % 2 == 0:
             _write_number(fd, stripe, number + 1)
-        return True
+        return "new"
 
     def clear(self, stripe: int) -> None:
         """Say that the rows of all that was named are in step. Under the lock."""

@@ -135,13 +135,14 @@ def read_state(
     `fd` and `size` are the active file's.
     """
     if known is not None and size >= (start := known.end - known.layout.base):
-        read = os.pread(fd, len(known.mark) + _AHEAD_BYTES, start - len(known.mark))
-        if read.startswith(known.mark) and _begins(fd, known.first_line):
-            if size > start:
-                mend_last_break(fd, size)
-                history = History(
-                    fd, known.layout, place, read=read, read_at=known.end - len(known.mark)
-                )
+        mark, more = known.mark, min(size - start, _AHEAD_BYTES)
+        read = os.pread(fd, len(mark) + more, start - len(mark))
+        if read.startswith(mark) and _begins(fd, known.first_line):
+            if more:
+                if not read.endswith(b"\n"):
+                    mend_last_break(fd, size)
+                    read = b""
+                history = History(fd, known.layout, place, read=read, read_at=known.end - len(mark))
                 _catch_up(history, known, known.layout.base + size)
             return known
     mend_last_break(fd, size)
@@ -250,7 +251,10 @@ def _make_up(
 
 
 def _catch_up(history: History, state: ConversationState, size: int) -> None:
-    start, tail = state.end, read_tail(history, state.end, size)
+    start, data = state.end, b""
+    if size - start <= _AHEAD_BYTES:
+        data = read_range(history, start, size)
+    tail = _read_whole_tail(data, start) or read_tail(history, start, size)
     before = tail.last.progress if tail.last else state.progress
     state.end = tail.end
     if tail.end - _MARK_BYTES >= state.layout.base:
@@ -259,7 +263,19 @@ def _catch_up(history: History, state: ConversationState, size: int) -> None:
         state.facts = _read_facts(history, before.facts_at, tail.end)
     state.progress = before.after_damage(tail.lost)
     if state.recent is not None or state.all_ids is not None:
-        state.note_messages(find_ids(pieces_forward(history, start, tail.end), start))
+        pieces = (
+            [data] if tail.end == start + len(data) else pieces_forward(history, start, tail.end)
+        )
+        state.note_messages(find_ids(pieces, start))
+
+
+def _read_whole_tail(data: bytes, start: int) -> Tail | None:
+    """The tail of a file whose new bytes, all of which are given, end with a whole write."""
+    if not data.endswith(b"\n"):
+        return None
+    last_at = data.rfind(b"\n", 0, -1) + 1
+    last = parse_line(start + last_at, data[last_at:-1])
+    return Tail(start + len(data), last, 0) if last and not last.left else None
 
 
 def find_first_seq(fd: int, size: int) -> int:

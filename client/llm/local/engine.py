@@ -114,8 +114,7 @@ async def _start(settings: EngineSettings) -> Process:
 def _to_environment(ours: Mapping[str, str]) -> dict[str, str]:
     """No secret of ours is of any use there."""
     kept = {name: ours[name] for name in _PASSED_ON if name in ours}
-    # Threads that wait for each other by spinning make it many times slower on a busy machine.
-    return {**kept, "OMP_WAIT_POLICY": "passive", **_find_openmp(ours)}
+    return {**kept, **_find_openmp(ours)}
 
 
 def _find_openmp(ours: Mapping[str, str]) -> dict[str, str]:
