@@ -96,9 +96,9 @@ class ConversationFile(ConversationReader):
             OSError: It may not be. What was written is to be taken back.
         """
         state = self.state
-        if self._fd is not None and state is not None and state.settled < state.end:
+        if self._fd is not None and state is not None and state.settled < (end := state.end):
             self._sync(self._fd)
-            state.settled = state.end
+            state.settled = max(state.settled, end)
 
     def take_back(self) -> None:
         """Remove what was appended but not settled, unless somebody appended after it.

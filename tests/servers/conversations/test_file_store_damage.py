@@ -59,6 +59,20 @@ async def test_a_file_cut_anywhere_in_its_last_write_opens_with_all_before_it(
             assert await load_ids(store) == [*FIRST, "x", "z"]
 
 
+async def test_a_damaged_last_break_costs_nothing_that_another_process_appended(
+    directory: Path,
+) -> None:
+    async with open_file_store(directory) as one, open_file_store(directory) as other:
+        await one.append_messages(OWNER, ID, [user("one")])
+        await other.append_messages(OWNER, ID, [user("two")])
+        await one.append_messages(OWNER, ID, [user("three")])
+        file = file_of(directory)
+        file.write_bytes(file.read_bytes()[:-1] + b"x")
+        await other.append_messages(OWNER, ID, [user("four")])
+        assert await load_ids(other) == [*FIRST, *LAST, "one", "two", "three", "four"]
+        assert (await one.append_messages(OWNER, ID, [user("three")])).repeated == 1
+
+
 async def test_nothing_is_left_of_an_interrupted_write_that_was_longer_than_the_next(
     directory: Path,
 ) -> None:
