@@ -1,7 +1,8 @@
 """Talks with the embedded model: whether what it says is right, and how long that takes.
 
 Only where its extra is installed and its weights are in the cache. Turns after the first of a talk
-have a limit; what is wrong is counted and told on stderr, and has none: it is a small model.
+have a limit; what is wrong is counted and told on stderr, and has none: it is a small model. All of
+it follows the machine: how fast the engine alone reads and writes a token stands in the last rows.
 """
 
 import json
@@ -11,6 +12,7 @@ import tempfile
 import time
 from collections.abc import Mapping, Sequence
 from pathlib import Path
+from statistics import median
 from typing import Any
 
 import anyio
@@ -21,7 +23,8 @@ from client.asking.questions import Answer, Question
 from client.coordinator.events import ToolStarted, TurnFailed, TurnFinished
 from client.coordinator.request import TurnRequest
 from client.llm.local.create import find_local_model
-from client.llm.protocol import ChosenModel
+from client.llm.protocol import ChosenModel, Completion, ModelRequest
+from servers.conversations.contract import Message
 from tests.bench.local_acts import count_denied
 from tests.bench.local_long import LONG, OFFICE
 from tests.bench.local_probes import HOME_ZONE, Probe, ProbeTalk
@@ -36,6 +39,8 @@ _TYPING_SECONDS = 20.0
 """Between the start and the first message: meanwhile the model reads ahead."""
 _READING_SECONDS = 2.0
 """Between an answer and the next message."""
+_SPEED_WORDS = 100
+_SPEED_ROUNDS = 3
 _FOLDER = Path(__file__).parents[2]
 
 
@@ -54,6 +59,7 @@ def run(*, quick: bool) -> list[Row]:
             *anyio.run(_run, [*TUNED, OFFICE, LONG, *HELD_OUT]),
             *anyio.run(_run_acts),
             *anyio.run(_run_choices),
+            *anyio.run(_run_speed),
         ]
     first = TUNED[0]
     return anyio.run(_run, [ProbeTalk(first.title, first.probes[:3])])
@@ -76,6 +82,36 @@ async def _run_acts() -> list[Row]:
         return []
     async with model.loading.running():
         return [await count_denied(model)]
+
+
+async def _run_speed() -> list[Row]:
+    """What all times above follow: this machine's, in the same run."""
+    model = await find_local_model(
+        load_config({"PATH": os.environ.get("PATH", ""), "HOME": str(Path.home())})
+    )
+    if model is None:
+        return []
+    words = " ".join(f"word{number}" for number in range(_SPEED_WORDS))
+    told = Message(role="user", content=f"Write five sentences about these: {words}")
+    read: list[float] = []
+    written: list[float] = []
+    async with model.loading.running():
+        for _ in range(_SPEED_ROUNDS):
+            began, first = time.perf_counter(), 0.0
+            async with model.stream(ModelRequest("", [told])) as events:
+                async for event in events:
+                    first = first or time.perf_counter()
+                    if isinstance(event, Completion):
+                        usage = event.usage
+                        new = usage.input_tokens - usage.cached_input_tokens
+                        read.append(1e3 * (first - began) / new)
+                        took = time.perf_counter() - first
+                        written.append(1e3 * took / max(1, usage.output_tokens - 1))
+            told = told.model_copy(update={"content": f"{len(read)} {told.content}"})
+    return [
+        Row("the engine alone: a token read", median(read), "ms"),
+        Row("the engine alone: a token written", median(written), "ms"),
+    ]
 
 
 async def _run_choices() -> list[Row]:

@@ -79,7 +79,8 @@ def ask_to_answer(
     `note`: what to keep in mind for this answer.
     """
     messages = [to_message("system", _to_instructions(request))]
-    examples = (_WHO_ARE_YOU, _DONE, *_FOUND, *_TOLD, ("And who made you?", about_model), _WHO_AM_I)
+    who_made_you = ("And who made you?", about_model)
+    examples = (_DONE, *_FOUND, *_TOLD, _WHO_ARE_YOU, who_made_you, _WHO_AM_I)
     for asked, answered in examples:
         messages += [to_message("user", asked), to_message("assistant", answered)]
     read_only = {tool.name for tool in request.tools if tool.read_only}
