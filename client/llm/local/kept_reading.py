@@ -31,7 +31,7 @@ if TYPE_CHECKING:
 _log = logging.getLogger(__name__)
 
 _MAX_FILES = 9
-"""Of three prompts each: for a terminal and a bot with other tools, and for what was before."""
+"""Three for each set of tools: a terminal's, a bot's, and one of before a change."""
 _TIMEOUT_SECONDS = 20.0
 _STALE_SECONDS = 3_600.0
 _READY, _NEW = ".read", ".new"
@@ -39,10 +39,10 @@ _READY, _NEW = ".read", ".new"
 
 async def bring_back(engine: Engine, step: Step) -> bool:
     """Give the step's slot what is kept of this very prompt; False if nothing is, or it failed."""
-    directory = engine.settings.readings
+    directory, weights = engine.settings.readings, engine.settings.path
     if directory is None:
         return False
-    file = await to_thread.run_sync(_find, directory, await _name(engine, step))
+    file = await to_thread.run_sync(_find, directory, weights, step)
     if file is None:
         return False
     answer = await _ask(engine, step.slot, "restore", file.name)
@@ -54,20 +54,15 @@ async def bring_back(engine: Engine, step: Step) -> bool:
 
 async def keep(engine: Engine, step: Step) -> None:
     """Keep what the step's slot holds, which is this prompt. It is no fault if that fails."""
-    directory = engine.settings.readings
+    directory, weights = engine.settings.readings, engine.settings.path
     if directory is None:
         return
-    name = await _name(engine, step)
-    new = directory / f"{name}.{secrets.token_hex(4)}{_NEW}"
+    new = directory / f"{secrets.token_hex(8)}{_NEW}"
     answer = await _ask(engine, step.slot, "save", new.name)
     try:
-        await to_thread.run_sync(_put, new, name, answer)
+        await to_thread.run_sync(_put, new, weights, step, answer)
     except OSError as error:
         _log.info("what the embedded model has read can't be kept: %s", error)
-
-
-async def _name(engine: Engine, step: Step) -> str:
-    return await to_thread.run_sync(_to_name, engine.settings.path, step)
 
 
 def _to_name(weights: Path, step: Step) -> str:
@@ -77,10 +72,11 @@ def _to_name(weights: Path, step: Step) -> str:
     return hashlib.sha256(json.dumps([read_by, step.messages]).encode()).hexdigest()[:32]
 
 
-def _find(directory: Path, name: str) -> Path | None:
-    """The whole file of this name; one that is not goes."""
-    for file in directory.glob(f"{name}.*{_READY}"):
-        with suppress(OSError):
+def _find(directory: Path, weights: Path, step: Step) -> Path | None:
+    """The whole file of this prompt; one that is not goes."""
+    with suppress(OSError):  # the weights are gone, or somebody else was faster
+        name = _to_name(weights, step)
+        for file in directory.glob(f"{name}.*{_READY}"):
             if file.name == _to_file_name(name, file):
                 os.utime(file)  # so that those which nobody uses go first
                 return file
@@ -88,10 +84,11 @@ def _find(directory: Path, name: str) -> Path | None:
     return None
 
 
-def _put(new: Path, name: str, answer: Mapping[str, Any] | None) -> None:
+def _put(new: Path, weights: Path, step: Step, answer: Mapping[str, Any] | None) -> None:
     try:
         # On a full disk, what there is room for is written.
         if answer is not None and answer.get("n_written") == new.stat().st_size:
+            name = _to_name(weights, step)
             new.replace(new.with_name(_to_file_name(name, new)))
     finally:
         new.unlink(missing_ok=True)

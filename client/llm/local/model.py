@@ -155,6 +155,7 @@ class LocalModel:
             while not is_kept:
                 await self._wait_unasked()
                 is_kept = await self._unless_asked(partial(self._keep, engine, anybodys, step))
+        for step in steps:
             while not self._last_read.has(step.slot):
                 await self._wait_unasked()
                 if not self._last_read.has(step.slot):

@@ -152,6 +152,22 @@ async def test_without_room_or_a_folder_it_is_as_if_nothing_was_kept(
             assert (await read(engine, step))["cache_n"] > 100
 
 
+async def test_weights_that_were_removed_meanwhile_are_no_fault(
+    settings: EngineSettings, tmp_path: Path
+) -> None:
+    step, weights = to_step("here"), tmp_path / "noise.gguf"
+    weights.write_bytes(settings.path.read_bytes())
+    with anyio.fail_after(LIMIT_SECONDS):
+        async with open_engine(replace(settings, path=weights)) as engine:
+            await read(engine, step)
+            weights.unlink()
+            await keep(engine, step)
+            assert not await bring_back(engine, step)
+            assert (await read(engine, step))["cache_n"] > 100
+    assert settings.readings is not None
+    assert list(settings.readings.iterdir()) == []
+
+
 async def test_on_a_full_disk_nothing_is_kept_in_part(
     settings: EngineSettings, tmp_path: Path
 ) -> None:
