@@ -79,12 +79,11 @@ class CurrentTime:
         # zones are read from files
         told = await anyio.to_thread.run_sync(self._tell_time, arguments)
         zone = told["timezone"]
-        where = _name_place(zone) if "timezone" in arguments else f"here ({zone})"
+        where = _name_place(zone) if "timezone" in arguments else f"Here ({zone})"
         # Short, with the date apart: small models say again all of one clause, and of the offset
         # they make a wrong time.
         text = (
-            f"{where[0].upper()}{where[1:]} it is {told['time'][:5]}; the date there: "
-            f"{told['weekday']}, {told['date']}."
+            f"{where} it is {told['time'][:5]}; the date there: {told['weekday']}, {told['date']}."
         )
         return types.CallToolResult(
             content=[types.TextContent(type="text", text=text)], structured_content=told
@@ -121,7 +120,7 @@ def _find_local_zone() -> str:
 
 def _name_place(zone: str) -> str:
     area, _, place = zone.rpartition("/")
-    return f"in {place.replace('_', ' ')}" if area not in ("", "Etc") else f"in {zone}"
+    return f"In {place.replace('_', ' ')}" if area not in ("", "Etc") else f"In {zone}"
 
 
 def _check_zone(timezone: object) -> str:
