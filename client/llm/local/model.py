@@ -2,14 +2,12 @@
 
 import json
 import secrets
-from collections import OrderedDict
 from collections.abc import (
     AsyncGenerator,
     AsyncIterator,
     Awaitable,
     Callable,
     Generator,
-    Sequence,
 )
 from contextlib import aclosing, asynccontextmanager, contextmanager
 from dataclasses import replace
@@ -37,6 +35,7 @@ from client.llm.local.kept_reading import bring_back, keep
 from client.llm.local.last_read import LastRead
 from client.llm.local.loading import Loading
 from client.llm.local.person import Person, ask_about_person, parse_person, select_said
+from client.llm.local.recent import Recent
 from client.llm.local.zones import settle_zones
 from client.llm.protocol import (
     Completion,
@@ -54,7 +53,6 @@ _ANSWER_TEMPERATURE = 0.0
 """A small model that is left a choice of words mixes up who is who."""
 _PATIENCE_SECONDS = 60.0
 _PAUSE_SECONDS = 1.0
-_REMEMBERED = 64
 
 
 class LocalModel:
@@ -90,8 +88,10 @@ class LocalModel:
         self._askers = 0
         self._unasked = anyio.Event()
         self._reading_ahead: anyio.CancelScope | None = None
-        self._chosen: OrderedDict[str, str] = OrderedDict()
-        """For the latest messages that needed no tool; histories don't tell."""
+        self._chosen: Recent[str, str] = Recent()
+        """For messages that needed no tool; histories don't tell."""
+        self._people: Recent[tuple[str, ...], Person] = Recent()
+        """By what they said."""
 
     @property
     def name(self) -> str:
@@ -193,12 +193,11 @@ class LocalModel:
         return not scope.cancelled_caught
 
     async def read_on(self) -> None:
-        """After each answer read what it may be asked for next; it goes on until it is cancelled.
+        """After each answer collect what is new of the user; it goes on until it is cancelled.
 
         Raises:
             ModelError: It could not.
         """
-        read: list[str] = []
         while True:
             await self._unasked.wait()
             await anyio.sleep(self._pause_seconds)
@@ -206,11 +205,9 @@ class LocalModel:
                 continue
             request = self._answered
             said = await to_thread.run_sync(_to_said, request)
-            if said != read:
-                step = replace(ask_about_person(said), max_tokens=1, schema=None)
+            if self._people.get(said) is None:
                 engine = await self._wait()
-                await self._unless_asked(partial(self._decide, engine, request, step))
-                read = said
+                await self._unless_asked(partial(self._collect, engine, request, said))
 
     async def _answer(self, engine: Engine, request: ModelRequest) -> AsyncGenerator[ModelEvent]:
         pieces = await to_thread.run_sync(to_pieces, request.messages)
@@ -230,9 +227,9 @@ class LocalModel:
                     calls = await to_thread.run_sync(_to_calls, tool, shape, bracket + written)
                 yield Completion("", calls, "tool_use", usage, model=self._model)
                 return
-            self._remember(find_question(pieces), chosen)
+            self._chosen.put(find_question(pieces), chosen if chosen in NO_TOOL else REPLY)
             if chosen == ABOUT_USER:
-                person, more = await self._collect(engine, request, select_said(pieces))
+                person, more = await self._collect(engine, request, tuple(select_said(pieces)))
                 usage += more
                 note = person.to_note()
         prepare = partial(ask_to_answer, max_tokens=self._max_output_tokens, note=note)
@@ -248,22 +245,20 @@ class LocalModel:
                     event = replace(event, usage=usage + event.usage, model=self._model)
                 yield event
 
-    def _remember(self, question: str, chosen: str) -> None:
-        self._chosen[question] = chosen if chosen in NO_TOOL else REPLY
-        self._chosen.move_to_end(question)
-        if len(self._chosen) > _REMEMBERED:
-            self._chosen.popitem(last=False)
-
     def _chosen_before(self, question: str) -> str:
-        return self._chosen.get(question, REPLY)
+        return self._chosen.get(question) or REPLY
 
     async def _collect(
-        self, engine: Engine, request: ModelRequest, said: Sequence[str]
+        self, engine: Engine, request: ModelRequest, said: tuple[str, ...]
     ) -> tuple[Person, Usage]:
-        if not said:
-            return Person(), Usage()
+        """Who wrote this, and what it took to find that out now."""
+        person = self._people.get(said) if said else Person()
+        if person is not None:
+            return person, Usage()
         collected = await self._decide(engine, request, ask_about_person(said))
-        return parse_person(collected.text, said), collected.usage
+        person = parse_person(collected.text, said)
+        self._people.put(said, person)
+        return person, collected.usage
 
     async def _decide(self, engine: Engine, request: ModelRequest, step: Step) -> Completion:
         """A step that nobody watches."""
@@ -308,8 +303,8 @@ def _to_beginnings(request: ModelRequest, about_model: str) -> list[Step]:
     return [replace(step, max_tokens=1, schema=None, grammar=None) for step in steps]
 
 
-def _to_said(request: ModelRequest) -> list[str]:
-    return select_said(to_pieces(request.messages))
+def _to_said(request: ModelRequest) -> tuple[str, ...]:
+    return tuple(select_said(to_pieces(request.messages)))
 
 
 def _to_calls(tool: ToolDefinition, shape: CallShape, written: str) -> tuple[ToolCall, ...]:
