@@ -23,9 +23,11 @@ from client.asking.questions import Answer, Question
 from client.coordinator.events import ToolStarted, TurnFailed, TurnFinished
 from client.coordinator.request import TurnRequest
 from client.llm.local.create import find_local_model
+from client.llm.local.model import LocalModel
 from client.llm.protocol import ChosenModel, Completion, ModelRequest
 from servers.conversations.contract import Message
 from tests.bench.local_acts import count_denied
+from tests.bench.local_calls import count_misfilled
 from tests.bench.local_long import LONG, OFFICE
 from tests.bench.local_probes import HOME_ZONE, Probe, ProbeTalk
 from tests.bench.local_tools import count_misled
@@ -57,9 +59,8 @@ def run(*, quick: bool) -> list[Row]:
     if not quick:
         return [
             *anyio.run(_run, [*TUNED, OFFICE, LONG, *HELD_OUT]),
-            *anyio.run(_run_acts),
             *anyio.run(_run_choices),
-            *anyio.run(_run_speed),
+            *anyio.run(_run_steps),
         ]
     first = TUNED[0]
     return anyio.run(_run, [ProbeTalk(first.title, first.probes[:3])])
@@ -74,40 +75,38 @@ async def _run(talks: Sequence[ProbeTalk]) -> list[Row]:
     return rows
 
 
-async def _run_acts() -> list[Row]:
+async def _run_steps() -> list[Row]:
+    """Single steps of a turn; then what all times above follow, this machine's in the same run."""
     model = await find_local_model(
         load_config({"PATH": os.environ.get("PATH", ""), "HOME": str(Path.home())})
     )
     if model is None:
         return []
     async with model.loading.running():
-        return [await count_denied(model)]
+        return [
+            await count_denied(model),
+            await count_misfilled(model),
+            *await _measure_speed(model),
+        ]
 
 
-async def _run_speed() -> list[Row]:
-    """What all times above follow: this machine's, in the same run."""
-    model = await find_local_model(
-        load_config({"PATH": os.environ.get("PATH", ""), "HOME": str(Path.home())})
-    )
-    if model is None:
-        return []
+async def _measure_speed(model: LocalModel) -> list[Row]:
     words = " ".join(f"word{number}" for number in range(_SPEED_WORDS))
     told = Message(role="user", content=f"Write five sentences about these: {words}")
     read: list[float] = []
     written: list[float] = []
-    async with model.loading.running():
-        for _ in range(_SPEED_ROUNDS):
-            began, first = time.perf_counter(), 0.0
-            async with model.stream(ModelRequest("", [told])) as events:
-                async for event in events:
-                    first = first or time.perf_counter()
-                    if isinstance(event, Completion):
-                        usage = event.usage
-                        new = usage.input_tokens - usage.cached_input_tokens
-                        read.append(1e3 * (first - began) / new)
-                        took = time.perf_counter() - first
-                        written.append(1e3 * took / max(1, usage.output_tokens - 1))
-            told = told.model_copy(update={"content": f"{len(read)} {told.content}"})
+    for _ in range(_SPEED_ROUNDS):
+        began, first = time.perf_counter(), 0.0
+        async with model.stream(ModelRequest("", [told])) as events:
+            async for event in events:
+                first = first or time.perf_counter()
+                if isinstance(event, Completion):
+                    usage = event.usage
+                    new = usage.input_tokens - usage.cached_input_tokens
+                    read.append(1e3 * (first - began) / new)
+                    took = time.perf_counter() - first
+                    written.append(1e3 * took / max(1, usage.output_tokens - 1))
+        told = told.model_copy(update={"content": f"{len(read)} {told.content}"})
     return [
         Row("the engine alone: a token read", median(read), "ms"),
         Row("the engine alone: a token written", median(written), "ms"),

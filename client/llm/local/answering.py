@@ -5,13 +5,11 @@ from collections.abc import Sequence
 from client.llm.history import AssistantPiece, Piece, ResultsPiece, UserPiece, to_text
 from client.llm.local.completions import Slot, Step, to_message
 from client.llm.local.excerpts import to_excerpt
-from client.llm.local.shortening import cut
 from client.llm.protocol import ModelRequest
 from client.prompt_template import IDENTITY, NOW_BEGINS, TOOLS
 
-_MAX_RESULTS_TOKENS = 130
-"""Of all results of a step, about: they are read in two seconds on two cores."""
-_MAX_REASON_CHARACTERS = 300
+_MAX_RESULTS_TOKENS = 100
+"""Of all results of a step, about: they are read in two seconds on two slow cores."""
 _IDENTITY = (
     "You are Agentic, a personal assistant that runs on the machine of its user.\n\n"
     "The user is the person who writes to you: “I”, “me” and “my” in a message mean the user, so "
@@ -27,12 +25,12 @@ _WHO_AM_I = ("Who am I?", "You haven't told me your name yet.")
 
 _READ = (
     "A tool answered",
-    "Answer the user from it now in one short sentence, just what was asked.",
+    "Answer just what was asked, in one short sentence.",
 )
 """Asked for less, it says again all that it read, and each word takes its time."""
 _ACTED = (
     "This was done with a tool. It answered",
-    "Tell the user so now in one short sentence, and what is new in it.",
+    "Tell the user so in one short sentence.",
 )
 _FAILED = (
     "A tool failed and said",
@@ -46,7 +44,7 @@ _DONE = (
 
 Not the last one: then it repeats what users tell about themselves as if it were about it.
 """
-_CLOCK_SAID = "it is 09:05; the date there: Tuesday, 2025-03-04."
+_CLOCK_SAID = "it is 09:05, Tuesday 2025-03-04."
 _FOUND = (
     (
         f"How late is it in UTC?\n\n[{_READ[0]}:]\nIn UTC {_CLOCK_SAID}\n[{_READ[1]}]",
@@ -83,7 +81,6 @@ def ask_to_answer(
     examples = (_DONE, *_FOUND, *_TOLD, _WHO_ARE_YOU, who_made_you, _WHO_AM_I)
     for asked, answered in examples:
         messages += [to_message("user", asked), to_message("assistant", answered)]
-    read_only = {tool.name for tool in request.tools if tool.read_only}
     question, acted = "", True
     for piece in pieces:
         match piece:
@@ -91,7 +88,7 @@ def ask_to_answer(
                 question = "\n".join(map(to_text, parts))
                 messages.append(to_message("user", "\n\n".join(map(to_text, parts))))
             case AssistantPiece():
-                acted = not all(call.name in read_only for call in piece.calls)
+                acted = has_acted(request, piece)
                 # A call without words says nothing that its result does not.
                 if piece.texts:
                     messages.append(to_message("assistant", "\n\n".join(piece.texts)))
@@ -102,17 +99,10 @@ def ask_to_answer(
     return Step(messages, max_tokens, Slot.ANSWERING)
 
 
-def find_reasons(pieces: Sequence[Piece], answer: str) -> str:
-    """Why tools failed just now, as far as an answer to it leaves that out."""
-    last = pieces[-1] if pieces else None
-    if not isinstance(last, ResultsPiece):
-        return ""
-    reasons = dict.fromkeys(
-        cut(" ".join(map(to_text, result.parts)), _MAX_REASON_CHARACTERS)
-        for result in last.results
-        if result.is_error
-    )
-    return "\n".join(f"({reason})" for reason in reasons if reason and reason not in answer)
+def has_acted(request: ModelRequest, called: AssistantPiece) -> bool:
+    """Whether any of the tools called may have changed something."""
+    read_only = {tool.name for tool in request.tools if tool.read_only}
+    return not all(call.name in read_only for call in called.calls)
 
 
 def _add_results(

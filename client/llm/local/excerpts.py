@@ -8,6 +8,8 @@ from typing import cast
 
 from pydantic_core import from_json
 
+CUT = "[…]"
+"""Stands where something was left out."""
 _OPAQUE = re.compile(r"[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}|[0-9a-f]{24,}", re.IGNORECASE)
 """Ids that nobody reads: each takes as long as a sentence."""
 _TIME = re.compile(r"(\d{4}-\d\d-\d\d)T(\d\d:\d\d)(?::\d\d(?:\.\d+)?)?(Z|[+-]\d\d:\d\d)")
@@ -33,8 +35,8 @@ def to_excerpt(text: str, question: str, most: int) -> str:
     for number, line in enumerate(lines):
         if number in kept:
             shown.append(line)
-        elif not shown or shown[-1] != "[…]":
-            shown.append("[…]")
+        elif not shown or shown[-1] != CUT:
+            shown.append(CUT)
     return "\n".join(shown)
 
 

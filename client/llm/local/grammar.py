@@ -15,7 +15,7 @@ _RULES = r"""
 boolean ::= "true" | "false"
 character ::= [^"\\\x7F\x00-\x1F] | "\\" (["\\/bfnrt] | "u" [0-9a-fA-F]{4})
 number ::= "-"? ("0" | [1-9] [0-9]{0,14}) ("." [0-9]{1,9})?
-date ::= [0-9]{4} "-" ("0" [1-9] | "1" [0-2]) "-" ("0" [1-9] | [12] [0-9] | "3" [01])
+date ::= [12] [0-9]{3} "-" ("0" [1-9] | "1" [0-2]) "-" ("0" [1-9] | [12] [0-9] | "3" [01])
 time ::= ("0" [0-9] | "1" [0-9] | "2" [0-3]) ":" [0-5] [0-9] ":" [0-5] [0-9] zone
 zone ::= "Z" | [+-] ("0" [0-9] | "1" [0-4]) ":" [0-5] [0-9]
 """
@@ -46,12 +46,8 @@ class _Writer:
         """A list of one to four; nothing where nothing is filled in."""
         if not shape.properties:
             return ""
-        if shape.needed:
-            values = [self.to_rule(schema) for schema in shape.properties.values()]
-            whole = f'"[" {_COMMA.join(values)} "]"'
-            call = self._name(whole if len(values) > 1 else values[0])
-        else:
-            call = self._name(self._to_object(shape.properties, ()))
+        needed = tuple(shape.properties) if shape.needed else ()
+        call = self._name(self._to_object(shape.properties, needed))
         return f'"[" {call} ({_COMMA} {call}){{0,{MAX_CALLS - 1}}} "]"'
 
     def to_rule(self, schema: Schema) -> str:

@@ -19,7 +19,7 @@ from pydantic import JsonValue
 
 from client.llm.exchange import stream_answer
 from client.llm.history import ResultsPiece, to_pieces
-from client.llm.local.answering import ask_to_answer, find_reasons
+from client.llm.local.answering import ask_to_answer
 from client.llm.local.call_shape import CallShape
 from client.llm.local.choosing import (
     ABOUT_USER,
@@ -36,6 +36,7 @@ from client.llm.local.last_read import LastRead
 from client.llm.local.loading import Loading
 from client.llm.local.person import Person, ask_about_person, parse_person, select_said
 from client.llm.local.recent import Recent
+from client.llm.local.unsaid import find_unsaid
 from client.llm.local.zones import settle_zones
 from client.llm.protocol import (
     Completion,
@@ -238,10 +239,9 @@ class LocalModel:
         async with self._ask(engine, request, step) as events:
             async for event in events:
                 if isinstance(event, Completion):
-                    # It says that something failed, but not why.
-                    if reasons := find_reasons(pieces, event.text):
-                        yield TextDelta(f"\n\n{reasons}")
-                        event = replace(event, text=f"{event.text}\n\n{reasons}")
+                    if unsaid := find_unsaid(request, pieces, event.text):
+                        yield TextDelta(f"\n\n{unsaid}")
+                        event = replace(event, text=f"{event.text}\n\n{unsaid}")
                     event = replace(event, usage=usage + event.usage, model=self._model)
                 yield event
 

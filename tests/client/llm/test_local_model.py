@@ -157,11 +157,11 @@ async def test_where_no_tool_is_needed_it_answers_in_the_same_request(engine: Fa
 async def test_results_are_answered_from_without_another_choice(
     engine: FakeEngine, read_only: bool, said: str
 ) -> None:
-    engine.write({"text": "It is noon."})
+    engine.write({"text": "It is 12:00."})
     messages = [user("Time?"), called("tools__current_time"), result("12:00")]
     async with open_local_model(engine) as model:
         done = await complete(model, ask(*messages, tools=[replace(CLOCK, read_only=read_only)]))
-    assert done.text == "It is noon."
+    assert done.text == "It is 12:00."
     (body,) = engine.bodies
     last = body["messages"][-1]
     assert last["role"] == "user"
@@ -188,6 +188,50 @@ async def test_a_failed_tool_is_told_as_one_and_why(
     assert "".join(event.text for event in events if isinstance(event, TextDelta)) == told
     assert (
         "failed and said:]\nno zone\n[Tell the user" in engine.bodies[0]["messages"][-1]["content"]
+    )
+
+
+@pytest.mark.parametrize(
+    ("said", "answer", "unsaid"),
+    [
+        ("Booked, number 4711.", "The room is booked.", "\n\n(Booked, number 4711.)"),
+        ("Booked, number 4711.", "It is booked as number 4711.", ""),
+        # What the user wrote is no news, and what has no number is left to the model.
+        ("Booked for 14:30.", "The room is booked.", ""),
+        ("Booked.", "Das Zimmer ist reserviert.", ""),
+        ('{"number": 17, "room": "Oak"}', "It is booked.", "\n\n(number: 17; room: Oak)"),
+        ("Number 4711. " + " ".join(f"And word {n}." for n in range(30)), "It is booked.", ""),
+    ],
+)
+async def test_numbers_of_what_was_done_are_not_left_out(
+    engine: FakeEngine, said: str, answer: str, unsaid: str
+) -> None:
+    engine.write({"text": answer}, {"text": answer})
+    messages = [user("Book Oak for 14:30."), called("tools__current_time"), result(said)]
+    async with open_local_model(engine) as model:
+        done = await complete(model, ask(*messages, tools=[CLOCK]))
+        # Of what was just looked up the answer is what was asked for.
+        read = await complete(model, ask(*messages, tools=[replace(CLOCK, read_only=True)]))
+    assert (done.text, read.text) == (answer + unsaid, answer)
+
+
+async def test_what_was_found_beside_what_failed_is_not_left_out(engine: FakeEngine) -> None:
+    engine.write({"text": "I can't tell the time in Atlantis."})
+    calls: list[dict[str, object]] = [
+        {"type": "tool_use", "id": name, "name": "tools__current_time", "input": {}}
+        for name in ("c1", "c2")
+    ]
+    failed = Message(role="tool", tool_call_id="c2", content="no zone: Atlantis", is_error=True)
+    messages = [
+        user("Time in Rome and Atlantis?"),
+        Message(role="assistant", content=calls),
+        result("In Rome it is 09:05."),
+        failed,
+    ]
+    async with open_local_model(engine) as model:
+        done = await complete(model, ask(*messages, tools=[replace(CLOCK, read_only=True)]))
+    assert done.text == (
+        "I can't tell the time in Atlantis.\n\n(In Rome it is 09:05.)\n(no zone: Atlantis)"
     )
 
 
