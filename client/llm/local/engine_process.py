@@ -11,6 +11,9 @@ import os
 import sys
 from typing import Any
 
+_WINDOWS = 3
+"""For three prompts: that choose, answer, and collect about the user."""
+
 
 def main() -> None:
     """Serve until standard input ends."""
@@ -37,10 +40,10 @@ def _serve(wanted: dict[str, Any]) -> Any:  # noqa: ANN401 - the library has no 
     params.hostnames = ["127.0.0.1"]
     params.port = 0
     params.api_keys = [wanted["key"]]
-    params.n_ctx = wanted["context_tokens"]
-    # Three prompts are kept (that choose, answer, and collect about the user), in one window.
-    params.n_parallel = 3
-    params.kv_unified = True
+    # Each has its own: in one for all, each token is held against what stands for the others, too.
+    params.n_parallel = _WINDOWS
+    params.n_ctx = _WINDOWS * wanted["context_tokens"]
+    params.kv_unified = False
     params.cache_ram_mib = 0
     # An answer can be given up between two batches only.
     params.n_batch = params.n_ubatch = 64

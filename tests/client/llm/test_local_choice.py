@@ -85,9 +85,9 @@ async def test_the_configuration_names_weights_or_a_file(tmp_path: Path) -> None
     config = load_config({"HOME": str(tmp_path), "MCP_CONFIG_PATH": str(tmp_path / "mcp.yml")})
     assert not config.warnings
     usual, small, own = [await create_model(config, name, {}) for name in ("usual", "small", "own")]
-    assert (usual.name, usual.context_tokens) == (f"local/{DEFAULT_WEIGHTS}", 8_192)
+    assert (usual.name, usual.context_tokens) == (f"local/{DEFAULT_WEIGHTS}", 6_144)
     assert (small.name, small.context_tokens) == ("local/qwen2.5-coder-0.5b", 4_096)
-    assert (own.name, own.max_output_tokens) == ("local/mine", 2_048)
+    assert (own.name, own.max_output_tokens) == ("local/mine", 1_536)
 
 
 @installed
