@@ -1,7 +1,5 @@
 """The embedded model: chooses what is needed and answers, each a small step of its own."""
 
-import json
-import secrets
 from collections.abc import (
     AsyncGenerator,
     AsyncIterator,
@@ -15,12 +13,10 @@ from functools import partial
 
 import anyio
 from anyio import to_thread
-from pydantic import JsonValue
 
 from client.llm.exchange import stream_answer
 from client.llm.history import ResultsPiece, to_pieces
 from client.llm.local.answering import ask_to_answer
-from client.llm.local.call_shape import CallShape
 from client.llm.local.choosing import (
     ABOUT_USER,
     NO_TOOL,
@@ -36,16 +32,14 @@ from client.llm.local.last_read import LastRead
 from client.llm.local.loading import Loading
 from client.llm.local.person import Person, ask_about_person, parse_person, select_said
 from client.llm.local.recent import Recent
+from client.llm.local.tool_calls import to_calls
 from client.llm.local.unsaid import find_unsaid
-from client.llm.local.zones import settle_zones
 from client.llm.protocol import (
     Completion,
     ModelEvent,
     ModelRequest,
     ModelUnavailableError,
     TextDelta,
-    ToolCall,
-    ToolDefinition,
     Usage,
 )
 from servers.conversations.contract import Message
@@ -222,10 +216,9 @@ class LocalModel:
             chosen, bracket, written = decided.text.strip().partition("[")
             if chosen in choices.tools:
                 tool, shape = choices.tools[chosen], choices.shapes[chosen]
-                if decided.stop_reason == "max_tokens":
-                    calls = (_to_call(tool, None, bracket + written),)
-                else:
-                    calls = await to_thread.run_sync(_to_calls, tool, shape, bracket + written)
+                is_whole = decided.stop_reason != "max_tokens"
+                read = partial(to_calls, tool, shape, bracket + written, is_whole=is_whole)
+                calls = await to_thread.run_sync(read)
                 yield Completion("", calls, "tool_use", usage, model=self._model)
                 return
             self._chosen.put(find_question(pieces), chosen if chosen in NO_TOOL else REPLY)
@@ -305,18 +298,3 @@ def _to_beginnings(request: ModelRequest, about_model: str) -> list[Step]:
 
 def _to_said(request: ModelRequest) -> tuple[str, ...]:
     return tuple(select_said(to_pieces(request.messages)))
-
-
-def _to_calls(tool: ToolDefinition, shape: CallShape, written: str) -> tuple[ToolCall, ...]:
-    """The calls, each once; one without arguments that can be used if it makes no sense."""
-    try:
-        filled_in = shape.read(written)
-    except ValueError:
-        return (_to_call(tool, None, written),)
-    settled = [settle_zones(arguments, tool.input_schema) for arguments in filled_in]
-    calls = {json.dumps(arguments, sort_keys=True): arguments for arguments in settled}
-    return tuple(_to_call(tool, arguments, raw) for raw, arguments in calls.items())
-
-
-def _to_call(tool: ToolDefinition, arguments: dict[str, JsonValue] | None, raw: str) -> ToolCall:
-    return ToolCall(f"call_{secrets.token_hex(8)}", tool.name, arguments, raw)
