@@ -51,6 +51,16 @@ async def open_store(directory: Path) -> AsyncGenerator[Append]:
         yield append
 
 
+def create_sqlite(directory: Path) -> None:
+    """The table that `open_sqlite` appends to: one process has to make it WAL, before the others."""
+    with closing(sqlite3.connect(directory / SQLITE_NAME)) as connection:
+        connection.execute("PRAGMA journal_mode = WAL")
+        connection.execute(
+            "CREATE TABLE messages (number INTEGER PRIMARY KEY, conversation TEXT,"
+            " message_id TEXT, body TEXT, UNIQUE (conversation, message_id))"
+        )
+
+
 @asynccontextmanager
 async def open_sqlite(directory: Path) -> AsyncGenerator[Append]:
     """Appends to a table of messages: what a store on SQLite would do at least."""
@@ -58,12 +68,7 @@ async def open_sqlite(directory: Path) -> AsyncGenerator[Append]:
         directory / SQLITE_NAME, timeout=_BUSY_SECONDS, isolation_level=None
     )
     with closing(connection):
-        connection.execute("PRAGMA journal_mode = WAL")
         connection.execute("PRAGMA synchronous = FULL")
-        connection.execute(
-            "CREATE TABLE IF NOT EXISTS messages (number INTEGER PRIMARY KEY, conversation TEXT,"
-            " message_id TEXT, body TEXT, UNIQUE (conversation, message_id))"
-        )
 
         async def append(conversation_id: str, message_id: str) -> None:
             message = Message(message_id=message_id, role="user", content=TEXT)

@@ -26,7 +26,7 @@ from anyio.streams.buffered import BufferedByteReceiveStream
 
 from servers.conversations.file_store import open_file_store
 from tests.bench.table import Row
-from tests.bench.writer_process import OWNER, SQLITE_NAME
+from tests.bench.writer_process import OWNER, SQLITE_NAME, create_sqlite
 
 WRITERS = 16
 MIN_RATIO_ONE = 1.3
@@ -74,6 +74,7 @@ async def measure(*, count: int, rounds: int) -> list[Row]:
         async with AsyncExitStack() as stack:
             for root in roots.values():
                 root.mkdir()
+            create_sqlite(roots["sqlite"])
             writers = {
                 kind: await stack.enter_async_context(_running(kind, root))
                 for kind, root in roots.items()
