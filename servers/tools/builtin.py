@@ -80,7 +80,7 @@ class CurrentTime:
         told = await anyio.to_thread.run_sync(self._tell_time, arguments)
         zone = told["timezone"]
         where = _name_place(zone) if "timezone" in arguments else f"Here ({zone})"
-        # Short: a small model takes its time for each word, and of the offset it makes a wrong time.
+        # Short: a small model takes long for each word, and of the offset it makes a wrong time.
         text = f"{where} it is {told['time'][:5]}, {told['weekday']} {told['date']}."
         return types.CallToolResult(
             content=[types.TextContent(type="text", text=text)], structured_content=told

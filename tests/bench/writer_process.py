@@ -52,7 +52,7 @@ async def open_store(directory: Path) -> AsyncGenerator[Append]:
 
 
 def create_sqlite(directory: Path) -> None:
-    """The table that `open_sqlite` appends to: one process has to make it WAL, before the others."""
+    """The table that `open_sqlite` appends to: one process makes it WAL, before others come."""
     with closing(sqlite3.connect(directory / SQLITE_NAME)) as connection:
         connection.execute("PRAGMA journal_mode = WAL")
         connection.execute(
