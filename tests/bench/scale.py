@@ -33,6 +33,8 @@ _ROUNDS = 200
 _OPENINGS = 20
 _PAUSE_SECONDS = 0.01
 _CATCH_UP_SECONDS = 1_800
+_REST_SECONDS = 2.0
+"""After that: what the index has still to write down of the last appends."""
 _PAGE_BYTES = os.sysconf("SC_PAGE_SIZE")
 
 
@@ -106,6 +108,7 @@ async def _measure_listing(count: int) -> list[Row]:
                 message = Message(role="user", content="hello")
                 await store.append_messages(_OWNER, f"c{number}", [message])
             await _index(store)  # else that goes on meanwhile
+            await anyio.sleep(_REST_SECONDS)
             newest = await time_calls(lambda: store.list_conversations(_OWNER, limit=50), _ROUNDS)
         for file in directory.glob("index.sqlite3*"):
             file.unlink()
