@@ -35,7 +35,9 @@ from client.llm.local.recent import Recent
 from client.llm.local.tool_calls import to_calls
 from client.llm.local.unsaid import find_unsaid
 from client.llm.protocol import (
+    BadRequestError,
     Completion,
+    ContextTooLongError,
     ModelEvent,
     ModelRequest,
     ModelUnavailableError,
@@ -211,7 +213,15 @@ class LocalModel:
         if request.tools and not isinstance(pieces[-1], ResultsPiece):
             choices = Choices.of(request.tools)
             step = ask_to_choose(choices, pieces, self._chosen_before)
-            decided = await self._decide(engine, request, step)
+            try:
+                decided = await self._decide(engine, request, step)
+            except ContextTooLongError:
+                # Of the talk only a little is read here: to cut that would not help.
+                raise BadRequestError(
+                    f"{len(request.tools)} tools are more than {self.name} can read at once. "
+                    "Offer it fewer (`offer_to_model` of a server in mcp.yml), or give it a larger "
+                    "window (`context_tokens` of the model)."
+                ) from None
             usage = decided.usage
             chosen, bracket, written = decided.text.strip().partition("[")
             if chosen in choices.tools:

@@ -571,6 +571,14 @@ async def test_a_history_that_is_too_long_is_told_as_such(engine: FakeEngine) ->
             await complete(model)
 
 
+async def test_tools_that_are_too_many_are_told_as_such(engine: FakeEngine) -> None:
+    error = "the request exceeds the available context size, exceed_context_size"
+    engine.write({"status": 400, "error": error})
+    async with open_local_model(engine) as model:
+        with pytest.raises(BadRequestError, match=r"^2 tools are more than .*offer_to_model"):
+            await complete(model, ask(user("Hi"), tools=[CLOCK, SEARCH]))
+
+
 async def test_what_the_engine_refuses_is_told(engine: FakeEngine) -> None:
     engine.write({"status": 400, "error": "failed to parse grammar"})
     async with open_local_model(engine) as model:
