@@ -172,8 +172,9 @@ def _explain_refusal(error: str, settings: EngineSettings) -> str:
         )
     return (
         f"The engine can't load {settings.path} ({error}): the file is damaged, is no model of a "
-        "kind it knows, or needs more memory than there is. `agentic models pull` gets known "
-        "weights again; a file of your own should be copied or fetched again."
+        f"kind it knows, or needs more memory than there is for {settings.context_tokens:,} tokens "
+        "(`context_tokens` of the model in mcp.yml). `agentic models pull` gets known weights "
+        "again; a file of your own should be copied or fetched again."
     )
 
 

@@ -11,8 +11,10 @@ import os
 import sys
 from typing import Any
 
-_WINDOWS = 3
-"""For three prompts: that choose, answer, and collect about the user."""
+_PROMPTS = 3
+"""Those that choose, answer, and collect about the user are kept, each in a memory of its own."""
+_LARGEST_OF_EACH = 8_192
+_MORE_FOR_OTHERS = 4_096
 
 
 def main() -> None:
@@ -40,10 +42,12 @@ def _serve(wanted: dict[str, Any]) -> Any:  # noqa: ANN401 - the library has no 
     params.hostnames = ["127.0.0.1"]
     params.port = 0
     params.api_keys = [wanted["key"]]
-    # Each has its own: in one for all, each token is held against what stands for the others, too.
-    params.n_parallel = _WINDOWS
-    params.n_ctx = _WINDOWS * wanted["context_tokens"]
-    params.kv_unified = False
+    params.n_parallel = _PROMPTS
+    window: int = wanted["context_tokens"]
+    # In a window for all, each token is held against what stands for the others, too. But a large
+    # one three times over would take gigabytes, and only answers need it.
+    params.kv_unified = window > _LARGEST_OF_EACH
+    params.n_ctx = window + _MORE_FOR_OTHERS if params.kv_unified else _PROMPTS * window
     params.cache_ram_mib = 0
     # An answer can be given up between two batches only.
     params.n_batch = params.n_ubatch = 64

@@ -13,7 +13,13 @@ from client.llm.local.bounded_schema import to_bounded_schema
 from client.llm.local.create import create_local_model
 from client.llm.local.engine import EngineSettings, is_installed, open_engine
 from client.llm.local.model import LocalModel
-from client.llm.protocol import Completion, ModelUnavailableError, TextDelta, ToolDefinition
+from client.llm.protocol import (
+    Completion,
+    ContextTooLongError,
+    ModelUnavailableError,
+    TextDelta,
+    ToolDefinition,
+)
 from servers.conversations.contract import Message
 from tests.client.llm.vendors import ask, complete, listen, user
 from tests.fakes.tiny_gguf import write_tiny_gguf
@@ -132,6 +138,25 @@ async def test_a_damaged_file_is_told_by_name(weights: Path, tmp_path: Path, kin
         async with model.loading.running():
             with pytest.raises(ModelUnavailableError, match=r"can't load .*damaged\.gguf"):
                 await complete(model)
+
+
+@pytest.mark.parametrize("window", [4_096, 12_288])
+async def test_a_window_holds_what_was_wanted_of_it(weights: Path, window: int) -> None:
+    """A large one is shared by the prompts, which takes less memory than one for each."""
+    model = create(weights, context_tokens=window, max_output_tokens=4)
+    with anyio.fail_after(LIMIT_SECONDS):
+        async with model.loading.running():
+            one, two = [
+                (await complete(model, ask(user(NUMBERS * times)))).usage.input_tokens
+                for times in (1, 2)
+            ]
+            most = 1 + (window * 9 // 10 - one) // (two - one)
+            full = await complete(model, ask(user(NUMBERS * most)))
+            assert full.usage.input_tokens > window * 3 // 4
+            # The other prompts have room beside it.
+            await complete(model, ask(user(NUMBERS), tools=[LIST]))
+            with pytest.raises(ContextTooLongError):
+                await complete(model, ask(user(NUMBERS * most * 2)))
 
 
 async def test_others_on_the_machine_can_neither_ask_nor_read_it(weights: Path) -> None:
