@@ -5,11 +5,11 @@ The prompts were made with other acts before our eyes than these.
 
 import re
 import sys
-from collections.abc import Sequence
 
 from client.llm.local.model import LocalModel
-from client.llm.protocol import Completion, ModelRequest, ToolDefinition
+from client.llm.protocol import ModelRequest, ToolDefinition
 from servers.conversations.contract import Message
+from tests.bench.local_step import complete
 from tests.bench.table import Row
 
 _ACTS = (
@@ -38,7 +38,9 @@ async def count_denied(model: LocalModel) -> Row:
     denied = 0
     for before in ((), _GREETING):
         for said, tool, result, told in _ACTS:
-            answer = await _answer(model, [*before, *_to_messages(said, tool, result)], tool)
+            offered = (ToolDefinition(tool, "", {"type": "object", "properties": {}}),)
+            messages = [*before, *_to_messages(said, tool, result)]
+            answer = (await complete(model, ModelRequest("", messages, offered))).text
             wrong = bool(_DENIED.search(answer)) or not re.search(told, answer, re.IGNORECASE)
             denied += wrong
             verdict = "WRONG" if wrong else "right"
@@ -53,12 +55,3 @@ def _to_messages(said: str, tool: str, result: str) -> list[Message]:
         Message(role="assistant", content=[call]),
         Message(role="tool", tool_call_id="call", content=result),
     ]
-
-
-async def _answer(model: LocalModel, messages: Sequence[Message], tool: str) -> str:
-    offered = (ToolDefinition(tool, "", {"type": "object", "properties": {}}),)
-    async with model.stream(ModelRequest("", messages, offered)) as events:
-        async for event in events:
-            if isinstance(event, Completion):
-                return event.text
-    raise AssertionError("an answer ends with a completion or an error")

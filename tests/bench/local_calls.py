@@ -8,9 +8,10 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from client.llm.local.model import LocalModel
-from client.llm.protocol import Completion, ModelRequest, ToolDefinition
+from client.llm.protocol import ModelRequest, ToolDefinition
 from servers.conversations.contract import Message
 from tests.bench.desk_tools import OFFICE_TOOLS
+from tests.bench.local_step import complete
 from tests.bench.table import Row
 
 _TEXT = {"type": "string"}
@@ -86,8 +87,9 @@ async def count_misfilled(model: LocalModel) -> Row:
     for tools, questions in ((_HOME, _AT_HOME), (_OFFICE, _AT_THE_OFFICE)):
         for said, name, wanted in questions:
             request = ModelRequest("", [Message(role="user", content=said)], tools)
-            called = await _call(model, request)
-            right = [name for name, _ in called] == [name] and _has(called[0][1], wanted)
+            calls = (await complete(model, request)).tool_calls
+            called = [(call.name.partition("__")[2], call.arguments or {}) for call in calls]
+            right = len(called) == 1 and called[0][0] == name and _has(called[0][1], wanted)
             wrong += not right
             verdict = "right" if right else f"WRONG, not {name} {dict(wanted)}"
             print(f"> {said}\n{called} ({verdict})", file=sys.stderr, flush=True)
@@ -102,14 +104,3 @@ def _has(arguments: Mapping[str, Any], wanted: Mapping[str, object]) -> bool:
         else arguments.get(name) == value
         for name, value in wanted.items()
     )
-
-
-async def _call(model: LocalModel, request: ModelRequest) -> list[tuple[str, dict[str, Any]]]:
-    async with model.stream(request) as events:
-        async for event in events:
-            if isinstance(event, Completion):
-                return [
-                    (call.name.partition("__")[2], call.arguments or {})
-                    for call in event.tool_calls
-                ]
-    raise AssertionError("an answer ends with a completion or an error")

@@ -7,8 +7,9 @@ import sys
 from collections.abc import Sequence
 
 from client.llm.local.model import LocalModel
-from client.llm.protocol import Completion, ModelRequest, ToolDefinition
+from client.llm.protocol import ModelRequest, ToolDefinition
 from servers.conversations.contract import Message
+from tests.bench.local_step import complete
 from tests.bench.table import Row
 
 _ASKED = (
@@ -35,19 +36,12 @@ async def count_misled(model: LocalModel, tools: Sequence[ToolDefinition]) -> Ro
     """How many questions get another tool than the one for them, or one without need."""
     wrong = 0
     for said, wanted in _ASKED:
-        called = await _choose(model, ModelRequest("", [Message(role="user", content=said)], tools))
+        request = ModelRequest("", [Message(role="user", content=said)], tools)
+        calls = (await complete(model, request)).tool_calls
+        called = calls[0].name.partition("__")[2] if calls else ""
         wrong += called != wanted
         verdict = "right" if called == wanted else f"WRONG, not {wanted or 'nothing'}"
         print(f"> {said}\n{called or 'nothing'} ({verdict})", file=sys.stderr, flush=True)
     return Row(
         f"picked another tool than the right one of {len(tools)}, of {len(_ASKED)}", wrong, ""
     )
-
-
-async def _choose(model: LocalModel, request: ModelRequest) -> str:
-    async with model.stream(request) as events:
-        async for event in events:
-            if isinstance(event, Completion):
-                names = [call.name.partition("__")[2] for call in event.tool_calls]
-                return names[0] if names else ""
-    raise AssertionError("an answer ends with a completion or an error")

@@ -2,6 +2,8 @@
 
 import json
 import re
+from collections.abc import AsyncGenerator
+from contextlib import asynccontextmanager
 from dataclasses import replace
 from itertools import pairwise
 from pathlib import Path
@@ -10,6 +12,7 @@ from typing import Any
 import anyio
 import pytest
 
+from client.llm.local.model import LocalModel
 from client.llm.protocol import (
     BadRequestError,
     Completion,
@@ -471,12 +474,9 @@ async def test_nothing_is_read_ahead_while_somebody_is_answered(engine: FakeEngi
             group.cancel_scope.cancel()
 
 
-async def test_what_a_user_told_is_collected_after_the_answer_to_it(engine: FakeEngine) -> None:
-    about = {"text": json.dumps({"name": "Zoë", "facts": ["likes tea"]})}
-    answers = [{"text": "Hello."}, about, {"text": "Nothing."}, {"text": "Good."}, about]
-    # Nothing is collected from a question.
-    engine.write(*answers, ABOUT_USER, {"text": "You are Zoë, and you like tea."})
-    talk = stored("I'm Zoë.", "Hello.", "What's new?", "Nothing.", "I like tea.", "Good.")
+@asynccontextmanager
+async def collecting(engine: FakeEngine) -> AsyncGenerator[LocalModel]:
+    """A model that collects about its user after each answer."""
     with anyio.fail_after(20):
         async with (
             open_local_model(engine, pause_seconds=0) as model,
@@ -484,12 +484,22 @@ async def test_what_a_user_told_is_collected_after_the_answer_to_it(engine: Fake
         ):
             group.start_soon(model.read_on)
             await anyio.wait_all_tasks_blocked()
-            for length, asked in ((1, 2), (3, 3), (5, 5)):
-                await complete(model, ask(*talk[:length]))
-                await engine.wait_for(lambda _, n=asked: len(engine.bodies) == n)
-            # Who asks now waits for a choice and the answer alone.
-            await complete(model, ask(*talk, user("Who am I?"), tools=[CLOCK]))
+            yield model
             group.cancel_scope.cancel()
+
+
+async def test_what_a_user_told_is_collected_after_the_answer_to_it(engine: FakeEngine) -> None:
+    about = {"text": json.dumps({"name": "Zoë", "facts": ["likes tea"]})}
+    answers = [{"text": "Hello."}, about, {"text": "Nothing."}, {"text": "Good."}, about]
+    # Nothing is collected from a question.
+    engine.write(*answers, ABOUT_USER, {"text": "You are Zoë, and you like tea."})
+    talk = stored("I'm Zoë.", "Hello.", "What's new?", "Nothing.", "I like tea.", "Good.")
+    async with collecting(engine) as model:
+        for length, asked in ((1, 2), (3, 3), (5, 5)):
+            await complete(model, ask(*talk[:length]))
+            await engine.wait_for(lambda _, n=asked: len(engine.bodies) == n)
+        # Who asks now waits for a choice and the answer alone.
+        await complete(model, ask(*talk, user("Who am I?"), tools=[CLOCK]))
     _, first, _, _, second, _, answer = [body["messages"][-1]["content"] for body in engine.bodies]
     assert (first, second) == ("- I'm Zoë.", "- I'm Zoë.\n- I like tea.")
     assert "name is Zoë. The user likes tea." in answer
@@ -499,19 +509,12 @@ async def test_who_asks_while_it_is_collected_does_not_wait_for_it(engine: FakeE
     about = {"text": json.dumps({"name": "Zoë", "facts": []})}
     engine.write({"text": "Hello."}, about | {"then": "hangs"}, {"text": "Fine."}, about)
     talk = stored("I'm Zoë.", "Hello.", "How are you?")
-    with anyio.fail_after(20):
-        async with (
-            open_local_model(engine, pause_seconds=0) as model,
-            anyio.create_task_group() as group,
-        ):
-            group.start_soon(model.read_on)
-            await anyio.wait_all_tasks_blocked()
-            await complete(model, ask(*talk[:1]))
-            await engine.wait_for(lambda _: len(engine.bodies) == 2)
-            assert (await complete(model, ask(*talk))).text == "Fine."
-            # What was broken off is taken up again.
-            await engine.wait_for(lambda _: len(engine.bodies) == 4)
-            group.cancel_scope.cancel()
+    async with collecting(engine) as model:
+        await complete(model, ask(*talk[:1]))
+        await engine.wait_for(lambda _: len(engine.bodies) == 2)
+        assert (await complete(model, ask(*talk))).text == "Fine."
+        # What was broken off is taken up again.
+        await engine.wait_for(lambda _: len(engine.bodies) == 4)
     assert engine.bodies[1]["messages"] == engine.bodies[3]["messages"]
 
 
