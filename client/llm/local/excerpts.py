@@ -15,6 +15,7 @@ _OPAQUE = re.compile(r"[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}|[0-9a-f]{24,}
 _TIME = re.compile(r"(\d{4}-\d\d-\d\d)T(\d\d:\d\d)(?::\d\d(?:\.\d+)?)?(Z|[+-]\d\d:\d\d)")
 _SENTENCE_END = re.compile(r"(?<=[.!?\u2026])\s+|(?<=[\u3002\uff01\uff1f])")
 _TOKEN = re.compile(r"\d|[a-zA-Z]{1,5}|[^\W\d_]{1,2}|[^\w\s]+|_")
+_ANY_WORD = re.compile(r"\w+")
 _WORD = re.compile(r"\w{3,}")
 _STEM_CHARACTERS = 4
 """Words that begin alike are taken for one: `opening` for `open`."""
@@ -47,6 +48,11 @@ def _select(lines: Sequence[str], question: str, most: int) -> set[int]:
     wanted = _to_stems(question)
     # A word that stands everywhere tells nothing.
     telling = [sum(1 / spread[stem] for stem in found & wanted) for found in stems]
+    asked = _to_words(question)
+    for number, line in enumerate(lines):
+        # What is asked is stored first, so a search finds the question itself before all else.
+        if asked and asked in _to_words(line):
+            telling[number] = -1
     kept: set[int] = set()
     left = most
     for number in sorted(range(len(lines)), key=lambda n: (n > 0, -telling[n], n)):
@@ -54,7 +60,7 @@ def _select(lines: Sequence[str], question: str, most: int) -> set[int]:
         if cost <= left:
             kept.add(number)
             left -= cost
-        elif not telling[number]:
+        elif telling[number] <= 0:
             break
     return kept
 
@@ -62,6 +68,11 @@ def _select(lines: Sequence[str], question: str, most: int) -> set[int]:
 def _count(line: str) -> int:
     """About how many tokens a line is, its end included."""
     return 1 + len(_TOKEN.findall(line))
+
+
+def _to_words(text: str) -> str:
+    """Without marks: a search marks what it was asked for."""
+    return " ".join(_ANY_WORD.findall(text.casefold()))
 
 
 def _to_stems(text: str) -> set[str]:

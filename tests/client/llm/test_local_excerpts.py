@@ -69,3 +69,14 @@ def test_no_text_takes_more_than_its_room_and_digits_take_more_of_it(text: str, 
 def test_of_lines_that_tell_nothing_the_first_are_read() -> None:
     read = to_excerpt("\n".join(f"Item {number} of it" for number in range(99)), "Why?", 16)
     assert read == "Item 0 of it\nItem 1 of it\nItem 2 of it\n[…]"
+
+
+def test_the_question_itself_is_no_answer_to_it() -> None:
+    """A search for what it asks finds it before all else: it was stored a moment ago."""
+    echo = "hit 1, today: Where does the **boat** lie in winter?"
+    said = "hit 2, in May: The **boat** lies in Kiel."
+    others = [f"hit {number}, in June: Nobody sails now." for number in (3, 4)]
+    text = "\n".join(["4 hits", echo, *others, said])
+    read = to_excerpt(text, "Where does the boat lie in winter?", 25).splitlines()
+    assert read == ["4 hits", "[…]", said]
+    assert echo in to_excerpt(text, "Where does the boat lie in winter?", 200)
