@@ -30,7 +30,7 @@ _READ = (
 """Asked for less, it says again all that it read, and each word takes its time."""
 _ACTED = (
     "This was done with a tool. It answered",
-    "Tell the user so in one short sentence.",
+    "Tell the user just that it is done, as short as you can.",
 )
 _FAILED = (
     "A tool failed and said",
