@@ -38,7 +38,7 @@ class Page:
 class _PageReader:
     """Takes records, newest first, until the page is full."""
 
-    def __init__(self, limit: int | None, expected: int, annotated_later: Annotations) -> None:
+    def __init__(self, limit: int, expected: int, annotated_later: Annotations) -> None:
         self.page = Page()
         self.expected = expected
         self._oldest: Record | None = None
@@ -66,7 +66,7 @@ class _PageReader:
             return False
         message, size = self._annotated(record)
         self._room -= size
-        if self._limit is not None and messages and self._room < 0:
+        if messages and self._room < 0:
             return False
         messages.append(message)
         self._oldest = record
@@ -86,17 +86,18 @@ def read_page(
     history: History,
     state: ConversationState,
     *,
-    limit: int | None,
+    limit: int,
     before: PageEnd | None = None,
     annotated_later: Annotations | None = None,
 ) -> Page:
-    """The latest messages, or those `before` a place; without a limit all of them.
+    """The latest messages, or those `before` a place.
 
     `annotated_later` is what the records after `before` tell of messages, or more.
     """
     end = before or PageEnd(state.end, state.progress.seq + 1)
     reader = _PageReader(limit, end.seq, annotated_later or {})
-    for record in _records_backward(history, end.offset, limit or _LINES_AT_ONCE):
+    # One more than asked for tells that there are older ones.
+    for record in _records_backward(history, end.offset, min(limit + 1, _LINES_AT_ONCE)):
         if not reader.take(record):
             break
     else:
@@ -107,7 +108,7 @@ def read_page(
 
 def _records_backward(history: History, end: int, at_once: int) -> Iterator[Record]:
     lines = lines_backward(history, end)
-    while chunk := list(islice(lines, min(at_once, _LINES_AT_ONCE))):
+    while chunk := list(islice(lines, at_once)):
         for record in parse_lines(chunk):
             if record is not None:
                 yield record

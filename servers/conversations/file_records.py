@@ -25,6 +25,7 @@ _ABSENT: Mapping[str, Any] = dict.fromkeys(Message.model_fields)
 _SET_FIELDS = set(_ABSENT)
 _FIELDS = len(_ABSENT)
 _new = object.__new__
+_put = object.__setattr__
 _put_set_fields, _put_extra, _put_private = (
     vars(BaseModel)[slot].__set__
     for slot in ("__pydantic_fields_set__", "__pydantic_extra__", "__pydantic_private__")
@@ -279,14 +280,13 @@ def to_message(body: Mapping[str, Any], annotations: Mapping[str, Any] | None = 
     """A stored message, checked when it was stored; with these annotations if they are given."""
     # What `model_construct` does, in a sixth of its time: long histories are made of this.
     message = _new(Message)
-    fields = vars(message)
-    fields.update(_ABSENT)
-    fields.update(body)
+    fields = {**_ABSENT, **body}
     if len(fields) > _FIELDS:  # a newer program stored it
         for name in fields.keys() - _SET_FIELDS:
             del fields[name]
     if annotations is not None:
         fields["annotations"] = annotations or None
+    _put(message, "__dict__", fields)
     _put_set_fields(message, _SET_FIELDS)
     _put_extra(message, None)
     _put_private(message, None)
