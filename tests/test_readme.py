@@ -108,6 +108,7 @@ async def test_help_names_every_command(command: RealCommand) -> None:
         assert name in ended.output
 
 
+@pytest.mark.slow  # two commands, five processes
 async def test_the_tool_in_eight_lines_is_listed_and_called(command: RealCommand) -> None:
     async with serve_tool_endpoint() as endpoint:
         url = endpoint.on("/search", answer_json({"result": ["MCP"]}))
@@ -122,6 +123,7 @@ async def test_the_tool_in_eight_lines_is_listed_and_called(command: RealCommand
     assert endpoint.requests[0].params == {"query": "mcp", "limit": 5}
 
 
+@pytest.mark.slow  # four processes
 async def test_another_client_opens_the_conversations_by_the_entry_shown(
     command: RealCommand,
 ) -> None:
@@ -157,6 +159,7 @@ async def test_the_doctor_finds_nothing_wrong_with_a_fresh_start(command: RealCo
     assert ended.exit_code == 0, ended.output + ended.notes
 
 
+@pytest.mark.slow  # all servers, started twice
 @pytest.mark.parametrize("mode", ["auto", "legacy"])
 async def test_the_servers_answer_over_http_in_both_eras(command: RealCommand, mode: str) -> None:
     token = (await command.run("token", "create", "laptop")).output.strip()
@@ -179,6 +182,7 @@ async def test_the_servers_answer_over_http_in_both_eras(command: RealCommand, m
     assert set(re.findall(r"`(\w+)`", named[1])) <= tools
 
 
+@pytest.mark.slow  # a bot and its servers
 async def test_the_bot_answers_whom_the_variables_name(command: RealCommand) -> None:
     token = "42:AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA"
     command.script("- say: Hello from the bot.\n")

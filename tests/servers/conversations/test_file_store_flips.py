@@ -110,7 +110,7 @@ async def count_findings(directory: Path) -> int:
 @pytest.mark.parametrize(
     "step",
     [
-        6_007,
+        12_007,
         pytest.param(997, marks=pytest.mark.slow),
         pytest.param(1, marks=pytest.mark.long),
     ],
