@@ -12,6 +12,9 @@ from pydantic_core import ErrorDetails, core_schema
 MAX_DEPTH = 100
 """Of nested arrays and objects. JSON parsers, pydantic's among them, give up at about 200, and what
 is stored must be readable inside the envelopes of a result."""
+MAX_NAMES = 100_000
+"""In all objects of a call. A batch of messages has a tenth of it; of millions, all unknown, the
+error alone would take longer than others wait for their answers."""
 
 _SUBJECT = re.compile(r"^\w+ should")
 _MUST_BE = "must be "
@@ -25,6 +28,8 @@ _KINDS = {
 }
 """By pydantic's names of errors; its own words are Python's."""
 
+_MAX_ERRORS = 100
+"""So many are looked at: the first counts, and what a union says beside it comes next."""
 _MAX_NAME_CHARACTERS = 64
 """Of a name the caller made up, when an error repeats it."""
 
@@ -98,13 +103,7 @@ def parse_arguments(model: type[ArgumentsT], arguments: Mapping[str, Any]) -> Ar
         name: _parse_text(name, value) if name in model.documents else value
         for name, value in arguments.items()
     }
-    for name, value in arguments.items():
-        max_depth = MAX_DEPTH + (name in model.documents)
-        if _is_deeper(value, max_depth):
-            field = _path([name])
-            raise ArgumentsError(
-                f"{field}: is nested more than {max_depth} levels deep", field=field
-            )
+    _check_shape(model, arguments)
     try:
         return model.model_validate(arguments)
     except ValidationError as error:
@@ -122,14 +121,32 @@ def _parse_text(name: str, value: object) -> object:
         ) from None
 
 
-def _is_deeper(value: object, max_depth: int) -> bool:
-    """Whether there are more levels than `max_depth`. By levels: recursion could overflow."""
-    level = [value]
-    for _ in range(max_depth):
-        level = [child for value in level for child in _children(value)]
-        if not level:
-            return False
-    return True
+def _check_shape(model: type[ToolArguments], arguments: Mapping[str, Any]) -> None:
+    """That nothing is nested too deep, and that names are not too many."""
+    names = len(arguments)
+    for name, value in arguments.items():
+        max_depth = MAX_DEPTH + (name in model.documents)
+        level = [value]
+        # By levels: recursion could overflow.
+        for _ in range(max_depth):
+            names += sum(map(_count_names, level))
+            if not level or names > MAX_NAMES:
+                break
+            level = [child for each in level for child in _children(each)]
+        if names > MAX_NAMES:
+            raise ArgumentsError(
+                f"there are more than {MAX_NAMES:,} names in the objects given: give less at once",
+                field=None,
+            )
+        if level:
+            field = _path([name])
+            raise ArgumentsError(
+                f"{field}: is nested more than {max_depth} levels deep", field=field
+            )
+
+
+def _count_names(value: object) -> int:
+    return len(cast("dict[str, object]", value)) if isinstance(value, dict) else 0
 
 
 def _children(value: object) -> Iterable[object]:
@@ -140,7 +157,7 @@ def _children(value: object) -> Iterable[object]:
 
 def explain(errors: list[ErrorDetails], arguments: Mapping[str, Any]) -> ArgumentsError:
     """What pydantic found wrong with these, as one place and what should be there."""
-    located = [(_locate(error, arguments), error) for error in errors]
+    located = [(_locate(error, arguments), error) for error in errors[:_MAX_ERRORS]]
     first = located[0][0]
     # A union reports once for each member: the one that got furthest is what the caller meant.
     related = [(place, error) for place, error in located if place[: len(first)] == first]

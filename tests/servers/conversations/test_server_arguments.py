@@ -62,6 +62,23 @@ async def test_any_text_of_up_to_1024_bytes_is_an_id_of_its_own(
         assert [each["content"] for each in loaded["messages"]] == ["fine", "this"]
 
 
+@pytest.mark.parametrize("where", ["arguments", "message", "metadata"])
+async def test_names_by_the_thousand_are_refused_before_each_is_looked_at(
+    in_memory: Connections, where: str
+) -> None:
+    """Else the server would do nothing else for seconds."""
+    many: dict[str, Any] = {f"k{number}": 1 for number in range(100_001)}
+    tool, arguments = {
+        "arguments": ("list_conversations", many),
+        "message": ("append_messages", SHARED | message(content="x", **many)),
+        "metadata": ("update_conversation", SHARED | {"metadata": many}),
+    }[where]
+    async with in_memory.connect() as client:
+        error = await fail(client, tool, **arguments)
+    assert error["code"] == "invalid"
+    assert "more than 100,000 names" in error["message"]
+
+
 @pytest.mark.parametrize("tool", ["list_conversations", *ID_TOOLS])
 async def test_an_unknown_argument_is_invalid_and_named(in_memory: Connections, tool: str) -> None:
     arguments: dict[str, Any] = {} if tool == "list_conversations" else SHARED | ID_TOOLS[tool]
