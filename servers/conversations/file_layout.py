@@ -1,7 +1,7 @@
 """Where a conversation's bytes lie: as its active file says, or found out where that is damaged."""
 
 import os
-from typing import Any
+from typing import Any, NamedTuple
 
 from pydantic import BaseModel, ConfigDict, ValidationError
 
@@ -29,19 +29,38 @@ def continue_with(facts: Facts, layout: Layout) -> dict[str, Any]:
     return {**facts.model_dump(), "sealed": sealed}
 
 
-def parse_layout(first: Record) -> Layout:
-    """The layout that the first record of an active file tells."""
-    if first.kind != "continuation":
-        return UNSEALED
+class Beginning(NamedTuple):
+    """What an active file begins with."""
+
+    line: bytes
+    record: Record
+    layout: Layout
+    """As it tells."""
+
+    @property
+    def generation(self) -> int:
+        """Of the conversation."""
+        return self.layout.generation or self.record.progress.seq
+
+
+def read_beginning(fd: int) -> Beginning | None:
+    """None where it is damaged or lost: any other record than these has others before it."""
+    line = read_line(History(fd), 0)
+    record = parse_line(0, line) if line else None
+    if line is None or record is None:
+        return None
+    if record.kind in ("header", "tombstone"):
+        return Beginning(line, record, UNSEALED)
     try:
-        sealed = _Sealed.model_validate(first.body.get("sealed"))
+        sealed = _Sealed.model_validate(record.body.get("sealed"))
     except ValidationError:
-        return UNSEALED
-    return Layout(sealed.generation, tuple(sealed.offsets), sealed.base)
+        return None
+    layout = Layout(sealed.generation, tuple(sealed.offsets), sealed.base)
+    return Beginning(line, record, layout)
 
 
 def find_layout(place: Place, first_seq: int) -> Layout:
-    """The layout by the segments that are there, for an active file whose beginning is damaged.
+    """The layout by the segments that are there, for an active file whose beginning is lost.
 
     `first_seq`: of its first readable record. A segment with later records was made by a writer
     that was killed before the active file was replaced: it does not count.
@@ -61,7 +80,7 @@ def find_layout(place: Place, first_seq: int) -> Layout:
             break
         sealed.append(offset)
         base = offset + last.start + last.size
-    return Layout(generation, tuple(sealed), base) if sealed else UNSEALED
+    return Layout(generation, tuple(sealed), base)
 
 
 def find_unnamed(place: Place) -> tuple[list[str], list[str]]:
@@ -76,12 +95,10 @@ def find_unnamed(place: Place) -> tuple[list[str], list[str]]:
     if fd is None:
         return [], []
     with os.fdopen(fd, "rb"):
-        line = read_line(History(fd), 0)
-        first = parse_line(0, line) if line is not None else None
-        if first is None:
+        beginning = read_beginning(fd)
+        if beginning is None:
             return [], []
-        layout = parse_layout(first)
-        generation = layout.generation or first.progress.seq
+        layout, generation = beginning.layout, beginning.generation
         named = {suffix_of(layout.generation, offset) for offset in layout.sealed}
         unnamed = [suffix for suffix in found if suffix not in named]
         history = History(fd, layout, place)
@@ -118,11 +135,10 @@ def is_continued(place: Place) -> bool:
         return False
     with os.fdopen(fd, "rb"):
         history = History(fd)
-        first = parse_line(0, read_line(history, 0) or b"")
-        if first is None:
+        beginning = read_beginning(fd)
+        if beginning is None:
             return False
-        layout = parse_layout(first)
-        suffix = suffix_of(layout.generation or first.progress.seq, layout.base)
+        suffix = suffix_of(beginning.generation, beginning.layout.base)
         size = os.fstat(fd).st_size
         segment = SealedSegment.load(place.directory, place.key, suffix, 0)
         for number, frame in enumerate(segment.frames):

@@ -13,7 +13,7 @@ from pydantic import ValidationError
 from servers.conversations.contract import REPEAT_WINDOW_MESSAGES, to_timestamp
 from servers.conversations.file_history import UNSEALED, History, Layout, Place
 from servers.conversations.file_ids import OffsetTable, find_ids
-from servers.conversations.file_layout import find_layout, parse_layout
+from servers.conversations.file_layout import find_layout, read_beginning
 from servers.conversations.file_records import (
     NOTHING,
     Facts,
@@ -189,35 +189,39 @@ def _follow_sealing(fd: int, size: int, known: ConversationState, place: Place) 
 
     All that is known by offset stays right, and the latest ids need not be read again.
     """
-    first_line = read_line(History(fd), 0)
-    first = parse_line(0, first_line) if first_line else None
-    layout = parse_layout(first) if first else UNSEALED
-    if first_line is None or layout.generation != known.generation or layout.base < known.end:
+    beginning = read_beginning(fd)
+    layout = beginning.layout if beginning else UNSEALED
+    if beginning is None or layout.generation != known.generation or layout.base < known.end:
         return False
     history = History(fd, layout, place)
     if not known.mark or read_range(history, known.end - len(known.mark), known.end) != known.mark:
         return False
-    known.first_line, known.layout = first_line, layout
+    known.first_line, known.layout = beginning.line, layout
     _catch_up(history, known, layout.base + size)
     return True
 
 
 def _read_from_scratch(fd: int, size: int, place: Place) -> ConversationState | None:
-    first_line = read_line(History(fd), 0)
-    if first_line is None:
-        return None
-    first = parse_line(0, first_line)
-    layout = parse_layout(first) if first else find_layout(place, find_first_seq(fd, size))
+    beginning = read_beginning(fd)
+    if beginning is not None:
+        first_line, layout = beginning.line, beginning.layout
+    else:
+        first_line = read_line(History(fd), 0)
+        layout = find_layout(place, find_first_seq(fd, size))
+        if first_line is None and not layout.sealed:
+            return None
+        first_line = first_line or b""
     history, size = History(fd, layout, place), layout.base + size
     tail = read_tail(history, layout.base, size)
     if tail.last is None and layout.sealed:
         sealed = read_tail(history, 0, layout.base)
         tail = Tail(tail.end, sealed.last, tail.lost + sealed.lost)
     if tail.last is None:
-        return _make_up(history, first_line, first, tail)
-    generation = layout.generation
-    if not generation:
-        generation = first.progress.seq if first else _guess_generation(history, tail.end)
+        return _make_up(history, first_line, beginning and beginning.record, tail)
+    if beginning is not None:
+        generation = beginning.generation
+    else:
+        generation = layout.generation or guess_generation(history, tail.end)
     return ConversationState(
         first_line=first_line,
         generation=generation,
@@ -286,12 +290,14 @@ def find_first_seq(fd: int, size: int) -> int:
     return sys.maxsize
 
 
-def _guess_generation(history: History, end: int) -> int:
+def guess_generation(history: History, end: int) -> int:
+    """By the first record that can be read: it tells how many messages came before it."""
     lost = 0
     for offset, line in lines_forward(history, 0, end):
         record = parse_line(offset, line)
         if record is not None:
-            return record.progress.seq - lost
+            messages = record.progress.message_count - (record.kind == "message")
+            return record.progress.seq - max(lost, messages + 1)  # the header comes before them
         lost += count_lost(line)
     return 0
 

@@ -11,7 +11,12 @@ from servers.conversations.file_directory import ACTIVE, StoreDirectory, key_of,
 from servers.conversations.file_failures import advise
 from servers.conversations.file_format import DATA_NAME
 from servers.conversations.file_history import History, Place
-from servers.conversations.file_layout import find_layout, find_unnamed, is_continued, parse_layout
+from servers.conversations.file_layout import (
+    find_layout,
+    find_unnamed,
+    is_continued,
+    read_beginning,
+)
 from servers.conversations.file_locks import LockStripes, name_of, stripe_of
 from servers.conversations.file_projection import Projection
 from servers.conversations.file_records import Facts, count_lost, parse_line, to_message
@@ -19,7 +24,7 @@ from servers.conversations.file_replacing import UNFINISHED
 from servers.conversations.file_sealed import SealedSegment, parse_suffix, suffix_of
 from servers.conversations.file_search_rows import is_searched
 from servers.conversations.file_segment import lines_forward, read_line
-from servers.conversations.file_state import find_first_seq, parse_facts
+from servers.conversations.file_state import find_first_seq, guess_generation, parse_facts
 
 _LEFT_OVER = "is of a write that did not come to its end, or not yet"
 _OF_ONE_FILE = frozenset(
@@ -144,20 +149,22 @@ class _Examiner:
 
     def run(self) -> None:
         history = History(self._fd)
-        line = read_line(history, 0)
-        first = None if line is None else parse_line(0, line)
-        if first is not None:
-            layout = parse_layout(first)
+        beginning = read_beginning(self._fd)
+        if beginning is not None:
+            layout, generation = beginning.layout, beginning.generation
         else:
             layout = find_layout(self._place, find_first_seq(self._fd, self._size))
-        if line is None and layout.sealed:
+            generation = layout.generation or guess_generation(history, self._size)
+        # What is lost of the beginning is missing like what is lost in between.
+        self._expected = generation or None
+        if layout.sealed and read_line(history, 0) is None:
             self._found.lacks_active = True
             self._report(ACTIVE, None, "is missing or empty, though older messages are sealed")
         self._named = {suffix_of(layout.generation, start) for start in layout.sealed}
         for start, end in pairwise((*layout.sealed, layout.base)):
             self._read_sealed(suffix_of(layout.generation, start), end - start)
         self._read_active(history, layout.base)
-        self._found.generation = layout.generation or (first.progress.seq if first else 0)
+        self._found.generation = generation
         self._look_at_attachments()
         facts = self._found.facts
         if facts is None and self._size:
