@@ -3,7 +3,7 @@
 import logging
 import os
 from collections.abc import Callable, Iterable, Sequence
-from contextlib import closing, suppress
+from contextlib import closing
 from typing import Literal
 
 from servers.conversations.file_directory import StoreDirectory
@@ -20,7 +20,7 @@ from servers.conversations.file_records import (
 )
 from servers.conversations.file_replacing import replace_file
 from servers.conversations.file_reserve import is_full
-from servers.conversations.file_sealed import parse_suffix, suffix_of
+from servers.conversations.file_sealed import suffix_of
 from servers.conversations.file_sealing import Sealing, is_due, seal_active
 from servers.conversations.file_segment import take_back, write_again, write_whole
 from servers.conversations.file_state import ConversationState, parse_facts
@@ -49,7 +49,7 @@ class ConversationFile(ConversationReader):
     def open(self, known: ConversationState | None) -> None:
         """The same; where nothing but sealed segments is left, what is written follows them."""
         super().open(known)
-        if self.state is None and self._has_sealed():
+        if self.lacks_active:
             self.close()
             # A line that can't be read is found to come after all of them.
             os.close(replace_file(self._place, [b"\n"]))
@@ -198,11 +198,6 @@ class ConversationFile(ConversationReader):
         mark = mark_of(self.state, os.fstat(self._fd))
         self._mtime_ns = mark.mtime_ns
         return Entry(mark, not self.state.deleted, self.progress, self.facts, projection)
-
-    def _has_sealed(self) -> bool:
-        with suppress(FileNotFoundError):
-            return any(map(parse_suffix, self._directory.suffixes_of(self.key)))
-        return False
 
     def _remove_sealed(self) -> None:
         """Remove the segments of the generation before, which nothing refers to any more."""

@@ -1,7 +1,9 @@
 """One conversation's files as a verb reads them, opened under its lock for the verb's length."""
 
 import os
+import time
 from collections.abc import Callable, Iterator, Mapping
+from contextlib import suppress
 from functools import cached_property
 from typing import Any
 
@@ -22,6 +24,7 @@ from servers.conversations.file_pages import (
 )
 from servers.conversations.file_projection import Entry, project_file
 from servers.conversations.file_records import NOTHING, Facts, Progress, Record
+from servers.conversations.file_sealed import parse_suffix
 from servers.conversations.file_segment import lines_backward, lines_forward, read_range
 from servers.conversations.file_snapshot import Snapshot
 from servers.conversations.file_state import (
@@ -67,6 +70,8 @@ class ConversationReader:
         self._mtime_ns = 0
         self._fd: int | None = None
         self._read: History | None = None
+        self.lacks_active = False
+        """Whether nothing but sealed segments is left of it."""
 
     @cached_property
     def attachments(self) -> AttachmentFolder:
@@ -83,16 +88,27 @@ class ConversationReader:
         self._horizon = self._expiry.look()
         self.now = self._horizon.now
         opened = self._directory.open_with_status(self.key)
+        size = 0
         if opened is not None:
             self._fd, status = opened
-            self._mtime_ns = status.st_mtime_ns
-            self.state = read_state(self._fd, status.st_size, known, self._place)
+            self._mtime_ns, size = status.st_mtime_ns, status.st_size
+        self.lacks_active = not size and self._has_sealed()
+        if self.lacks_active and self._fd is None:
+            self._fd = os.open(os.devnull, os.O_RDONLY)  # reads as an empty one would
+            self._mtime_ns = time.time_ns()
+        if self._fd is not None:
+            self.state = read_state(self._fd, size, known, self._place)
         facts = self.state and self.state.facts
         if facts and (facts.owner != self._owner or facts.conversation_id != self.conversation_id):
             raise UnavailableError(
                 f"the file {self.key}.jsonl holds another conversation than its name says: "
                 f"move it away or restore it from a back-up"
             )
+
+    def _has_sealed(self) -> bool:
+        with suppress(FileNotFoundError):
+            return any(map(parse_suffix, self._directory.suffixes_of(self.key)))
+        return False
 
     def close(self) -> None:
         """Close the file."""

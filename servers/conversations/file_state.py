@@ -206,16 +206,16 @@ def _read_from_scratch(fd: int, size: int, place: Place) -> ConversationState | 
     if beginning is not None:
         first_line, layout = beginning.line, beginning.layout
     else:
-        first_line = read_line(History(fd), 0)
+        first_line = read_line(History(fd), 0) or b""
         layout = find_layout(place, find_first_seq(fd, size))
-        if first_line is None and not layout.sealed:
+        if not (size or layout.sealed):
             return None
-        first_line = first_line or b""
     history, size = History(fd, layout, place), layout.base + size
     tail = read_tail(history, layout.base, size)
     if tail.last is None and layout.sealed:
         sealed = read_tail(history, 0, layout.base)
-        tail = Tail(tail.end, sealed.last, tail.lost + sealed.lost)
+        # An empty file held one at least: what told the layout.
+        tail = Tail(tail.end, sealed.last, tail.lost + sealed.lost + (not tail.lost))
     if tail.last is None:
         return _make_up(history, first_line, beginning and beginning.record, tail)
     if beginning is not None:
