@@ -8,8 +8,9 @@ import tempfile
 import time
 from collections.abc import Callable, Generator, Mapping
 from contextlib import ExitStack, contextmanager
+from functools import cache
 from pathlib import Path
-from typing import TextIO, TypeVar
+from typing import BinaryIO, TextIO, TypeVar
 
 from pydantic import TypeAdapter, ValidationError
 
@@ -17,34 +18,49 @@ from agentic.config.findings import ConfigError, printable
 
 _LOG = logging.getLogger(__name__)
 _LOCK_TIMEOUT_SECONDS = 5.0
+_DAMAGED = "is damaged: delete it, and make anew what it held"
 _Value = TypeVar("_Value")
 
 
-def read_private(path: Path, kind: TypeAdapter[dict[str, _Value]]) -> dict[str, _Value]:
-    """The mapping in a file, empty if there is none. A file open to others is closed to them.
+def read_private(
+    path: Path, kind: TypeAdapter[dict[str, _Value]], otherwise: str = _DAMAGED
+) -> dict[str, _Value]:
+    """The mapping in a file, empty if there is none. If open to others, it is closed to them.
 
     Raises:
-        ConfigError: It can't be read, or holds something else.
+        ConfigError: It can't be read, or is `otherwise`; what is no file of ours stays as it is.
     """
-    data = _read(path)
-    try:
-        return {} if data is None else kind.validate_json(data)
-    except ValidationError:
-        raise ConfigError(
-            f"{printable(str(path))}: is damaged: delete it, and make anew what it held"
-        ) from None
+    shown = printable(str(path))
+    with _opened(path) as file:
+        if file is None:
+            return {}
+        try:
+            found = kind.validate_json(file.read())
+        except ValidationError:
+            raise ConfigError(f"{shown}: {otherwise}") from None
+        if _is_open_to_others(file):
+            _close_to_others(file.fileno(), shown)
+        return found
 
 
 def read_private_text(path: Path) -> str:
-    """The one line of a file that holds a secret, empty if there is no file.
+    """The one word of a file that holds a secret, empty if there is no file.
+
+    Whether it is a secret can't be told by looking at it, so its mode stays as it is.
 
     Raises:
-        ConfigError: It can't be read, or holds what is no line of printable ASCII.
+        ConfigError: It can't be read, or holds what is no word of printable ASCII.
     """
-    text = (_read(path) or b"").decode("utf-8", "replace").strip()
-    if not (text.isascii() and (text.isprintable() or not text)):
-        raise ConfigError(f"{printable(str(path))}: should hold one line of printable ASCII")
-    return text
+    shown = printable(str(path))
+    with _opened(path) as file:
+        if file is None:
+            return ""
+        text = file.read().decode("utf-8", "replace").strip()
+        if not text.isascii() or not text.isprintable() or " " in text:
+            raise ConfigError(f"{shown}: should hold one line of printable ASCII without spaces")
+        if text and _is_open_to_others(file):
+            _tell_open(shown)
+        return text
 
 
 @contextmanager
@@ -119,17 +135,25 @@ def locked_place(path: Path) -> Generator[None]:
         yield
 
 
-def _read(path: Path) -> bytes | None:
-    shown = printable(str(path))
-    try:
-        with path.open("rb") as file:
-            if stat.S_IMODE(os.fstat(file.fileno()).st_mode) & 0o077:
-                _close_to_others(file.fileno(), shown)
-            return file.read()
-    except FileNotFoundError:
-        return None
-    except OSError as error:
-        raise ConfigError(f"{shown}: can't be read: {_explain(path, error)}") from None
+@contextmanager
+def _opened(path: Path) -> Generator[BinaryIO | None]:
+    with ExitStack() as stack:
+        try:
+            yield stack.enter_context(path.open("rb"))
+        except FileNotFoundError:
+            yield None
+        except OSError as error:
+            reason = _explain(path, error)
+            raise ConfigError(f"{printable(str(path))}: can't be read: {reason}") from None
+
+
+def _is_open_to_others(file: BinaryIO) -> bool:
+    return bool(stat.S_IMODE(os.fstat(file.fileno()).st_mode) & 0o077)
+
+
+@cache  # told once, however often it is read
+def _tell_open(shown: str) -> None:
+    _LOG.warning("%s holds a secret and is open to others: close it to them (chmod 600)", shown)
 
 
 def _close_to_others(descriptor: int, shown: str) -> None:

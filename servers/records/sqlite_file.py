@@ -6,7 +6,7 @@ import sqlite3
 import stat
 import time
 from collections.abc import Callable, Hashable
-from contextlib import suppress
+from contextlib import closing, suppress
 from pathlib import Path
 from typing import TypeVar
 
@@ -20,6 +20,7 @@ _BUSY_SECONDS = 5.0
 _BUSY_PAUSE_SECONDS = 0.01
 _BUSY_TRIES = int(_BUSY_SECONDS / _BUSY_PAUSE_SECONDS)
 _FORMAT = 1
+_ANY_TABLE = "SELECT 1 FROM sqlite_schema LIMIT 1"
 _DAMAGE = ("SQLITE_CORRUPT", "SQLITE_NOTADB", "SQLITE_IOERR_SHORT_READ", "SQLITE_ERROR")
 """SQLITE_ERROR: a table is not there, or not as we made it."""
 
@@ -118,10 +119,17 @@ class SqliteFile:
         found = self._path.stat()
         if not stat.S_ISREG(found.st_mode):  # to open a pipe could wait for ever
             raise self._unusable("it is no plain file")
+        self._check_is_ours()
         if stat.S_IMODE(found.st_mode) & 0o077:
             self._path.chmod(0o600)
             _log.warning("%s was open to others: it is closed to them now", self._shown)
         self._opened = (found.st_dev, found.st_ino)
+
+    def _check_is_ours(self) -> None:
+        # Before its mode or anything in it is changed: a wrong path may lead to another's file.
+        with closing(sqlite3.connect(self._path, timeout=_BUSY_SECONDS)) as connection:
+            if _format_of(connection) == 0 and connection.execute(_ANY_TABLE).fetchone():
+                raise self._unusable("it is the database of another program: name another file")
 
     def _open_connection(self) -> sqlite3.Connection:
         connection = sqlite3.connect(

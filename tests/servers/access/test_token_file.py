@@ -2,6 +2,7 @@
 
 import json
 import os
+import stat
 import subprocess
 import sys
 from concurrent.futures import ProcessPoolExecutor
@@ -105,14 +106,27 @@ def test_one_that_had_expired_is_still_listed(former: Path) -> None:
     assert TokenFile(former).load() == [over]
 
 
-@pytest.mark.parametrize("data", [b"{", b"[]", b'{"x": 1}', b"\xff"])
-async def test_a_damaged_one_is_told_and_stays(former: Path, data: bytes) -> None:
+@pytest.mark.parametrize("data", [b"", b"{", b"{}", b"[]", b'{"x": 1}', b"root:x:0:0", b"\xff"])
+async def test_what_holds_no_tokens_is_told_and_stays_as_it_is(former: Path, data: bytes) -> None:
     former.write_bytes(data)
+    former.chmod(0o644)
+    refusal = r"tokens\.json: is no file of tokens, or damaged: correct access\.tokens_file"
     for _ in range(2):
-        with pytest.raises(ConfigError, match=r"tokens\.json: is damaged"):
+        with pytest.raises(ConfigError, match=refusal):
             async with open_token_file(former):
                 pass
+    with pytest.raises(ConfigError, match=r"tokens\.json: is no file of tokens$"):
+        await read_token_file(former)
     assert former.read_bytes() == data
+    assert stat.S_IMODE(former.stat().st_mode) == 0o644
+    assert [file.name for file in former.parent.iterdir()] == [former.name]
+
+
+def test_one_that_was_open_to_others_is_closed_to_them(former: Path) -> None:
+    write_former(former, "laptop")
+    former.chmod(0o644)
+    assert TokenFile(former).load()
+    assert stat.S_IMODE(former.with_name("tokens.json.taken-over").stat().st_mode) == 0o600
 
 
 async def test_what_is_no_file_is_told(tmp_path: Path, former: Path) -> None:

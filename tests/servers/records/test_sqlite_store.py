@@ -130,10 +130,26 @@ async def test_a_file_open_to_others_is_closed_with_a_warning(
 async def test_a_damaged_file_is_named_and_left_as_it_is(path: Path, data: bytes) -> None:
     path.parent.mkdir()
     path.write_bytes(data)
+    path.chmod(0o644)
     with pytest.raises(RecordsUnavailableError, match=r"records\.sqlite3: is damaged"):
         async with open_sqlite_records(path):
             pass
     assert path.read_bytes() == data
+    assert stat.S_IMODE(path.stat().st_mode) == 0o644
+
+
+async def test_the_database_of_another_program_is_left_as_it_is(path: Path) -> None:
+    path.parent.mkdir()
+    with sqlite3.connect(path) as other:
+        other.execute("CREATE TABLE places (url TEXT)")
+    other.close()
+    path.chmod(0o644)
+    data = path.read_bytes()
+    with pytest.raises(RecordsUnavailableError, match="is the database of another program"):
+        async with open_sqlite_records(path):
+            pass
+    assert path.read_bytes() == data
+    assert stat.S_IMODE(path.stat().st_mode) == 0o644
 
 
 async def test_damage_while_it_is_open_is_told_by_each_verb(
