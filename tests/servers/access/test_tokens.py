@@ -156,6 +156,26 @@ async def test_names_are_what_people_write(
     assert await tokens.revoke(name) == name
 
 
+async def test_what_is_the_id_of_another_is_no_name(tokens: Tokens) -> None:
+    laptop, _ = await tokens.create("laptop", "ada", READ)
+    with pytest.raises(TokenError, match="is the id of another token: choose another name"):
+        await tokens.create(laptop.token_id, "mallory", READ)
+    assert await tokens.load() == [laptop]
+
+
+async def test_where_a_name_is_the_id_of_another_neither_is_taken_back_by_it(
+    tokens: Tokens,
+) -> None:
+    laptop, _ = await tokens.create("laptop", "ada", READ)
+    earlier = laptop.model_copy(update={"token_id": "0badcafe", "name": laptop.token_id})
+    assert await tokens.add(earlier)  # as earlier programs let it be made
+    with pytest.raises(TokenError, match=r"of one token and the id of another: .* 'laptop'"):
+        await tokens.revoke(laptop.token_id)
+    assert await tokens.revoke("laptop") == "laptop"
+    assert await tokens.revoke(laptop.token_id) == laptop.token_id
+    assert await tokens.load() == []
+
+
 async def test_nearly_right_texts_are_refused(tokens: Tokens, verifier: TokenVerifier) -> None:
     token, text = await tokens.create("laptop", "ada", READ)
     begin, secret = f"agentic_{token.token_id}_", text.split("_", 2)[2]
