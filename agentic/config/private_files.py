@@ -7,7 +7,7 @@ import stat
 import tempfile
 import time
 from collections.abc import Callable, Generator, Mapping
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, contextmanager, suppress
 from functools import cache
 from pathlib import Path
 from typing import BinaryIO, TextIO, TypeVar
@@ -135,6 +135,30 @@ def locked_place(path: Path) -> Generator[None]:
         yield
 
 
+def explain_refusal(path: Path, error: OSError) -> str:
+    """The system's words; where they are about permissions, also whose the file or folder is."""
+    reason = error.strerror or str(error)
+    if not isinstance(error, PermissionError):
+        return reason
+    ours = os.geteuid()
+    for holder, owner in _find_holders(path):
+        if owner != ours:
+            return (
+                f"{reason}. {printable(str(holder))} belongs to user {owner}, and this program "
+                f"runs as user {ours}: give it to that user (chown -R {ours})"
+            )
+    return reason
+
+
+def _find_holders(path: Path) -> Generator[tuple[Path, int]]:
+    """What is at a path, then the nearest folder above it that is there, each with its owner."""
+    for holder in (path, *path.parents):
+        with suppress(OSError):
+            yield holder, holder.stat().st_uid
+            if holder != path:
+                return
+
+
 @contextmanager
 def _opened(path: Path) -> Generator[BinaryIO | None]:
     with ExitStack() as stack:
@@ -143,7 +167,7 @@ def _opened(path: Path) -> Generator[BinaryIO | None]:
         except FileNotFoundError:
             yield None
         except OSError as error:
-            reason = _explain(path, error)
+            reason = explain_refusal(path, error)
             raise ConfigError(f"{printable(str(path))}: can't be read: {reason}") from None
 
 
@@ -166,26 +190,7 @@ def _close_to_others(descriptor: int, shown: str) -> None:
 
 
 def _unwritable(path: Path, error: OSError) -> ConfigError:
-    return ConfigError(f"{printable(str(path))}: can't be written: {_explain(path, error)}")
-
-
-def _explain(path: Path, error: OSError) -> str:
-    """The system's words; where they are about permissions, also whose the folder is."""
-    reason = error.strerror or str(error)
-    if not isinstance(error, PermissionError):
-        return reason
-    try:
-        holder = next(folder for folder in path.parents if folder.exists())
-        owner = holder.stat().st_uid
-    except (OSError, StopIteration):
-        return reason
-    ours = os.geteuid()
-    if owner == ours:
-        return reason
-    return (
-        f"{reason}. {printable(str(holder))} belongs to user {owner}, and this program runs as "
-        f"user {ours}: give it to that user (chown -R {ours})"
-    )
+    return ConfigError(f"{printable(str(path))}: can't be written: {explain_refusal(path, error)}")
 
 
 @contextmanager

@@ -11,7 +11,7 @@ from anyio import to_thread
 from pydantic import Field, TypeAdapter
 
 from agentic.config.findings import ConfigError, printable
-from agentic.config.private_files import read_private
+from agentic.config.private_files import explain_refusal, read_private
 from servers.access.place_lock import hold_place
 from servers.access.token_store import Tokens
 from servers.access.tokens import Token
@@ -105,7 +105,10 @@ def _is_there(former: Path) -> bool:
     except FileNotFoundError:
         return False
     except OSError as error:
-        raise ConfigError(f"{printable(str(former))}: can't be read: {error.strerror}") from None
+        # Whether it was ever there is not to be seen where the folder is closed to us.
+        place = former.parent if isinstance(error, PermissionError) else former
+        reason = explain_refusal(place, error)
+        raise ConfigError(f"{printable(str(place))}: can't be read: {reason}") from None
     if not stat.S_ISREG(mode):  # to open a pipe could wait for ever
         raise ConfigError(f"{printable(str(former))}: is no plain file")
     return True

@@ -1,5 +1,6 @@
 """The SQLite file of records: opened for its owner only, shared with other processes."""
 
+import errno
 import logging
 import os
 import sqlite3
@@ -11,6 +12,7 @@ from pathlib import Path
 from typing import TypeVar
 
 from agentic.config.findings import printable
+from agentic.config.private_files import explain_refusal
 from servers.records.errors import RecordsUnavailableError
 
 _log = logging.getLogger(__name__)
@@ -20,6 +22,7 @@ _BUSY_SECONDS = 5.0
 _BUSY_PAUSE_SECONDS = 0.01
 _BUSY_TRIES = int(_BUSY_SECONDS / _BUSY_PAUSE_SECONDS)
 _FORMAT = 1
+_NO_ACCESS = ("SQLITE_CANTOPEN", "SQLITE_READONLY")
 _ANY_TABLE = "SELECT 1 FROM sqlite_schema LIMIT 1"
 _DAMAGE = ("SQLITE_CORRUPT", "SQLITE_NOTADB", "SQLITE_IOERR_SHORT_READ", "SQLITE_ERROR")
 """SQLITE_ERROR: a table is not there, or not as we made it."""
@@ -75,7 +78,7 @@ class SqliteFile:
         except (sqlite3.Error, ValueError) as error:
             raise self._explain(error) from None
         except OSError as error:
-            raise self._unusable(error.strerror or str(error)) from None
+            raise self._unusable(explain_refusal(self._path, error)) from None
         return result
 
     def change_mark(self) -> Hashable:
@@ -205,6 +208,9 @@ class SqliteFile:
                 "files, put a back-up in its place (or move it away, and make anew what it held), "
                 "and start them again"
             )
+        if name.startswith(_NO_ACCESS):
+            refused = PermissionError(errno.EACCES, str(error))
+            return self._unusable(explain_refusal(self._path, refused))
         return self._unusable(str(error))
 
     def _unusable(self, why: str) -> RecordsUnavailableError:

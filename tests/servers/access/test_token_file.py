@@ -9,6 +9,7 @@ from concurrent.futures import ProcessPoolExecutor
 from datetime import UTC, datetime, timedelta
 from multiprocessing import get_context
 from pathlib import Path
+from shutil import which
 from typing import Any
 
 import pytest
@@ -173,3 +174,30 @@ def test_the_command_takes_over_what_the_configuration_names(former: Path) -> No
     done = subprocess.run(command, env=environment, capture_output=True, timeout=60, check=True)
     listed: list[dict[str, Any]] = json.loads(done.stdout)
     assert [token["name"] for token in listed] == ["laptop"]
+
+
+@pytest.mark.slow  # a process each
+@pytest.mark.skipif(os.geteuid() != 0 or which("setpriv") is None, reason="root gives files away")
+@pytest.mark.parametrize("mode", [0o755, 0o700])
+@pytest.mark.parametrize("has_file", [False, True])
+def test_whose_the_files_are_is_told_where_they_are_closed(
+    tmp_path: Path, mode: int, has_file: bool
+) -> None:
+    folder = tmp_path / "data"
+    if has_file:
+        TokenFile(folder / "tokens.sqlite3").create("laptop", "ada", READ)
+        os.chown(folder / "tokens.sqlite3", 65534, 65534)
+    folder.mkdir(exist_ok=True)
+    os.chown(folder, 65534, 65534)
+    folder.chmod(mode)
+    without_rights = ("setpriv", "--bounding-set", "-dac_override,-dac_read_search")
+    done = subprocess.run(
+        [*without_rights, sys.executable, "-m", "agentic", "token", "create", "desk"],
+        env={"PATH": os.environ["PATH"], "HOME": str(tmp_path), "AGENTIC_DATA_DIRECTORY": folder},
+        capture_output=True,
+        timeout=60,
+    )
+    told = done.stderr.decode()
+    assert done.returncode == 2
+    assert "belongs to user 65534, and this program runs as user 0: give it to that user" in told
+    assert "tokens.json" not in told
