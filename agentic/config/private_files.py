@@ -7,9 +7,10 @@ import stat
 import tempfile
 import time
 from collections.abc import Callable, Generator, Mapping
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, contextmanager, suppress
+from functools import cache
 from pathlib import Path
-from typing import TextIO, TypeVar
+from typing import BinaryIO, TextIO, TypeVar
 
 from pydantic import TypeAdapter, ValidationError
 
@@ -17,34 +18,49 @@ from agentic.config.findings import ConfigError, printable
 
 _LOG = logging.getLogger(__name__)
 _LOCK_TIMEOUT_SECONDS = 5.0
+_DAMAGED = "is damaged: delete it, and make anew what it held"
 _Value = TypeVar("_Value")
 
 
-def read_private(path: Path, kind: TypeAdapter[dict[str, _Value]]) -> dict[str, _Value]:
-    """The mapping in a file, empty if there is none. A file open to others is closed to them.
+def read_private(
+    path: Path, kind: TypeAdapter[dict[str, _Value]], otherwise: str = _DAMAGED
+) -> dict[str, _Value]:
+    """The mapping in a file, empty if there is none. If open to others, it is closed to them.
 
     Raises:
-        ConfigError: It can't be read, or holds something else.
+        ConfigError: It can't be read, or is `otherwise`; what is no file of ours stays as it is.
     """
-    data = _read(path)
-    try:
-        return {} if data is None else kind.validate_json(data)
-    except ValidationError:
-        raise ConfigError(
-            f"{printable(str(path))}: is damaged: delete it, and make anew what it held"
-        ) from None
+    shown = printable(str(path))
+    with _opened(path) as file:
+        if file is None:
+            return {}
+        try:
+            found = kind.validate_json(file.read())
+        except ValidationError:
+            raise ConfigError(f"{shown}: {otherwise}") from None
+        if _is_open_to_others(file):
+            _close_to_others(file.fileno(), shown)
+        return found
 
 
 def read_private_text(path: Path) -> str:
-    """The one line of a file that holds a secret, empty if there is no file.
+    """The one word of a file that holds a secret, empty if there is no file.
+
+    Whether it is a secret can't be told by looking at it, so its mode stays as it is.
 
     Raises:
-        ConfigError: It can't be read, or holds what is no line of printable ASCII.
+        ConfigError: It can't be read, or holds what is no word of printable ASCII.
     """
-    text = (_read(path) or b"").decode("utf-8", "replace").strip()
-    if not (text.isascii() and (text.isprintable() or not text)):
-        raise ConfigError(f"{printable(str(path))}: should hold one line of printable ASCII")
-    return text
+    shown = printable(str(path))
+    with _opened(path) as file:
+        if file is None:
+            return ""
+        text = file.read().decode("utf-8", "replace").strip()
+        if not text.isascii() or not text.isprintable() or " " in text:
+            raise ConfigError(f"{shown}: should hold one line of printable ASCII without spaces")
+        if text and _is_open_to_others(file):
+            _tell_open(shown)
+        return text
 
 
 @contextmanager
@@ -119,17 +135,49 @@ def locked_place(path: Path) -> Generator[None]:
         yield
 
 
-def _read(path: Path) -> bytes | None:
-    shown = printable(str(path))
-    try:
-        with path.open("rb") as file:
-            if stat.S_IMODE(os.fstat(file.fileno()).st_mode) & 0o077:
-                _close_to_others(file.fileno(), shown)
-            return file.read()
-    except FileNotFoundError:
-        return None
-    except OSError as error:
-        raise ConfigError(f"{shown}: can't be read: {_explain(path, error)}") from None
+def explain_refusal(path: Path, error: OSError) -> str:
+    """The system's words; where they are about permissions, also whose the file or folder is."""
+    reason = error.strerror or str(error)
+    if not isinstance(error, PermissionError):
+        return reason
+    ours = os.geteuid()
+    for holder, owner in _find_holders(path):
+        if owner != ours:
+            return (
+                f"{reason}. {printable(str(holder))} belongs to user {owner}, and this program "
+                f"runs as user {ours}: give it to that user (chown -R {ours})"
+            )
+    return reason
+
+
+def _find_holders(path: Path) -> Generator[tuple[Path, int]]:
+    """What is at a path, then the nearest folder above it that is there, each with its owner."""
+    for holder in (path, *path.parents):
+        with suppress(OSError):
+            yield holder, holder.stat().st_uid
+            if holder != path:
+                return
+
+
+@contextmanager
+def _opened(path: Path) -> Generator[BinaryIO | None]:
+    with ExitStack() as stack:
+        try:
+            yield stack.enter_context(path.open("rb"))
+        except FileNotFoundError:
+            yield None
+        except OSError as error:
+            reason = explain_refusal(path, error)
+            raise ConfigError(f"{printable(str(path))}: can't be read: {reason}") from None
+
+
+def _is_open_to_others(file: BinaryIO) -> bool:
+    return bool(stat.S_IMODE(os.fstat(file.fileno()).st_mode) & 0o077)
+
+
+@cache  # told once, however often it is read
+def _tell_open(shown: str) -> None:
+    _LOG.warning("%s holds a secret and is open to others: close it to them (chmod 600)", shown)
 
 
 def _close_to_others(descriptor: int, shown: str) -> None:
@@ -142,26 +190,7 @@ def _close_to_others(descriptor: int, shown: str) -> None:
 
 
 def _unwritable(path: Path, error: OSError) -> ConfigError:
-    return ConfigError(f"{printable(str(path))}: can't be written: {_explain(path, error)}")
-
-
-def _explain(path: Path, error: OSError) -> str:
-    """The system's words; where they are about permissions, also whose the folder is."""
-    reason = error.strerror or str(error)
-    if not isinstance(error, PermissionError):
-        return reason
-    try:
-        holder = next(folder for folder in path.parents if folder.exists())
-        owner = holder.stat().st_uid
-    except (OSError, StopIteration):
-        return reason
-    ours = os.geteuid()
-    if owner == ours:
-        return reason
-    return (
-        f"{reason}. {printable(str(holder))} belongs to user {owner}, and this program runs as "
-        f"user {ours}: give it to that user (chown -R {ours})"
-    )
+    return ConfigError(f"{printable(str(path))}: can't be written: {explain_refusal(path, error)}")
 
 
 @contextmanager

@@ -5,12 +5,13 @@ import stat
 from collections.abc import AsyncGenerator
 from contextlib import AsyncExitStack, asynccontextmanager
 from pathlib import Path
+from typing import Annotated
 
 from anyio import to_thread
-from pydantic import TypeAdapter
+from pydantic import Field, TypeAdapter
 
 from agentic.config.findings import ConfigError, printable
-from agentic.config.private_files import read_private
+from agentic.config.private_files import explain_refusal, read_private
 from servers.access.place_lock import hold_place
 from servers.access.token_store import Tokens
 from servers.access.tokens import Token
@@ -18,7 +19,11 @@ from servers.records.errors import RecordsUnavailableError
 from servers.records.sqlite_store import open_sqlite_records
 
 _log = logging.getLogger(__name__)
-_FORMER = TypeAdapter(dict[str, Token])
+_FORMER: TypeAdapter[dict[str, Token]] = TypeAdapter(
+    Annotated[dict[str, Token], Field(min_length=1)]
+)
+_NO_TOKENS = "is no file of tokens"
+_NO_TOKENS_ADVICE = f"{_NO_TOKENS}, or damaged: correct access.tokens_file, or move it away"
 _SUFFIX, _FORMER_SUFFIX, _TAKEN_OVER = ".sqlite3", ".json", ".taken-over"
 
 
@@ -44,6 +49,8 @@ async def open_token_file(named: Path) -> AsyncGenerator[Tokens]:
     async with AsyncExitStack() as stack:
         former = to_former_file(named)
         is_there = await to_thread.run_sync(_is_there, former)
+        if is_there:  # before anything is made or renamed: it may be somebody else's
+            await to_thread.run_sync(read_private, former, _FORMER, _NO_TOKENS_ADVICE)
         try:
             opening = open_sqlite_records(to_records_file(named))
             tokens = Tokens(await stack.enter_async_context(opening))
@@ -68,7 +75,8 @@ async def read_token_file(named: Path) -> list[Token]:
         raise ConfigError(f"{printable(str(named))}: there is no such file")
     found: list[Token] = []
     if has_former:
-        found += (await to_thread.run_sync(read_private, former, _FORMER)).values()
+        read = await to_thread.run_sync(read_private, former, _FORMER, _NO_TOKENS)
+        found += read.values()
     if has_records:
         try:
             async with open_sqlite_records(records) as store:
@@ -84,7 +92,8 @@ async def _take_over(former: Path, tokens: Tokens) -> None:
     Nobody who could revoke one of them comes before that is done, so none comes back.
     """
     async with hold_place(former):
-        for token in (await to_thread.run_sync(read_private, former, _FORMER)).values():
+        found = await to_thread.run_sync(read_private, former, _FORMER, _NO_TOKENS_ADVICE)
+        for token in found.values():
             if not await tokens.add(token):
                 _log.warning("there is a token named %r already: it stays", token.name)
         await to_thread.run_sync(_put_away, former)
@@ -96,7 +105,10 @@ def _is_there(former: Path) -> bool:
     except FileNotFoundError:
         return False
     except OSError as error:
-        raise ConfigError(f"{printable(str(former))}: can't be read: {error.strerror}") from None
+        # Whether it was ever there is not to be seen where the folder is closed to us.
+        place = former.parent if isinstance(error, PermissionError) else former
+        reason = explain_refusal(place, error)
+        raise ConfigError(f"{printable(str(place))}: can't be read: {reason}") from None
     if not stat.S_ISREG(mode):  # to open a pipe could wait for ever
         raise ConfigError(f"{printable(str(former))}: is no plain file")
     return True

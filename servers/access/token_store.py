@@ -56,8 +56,11 @@ class Tokens:
             TokenError: The name is taken, there are too many, or something about it is wrong.
         """
         token, text = create_token(name, owner, scopes, expires_at)
-        if len(await self._list()) >= MAX_TOKENS:
+        present = await self._list()
+        if len(present) >= MAX_TOKENS:
             raise TokenError(f"there are {MAX_TOKENS:,} tokens: revoke those not in use")
+        if any(each.token and each.token.token_id == name for each in present):
+            raise TokenError(f"{name!r} is the id of another token: choose another name")
         if not await self.add(token):
             raise TokenError(f"there is a token named {name!r}: revoke it, or choose another")
         return token, text
@@ -74,7 +77,7 @@ class Tokens:
         """Take a token back, and return its name.
 
         Raises:
-            TokenError: There is none of that name or id.
+            TokenError: There is none of that name or id, or that means two.
         """
         for _ in range(_TRIES):
             found = _find(await self._list(), name_or_id)
@@ -151,7 +154,14 @@ def _require(kept: _Kept) -> Token:
 def _find(kept: Collection[_Kept], name_or_id: str) -> Record | None:
     by_id = (each.record for each in kept if each.token and each.token.token_id == name_or_id)
     by_name = (each.record for each in kept if each.record.key == _PREFIX + name_or_id)
-    return next(by_id, None) or next(by_name, None)
+    identified, named = next(by_id, None), next(by_name, None)
+    if identified and named and identified.key != named.key:
+        other = identified.key.removeprefix(_PREFIX)
+        raise TokenError(
+            f"{name_or_id!r} is the name of one token and the id of another: take the first back "
+            f"by its own id, the other by its name, {other!r}"
+        )
+    return identified or named
 
 
 @contextmanager

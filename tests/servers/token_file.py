@@ -1,8 +1,10 @@
 """The tokens in a file, for tests that make and revoke them as they go."""
 
 import json
+import sqlite3
 from collections.abc import Awaitable, Callable, Collection
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import closing
 from datetime import datetime
 from pathlib import Path
 from typing import TypeVar
@@ -63,3 +65,19 @@ def in_a_thread(work: Callable[[], Awaitable[_T]]) -> _T:
     """What `work` gives, where there may be an event loop already."""
     with ThreadPoolExecutor(1) as thread:
         return thread.submit(anyio.run, work).result(timeout=60)
+
+
+def back_up(path: Path) -> bytes:
+    """A copy that is whole while others use the file."""
+    copy = path.with_name("copy")
+    with closing(sqlite3.connect(path)) as connection:
+        connection.execute("VACUUM INTO ?", (str(copy),))
+    return copy.read_bytes()
+
+
+async def put_in_place(tmp_path: Path, data: bytes, path: Path) -> None:
+    """As who brings a back-up in."""
+    (tmp_path / "new").write_bytes(data)
+    for end in ("-wal", "-shm"):
+        path.with_name(path.name + end).unlink(missing_ok=True)
+    (tmp_path / "new").replace(path)

@@ -6,8 +6,11 @@ import re
 import shutil
 import stat
 from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from decimal import Decimal
+from math import isfinite
 from pathlib import Path
 from typing import NoReturn, cast
 
@@ -21,6 +24,7 @@ from agentic.config.private_files import replaced_whole
 _WAYS = frozenset({"type", "command", "args", "url", "headers"})
 """Keys that say how a server is reached: they are replaced together."""
 _MAX_BYTES = 100_000_000
+_MAX_SHOWN = 40
 _FIRST_INDENT = re.compile(r"^([ \t]+)\S", re.MULTILINE)
 
 
@@ -64,10 +68,10 @@ def merge_into_file(
         )
         if not changes.added and not changes.changed:
             if is_secret:
-                target.chmod(0o600)
+                target.chmod(stat.S_IMODE(target.stat().st_mode) & 0o700)
             return changes
         document[key] = {**servers, **merged}
-        text = _render(document, before or b"", target)
+        text = _render(document, before or b"")
         return _replace(changes, before, text, is_secret=is_secret)
     except OSError as error:
         raise _refusal(target, f"can't be used: {error.strerror or error}") from None
@@ -98,7 +102,10 @@ def _parse(data: bytes, path: Path) -> dict[str, JsonValue]:
         return {}
     try:
         value = json.loads(
-            data.decode("utf-8-sig"), object_pairs_hook=_to_dict, parse_constant=_refuse_constant
+            data.decode("utf-8-sig"),
+            object_pairs_hook=_to_dict,
+            parse_constant=_refuse_constant,
+            parse_float=_to_float,
         )
     except json.JSONDecodeError as error:
         where = f"line {error.lineno}, column {error.colno}"
@@ -125,6 +132,15 @@ def _refuse_constant(name: str) -> NoReturn:
     raise ValueError(f"{name} is no JSON")
 
 
+def _to_float(text: str) -> float:
+    value = float(text)
+    # An infinity's digits are none, and those of a huge exponent are more than Decimal takes.
+    with suppress(ArithmeticError):
+        if isfinite(value) and Decimal(text) == Decimal(repr(value)):
+            return value
+    raise ValueError(f"{text[:_MAX_SHOWN]} is a number that can't be kept as it is")
+
+
 def _servers_in(document: Mapping[str, JsonValue], key: str, path: Path) -> dict[str, JsonValue]:
     servers = document.get(key, {})
     if not isinstance(servers, dict):
@@ -149,16 +165,13 @@ def _merge(present: JsonValue, entry: Entry) -> Entry:
     return merged
 
 
-def _render(document: Mapping[str, JsonValue], before: bytes, path: Path) -> str:
+def _render(document: Mapping[str, JsonValue], before: bytes) -> str:
     """JSON, indented as it was."""
     indent = _FIRST_INDENT.search(before.decode("utf-8", "replace"))
     width = indent[1] if indent else "  "
-    try:
-        text = json.dumps(document, ensure_ascii=False, allow_nan=False, indent=width)
-        if not _is_utf8(text):  # half a surrogate pair, which JSON can hold and UTF-8 can't
-            text = json.dumps(document, allow_nan=False, indent=width)
-    except ValueError:
-        raise _refusal(path, "holds a number that can't be kept as it is") from None
+    text = json.dumps(document, ensure_ascii=False, indent=width)
+    if not _is_utf8(text):  # half a surrogate pair, which JSON can hold and UTF-8 can't
+        text = json.dumps(document, indent=width)
     return text + "\n"
 
 
@@ -173,17 +186,31 @@ def _is_utf8(text: str) -> bool:
 def _replace(changes: Changes, before: bytes | None, text: str, *, is_secret: bool) -> Changes:
     target = changes.file
     copy: Path | None = None
-    mode = 0o600 if before is None or is_secret else stat.S_IMODE(target.stat().st_mode)
+    former = None if before is None else _check_writable(target)
+    mode = 0o600 if former is None or is_secret else stat.S_IMODE(former.st_mode)
     with replaced_whole(target, mode=mode) as file:
         file.write(text)
         if _read(target) != before:
             raise _refusal(target, "was changed by another program meanwhile: try again")
-        if before is not None:
+        if former is not None:
+            os.fchown(file.fileno(), former.st_uid, former.st_gid)
             copy = target.with_name(f"{target.name}.bak-{datetime.now(UTC):%Y%m%dT%H%M%S.%fZ}")
             shutil.copy2(target, copy)
+            os.chown(copy, former.st_uid, former.st_gid)
             if is_secret:
                 copy.chmod(0o600)
     return Changes(target, changes.added, changes.changed, changes.kept, copy, changes.made_folder)
+
+
+def _check_writable(path: Path) -> os.stat_result:
+    # Whoever may write into its folder could replace it, and root could write to it: that it is
+    # read-only is somebody's wish.
+    found = path.stat()
+    if not found.st_mode & 0o222 or not os.access(path, os.W_OK):
+        raise _refusal(
+            path, "is read-only: make it writable (chmod u+w), or name another by --file"
+        )
+    return found
 
 
 def _refusal(path: Path, reason: str) -> CommandError:

@@ -19,8 +19,6 @@ from mcp import Client
 from mcp.client.stdio import StdioServerParameters
 from mcp.client.streamable_http import streamable_http_client
 
-from agentic.cli.connect.client_file import merge_into_file
-from agentic.cli.failures import CommandError
 from tests.agentic.cli.real_command import LIMIT_SECONDS, Ended, RealCommand
 
 pytestmark = pytest.mark.slow
@@ -223,35 +221,6 @@ async def test_writing_keeps_everything_else_and_leaves_a_copy(command: RealComm
     assert "nothing was changed" in again.output
     assert json.loads(file.read_text(encoding="utf-8")) == after
     assert len([*command.home.iterdir()]) == 3  # given.yml, the file and one copy
-
-
-@pytest.mark.parametrize(
-    ("content", "reason"),
-    [
-        (b'{"mcpServers": {}, // mine\n}', "line 1, column 20"),
-        (b'{"mcpServers": {}', "no plain JSON"),
-        (b'{"mcpServers": []}', "something else than an object under 'mcpServers'"),
-        (b'{"mcpServers": null}', "something else than an object under 'mcpServers'"),
-        (b"[]", "something else than a JSON object"),
-        (b'{"a": 1, "a": 2}', "a key stands there twice"),
-        (b'{"a": NaN}', "NaN"),
-        (b'{"a": 1e999}', "a number that can't be kept"),
-        (b'{"a": "\xff"}', "not UTF-8"),
-        (b"[" * 100_000, "no JSON that can be kept whole"),
-    ],
-)
-def test_a_file_that_can_not_be_kept_whole_is_left_alone(
-    tmp_path: Path, content: bytes, reason: str
-) -> None:
-    file = tmp_path / "client.json"
-    file.write_bytes(content)
-    with pytest.raises(CommandError, match=re.escape(reason)) as refusal:
-        merge_into_file(
-            file, "mcpServers", {"x": {"command": "y"}}, may_make_folder=False, is_secret=False
-        )
-    assert "Nothing was changed" in str(refusal.value)
-    assert file.read_bytes() == content
-    assert [*tmp_path.iterdir()] == [file]
 
 
 async def test_a_link_is_written_through(command: RealCommand) -> None:

@@ -3,6 +3,7 @@
 import logging
 import stat
 from concurrent.futures import ProcessPoolExecutor
+from contextlib import suppress
 from multiprocessing import get_context
 from pathlib import Path
 
@@ -10,6 +11,7 @@ import pytest
 
 from agentic.config.findings import ConfigError
 from agentic.config.keys import load_keys, save_key
+from agentic.config.private_files import read_private_text
 
 
 def test_a_saved_key_is_there_at_the_next_start_for_its_owner_only(tmp_path: Path) -> None:
@@ -72,12 +74,28 @@ def test_a_file_open_to_others_is_closed_with_a_warning(
 def test_a_damaged_file_says_so_and_is_not_overwritten(tmp_path: Path, data: bytes) -> None:
     file = tmp_path / "keys.json"
     file.write_bytes(data)
+    file.chmod(0o644)
     with pytest.raises(ConfigError, match=r"keys\.json: is damaged: delete it") as caught:
         load_keys(tmp_path)
     assert "sk-one" not in str(caught.value)
     with pytest.raises(ConfigError):
         save_key(tmp_path, "OPENAI_API_KEY", "sk-two")
     assert file.read_bytes() == data
+    assert stat.S_IMODE(file.stat().st_mode) == 0o644
+
+
+@pytest.mark.parametrize("text", ["x", "some words", "", "two\nlines"])
+def test_the_mode_of_a_file_of_one_secret_stays(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture, text: str
+) -> None:
+    file = tmp_path / "pub.txt"
+    file.write_text(text)
+    file.chmod(0o644)
+    for _ in range(2):
+        with suppress(ConfigError):
+            assert read_private_text(file) == text
+    assert stat.S_IMODE(file.stat().st_mode) == 0o644
+    assert caplog.text.count("open to others") == (text == "x")
 
 
 def test_a_folder_that_cannot_be_made_is_a_clear_error(tmp_path: Path) -> None:

@@ -2,12 +2,14 @@
 
 import json
 import os
+import stat
 import subprocess
 import sys
 from concurrent.futures import ProcessPoolExecutor
 from datetime import UTC, datetime, timedelta
 from multiprocessing import get_context
 from pathlib import Path
+from shutil import which
 from typing import Any
 
 import pytest
@@ -105,14 +107,27 @@ def test_one_that_had_expired_is_still_listed(former: Path) -> None:
     assert TokenFile(former).load() == [over]
 
 
-@pytest.mark.parametrize("data", [b"{", b"[]", b'{"x": 1}', b"\xff"])
-async def test_a_damaged_one_is_told_and_stays(former: Path, data: bytes) -> None:
+@pytest.mark.parametrize("data", [b"", b"{", b"{}", b"[]", b'{"x": 1}', b"root:x:0:0", b"\xff"])
+async def test_what_holds_no_tokens_is_told_and_stays_as_it_is(former: Path, data: bytes) -> None:
     former.write_bytes(data)
+    former.chmod(0o644)
+    refusal = r"tokens\.json: is no file of tokens, or damaged: correct access\.tokens_file"
     for _ in range(2):
-        with pytest.raises(ConfigError, match=r"tokens\.json: is damaged"):
+        with pytest.raises(ConfigError, match=refusal):
             async with open_token_file(former):
                 pass
+    with pytest.raises(ConfigError, match=r"tokens\.json: is no file of tokens$"):
+        await read_token_file(former)
     assert former.read_bytes() == data
+    assert stat.S_IMODE(former.stat().st_mode) == 0o644
+    assert [file.name for file in former.parent.iterdir()] == [former.name]
+
+
+def test_one_that_was_open_to_others_is_closed_to_them(former: Path) -> None:
+    write_former(former, "laptop")
+    former.chmod(0o644)
+    assert TokenFile(former).load()
+    assert stat.S_IMODE(former.with_name("tokens.json.taken-over").stat().st_mode) == 0o600
 
 
 async def test_what_is_no_file_is_told(tmp_path: Path, former: Path) -> None:
@@ -159,3 +174,30 @@ def test_the_command_takes_over_what_the_configuration_names(former: Path) -> No
     done = subprocess.run(command, env=environment, capture_output=True, timeout=60, check=True)
     listed: list[dict[str, Any]] = json.loads(done.stdout)
     assert [token["name"] for token in listed] == ["laptop"]
+
+
+@pytest.mark.slow  # a process each
+@pytest.mark.skipif(os.geteuid() != 0 or which("setpriv") is None, reason="root gives files away")
+@pytest.mark.parametrize("mode", [0o755, 0o700])
+@pytest.mark.parametrize("has_file", [False, True])
+def test_whose_the_files_are_is_told_where_they_are_closed(
+    tmp_path: Path, mode: int, has_file: bool
+) -> None:
+    folder = tmp_path / "data"
+    if has_file:
+        TokenFile(folder / "tokens.sqlite3").create("laptop", "ada", READ)
+        os.chown(folder / "tokens.sqlite3", 65534, 65534)
+    folder.mkdir(exist_ok=True)
+    os.chown(folder, 65534, 65534)
+    folder.chmod(mode)
+    without_rights = ("setpriv", "--bounding-set", "-dac_override,-dac_read_search")
+    done = subprocess.run(
+        [*without_rights, sys.executable, "-m", "agentic", "token", "create", "desk"],
+        env={"PATH": os.environ["PATH"], "HOME": str(tmp_path), "AGENTIC_DATA_DIRECTORY": folder},
+        capture_output=True,
+        timeout=60,
+    )
+    told = done.stderr.decode()
+    assert done.returncode == 2
+    assert "belongs to user 65534, and this program runs as user 0: give it to that user" in told
+    assert "tokens.json" not in told

@@ -130,10 +130,26 @@ async def test_a_file_open_to_others_is_closed_with_a_warning(
 async def test_a_damaged_file_is_named_and_left_as_it_is(path: Path, data: bytes) -> None:
     path.parent.mkdir()
     path.write_bytes(data)
+    path.chmod(0o644)
     with pytest.raises(RecordsUnavailableError, match=r"records\.sqlite3: is damaged"):
         async with open_sqlite_records(path):
             pass
     assert path.read_bytes() == data
+    assert stat.S_IMODE(path.stat().st_mode) == 0o644
+
+
+async def test_the_database_of_another_program_is_left_as_it_is(path: Path) -> None:
+    path.parent.mkdir()
+    with sqlite3.connect(path) as other:
+        other.execute("CREATE TABLE places (url TEXT)")
+    other.close()
+    path.chmod(0o644)
+    data = path.read_bytes()
+    with pytest.raises(RecordsUnavailableError, match="is the database of another program"):
+        async with open_sqlite_records(path):
+            pass
+    assert path.read_bytes() == data
+    assert stat.S_IMODE(path.stat().st_mode) == 0o644
 
 
 async def test_damage_while_it_is_open_is_told_by_each_verb(
@@ -171,8 +187,42 @@ async def test_a_file_that_was_replaced_is_opened_anew(
     assert store.change_mark() != mark
     assert await store.get("a") is None
     assert await store.get("b")
-    path.unlink()
-    assert await store.get("b") is None
+
+
+async def test_a_file_that_is_gone_is_missed_until_a_back_up_is_there(
+    path: Path, store: SqliteRecordStore
+) -> None:
+    version = await store.put("a", b"x", 0)
+    async with open_sqlite_records(path.with_name("copy")) as copy:
+        await copy.put("b", b"y", 0)
+    await store.put("a", b"z" * 9_000, version)
+    path.rename(path.with_name("moved"))
+    for _ in range(2):
+        with pytest.raises(RecordsUnavailableError, match=r"has gone, .* stop the servers"):
+            await store.get("a")
+    with pytest.raises(RecordsUnavailableError, match="has gone"):  # as another program
+        async with open_sqlite_records(path):
+            pass
+    assert not path.exists()
+    path.with_name("copy").rename(path)
+    assert await store.get("a") is None
+    assert await store.get("b")
+    async with open_sqlite_records(path.with_name("moved")) as moved:
+        found = await moved.get("a")
+        assert found is not None
+        assert found.value == b"z" * 9_000
+
+
+async def test_what_was_moved_away_with_its_files_is_made_anew_by_the_next_start_only(
+    path: Path, store: SqliteRecordStore
+) -> None:
+    await store.put("a", b"x", 0)
+    for end in ("", "-wal", "-shm"):
+        path.with_name(path.name + end).unlink()
+    with pytest.raises(RecordsUnavailableError, match="has gone"):
+        await store.get("a")
+    async with open_sqlite_records(path) as started:
+        assert await started.get("a") is None
 
 
 async def test_a_pipe_in_the_place_of_the_file_is_not_waited_for(path: Path) -> None:
@@ -185,7 +235,7 @@ async def test_a_pipe_in_the_place_of_the_file_is_not_waited_for(path: Path) -> 
 
 async def test_a_place_that_cannot_be_used_is_a_clear_error(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("")
-    with pytest.raises(RecordsUnavailableError, match="file/x: can't be used: File exists"):
+    with pytest.raises(RecordsUnavailableError, match="file/x: can't be used: Not a directory"):
         async with open_sqlite_records(tmp_path / "file/x"):
             pass
 
