@@ -161,6 +161,8 @@ def _render_weights(weights: Weights, state: State) -> str:
             here = "ready"
         case "unchecked":
             here = "here, verified when it is used next"
+        case "damaged":
+            here = f"damaged, {state.fault}: `agentic models pull {weights.name}`"
         case "partial":
             here = f"{_percent(weights, state)}% here: `agentic models pull {weights.name}`"
         case "absent":
