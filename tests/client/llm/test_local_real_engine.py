@@ -14,6 +14,7 @@ from client.llm.local.create import create_local_model
 from client.llm.local.engine import EngineSettings, is_installed, open_engine
 from client.llm.local.model import LocalModel
 from client.llm.protocol import (
+    BadRequestError,
     Completion,
     ContextTooLongError,
     ModelUnavailableError,
@@ -161,8 +162,15 @@ async def test_a_window_holds_what_was_wanted_of_it(weights: Path, window: int) 
             assert full.usage.input_tokens > window * 3 // 4
             # The other prompts have room beside it.
             await complete(model, ask(user(NUMBERS), tools=[LIST]))
+            with pytest.raises(BadRequestError, match=r"^The message is longer than"):
+                await complete(model, ask(user(NUMBERS * most * 4)))
+            many = [
+                user(NUMBERS * most),
+                Message(role="assistant", content="Well."),
+                user(NUMBERS * most),
+            ]
             with pytest.raises(ContextTooLongError):
-                await complete(model, ask(user(NUMBERS * most * 2)))
+                await complete(model, ask(*many))
 
 
 async def test_others_on_the_machine_can_neither_ask_nor_read_it(weights: Path) -> None:
