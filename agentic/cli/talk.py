@@ -141,9 +141,9 @@ class Talk:
         await self._screen.say(["The model is being loaded; /help and /tools answer meanwhile."])
         try:
             await loading.wait()
-        except ModelError:
+        except ModelError as error:
             if self._turn is None:
-                await self._screen.say(self._describe_loading())
+                await self._screen.say([str(error)])
         else:
             await self._screen.say(["The model is ready."])
 

@@ -90,6 +90,7 @@ def _create(
             count_cores(),
             config.environment,
             readings=to_readings(config.cache_directory / "models"),
+            is_verified=wanted.path is None,
         )
 
     return LocalModel(

@@ -86,6 +86,21 @@ async def test_a_model_of_ones_own_answers(command: RealCommand) -> None:
             await anyio.sleep(0.02)
 
 
+@pytest.mark.slow
+async def test_a_model_that_can_not_be_loaded_is_told_without_a_word_of_messages(
+    command: RealCommand,
+) -> None:
+    (command.home / "own.gguf").write_bytes(b"GGUF" + bytes(5_000))
+    command.configure("models: {mine: {provider: local, path: own.gguf}}\n")
+    async with command.in_terminal("chat") as terminal:
+        await terminal.wait_for("The engine can't load")
+        assert "not sent" not in terminal.text
+        terminal.type("hello\r")
+        await terminal.wait_for("The message was not sent. The engine can't load")
+        terminal.type("/quit\r")
+        assert await terminal.wait_for_end() == 0
+
+
 async def test_a_file_that_is_no_model_ends_the_command_with_its_name(command: RealCommand) -> None:
     (command.home / "notes.gguf").write_text("no model", encoding="utf-8")
     command.configure("models: {mine: {provider: local, path: notes.gguf}}\n")
