@@ -102,6 +102,9 @@ async def test_unknown_weights_get_the_known_names(command: RealCommand) -> None
         assert refused.exit_code == 2
         assert "qwen2.5-coder-1.5b, qwen2.5-coder-0.5b" in refused.notes
         assert "\x1b" not in refused.notes
+        empty = await command.run("models", verb, "")
+        assert empty.exit_code == 2
+        assert "NAME is empty" in empty.notes
 
 
 async def test_what_came_is_listed_and_removed(command: RealCommand) -> None:
