@@ -121,7 +121,13 @@ def read_arrived(files: Files) -> list[int]:
         partial_bytes = files.partial.stat().st_size
     except (OSError, ValidationError):
         return []
-    fits = arrived.sha256 == files.weights.sha256 and partial_bytes == files.weights.size_bytes
+    weights, sizes = files.weights, files.weights.part_sizes
+    fits = (
+        arrived.sha256 == weights.sha256
+        and partial_bytes == weights.size_bytes
+        and len(arrived.done) == len(sizes)
+        and all(0 <= done <= size for done, size in zip(arrived.done, sizes, strict=True))
+    )
     return arrived.done if fits else []
 
 

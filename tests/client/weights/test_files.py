@@ -12,7 +12,7 @@ import pytest
 from client.weights.errors import BusyError, DamagedError, NoRoomError, WeightsError
 from client.weights.own_file import check_own_file
 from client.weights.room import Room
-from client.weights.store import Files, lock_weights, remove_weights, to_readings
+from client.weights.store import Arrived, Files, lock_weights, remove_weights, to_readings
 from tests.client.weights.file_server import FileServer
 from tests.client.weights.small_weights import DATA, Puller, serve_on_hugging_face
 from tests.fakes.tiny_gguf import write_tiny_gguf
@@ -87,6 +87,20 @@ async def test_a_file_put_there_by_hand_is_taken(server: FileServer, puller: Pul
         await puller.ensure()
     assert server.asked == []
     assert puller.state.kind == "ready"
+
+
+@pytest.mark.parametrize("done", [[10**12, 0, 0], [-1, 0, 0], [0, 0, 1_500_000], [1], []])
+async def test_counts_that_can_not_be_are_nothing_kept(puller: Puller, done: list[int]) -> None:
+    files = Files(puller.weights, puller.directory)
+    puller.directory.mkdir()
+    files.partial.touch()
+    os.truncate(files.partial, len(DATA))
+    record = Arrived(sha256=puller.weights.sha256, done=[1, 0, 0])
+    files.arrived.write_text(record.model_dump_json(), encoding="ascii")
+    assert (puller.state.kind, puller.state.done_bytes) == ("partial", 1)
+    record = Arrived(sha256=puller.weights.sha256, done=done)
+    files.arrived.write_text(record.model_dump_json(), encoding="ascii")
+    assert (puller.state.kind, puller.state.done_bytes) == ("absent", 0)
 
 
 async def test_removing_leaves_no_weights(pulled: Puller) -> None:
