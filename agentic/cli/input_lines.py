@@ -2,6 +2,7 @@
 
 import codecs
 import os
+import select
 import sys
 import termios
 from collections.abc import Generator
@@ -103,13 +104,27 @@ def is_terminal() -> bool:
     return all(stream is not None and stream.isatty() for stream in (sys.stdin, sys.stdout))
 
 
+def take_typed_ahead() -> list[str]:
+    """The lines of a terminal that wait to be read; one that was only begun goes on waiting."""
+    file = sys.stdin.fileno()
+    data = b""
+    while select.select([file], [], [], 0)[0] and (chunk := os.read(file, _CHUNK_BYTES)):
+        data += chunk
+    return [line for line in data.decode("utf-8", "replace").splitlines() if line.strip()]
+
+
 @contextmanager
-def without_echo() -> Generator[None]:
-    """What is typed meanwhile is not shown; it can be read all the same."""
+def without_echo(*, outlives_interrupt: bool = False) -> Generator[None]:
+    """What is typed meanwhile is not shown; it can be read all the same.
+
+    `outlives_interrupt`: after Ctrl-C, too, which else throws it away.
+    """
     file = sys.stdin.fileno()
     before = termios.tcgetattr(file)
     silent = termios.tcgetattr(file)
     silent[3] &= ~termios.ECHO
+    if outlives_interrupt:
+        silent[3] |= termios.NOFLSH
     termios.tcsetattr(file, termios.TCSADRAIN, silent)
     try:
         yield

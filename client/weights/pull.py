@@ -20,6 +20,7 @@ from client.weights.store import (
     lock_weights,
     mark_verified,
     read_state,
+    to_damaged_error,
     verify,
 )
 
@@ -37,13 +38,15 @@ async def ensure_weights(
     `environment` is for pip.
 
     Raises:
-        DamagedError: The file was changed since it was verified; it is left as it is.
+        DamagedError: The file is another than it should be; it is left as it is.
         WeightsError: They can't be had.
     """
     files = Files(weights, directory)
     state = await to_thread.run_sync(read_state, files)
     if state.kind == "ready":
         return files.ready
+    if state.kind == "damaged":
+        raise to_damaged_error(files.ready, weights, state.fault)
     if state.kind == "unchecked":
         with _explained(files):
             await _check(files, ProgressTeller(weights.size_bytes, on_progress))
@@ -84,13 +87,16 @@ def _make(directory: Path) -> None:
 async def _is_there(files: Files, teller: ProgressTeller) -> bool:
     """Whether the verified file is there; a damaged one is taken away."""
     state = await to_thread.run_sync(read_state, files)
+    is_damaged = state.kind == "damaged"
     if state.kind == "unchecked":
         try:
             await _check(files, teller)
         except DamagedError:
-            await to_thread.run_sync(files.ready.unlink)
-            teller.tell(f"{files.ready} is damaged and comes anew.")
-            return False
+            is_damaged = True
+    if is_damaged:
+        await to_thread.run_sync(files.ready.unlink)
+        teller.tell(f"{files.ready} is damaged and comes anew.")
+        return False
     return state.kind in ("ready", "unchecked")
 
 

@@ -4,6 +4,7 @@ import fcntl
 import hashlib
 import os
 import shutil
+import stat
 from collections.abc import Callable, Generator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
@@ -62,11 +63,16 @@ class Files:
 
 @dataclass(frozen=True, slots=True)
 class State:
-    """What there is of some weights. `unchecked`: whole, but not yet verified as it is now."""
+    """What there is of some weights.
 
-    kind: Literal["absent", "partial", "ready", "unchecked"]
+    `unchecked`: as long as it should be, but not yet verified as it is now; `damaged`: known
+    without reading it to be another, and `fault` says how.
+    """
+
+    kind: Literal["absent", "partial", "ready", "unchecked", "damaged"]
     done_bytes: int
     path: Path
+    fault: str = ""
 
 
 class Arrived(BaseModel):
@@ -95,6 +101,11 @@ def read_state(files: Files) -> State:
     except OSError:
         done = sum(read_arrived(files))
         return State("partial" if done else "absent", done, files.ready)
+    if not stat.S_ISREG(facts.st_mode):
+        return State("damaged", 0, files.ready, "it is no file")
+    if facts.st_size != weights.size_bytes:
+        fault = f"it has {facts.st_size:,} bytes, not {weights.size_bytes:,}"
+        return State("damaged", facts.st_size, files.ready, fault)
     try:
         verified = _Verified.model_validate_json(files.verified.read_bytes())
     except (OSError, ValidationError):
@@ -110,7 +121,13 @@ def read_arrived(files: Files) -> list[int]:
         partial_bytes = files.partial.stat().st_size
     except (OSError, ValidationError):
         return []
-    fits = arrived.sha256 == files.weights.sha256 and partial_bytes == files.weights.size_bytes
+    weights, sizes = files.weights, files.weights.part_sizes
+    fits = (
+        arrived.sha256 == weights.sha256
+        and partial_bytes == weights.size_bytes
+        and len(arrived.done) == len(sizes)
+        and all(0 <= done <= size for done, size in zip(arrived.done, sizes, strict=True))
+    )
     return arrived.done if fits else []
 
 
@@ -173,11 +190,16 @@ async def verify(path: Path, weights: Weights, on_read: Callable[[int], None]) -
             read_bytes += len(chunk)
             on_read(read_bytes)
     if found.hexdigest() != weights.sha256:
-        raise DamagedError(
-            f"{path} is not {weights.name} as it should be (its SHA-256 is "
-            f"{found.hexdigest()}, not {weights.sha256}) and can't be used: get it again with "
-            f"`agentic models pull {weights.name}`."
-        )
+        fault = f"its SHA-256 is {found.hexdigest()}, not {weights.sha256}"
+        raise to_damaged_error(path, weights, fault)
+
+
+def to_damaged_error(path: Path, weights: Weights, fault: str) -> DamagedError:
+    """What to tell of a file that is another than it should be."""
+    return DamagedError(
+        f"{path} is not {weights.name} as it should be ({fault}) and can't be used: get it again "
+        f"with `agentic models pull {weights.name}`."
+    )
 
 
 def keep_partial(files: Files) -> None:

@@ -71,6 +71,16 @@ class Handler(BaseHTTPRequestHandler):
         if self.headers["Authorization"] != f"Bearer {self.server.key}":
             self.fail(401, "Invalid API Key")
             return
+        match self.path:
+            case "/apply-template":
+                said = "\n".join(message["content"] for message in body["messages"])
+                self.send_object({"prompt": said})
+                return
+            case "/tokenize":
+                self.send_object({"tokens": [1 for _ in body["content"].split()]})
+                return
+            case _:
+                pass
         note(self.server.asked, {"path": self.path, "body": body})
         replies = self.server.replies
         reply = replies.pop(0) if replies else {"status": 500, "error": "no reply left"}
@@ -78,6 +88,13 @@ class Handler(BaseHTTPRequestHandler):
             self.reply(reply)
         except OSError:
             note(self.server.asked, {"departed": True})
+
+    def send_object(self, value: dict[str, Any], status: int = 200) -> None:
+        content = json.dumps(value).encode()
+        self.send_response(status)
+        self.send_header("Content-Length", str(len(content)))
+        self.end_headers()
+        self.wfile.write(content)
 
     def reply(self, reply: dict[str, Any]) -> None:
         if "status" in reply:
@@ -114,11 +131,7 @@ class Handler(BaseHTTPRequestHandler):
             time.sleep(0.05)
 
     def fail(self, status: int, message: str) -> None:
-        content = json.dumps({"error": {"message": message, "code": status}}).encode()
-        self.send_response(status)
-        self.send_header("Content-Length", str(len(content)))
-        self.end_headers()
-        self.wfile.write(content)
+        self.send_object({"error": {"message": message, "code": status}}, status)
 
     def log_message(self, format: str, *args: object) -> None:
         pass

@@ -15,8 +15,17 @@ async def check_embedded(check: str, wanted: ModelConfig, config: Config) -> Fin
         return Finding(check, "ok", f"{wanted.path} is there")
     weights = find_weights(wanted.model or DEFAULT_WEIGHTS)
     state = await to_thread.run_sync(read_state, Files(weights, config.cache_directory / "models"))
-    if state.kind in ("ready", "unchecked"):
-        return Finding(check, "ok", f"{weights.name} is there ({to_mb(weights.size_bytes)})")
-    missing = to_mb(weights.size_bytes - state.done_bytes)
-    summary = f"{missing} of {weights.name} are not here yet: the first turn waits for them"
-    return Finding(check, "warning", summary, f"agentic models pull {weights.name}")
+    fix = f"agentic models pull {weights.name}"
+    match state.kind:
+        case "ready":
+            return Finding(check, "ok", f"{weights.name} is there ({to_mb(weights.size_bytes)})")
+        case "unchecked":
+            summary = f"{weights.name} is there, but was not verified yet: the first turn does that"
+            return Finding(check, "warning", summary, f"`{fix}` verifies it now.")
+        case "damaged":
+            summary = f"{state.path} is not {weights.name} as it should be: {state.fault}"
+            return Finding(check, "problem", summary, fix)
+        case "absent" | "partial":
+            missing = to_mb(weights.size_bytes - state.done_bytes)
+            summary = f"{missing} of {weights.name} are not here yet: the first turn waits for them"
+            return Finding(check, "warning", summary, fix)

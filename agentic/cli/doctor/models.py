@@ -85,6 +85,9 @@ async def _check_found(config: Config, keys: Keys, network: Network) -> list[Fin
         if provider == "anthropic" or provider == "openai":
             wanted = ModelConfig(provider=provider)
             finding = await _ask_vendor(check, provider, wanted, config, keys, network)
+        elif provider == "local":
+            wanted = ModelConfig(provider=provider, model=each.name.partition("/")[2])
+            finding = await check_embedded(check, wanted, config)
         else:
             finding = Finding(check, "ok", f"found by {each.source}")
         findings.append(finding)

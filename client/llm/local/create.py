@@ -55,14 +55,17 @@ def create_local_model(wanted: ModelConfig, config: Config) -> LocalModel:
 
 
 async def find_local_model(config: Config) -> LocalModel | None:
-    """The first of the known models whose weights are here; None without the extra."""
+    """The first of the known models whose weights are here; None without the extra.
+
+    A damaged file counts as well: to fetch it anew, without a word, is not for us to decide.
+    """
     if not is_installed():
         return None
     preferred = sorted(KNOWN_WEIGHTS.values(), key=lambda each: each.name != DEFAULT_WEIGHTS)
     for weights in preferred:
         files = Files(weights, config.cache_directory / "models")
         state = await to_thread.run_sync(read_state, files)
-        if state.kind in ("ready", "unchecked"):
+        if state.kind in ("ready", "unchecked", "damaged"):
             return create_local_model(ModelConfig(provider="local", model=weights.name), config)
     return None
 
@@ -87,6 +90,7 @@ def _create(
             count_cores(),
             config.environment,
             readings=to_readings(config.cache_directory / "models"),
+            is_verified=wanted.path is None,
         )
 
     return LocalModel(

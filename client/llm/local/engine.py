@@ -32,7 +32,8 @@ class EngineError(Exception):
 class EngineSettings:
     """What an engine loads and may use. `program` is the command that speaks as it does.
 
-    `readings` is the folder for what it has read, None to keep nothing of it.
+    `readings` is the folder for what it has read, None to keep nothing of it. `is_verified`: the
+    weights are known to be as they should be.
     """
 
     path: Path
@@ -41,6 +42,7 @@ class EngineSettings:
     environment: Mapping[str, str] = field(default_factory=dict[str, str], repr=False)
     program: Sequence[str] = _PROGRAM
     readings: Path | None = None
+    is_verified: bool = False
 
 
 class Engine:
@@ -170,11 +172,18 @@ def _explain_refusal(error: str, settings: EngineSettings) -> str:
             f"The engine can't be loaded ({error}): install the extra `local` anew, for example "
             "with `uv sync --extra local`."
         )
+    if settings.is_verified:
+        return (
+            f"The engine can't load {settings.path} ({error}). The file is as it should be, so "
+            f"most likely there is too little memory for it and {settings.context_tokens:,} tokens "
+            "(`context_tokens` of the model in mcp.yml): end other programs, or take a smaller "
+            "model (qwen2.5-coder-0.5b)."
+        )
     return (
         f"The engine can't load {settings.path} ({error}): the file is damaged, is no model of a "
         f"kind it knows, or needs more memory than there is for {settings.context_tokens:,} tokens "
-        "(`context_tokens` of the model in mcp.yml). `agentic models pull` gets known weights "
-        "again; a file of your own should be copied or fetched again."
+        "(`context_tokens` of the model in mcp.yml). Copy or fetch it again, or end other "
+        "programs."
     )
 
 

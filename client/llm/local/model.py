@@ -30,6 +30,7 @@ from client.llm.local.engine import Engine
 from client.llm.local.kept_reading import bring_back, keep
 from client.llm.local.last_read import LastRead
 from client.llm.local.loading import Loading
+from client.llm.local.message_length import check_length
 from client.llm.local.person import Person, ask_about_person, parse_person, select_said
 from client.llm.local.recent import Recent
 from client.llm.local.tool_calls import to_calls
@@ -208,6 +209,7 @@ class LocalModel:
 
     async def _answer(self, engine: Engine, request: ModelRequest) -> AsyncGenerator[ModelEvent]:
         pieces = await to_thread.run_sync(to_pieces, request.messages)
+        await check_length(engine, request, self._about, self.name)
         usage = Usage()
         note: str | None = None
         if request.tools and not isinstance(pieces[-1], ResultsPiece):

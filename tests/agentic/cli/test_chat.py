@@ -94,6 +94,17 @@ async def test_through_pipes_each_line_is_a_turn_and_nothing_is_painted(
 
 
 @pytest.mark.slow
+async def test_what_looks_like_a_command_is_told_and_no_message(command: RealCommand) -> None:
+    command.script(SCRIPT)
+    ended = await command.run("chat", stdin=b"/tools extra\n/ help\n/nope now\n/HELP\n/QUIT\n")
+    assert (ended.exit_code, ended.output) == (0, "")
+    assert "/tools takes nothing after it. Not sent: /tools extra" in ended.notes
+    assert "There is no command / help\n" in ended.notes
+    assert "There is no command /nope now\n" in ended.notes
+    assert ended.notes.count("/new    begin") == 3
+
+
+@pytest.mark.slow
 async def test_what_cannot_be_kept_is_not_sent_and_the_reason_says_what_to_do(
     command: RealCommand,
 ) -> None:

@@ -37,7 +37,9 @@ async def test_a_talk_goes_on_while_its_model_is_on_its_way(command: RealCommand
             terminal.type("hello\r")
             await terminal.wait_for("Ctrl-C stops waiting")
             assert _ON_ITS_WAY.search(terminal.text)
+            terminal.type("and this\r")
             terminal.interrupt()
+            await terminal.wait_for("Not sent: and this")
             await terminal.wait_for("The message was not sent")
             await terminal.wait_for("the next start")
             await terminal.wait_for(PROMPT)
@@ -84,6 +86,21 @@ async def test_a_model_of_ones_own_answers(command: RealCommand) -> None:
     with anyio.fail_after(LIMIT_SECONDS):
         while Path(f"/proc/{child}").exists():  # noqa: ASYNC110 - processes tell nobody but their parents
             await anyio.sleep(0.02)
+
+
+@pytest.mark.slow
+async def test_a_model_that_can_not_be_loaded_is_told_without_a_word_of_messages(
+    command: RealCommand,
+) -> None:
+    (command.home / "own.gguf").write_bytes(b"GGUF" + bytes(5_000))
+    command.configure("models: {mine: {provider: local, path: own.gguf}}\n")
+    async with command.in_terminal("chat") as terminal:
+        await terminal.wait_for("The engine can't load")
+        assert "not sent" not in terminal.text
+        terminal.type("hello\r")
+        await terminal.wait_for("The message was not sent. The engine can't load")
+        terminal.type("/quit\r")
+        assert await terminal.wait_for_end() == 0
 
 
 async def test_a_file_that_is_no_model_ends_the_command_with_its_name(command: RealCommand) -> None:

@@ -1,10 +1,12 @@
 """What `agentic doctor` says of models: asked without cost, told apart, no key shown."""
 
 import json
+import os
 from email.utils import formatdate
 
 import pytest
 
+from client.llm.local.engine import is_installed
 from tests.agentic.cli.doctor_findings import examine, only
 from tests.agentic.cli.real_command import RealCommand
 from tests.fakes.ollama_server import Installed, open_ollama_server
@@ -125,6 +127,31 @@ async def test_credentials_of_aws_are_looked_for_and_no_model_is_asked(
     assert "AWS_PROFILE" in text
     assert only(found, "models/cloud")[0] == "ok"
     assert "sekret" not in (ended.output + ended.notes).lower()
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(not is_installed(), reason="the extra `local` is not installed")
+async def test_weights_are_ok_only_if_they_can_be_used(command: RealCommand) -> None:
+    folder = command.home / ".cache/agentic/models"
+    folder.mkdir(parents=True)
+    file = folder / "qwen2.5-coder-0.5b.gguf"
+    file.touch()
+    os.truncate(file, 491_400_064)  # a hole, which takes no room
+    _, unverified = await examine(command)
+    os.truncate(file, 400_000_000)
+    _, cut = await examine(command)
+    (command.home / "own.gguf").write_bytes(b"GGUF")
+    command.configure("models: {own: {provider: local, path: own.gguf}}\n")
+    _, own = await examine(command)
+    state, text = only(unverified, "models/local/qwen2.5-coder-0.5b")
+    assert state == "warning"
+    assert "was not verified yet" in text
+    state, text = only(cut, "models/local/qwen2.5-coder-0.5b")
+    assert state == "problem"
+    assert "400,000,000 bytes, not 491,400,064 agentic models pull qwen2.5-coder-0.5b" in text
+    state, text = only(own, "models/own")
+    assert state == "problem"
+    assert "was cut short" in text
 
 
 @pytest.mark.slow

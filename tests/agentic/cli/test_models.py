@@ -102,14 +102,22 @@ async def test_unknown_weights_get_the_known_names(command: RealCommand) -> None
         assert refused.exit_code == 2
         assert "qwen2.5-coder-1.5b, qwen2.5-coder-0.5b" in refused.notes
         assert "\x1b" not in refused.notes
+        empty = await command.run("models", verb, "")
+        assert empty.exit_code == 2
+        assert "NAME is empty" in empty.notes
 
 
 async def test_what_came_is_listed_and_removed(command: RealCommand) -> None:
     folder = command.home / ".cache/agentic/models"
     folder.mkdir(parents=True)
-    (folder / "qwen2.5-coder-0.5b.gguf").write_bytes(b"GGUF" + bytes(999_996))
+    file = folder / "qwen2.5-coder-0.5b.gguf"
+    file.touch()
+    os.truncate(file, 491_400_064)  # a hole, which takes no room
     listed = await command.run("models", "list")
     assert "491 MB  here, verified when it is used next" in listed.output
+    os.truncate(file, 1_000_000)
+    listed = await command.run("models", "list")
+    assert "damaged, it has 1,000,000 bytes, not 491,400,064: `agentic models pull" in listed.output
     removed = await command.run("models", "remove", "qwen2.5-coder-0.5b")
     assert (removed.exit_code, removed.notes) == (0, "Removed: 1 MB.\n")
     again = await command.run("models", "remove", "qwen2.5-coder-0.5b")

@@ -16,6 +16,7 @@ from client.llm.protocol import ModelUnavailableError
 from client.weights.catalogue import DEFAULT_WEIGHTS, KNOWN_WEIGHTS
 from client.weights.store import Files
 from tests.client.llm.vendors import complete
+from tests.fakes.tiny_gguf import write_tiny_gguf
 
 NOWHERE = "http://127.0.0.1:9"
 installed = pytest.mark.skipif(not is_installed(), reason="the extra `local` is not installed")
@@ -73,8 +74,7 @@ def test_without_the_extra_the_command_that_brings_it_is_listed() -> None:
 
 @installed
 async def test_the_configuration_names_weights_or_a_file(tmp_path: Path) -> None:
-    mine = tmp_path / "mine.gguf"
-    mine.write_bytes(b"GGUF")
+    write_tiny_gguf(tmp_path / "mine.gguf")
     (tmp_path / "mcp.yml").write_text(
         "models:\n"
         "  usual: {provider: local}\n"

@@ -114,6 +114,17 @@ async def test_a_start_that_fails_says_why(engine: FakeEngine, start: str, words
     await wait_until_gone(engine.pids[0])
 
 
+async def test_verified_weights_that_can_not_be_loaded_are_not_called_damaged(
+    engine: FakeEngine,
+) -> None:
+    engine.write(start="refuses")
+    settings = replace(engine.settings, is_verified=True)
+    with anyio.fail_after(20), pytest.raises(EngineError, match="too little memory") as raised:
+        async with open_engine(settings):
+            pass
+    assert "damaged" not in str(raised.value)
+
+
 async def test_a_program_that_is_not_there_is_told(engine: FakeEngine) -> None:
     settings = replace(engine.settings, program=("/nowhere/python",))
     with anyio.fail_after(20), pytest.raises(EngineError, match=r"can't be started .*/nowhere"):

@@ -574,6 +574,18 @@ async def test_a_history_that_is_too_long_is_told_as_such(engine: FakeEngine) ->
             await complete(model)
 
 
+async def test_a_message_that_is_too_long_by_itself_is_told_before_it_is_read(
+    engine: FakeEngine,
+) -> None:
+    engine.write({"text": "reply"}, {"text": "Well."})
+    talk = [user("word " * 3_000), Message(role="assistant", content="Long."), user("Hi")]
+    async with open_local_model(engine) as model:
+        with pytest.raises(BadRequestError, match=r"^The message is longer than local/tiny"):
+            await complete(model, ask(user("word " * 4_096), tools=[CLOCK]))
+        assert engine.bodies == []
+        assert (await complete(model, ask(*talk, tools=[CLOCK]))).text == "Well."
+
+
 async def test_tools_that_are_too_many_are_told_as_such(engine: FakeEngine) -> None:
     error = "the request exceeds the available context size, exceed_context_size"
     engine.write({"status": 400, "error": error})

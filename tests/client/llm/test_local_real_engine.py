@@ -14,6 +14,7 @@ from client.llm.local.create import create_local_model
 from client.llm.local.engine import EngineSettings, is_installed, open_engine
 from client.llm.local.model import LocalModel
 from client.llm.protocol import (
+    BadRequestError,
     Completion,
     ContextTooLongError,
     ModelUnavailableError,
@@ -128,15 +129,21 @@ async def test_what_is_left_of_a_conversation_is_not_read_again(weights: Path) -
     assert other.usage.cached_input_tokens < 0.5 * other.usage.input_tokens
 
 
-@pytest.mark.parametrize("kind", ["cut", "noise"])
-async def test_a_damaged_file_is_told_by_name(weights: Path, tmp_path: Path, kind: str) -> None:
+@pytest.mark.parametrize(
+    ("kind", "words"),
+    [("cut", r"damaged\.gguf was cut short"), ("noise", r"can't load .*damaged\.gguf")],
+)
+async def test_a_damaged_file_is_told_by_name(
+    weights: Path, tmp_path: Path, kind: str, words: str
+) -> None:
     damaged = tmp_path / "damaged.gguf"
     whole = weights.read_bytes()
-    damaged.write_bytes(whole[: len(whole) // 2] if kind == "cut" else b"GGUF" + os.urandom(5_000))
+    damaged.write_bytes(whole)
     model = create(damaged)
+    damaged.write_bytes(whole[: len(whole) // 2] if kind == "cut" else b"GGUF" + bytes(5_000))
     with anyio.fail_after(LIMIT_SECONDS):
         async with model.loading.running():
-            with pytest.raises(ModelUnavailableError, match=r"can't load .*damaged\.gguf"):
+            with pytest.raises(ModelUnavailableError, match=words):
                 await complete(model)
 
 
@@ -155,8 +162,15 @@ async def test_a_window_holds_what_was_wanted_of_it(weights: Path, window: int) 
             assert full.usage.input_tokens > window * 3 // 4
             # The other prompts have room beside it.
             await complete(model, ask(user(NUMBERS), tools=[LIST]))
+            with pytest.raises(BadRequestError, match=r"^The message is longer than"):
+                await complete(model, ask(user(NUMBERS * most * 4)))
+            many = [
+                user(NUMBERS * most),
+                Message(role="assistant", content="Well."),
+                user(NUMBERS * most),
+            ]
             with pytest.raises(ContextTooLongError):
-                await complete(model, ask(user(NUMBERS * most * 2)))
+                await complete(model, ask(*many))
 
 
 async def test_others_on_the_machine_can_neither_ask_nor_read_it(weights: Path) -> None:

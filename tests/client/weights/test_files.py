@@ -1,7 +1,9 @@
 """Weights that are there: recognised, checked when they changed, replaced, removed."""
 
 import os
+import random
 import subprocess
+from contextlib import suppress
 from pathlib import Path
 
 import anyio
@@ -10,9 +12,10 @@ import pytest
 from client.weights.errors import BusyError, DamagedError, NoRoomError, WeightsError
 from client.weights.own_file import check_own_file
 from client.weights.room import Room
-from client.weights.store import Files, lock_weights, remove_weights, to_readings
+from client.weights.store import Arrived, Files, lock_weights, remove_weights, to_readings
 from tests.client.weights.file_server import FileServer
 from tests.client.weights.small_weights import DATA, Puller, serve_on_hugging_face
+from tests.fakes.tiny_gguf import write_tiny_gguf
 
 _LIMIT_SECONDS = 30
 
@@ -56,9 +59,25 @@ async def test_a_damaged_file_is_refused_with_the_way_to_get_it_again(
 
 async def test_a_file_that_somebody_cut_short_is_seen(pulled: Puller) -> None:
     os.truncate(pulled.state.path, 1_000)
+    assert pulled.state.kind == "damaged"
     with anyio.fail_after(_LIMIT_SECONDS):
-        with pytest.raises(DamagedError):
+        with pytest.raises(DamagedError, match=r"1,000 bytes, not .*agentic models pull small"):
             await pulled.ensure()
+        assert pulled.seen == []  # it was not read to know
+        assert (await pulled.pull()).read_bytes() == DATA
+
+
+async def test_a_folder_in_the_place_of_the_file_is_no_file(
+    server: FileServer, puller: Puller
+) -> None:
+    puller.state.path.mkdir(parents=True)
+    assert puller.state.kind == "damaged"
+    with anyio.fail_after(_LIMIT_SECONDS):
+        with pytest.raises(DamagedError, match="it is no file"):
+            await puller.ensure()
+        with pytest.raises(WeightsError, match=r"small\.gguf: "):
+            await puller.pull()
+    assert server.asked == []
 
 
 async def test_a_file_put_there_by_hand_is_taken(server: FileServer, puller: Puller) -> None:
@@ -68,6 +87,20 @@ async def test_a_file_put_there_by_hand_is_taken(server: FileServer, puller: Pul
         await puller.ensure()
     assert server.asked == []
     assert puller.state.kind == "ready"
+
+
+@pytest.mark.parametrize("done", [[10**12, 0, 0], [-1, 0, 0], [0, 0, 1_500_000], [1], []])
+async def test_counts_that_can_not_be_are_nothing_kept(puller: Puller, done: list[int]) -> None:
+    files = Files(puller.weights, puller.directory)
+    puller.directory.mkdir()
+    files.partial.touch()
+    os.truncate(files.partial, len(DATA))
+    record = Arrived(sha256=puller.weights.sha256, done=[1, 0, 0])
+    files.arrived.write_text(record.model_dump_json(), encoding="ascii")
+    assert (puller.state.kind, puller.state.done_bytes) == ("partial", 1)
+    record = Arrived(sha256=puller.weights.sha256, done=done)
+    files.arrived.write_text(record.model_dump_json(), encoding="ascii")
+    assert (puller.state.kind, puller.state.done_bytes) == ("absent", 0)
 
 
 async def test_removing_leaves_no_weights(pulled: Puller) -> None:
@@ -137,5 +170,24 @@ def test_a_file_of_ones_own_is_looked_at(tmp_path: Path) -> None:
         check_own_file(file)
     with pytest.raises(DamagedError, match="is no file"):
         check_own_file(tmp_path)
-    file.write_bytes(b"GGUF...")
+    write_tiny_gguf(file)
     assert check_own_file(file) == file
+    file.write_bytes(b"GGUF" + (99).to_bytes(20, "little"))  # a version for engines alone
+    assert check_own_file(file) == file
+
+
+@pytest.mark.parametrize("left", [4, 30, 5_000, -1])
+def test_a_file_of_ones_own_that_was_cut_short_is_seen(tmp_path: Path, left: int) -> None:
+    file = write_tiny_gguf(tmp_path / "own.gguf")
+    os.truncate(file, left if left > 0 else file.stat().st_size + left)
+    with pytest.raises(DamagedError, match=r"own\.gguf was cut short"):
+        check_own_file(file)
+
+
+def test_a_header_that_makes_no_sense_is_looked_at_in_no_time(tmp_path: Path) -> None:
+    file = tmp_path / "own.gguf"
+    for seed in range(50):
+        noise = random.Random(seed).randbytes(500)
+        file.write_bytes(b"GGUF" + (3).to_bytes(4, "little") + bytes(8) + b"\1" + bytes(7) + noise)
+        with suppress(DamagedError):
+            check_own_file(file)
