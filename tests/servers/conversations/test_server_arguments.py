@@ -68,13 +68,15 @@ async def test_names_by_the_thousand_are_refused_before_each_is_looked_at(
 ) -> None:
     """Else the server would do nothing else for seconds."""
     many: dict[str, Any] = {f"k{number}": 1 for number in range(100_001)}
-    tool, arguments = {
+    asked: dict[str, tuple[str, dict[str, Any]]] = {
         "arguments": ("list_conversations", many),
         "message": ("append_messages", SHARED | message(content="x", **many)),
         "metadata": ("update_conversation", SHARED | {"metadata": many}),
-    }[where]
+    }
+    tool, arguments = asked[where]
     async with in_memory.connect() as client:
-        error = await fail(client, tool, **arguments)
+        result = await client.call_tool(tool, arguments)
+    error = (result.structured_content or {})["error"]
     assert error["code"] == "invalid"
     assert "more than 100,000 names" in error["message"]
 
