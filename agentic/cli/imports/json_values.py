@@ -4,12 +4,15 @@ import json
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from itertools import islice
 from typing import Annotated, Any, cast
 
 from pydantic import ValidationError, ValidatorFunctionWrapHandler, WrapValidator
 
 from agentic.cli.imports.failures import UnreadablePieceError
 
+_VALUE = re.compile(rb'(?!\Z)(?:[^",{\[]++|"(?:[^"\\]++|\\.)*+")*+(?:[,{\[]|\Z)', re.DOTALL)
+"""Up to where the next one begins, past strings; the last ends with the text."""
 _SUSPICIOUS = re.compile(rb"\\u(?:0000|[dD][89a-fA-F])|\xed[\xa0-\xbf]")
 _SURROGATE = re.compile("[\ud800-\udfff]")
 _REPLACEMENT = "\N{REPLACEMENT CHARACTER}"
@@ -21,6 +24,14 @@ class Decoded:
 
     value: Any
     cleaned: int = 0
+
+
+def count_values(raw: bytes, most: int) -> int:
+    """How many values a piece holds, at the most; above `most` it is certain that they are more."""
+    bound = raw.count(b",") + raw.count(b"{") + raw.count(b"[") + 1
+    if bound <= most:
+        return bound  # it counts what texts hold, too, and is found in no time
+    return sum(1 for _ in islice(_VALUE.finditer(raw), most + 1))
 
 
 def decode(raw: bytes) -> Decoded:

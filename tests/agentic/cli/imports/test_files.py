@@ -250,6 +250,25 @@ def test_a_conversation_too_large_to_be_held_is_passed_over(tmp_path: Path) -> N
     assert "larger than 64 MiB" in tally.problems[0]
 
 
+@pytest.mark.parametrize("in_array", [True, False])
+def test_a_conversation_of_too_many_values_is_passed_over(tmp_path: Path, in_array: bool) -> None:
+    """Each would take hundreds of times its bytes; commas in texts are none."""
+    commas = chatgpt_conversation(chatgpt_message("," * 1_600_000), conversation_id="commas")
+    half = ",".join(["0"] * 800_000)
+    many = f'{{"x": [{half}], "y": [{half}], "chat_messages": []}}'
+    texts = [json.dumps(commas), many, json.dumps(chat("b"))]
+    path = tmp_path / "c.json"
+    path.write_text(f"[{','.join(texts)}]" if in_array else "\n".join(texts), "utf-8")
+    taken, tally = read(path)
+    assert [conversation.conversation_id for conversation in taken] == [
+        "chatgpt:commas",
+        "chatgpt:b",
+    ]
+    assert tally.problems == [
+        f"number 2 in {path}: left out a conversation that is of more than 1,500,000 values."
+    ]
+
+
 def test_what_is_no_file_is_refused_before_anything_begins(tmp_path: Path) -> None:
     with pytest.raises(UsageError, match="is a folder"):
         Source(tmp_path).check()
