@@ -16,6 +16,8 @@ from servers.typed_arguments import MAX_DEPTH
 
 MAX_MESSAGE_DEPTH = MAX_DEPTH + 1
 """Of a message, and of a conversation's own facts: each wraps what is an argument elsewhere."""
+_LEVELS_AROUND_INPUT = 3
+"""A message, its content, and the block of a call."""
 
 _VALUE = re.compile(rb'(?!\Z)(?:[^",{\[]++|"(?:[^"\\]++|\\.)*+")*+(?:[,{\[]|\Z)', re.DOTALL)
 """Up to where the next one begins, past strings; the last ends with the text."""
@@ -60,6 +62,11 @@ def decode(raw: bytes) -> Decoded:
     except ValueError:
         raise UnreadablePieceError("not valid JSON") from None
     return Decoded(value, cleaner.count + damaged)
+
+
+def why_no_input(value: object) -> str | None:
+    """What keeps `value` from being stored as the `input` of a call, in words; None: nothing."""
+    return why_not_stored(value, _LEVELS_AROUND_INPUT)
 
 
 def why_not_stored(value: object, levels_around: int = 0) -> str | None:
