@@ -219,6 +219,29 @@ def test_a_damaged_member_costs_what_comes_after_the_damage(tmp_path: Path) -> N
     assert "cut off or damaged, after " in tally.problems[0]
 
 
+@pytest.mark.parametrize("packing", [zipfile.ZIP_BZIP2, zipfile.ZIP_LZMA])
+def test_damage_is_told_of_every_way_of_packing(tmp_path: Path, packing: int) -> None:
+    random = Random(1)
+    many = [chat(random.randbytes(200).hex()) for _ in range(50)]
+    path = tmp_path / "e.zip"
+    with zipfile.ZipFile(path, "w", packing) as archive:
+        archive.writestr("conversations.json", json.dumps(many))
+    whole = path.read_bytes()
+    for place in (50, len(whole) // 2):
+        path.write_bytes(whole[:place] + b"\xff" * 4 + whole[place + 4 :])
+        taken, tally = read(path)
+        assert len(taken) < 50
+        assert "the zip is cut off or damaged" in tally.problems[0]
+
+
+def test_a_name_in_a_zip_that_is_no_text_is_told(tmp_path: Path) -> None:
+    path = write_zip(tmp_path / "e.zip", {"conversations.json": [chat("a")], "ä.txt": b"x"})
+    path.write_bytes(path.read_bytes().replace("ä.txt".encode(), b"\xff\xfe.txt"))
+    taken, tally = read(path)
+    assert taken == []
+    assert "the zip is cut off or damaged" in tally.problems[0]
+
+
 def test_a_zip_bomb_is_stopped(tmp_path: Path) -> None:
     packer = zlib.compressobj(9, zlib.DEFLATED, -15)
     packed = b"".join(packer.compress(b'["' if n == 0 else b"x" * 2**20) for n in range(64))
