@@ -115,7 +115,7 @@ def _read_object(reader: JsonReader) -> Iterator[Item]:
         elif name == "messages" and reader.peek() == b"[":
             gathered.is_container = True
             messages = _read_messages(reader)
-            yield Begun(dict(gathered.fields), messages)
+            yield gathered.to_beginning(messages)
             for _ in messages:  # that nobody wanted
                 pass
         else:
@@ -142,6 +142,11 @@ class _Gathered:
         else:
             self.fields[name] = decoded.value
             self._cleaned += decoded.cleaned
+
+    def to_beginning(self, messages: Iterator[Decoded | UnreadablePieceError]) -> Item:
+        if self._unreadable:
+            return Unreadable(self._unreadable)
+        return Begun(dict(self.fields), messages)
 
     def to_item(self) -> Item:
         if self._unreadable:

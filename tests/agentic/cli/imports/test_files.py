@@ -167,6 +167,17 @@ def test_facts_have_to_come_before_messages(tmp_path: Path) -> None:
     assert "has to stand before `messages`" in tally.problems[0]
 
 
+def test_facts_that_are_nested_too_deeply_are_told_as_that(tmp_path: Path) -> None:
+    text = json.dumps(own_document(metadata="DEEP"))
+    path = tmp_path / "c.json"
+    path.write_text(text.replace('"DEEP"', '{"a":' * 5_000 + "1" + "}" * 5_000), "utf-8")
+    taken, tally = read(path)
+    assert taken == []
+    assert tally.problems == [
+        f"number 1 in {path}: left out a conversation that is nested too deeply."
+    ]
+
+
 @pytest.mark.parametrize(
     ("data", "problem"),
     [
