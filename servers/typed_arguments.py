@@ -12,6 +12,9 @@ from pydantic_core import ErrorDetails, core_schema
 MAX_DEPTH = 100
 """Of nested arrays and objects. JSON parsers, pydantic's among them, give up at about 200, and what
 is stored must be readable inside the envelopes of a result."""
+MAX_DOCUMENT_DEPTH = MAX_DEPTH + 3
+"""Of a document, in which what is an argument elsewhere, such as a message's annotations, stands in
+a message, among others, in the document."""
 MAX_NAMES = 100_000
 """In all objects of a call. A batch of messages has a tenth of it; of millions, all unknown, the
 error alone would take longer than others wait for their answers."""
@@ -40,7 +43,7 @@ class ToolArguments(BaseModel):
     model_config = ConfigDict(extra="forbid", strict=True, frozen=True)
 
     documents: ClassVar[frozenset[str]] = frozenset()
-    """Arguments that wrap what is an argument elsewhere: they may nest a level deeper, and models
+    """Arguments that wrap what is an argument elsewhere: they may nest as much deeper, and models
     may pass them as JSON text."""
 
 
@@ -125,7 +128,7 @@ def _check_shape(model: type[ToolArguments], arguments: Mapping[str, Any]) -> No
     """That nothing is nested too deep, and that names are not too many."""
     names = len(arguments)
     for name, value in arguments.items():
-        max_depth = MAX_DEPTH + (name in model.documents)
+        max_depth = MAX_DOCUMENT_DEPTH if name in model.documents else MAX_DEPTH
         level = [value]
         # By levels: recursion could overflow.
         for _ in range(max_depth):

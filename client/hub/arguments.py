@@ -9,7 +9,8 @@ from client.hub.errors import InvalidArgumentsError
 MAX_ARGUMENTS_BYTES = 4 * 1024 * 1024
 """What servers built on the SDK accept as one request over HTTP, minus room for its envelope."""
 
-_MAX_DEPTH = 100
+_MAX_DEPTH = 104
+"""The deepest that servers of ours take, a document of 103 levels among the other arguments."""
 _ENVELOPE_BYTES = 16 * 1024
 
 
@@ -40,14 +41,15 @@ def check_arguments(server: str, arguments: Mapping[str, Any]) -> dict[str, Any]
             f"the arguments have {size:,} bytes; at most 4 MiB can be sent, so send less at a time",
         )
     # There is no depth without brackets, and few arguments have this many.
-    if text.count("{") + text.count("[") > _MAX_DEPTH and _depth(plain) > _MAX_DEPTH:
+    if text.count("{") + text.count("[") > _MAX_DEPTH and depth_of(plain) > _MAX_DEPTH:
         raise InvalidArgumentsError(
             server, f"the arguments are nested over {_MAX_DEPTH} levels deep"
         )
     return plain
 
 
-def _depth(value: object) -> int:
+def depth_of(value: object) -> int:
+    """How many levels there are; a number or an empty object is one."""
     depth, layer = 0, [value]
     while layer:
         depth += 1

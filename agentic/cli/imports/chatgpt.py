@@ -22,7 +22,7 @@ from agentic.cli.imports.found import (
     to_message_id,
     to_title,
 )
-from agentic.cli.imports.json_values import Flag, Loose, Number, Text
+from agentic.cli.imports.json_values import Flag, Loose, Number, Text, why_no_input
 from agentic.cli.imports.tally import Tally
 from servers.conversations.contract import Message, Role
 
@@ -208,4 +208,6 @@ def _to_arguments(text: str) -> dict[str, Any]:
         arguments = json.loads(text)
     except (ValueError, RecursionError):
         arguments = None
-    return cast("dict[str, Any]", arguments) if isinstance(arguments, dict) else {"input": text}
+    if isinstance(arguments, dict) and not why_no_input(cast("object", arguments)):
+        return cast("dict[str, Any]", arguments)
+    return {"input": text}

@@ -8,8 +8,10 @@ from typing import Any, Literal
 from pydantic import ValidationError
 
 from agentic.cli.imports.found import UniqueIds
+from agentic.cli.imports.json_values import why_no_input
 from agentic.cli.imports.tally import Tally
 from servers.conversations.contract import MAX_MESSAGE_BYTES, Message, Role, encode_json
+from servers.typed_arguments import explain
 
 _MAX_TEXT_BYTES = MAX_MESSAGE_BYTES - 128 * 1024
 """As JSON, of a message that had to be cut: its other fields are below the rest."""
@@ -47,6 +49,7 @@ def to_messages(draft: Draft, ids: UniqueIds, tally: Tally, title: str) -> Itera
         else:
             tally.skip("messages without content", title)
         return
+    _drop_bad_inputs(draft, tally, title)
     first = True
     for content, thoughts in _fit(draft, tally, title):
         facts: dict[str, Any] = {
@@ -63,8 +66,8 @@ def to_messages(draft: Draft, ids: UniqueIds, tally: Tally, title: str) -> Itera
         first = False
         try:
             yield Message.model_validate(facts)
-        except ValidationError:
-            tally.skip("messages that can't be stored", title)
+        except ValidationError as error:
+            tally.lose(f"a message that can't be stored: {explain(error.errors(), facts)}", title)
 
 
 def fenced(text: str, language: str | None = None) -> str:
@@ -73,6 +76,14 @@ def fenced(text: str, language: str | None = None) -> str:
     fence = "`" * (longest + 1)
     word = language if language and re.fullmatch(r"[\w+#.-]{1,30}", language) else ""
     return f"{fence}{word}\n{text.rstrip()}\n{fence}"
+
+
+def _drop_bad_inputs(draft: Draft, tally: Tally, title: str) -> None:
+    for block in draft.blocks:
+        reason = why_no_input(block["input"]) if block["type"] == "tool_use" else None
+        if reason:
+            block["input"] = {}
+            tally.lose(f"the input of a tool's call, which {reason}", title)
 
 
 def _fit(

@@ -108,24 +108,25 @@ class JsonReader:
 
     def _nested(self, kept: "_Kept") -> None:
         depth, inside = 0, self._buffer[self._at] == _QUOTE
-        if inside:
-            self._keep(kept, self._at + 1)
+        at = self._at + inside
         while True:
-            end = _match_end(_INSIDE if inside else _OUTSIDE, self._buffer, self._at)
+            end = _match_end(_INSIDE if inside else _OUTSIDE, self._buffer, at)
             if end == len(self._buffer) or (inside and self._buffer[end] == _BACKSLASH):
                 # All of it belongs to the piece, or all but half an escape.
                 self._keep(kept, end)
                 if not self._fill():
                     self._at = len(self._buffer)
                     self.refuse("")
+                at = self._at
                 continue
             byte = self._buffer[end]
-            self._keep(kept, end + 1)
+            at = end + 1
             if byte == _QUOTE:
                 inside = not inside
             else:
                 depth += 1 if byte in _OPENING else -1
             if depth <= 0 and not inside:
+                self._keep(kept, at)
                 return
 
     def _scalar(self, kept: "_Kept") -> None:

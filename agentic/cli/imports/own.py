@@ -7,7 +7,7 @@ from pydantic import ValidationError
 
 from agentic.cli.imports.failures import UnreadablePieceError
 from agentic.cli.imports.found import Found, digest, to_title
-from agentic.cli.imports.json_values import Decoded
+from agentic.cli.imports.json_values import Decoded, why_not_stored, why_too_deep
 from agentic.cli.imports.tally import Tally
 from client.asking.stored import mark_imported
 from servers.conversations.contract import Conversation, Message, check_conversation_id
@@ -31,7 +31,8 @@ def check_format(fields: dict[str, Any]) -> str | None:
         check_conversation_id(cast("dict[str, Any]", facts).get("conversation_id") or "")
     except (ValueError, AttributeError):
         return "without a usable conversation_id"
-    return None
+    reason = why_not_stored(_take(cast("dict[str, Any]", facts)))
+    return f"whose `conversation` {reason}" if reason else None
 
 
 def to_found(
@@ -45,14 +46,17 @@ def to_found(
     title = facts.get("title")
     shown = (to_title(title) if isinstance(title, str) else None) or conversation_id
     counted = facts.get("message_count")
-    taken = {name: value for name, value in facts.items() if name in _TAKEN}
     return Found(
         conversation_id,
         shown,
-        taken,
+        _take(facts),
         _read(messages, conversation_id, shown, tally),
         counted if isinstance(counted, int) else None,
     )
+
+
+def _take(facts: dict[str, Any]) -> dict[str, Any]:
+    return {name: value for name, value in facts.items() if name in _TAKEN}
 
 
 def _read(
@@ -66,6 +70,10 @@ def _read(
             tally.lose(f"message {number + 1}, which is {decoded}", title)
             continue
         tally.cleaned += decoded.cleaned
+        deep = why_too_deep(decoded.value)
+        if deep:
+            tally.lose(f"message {number + 1}, which {deep}", title)
+            continue
         try:
             message = Message.model_validate(decoded.value)
         except ValidationError as error:

@@ -10,7 +10,7 @@ from agentic.cli.failures import CommandError
 from agentic.cli.imports.found import Found
 from agentic.cli.imports.tally import OTHER_CONTENT, Tally
 from client.conversations import ConversationCallError, RemoteConversationStore
-from client.hub.errors import CallTimedOutError, ServerUnavailableError
+from client.hub.errors import CallTimedOutError, InvalidArgumentsError, ServerUnavailableError
 from servers.conversations.contract import (
     MAX_BATCH_BYTES,
     MAX_BATCH_MESSAGES,
@@ -62,6 +62,8 @@ class Sender:
             await self._send_missing(found)
         except ConversationCallError as error:
             self._refuse(found, error)
+        except InvalidArgumentsError as error:
+            self._fail(found, f"it can't be sent: {error}")
         else:
             self._refused_in_a_row = 0
         finally:
@@ -128,8 +130,11 @@ class Sender:
             raise error
         if self._refused_in_a_row > _MAX_REFUSED_IN_A_ROW:
             raise CommandError(str(error))
+        self._fail(found, f"the server refuses it: {error}")
+
+    def _fail(self, found: Found, reason: str) -> None:
         self._tally.failed += 1
-        self._tally.report(f"{found.title}: the server refuses it: {error}")
+        self._tally.report(f"{found.title}: {reason}")
 
 
 def paginate(messages: Iterable[Message]) -> Iterator[list[dict[str, Any]]]:

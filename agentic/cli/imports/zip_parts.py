@@ -3,6 +3,7 @@
 What a name in the zip says about folders is of no use to anybody here, so it can do no harm.
 """
 
+import lzma
 import re
 import zipfile
 import zlib
@@ -19,7 +20,15 @@ _MAX_RATIO = 150
 _MIN_SUSPICIOUS_BYTES = 16 * 1024 * 1024
 _MAX_UNPACKED_BYTES = 64 * 1024**3
 _ENCRYPTED = 0x1
-_DAMAGES = (zipfile.BadZipFile, zlib.error, EOFError, OSError, NotImplementedError, RuntimeError)
+_DAMAGES = (
+    zipfile.BadZipFile,
+    zlib.error,
+    lzma.LZMAError,
+    EOFError,
+    OSError,
+    RuntimeError,  # NotImplementedError, too: a way of packing that is not known
+    ValueError,  # names that are no UTF-8, though the zip says so
+)
 
 
 @dataclass(frozen=True, slots=True)

@@ -117,6 +117,18 @@ def test_thoughts_go_to_the_answer_that_follows(tmp_path: Path) -> None:
     assert counts(tally) == {"thoughts without an answer": 1}
 
 
+@pytest.mark.parametrize(
+    "text", ['{"a": 1e999}', '{"a": "\\u0000"}', '{"a": ' + "[" * 98 + "]" * 98 + "}"]
+)
+def test_arguments_that_can_not_be_stored_are_kept_as_text(tmp_path: Path, text: str) -> None:
+    code = {"content_type": "code", "text": text}
+    taken, tally = take(tmp_path, chatgpt_message(code, "assistant", recipient="n"))
+    assert tally.problems == []
+    assert taken.messages[0].content == [
+        {"type": "tool_use", "id": "m0", "name": "n", "input": {"input": text}}
+    ]
+
+
 def test_calls_of_tools_go_with_their_results(tmp_path: Path) -> None:
     code = {"content_type": "code", "language": "unknown", "text": '{"q": "roses"}'}
     run = {"content_type": "code", "language": "python", "text": "print(1)"}

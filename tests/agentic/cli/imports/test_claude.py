@@ -1,7 +1,10 @@
 """Claude's account exports, of the older and the newer shapes."""
 
+import json
 from pathlib import Path
 from typing import Any
+
+import pytest
 
 from agentic.cli.imports.claude import OTHER_BRANCHES
 from tests.agentic.cli.imports.exports import (
@@ -110,6 +113,34 @@ def test_attachments_are_quoted_and_files_are_noted(tmp_path: Path) -> None:
         "Attached a text:\n```\npasted\n```",
         "[Attached “photo .jpg”, which is not in the export]",
     ]
+
+
+@pytest.mark.parametrize(
+    ("given", "reason"),
+    [
+        ('{"a": 1e999}', "holds a number that JSON has not (NaN or infinite)"),
+        ('{"a": ' + "[" * 98 + "]" * 98 + "}", "is nested more than 98 levels deep"),
+        ('{"a": ' + "[" * 600 + '"\\u0000"' + "]" * 600 + "}", "nested"),
+    ],
+    ids=["number", "deep", "deeper"],
+)
+def test_an_input_that_can_not_be_stored_costs_itself(
+    tmp_path: Path, given: str, reason: str
+) -> None:
+    call = {"type": "tool_use", "id": "i", "name": "n", "input": "GIVEN"}
+    said = claude_message("assistant", call, "important answer")
+    path = tmp_path / "c.json"
+    text = json.dumps([claude_conversation(said)]).replace('"GIVEN"', given)
+    path.write_text(text, "utf-8")
+    taken, tally = read(path)
+    [problem] = tally.problems
+    assert reason in problem
+    if reason != "nested":  # which json gives up at
+        assert problem == f"Trees: left out the input of a tool's call, which {reason}."
+        assert taken[0].messages[0].content == [
+            {"type": "tool_use", "id": "i", "name": "n", "input": {}},
+            {"type": "text", "text": "important answer"},
+        ]
 
 
 def test_of_branches_the_last_is_taken(tmp_path: Path) -> None:

@@ -167,6 +167,17 @@ def test_facts_have_to_come_before_messages(tmp_path: Path) -> None:
     assert "has to stand before `messages`" in tally.problems[0]
 
 
+def test_facts_that_are_nested_too_deeply_are_told_as_that(tmp_path: Path) -> None:
+    text = json.dumps(own_document(metadata="DEEP"))
+    path = tmp_path / "c.json"
+    path.write_text(text.replace('"DEEP"', '{"a":' * 5_000 + "1" + "}" * 5_000), "utf-8")
+    taken, tally = read(path)
+    assert taken == []
+    assert tally.problems == [
+        f"number 1 in {path}: left out a conversation that is nested too deeply."
+    ]
+
+
 @pytest.mark.parametrize(
     ("data", "problem"),
     [
@@ -219,6 +230,29 @@ def test_a_damaged_member_costs_what_comes_after_the_damage(tmp_path: Path) -> N
     assert "cut off or damaged, after " in tally.problems[0]
 
 
+@pytest.mark.parametrize("packing", [zipfile.ZIP_BZIP2, zipfile.ZIP_LZMA])
+def test_damage_is_told_of_every_way_of_packing(tmp_path: Path, packing: int) -> None:
+    random = Random(1)
+    many = [chat(random.randbytes(200).hex()) for _ in range(50)]
+    path = tmp_path / "e.zip"
+    with zipfile.ZipFile(path, "w", packing) as archive:
+        archive.writestr("conversations.json", json.dumps(many))
+    whole = path.read_bytes()
+    for place in (50, len(whole) // 2):
+        path.write_bytes(whole[:place] + b"\xff" * 4 + whole[place + 4 :])
+        taken, tally = read(path)
+        assert len(taken) < 50
+        assert "the zip is cut off or damaged" in tally.problems[0]
+
+
+def test_a_name_in_a_zip_that_is_no_text_is_told(tmp_path: Path) -> None:
+    path = write_zip(tmp_path / "e.zip", {"conversations.json": [chat("a")], "ä.txt": b"x"})
+    path.write_bytes(path.read_bytes().replace("ä.txt".encode(), b"\xff\xfe.txt"))
+    taken, tally = read(path)
+    assert taken == []
+    assert "the zip is cut off or damaged" in tally.problems[0]
+
+
 def test_a_zip_bomb_is_stopped(tmp_path: Path) -> None:
     packer = zlib.compressobj(9, zlib.DEFLATED, -15)
     packed = b"".join(packer.compress(b'["' if n == 0 else b"x" * 2**20) for n in range(64))
@@ -248,6 +282,25 @@ def test_a_conversation_too_large_to_be_held_is_passed_over(tmp_path: Path) -> N
     assert [conversation.conversation_id for conversation in taken] == ["chatgpt:a", "chatgpt:b"]
     assert "number 2 in" in tally.problems[0]
     assert "larger than 64 MiB" in tally.problems[0]
+
+
+@pytest.mark.parametrize("in_array", [True, False])
+def test_a_conversation_of_too_many_values_is_passed_over(tmp_path: Path, in_array: bool) -> None:
+    """Each would take hundreds of times its bytes; commas in texts are none."""
+    commas = chatgpt_conversation(chatgpt_message("," * 1_600_000), conversation_id="commas")
+    half = ",".join(["0"] * 800_000)
+    many = f'{{"x": [{half}], "y": [{half}], "chat_messages": []}}'
+    texts = [json.dumps(commas), many, json.dumps(chat("b"))]
+    path = tmp_path / "c.json"
+    path.write_text(f"[{','.join(texts)}]" if in_array else "\n".join(texts), "utf-8")
+    taken, tally = read(path)
+    assert [conversation.conversation_id for conversation in taken] == [
+        "chatgpt:commas",
+        "chatgpt:b",
+    ]
+    assert tally.problems == [
+        f"number 2 in {path}: left out a conversation that is of more than 1,500,000 values."
+    ]
 
 
 def test_what_is_no_file_is_refused_before_anything_begins(tmp_path: Path) -> None:

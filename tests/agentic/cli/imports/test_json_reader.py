@@ -76,6 +76,17 @@ def test_a_string_without_end_does_not_fill_memory() -> None:
         tracemalloc.stop()
 
 
+def test_many_brackets_take_no_more_memory_than_their_bytes() -> None:
+    data = b"[" + b"{}," * 50_000 + b"{}]"
+    reader = reader_of(data, 64 * 1024)
+    tracemalloc.start()
+    try:
+        assert reader.value(len(data)) == data
+        assert tracemalloc.get_traced_memory()[1] < 3 * len(data)
+    finally:
+        tracemalloc.stop()
+
+
 @pytest.mark.parametrize(
     ("text", "reason"),
     [

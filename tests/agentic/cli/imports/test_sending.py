@@ -1,5 +1,6 @@
 """What was found arrives once, in pages, past what is there already; refusals cost themselves."""
 
+import json
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +13,8 @@ from agentic.cli.imports.sending import Sender
 from agentic.cli.imports.source import Source
 from agentic.cli.imports.tally import OTHER_CONTENT, Tally
 from client.conversations import ConversationCallError, RemoteConversationStore
-from client.hub.errors import ServerUnavailableError, UnknownToolError
+from client.hub.errors import InvalidArgumentsError, ServerUnavailableError, UnknownToolError
+from servers.conversations.contract import Message
 from servers.conversations.contract_results import ErrorDetail
 from tests.agentic.cli.imports.exports import (
     chatgpt_conversation,
@@ -185,3 +187,74 @@ async def test_the_real_store_takes_everything_once_and_without_loss(tmp_path: P
     assert {name: getattr(facts, name) for name in kept} == {name: given[name] for name in kept}
     assert [message.to_wire() for message in newest.messages] == marked(document["messages"])[-500:]
     assert (chat.tags, chat.metadata) == (["imported", "chatgpt"], {"imported_from": "chatgpt"})
+
+
+def nested(levels: int) -> dict[str, Any]:
+    facts: dict[str, Any] = {}
+    for _ in range(levels - 1):
+        facts = {"in": facts}
+    return facts
+
+
+async def test_what_a_store_accepted_is_taken_from_its_export(tmp_path: Path) -> None:
+    """A document wraps what was an argument: it is nested deeper than what was stored."""
+    message = Message(message_id="m", role="user", content="x", metadata=nested(98))
+    with anyio.fail_after(30):
+        async with open_assistant(tmp_path / "from") as assistant:
+            store = assistant.store
+            await store.append_messages("c", [message])
+            await store.annotate_message("c", "m", {"deep": nested(99)})
+            await store.update_conversation("c", metadata={"deep": nested(99)})
+            exported = (await store.export_conversation("c")).document
+            with pytest.raises(ConversationCallError, match="nested more than 100 levels"):
+                await store.annotate_message("c", "m", {"deep": nested(100)})
+        path = write_json(tmp_path / "c.json", exported)
+        async with open_assistant(tmp_path / "to") as assistant:
+            tally = Tally()
+            for found in read_conversations(Source(path), "auto", tally):
+                await Sender(assistant.store, tally).send(found)
+            loaded = await assistant.store.load_conversation("c")
+            facts = await assistant.store.get_conversation("c")
+    assert tally.problems == []
+    assert loaded.messages[0].metadata == nested(98)
+    assert (loaded.messages[0].annotations or {})["deep"] == nested(99)
+    assert facts.metadata == {"deep": nested(99)}
+
+
+async def test_what_can_not_be_sent_costs_itself(tmp_path: Path) -> None:
+    """Neither the real client nor the real server sees it, and the rest is stored."""
+    documents = [own_document(3, conversation_id=name, title=name) for name in "abcd"]
+    documents[1]["messages"][1]["content"] = [{"type": "x", "deep": nested(150)}]
+    documents[2]["conversation"]["metadata"] = {"a": float("inf")}
+    path = tmp_path / "c.json"
+    path.write_text("\n".join(map(json.dumps, documents)), "utf-8")
+    with anyio.fail_after(30):
+        async with open_assistant(tmp_path / "store") as assistant:
+            tally = Tally()
+            for found in read_conversations(Source(path), "auto", tally):
+                await Sender(assistant.store, tally).send(found)
+            listed = await assistant.store.list_conversations()
+    assert {each.conversation_id: each.message_count for each in listed.conversations} == {
+        "a": 3,
+        "b": 2,
+        "d": 3,
+    }
+    assert tally.problems == [
+        "b: left out message 2, which is nested more than 101 levels deep.",
+        f"number 3 in {path}: left out a conversation whose `conversation` holds a number that "
+        "JSON has not (NaN or infinite).",
+    ]
+
+
+async def test_what_the_client_refuses_to_send_is_told_and_the_next_ones_are_stored(
+    tmp_path: Path,
+) -> None:
+    server = StoreServer()
+    server.judge = lambda document: (
+        InvalidArgumentsError("conversations", "the arguments are no good")
+        if document["conversation"]["title"] == "b"
+        else None
+    )
+    tally = await send(server, write_json(tmp_path / "c.json", chats("a", "b", "c")))
+    assert list(server.messages) == ["chatgpt:a", "chatgpt:c"]
+    assert tally.problems == ["b: it can't be sent: the arguments are no good"]
