@@ -76,7 +76,7 @@ async def test_names_by_the_thousand_are_refused_before_each_is_looked_at(
     tool, arguments = asked[where]
     async with in_memory.connect() as client:
         result = await client.call_tool(tool, arguments)
-    error = (result.structured_content or {})["error"]
+    error: dict[str, Any] = (result.structured_content or {})["error"]
     assert error["code"] == "invalid"
     assert "more than 100,000 names" in error["message"]
 
