@@ -3,6 +3,7 @@
 import fcntl
 import logging
 import os
+import re
 import stat
 import tempfile
 import time
@@ -19,6 +20,8 @@ from agentic.config.findings import ConfigError, printable
 _LOG = logging.getLogger(__name__)
 _LOCK_TIMEOUT_SECONDS = 5.0
 _DAMAGED = "is damaged: delete it, and make anew what it held"
+_OUR_TOKEN = re.compile(r"agentic_[0-9a-f]{8}_[\w-]+", re.ASCII)
+"""As `agentic token create` prints it."""
 _Value = TypeVar("_Value")
 
 
@@ -46,7 +49,8 @@ def read_private(
 def read_private_text(path: Path) -> str:
     """The one word of a file that holds a secret, empty if there is no file.
 
-    Whether it is a secret can't be told by looking at it, so its mode stays as it is.
+    If it is a token of ours and open to others, it is closed to them. Of other words nobody can
+    tell whether they are secrets, so the mode of their file stays as it is.
 
     Raises:
         ConfigError: It can't be read, or holds what is no word of printable ASCII.
@@ -59,7 +63,10 @@ def read_private_text(path: Path) -> str:
         if not text.isascii() or not text.isprintable() or " " in text:
             raise ConfigError(f"{shown}: should hold one line of printable ASCII without spaces")
         if text and _is_open_to_others(file):
-            _tell_open(shown)
+            if _OUR_TOKEN.fullmatch(text):
+                _close_to_others(file.fileno(), shown)
+            else:
+                _tell_open(shown)
         return text
 
 

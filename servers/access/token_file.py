@@ -23,7 +23,9 @@ _FORMER: TypeAdapter[dict[str, Token]] = TypeAdapter(
     Annotated[dict[str, Token], Field(min_length=1)]
 )
 _NO_TOKENS = "is no file of tokens"
-_NO_TOKENS_ADVICE = f"{_NO_TOKENS}, or damaged: correct access.tokens_file, or move it away"
+_NO_TOKENS_ADVICE = (
+    f"{_NO_TOKENS}, or damaged: correct access.tokens_file, or if it held tokens, move it away"
+)
 _SUFFIX, _FORMER_SUFFIX, _TAKEN_OVER = ".sqlite3", ".json", ".taken-over"
 
 

@@ -85,7 +85,7 @@ def test_a_damaged_file_says_so_and_is_not_overwritten(tmp_path: Path, data: byt
 
 
 @pytest.mark.parametrize("text", ["x", "some words", "", "two\nlines"])
-def test_the_mode_of_a_file_of_one_secret_stays(
+def test_the_mode_of_a_file_that_may_be_somebody_elses_stays(
     tmp_path: Path, caplog: pytest.LogCaptureFixture, text: str
 ) -> None:
     file = tmp_path / "pub.txt"
@@ -96,6 +96,14 @@ def test_the_mode_of_a_file_of_one_secret_stays(
             assert read_private_text(file) == text
     assert stat.S_IMODE(file.stat().st_mode) == 0o644
     assert caplog.text.count("open to others") == (text == "x")
+
+
+def test_a_file_of_a_token_of_ours_is_closed_to_others(tmp_path: Path) -> None:
+    file = tmp_path / "laptop.token"
+    file.write_text("agentic_0a1b2c3d_a-token\n")
+    file.chmod(0o644)
+    assert read_private_text(file) == "agentic_0a1b2c3d_a-token"
+    assert stat.S_IMODE(file.stat().st_mode) == 0o600
 
 
 def test_a_folder_that_cannot_be_made_is_a_clear_error(tmp_path: Path) -> None:
