@@ -18,6 +18,7 @@ from servers.http_callers import Authenticate, Farewell, is_local
 from servers.http_guard import MAX_REQUEST_BYTES, Bodies, Guard
 from servers.http_refusals import refuse
 from servers.http_sessions import MAX_SESSIONS, Sessions
+from servers.http_shares import Shares
 from servers.metrics import CONTENT_TYPE, Metrics
 
 HEALTH, READINESS, METRICS = "/healthz", "/readyz", "/metrics"
@@ -53,7 +54,7 @@ def create_app(
         metrics.watch_units(settings.token_units)
     figures = _serve_figures(metrics)
     if settings.verifier is not None:
-        mcp = Authenticate(mcp, settings.verifier, scopes, settings.calls_per_minute)
+        mcp = Authenticate(Shares(mcp), settings.verifier, scopes, settings.calls_per_minute)
         figures = _choose(figures, Authenticate(figures, settings.verifier, {}, 60))
     paths = _Paths(
         {
