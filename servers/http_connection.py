@@ -132,6 +132,10 @@ class _Protocol(H11Protocol):
         elif not is_asking:
             self.asking = _cancel(self.asking)
 
+    def _should_upgrade(self) -> bool:
+        # uvicorn's own would log, as often as anybody asks, which library to install for WebSocket.
+        return False
+
     def pause_writing(self) -> None:
         super().pause_writing()
         # Not `close`, which would wait for the client to read what is left.

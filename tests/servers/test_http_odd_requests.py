@@ -25,3 +25,15 @@ async def test_a_body_with_two_ends_is_refused_and_what_follows_it_is_not_read(
     assert re.findall(rb"HTTP/1\.1 (\d+)", answers) == [b"400"]
     assert b"connection: close" in answers.lower()
     assert b"send one of them" in answers
+
+
+async def test_an_upgrade_is_answered_as_if_it_were_not_asked_for_and_not_logged(
+    tmp_path: Path,
+) -> None:
+    upgrade = {"Connection": "Upgrade, close", "Upgrade": "websocket"}
+    async with serving(tmp_path) as served:
+        with anyio.fail_after(5):
+            answer = await exchange(served.port, head("GET", "/healthz", served.port, **upgrade))
+    assert answer.startswith(b"HTTP/1.1 200")
+    assert "WebSocket" not in served.log
+    assert " WARNING " not in served.log
