@@ -14,7 +14,7 @@ from servers.access.verifier import TokenVerifier
 from servers.faults import report_fault
 from servers.hosted import HostedServer
 from servers.http_answers import Answers
-from servers.http_callers import Authenticate, Farewell, is_local
+from servers.http_callers import AskedAgain, Authenticate, Farewell, is_local
 from servers.http_guard import MAX_REQUEST_BYTES, Bodies, Guard
 from servers.http_refusals import refuse
 from servers.http_sessions import MAX_SESSIONS, Sessions
@@ -49,7 +49,10 @@ def create_app(
     """All of it, for a listener at `authority`. The servers' session managers run elsewhere."""
     servers = {each.path: _to_app(each, settings.verifier, metrics) for each in hosted}
     scopes = {each.path: each.scopes for each in hosted}
-    mcp: ASGIApp = Answers(Bodies(_Paths(servers)))
+    mcp: ASGIApp = _Paths(servers)
+    if settings.verifier is not None:
+        mcp = AskedAgain(mcp, settings.verifier)
+    mcp = Answers(Bodies(mcp))
     if settings.token_units is not None:
         metrics.watch_units(settings.token_units)
     figures = _serve_figures(metrics)
