@@ -14,17 +14,17 @@ from servers.access.verifier import TokenVerifier
 from servers.faults import report_fault
 from servers.hosted import HostedServer
 from servers.http_answers import Answers
-from servers.http_callers import Authenticate, Farewell, is_local
+from servers.http_callers import AskedAgain, Authenticate, Farewell, is_local
 from servers.http_guard import MAX_REQUEST_BYTES, Bodies, Guard
 from servers.http_refusals import refuse
+from servers.http_sessions import MAX_SESSIONS, Sessions
+from servers.http_shares import Shares
 from servers.metrics import CONTENT_TYPE, Metrics
 
 HEALTH, READINESS, METRICS = "/healthz", "/readyz", "/metrics"
 CHECK_SECONDS = 5.0
 """How long a server's store may take to answer before it counts as not ready."""
 _CHECK_EVERY_SECONDS = 1.0
-_MAX_SESSIONS = 1_000
-"""Of the older era, per server; one that is idle for half an hour ends."""
 
 _logger = logging.getLogger(__name__)
 
@@ -47,14 +47,17 @@ def create_app(
     hosted: Sequence[HostedServer], settings: HttpSettings, authority: str, metrics: Metrics
 ) -> ASGIApp:
     """All of it, for a listener at `authority`. The servers' session managers run elsewhere."""
-    servers = {each.path: _to_app(each, metrics) for each in hosted}
+    servers = {each.path: _to_app(each, settings.verifier, metrics) for each in hosted}
     scopes = {each.path: each.scopes for each in hosted}
-    mcp: ASGIApp = Answers(Bodies(_Paths(servers)))
+    mcp: ASGIApp = _Paths(servers)
+    if settings.verifier is not None:
+        mcp = AskedAgain(mcp, settings.verifier)
+    mcp = Answers(Bodies(mcp))
     if settings.token_units is not None:
         metrics.watch_units(settings.token_units)
     figures = _serve_figures(metrics)
     if settings.verifier is not None:
-        mcp = Authenticate(mcp, settings.verifier, scopes, settings.calls_per_minute)
+        mcp = Authenticate(Shares(mcp), settings.verifier, scopes, settings.calls_per_minute)
         figures = _choose(figures, Authenticate(figures, settings.verifier, {}, 60))
     paths = _Paths(
         {
@@ -70,19 +73,20 @@ def create_app(
     return guarded if settings.verifier is None else Farewell(guarded)
 
 
-def _to_app(hosted: HostedServer, metrics: Metrics) -> ASGIApp:
+def _to_app(hosted: HostedServer, verifier: TokenVerifier | None, metrics: Metrics) -> ASGIApp:
     metrics.watch(hosted.name, hosted.server)
     if hosted.units is not None:
         metrics.watch_units(hosted.units)
     if hosted.collect is not None:
         metrics.watch_figures(hosted.collect)
-    return hosted.server.streamable_http_app(
+    app = hosted.server.streamable_http_app(
         streamable_http_path=hosted.path,
         max_request_body_size=MAX_REQUEST_BYTES,
-        max_sessions=_MAX_SESSIONS,
+        max_sessions=MAX_SESSIONS,
         # `Guard` has seen to hosts and origins, for all paths and before anything else.
         transport_security=TransportSecuritySettings(enable_dns_rebinding_protection=False),
     )
+    return app if verifier is None else Sessions(app, hosted.path, verifier)
 
 
 class _Paths:

@@ -28,6 +28,7 @@ RECHECK_SECONDS = 1.0
 _MAX_ADDRESSES = 4_096
 _PASSED_ON = frozenset({"x-forwarded-for", "x-real-ip", "forwarded", "via"})
 """Headers by which a proxy says that a request is not its own."""
+_CHALLENGE = 'Bearer realm="agentic", error="invalid_token"'
 
 _logger = logging.getLogger(__name__)
 
@@ -151,8 +152,28 @@ class Authenticate:
             401,
             "This needs a valid token, sent as `Authorization: Bearer …`: make one on the server "
             "with `agentic token create`",
-            {"www-authenticate": 'Bearer realm="agentic", error="invalid_token"'},
+            {"www-authenticate": _CHALLENGE},
         )
+
+
+class AskedAgain:
+    """Asks for the token once more when the body is there: meanwhile it may have been revoked."""
+
+    def __init__(self, app: ASGIApp, verifier: TokenVerifier) -> None:
+        self._app = app
+        self._verifier = verifier
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Refuse, or pass on."""
+        app = self._app
+        if not await _is_still(self._verifier, scope[PRINCIPAL_KEY], scope):
+            app = refuse(
+                401,
+                "The token ceased to be valid while this request was sent, and nothing was done: "
+                "make another one on the server with `agentic token create`",
+                {"www-authenticate": _CHALLENGE},
+            )
+        await app(scope, receive, send)
 
 
 class Farewell:

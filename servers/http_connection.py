@@ -16,7 +16,9 @@ from servers.errors import StartError
 MAX_CONNECTIONS = 500
 """A process has 1,024 open files on most systems."""
 _CROWDED = 400
-"""From so many on, a new one takes the place of the one that has been asking longest."""
+"""From so many on, a new one takes the place of one that waits for its client."""
+_PROMPT_SECONDS = 1.0
+"""Who has been asking for no longer is given the time."""
 _ACCEPTED_AT_ONCE = 64
 """Before it is looked whether they are too many."""
 HEADER_SECONDS = 15.0
@@ -100,16 +102,26 @@ class _Protocol(H11Protocol):
             self._make_room()
 
     def _make_room(self) -> None:
-        """Who connects and says nothing, or little, keeps nobody out who asks at once."""
+        """Who connects and says nothing, or no more, keeps nobody out who asks at once.
+
+        First goes who has been asking the longest, if that is long, or else who has been idle the
+        longest since its last answer.
+        """
         # uvicorn's types hold other protocols, too.
         others = cast("set[_Protocol]", self.connections) - {self}
-        asking = {
-            other: other.asking.when()
-            for other in others
-            if other.asking and not other.transport.is_closing()
+        open_ones = [other for other in others if not other.transport.is_closing()]
+        asking = {each.asking.when(): each for each in open_ones if each.asking}
+        idle = {
+            each.timeout_keep_alive_task.when(): each
+            for each in open_ones
+            if each.timeout_keep_alive_task
         }
-        if asking:
-            min(asking, key=asking.__getitem__).transport.abort()
+        is_prompt = bool(asking) and (
+            min(asking) > self.loop.time() + HEADER_SECONDS - _PROMPT_SECONDS
+        )
+        going = idle if idle and (is_prompt or not asking) else asking
+        if going:
+            going[min(going)].transport.abort()
 
     def data_received(self, data: bytes) -> None:
         super().data_received(data)
@@ -119,6 +131,10 @@ class _Protocol(H11Protocol):
             self.asking = self.loop.call_later(HEADER_SECONDS, self.transport.close)
         elif not is_asking:
             self.asking = _cancel(self.asking)
+
+    def _should_upgrade(self) -> bool:
+        # uvicorn's own would log, as often as anybody asks, which library to install for WebSocket.
+        return False
 
     def pause_writing(self) -> None:
         super().pause_writing()

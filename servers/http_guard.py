@@ -1,4 +1,4 @@
-"""What is refused whoever asks: foreign hosts and origins, tokens in URLs, large or slow bodies."""
+"""Refused whoever asks: foreign hosts and origins, tokens in URLs, ambiguous or large bodies."""
 
 from collections.abc import Sequence
 from urllib.parse import unquote_plus
@@ -44,6 +44,14 @@ class Guard:
 
     def _find_refusal(self, scope: Scope) -> Response | None:
         headers = Headers(scope=scope)
+        if "content-length" in headers and "transfer-encoding" in headers:
+            # RFC 9112, section 6.1: who stands in between may see another end, and so another
+            # request in what follows. A refusal ends the connection.
+            return refuse(
+                400,
+                "Content-Length and Transfer-Encoding together leave open where the body ends: "
+                "send one of them",
+            )
         host = headers.get("host", "").lower()
         if host not in self._hosts and _without_port(host) not in self._hosts:
             return refuse(

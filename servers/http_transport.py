@@ -7,9 +7,7 @@ from contextlib import AsyncExitStack
 
 import anyio
 from anyio import CancelScope
-from mcp.shared.inbound import MCP_METHOD_HEADER
 from mcp_types import INTERNAL_ERROR
-from starlette.datastructures import Headers
 from starlette.types import ASGIApp, Receive, Scope, Send
 from starlette.types import Message as ASGIMessage
 
@@ -18,13 +16,13 @@ from servers.http_app import HEALTH, METRICS, READINESS, HttpSettings, create_ap
 from servers.http_connection import WebServer, create_web_server, listen, to_authority
 from servers.http_log import Noted
 from servers.http_refusals import refuse
+from servers.http_shares import only_listens
 from servers.metrics import Metrics
 
 FINISH_SECONDS = 5
 """How long calls that run may go on after the end was asked for."""
 MAX_CALL_SECONDS = 900.0
 """How long a call may take at all; a question to the user may wait that long."""
-_LISTEN = "subscriptions/listen"
 
 
 async def serve_on_http(hosted: Sequence[HostedServer], settings: HttpSettings) -> None:
@@ -58,10 +56,7 @@ def _announce(hosted: Sequence[HostedServer], authority: str) -> None:
 
 
 class _Calls:
-    """The application, until the end is asked for. What only listens is not waited for.
-
-    In the older era that is a GET, in the newer one a POST which its header tells from a call.
-    """
+    """The application, until the end is asked for. What only listens is not waited for."""
 
     def __init__(self, app: ASGIApp) -> None:
         self._app = app
@@ -77,7 +72,7 @@ class _Calls:
             await refuse(503, stopping, headers, code=INTERNAL_ERROR)(scope, receive, send)
         elif scope["method"] != "POST":
             await self._app(scope, receive, send)
-        elif Headers(scope=scope).get(MCP_METHOD_HEADER) == _LISTEN:
+        elif only_listens(scope):
             await self._call(CancelScope(), self._listening, scope, receive, send)
         else:
             call = CancelScope(deadline=anyio.current_time() + MAX_CALL_SECONDS)

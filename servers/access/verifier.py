@@ -48,6 +48,13 @@ class TokenVerifier:
             return None
         return token.to_principal()
 
+    def knows(self, principal: Principal) -> bool:
+        """Whether some token stands for it, by what was last read."""
+        return any(
+            token.to_principal() == principal and not token.is_expired()
+            for token in self._known.values()
+        )
+
     def _is_fresh(self) -> bool:
         if self._read_at is None:
             return False

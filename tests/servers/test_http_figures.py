@@ -11,6 +11,8 @@ from prometheus_client.parser import text_string_to_metric_families
 from tests.servers.http_by_hand import (
     SECRET,
     asking,
+    exchange,
+    head,
 )
 from tests.servers.http_serving import (
     serving,
@@ -35,12 +37,13 @@ async def test_the_access_log_tells_who_and_how_it_went_but_nothing_of_what(
         headers = {"user-agent": SECRET, "referer": SECRET, "x-forwarded-for": f"{SECRET} fe80::1"}
         await asker.http.post(f"{served.origin}/tools/mcp", headers=headers)
         await asker.http.delete(asker.url, headers=asker.headers())
+        await exchange(served.port, head(SECRET, "/healthz", served.port))
         session, token = asker.session or "", asker.token or ""
     for hidden in (SECRET, session, token.split("_", 2)[2]):
         assert hidden not in served.log
     line = re.compile(
-        r"\S+ \S+ INFO agentic\.access: (127\.0\.0\.1|unknown) (laptop|-) [A-Z]+ "
-        r"(/conversations/mcp|/tools/mcp|other) \d{3} \d+\.\d ms"
+        r"\S+ \S+ INFO agentic\.access: (127\.0\.0\.1|unknown) (laptop|-) "
+        r"(GET|POST|DELETE|other) (/conversations/mcp|/tools/mcp|/healthz|other) \d{3} \d+\.\d ms"
     )
     lines = [line for line in served.log.splitlines() if " listens at " not in line]
     assert len(lines) >= 8

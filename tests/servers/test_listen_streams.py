@@ -74,6 +74,7 @@ async def read_to_the_end(response: httpx2.Response) -> str:
 async def test_it_ends_when_its_token_is_revoked(tmp_path: Path) -> None:
     path = tmp_path / "tokens.json"
     async with listening(path) as (_, response):
+        assert response.headers["connection"] == "close"  # or it would take a place for a minute
         TokenFile(path).revoke("laptop")
         with anyio.fail_after(10):  # less than the time to the next sign of life
             assert "acknowledged" in await read_to_the_end(response)
