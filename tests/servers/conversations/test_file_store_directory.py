@@ -1,5 +1,6 @@
 """The embedded store's directory: what it makes, and what it refuses to open."""
 
+import os
 import re
 import shutil
 import stat
@@ -208,6 +209,20 @@ async def test_a_directory_in_the_way_of_a_file_is_named(tmp_path: Path, taken: 
             named = "lag: a directory stands where a file should be"
         with pytest.raises(UnavailableError, match=named):
             await store.append_messages(OWNER, ID, [user("b")])
+
+
+async def test_a_pipe_in_the_place_of_a_file_between_processes_is_named(tmp_path: Path) -> None:
+    directory = tmp_path / "store"
+    async with open_file_store(directory) as store:
+        await store.append_messages(OWNER, ID, [user("a")])
+        for planted in [*(directory / "locks").iterdir(), directory / "lag"]:
+            planted.unlink()
+            os.mkfifo(planted)
+        with pytest.raises(
+            UnavailableError, match=r"locks/\d\d: what stands there is no plain file"
+        ):
+            await store.append_messages(OWNER, ID, [user("b")])
+    await expect_refusal(directory, "lag: what stands there is no plain file")
 
 
 async def test_a_folder_of_files_removed_under_a_running_store_is_named(tmp_path: Path) -> None:
