@@ -27,6 +27,7 @@ from servers.conversations.file_failures import explain, naming
 from servers.conversations.file_format import (
     DATA_NAME,
     FORMAT_FILE,
+    FormatWatch,
     check_format,
     find_format_damage,
     repair_format,
@@ -67,6 +68,7 @@ class StoreDirectory:
 
     def __init__(self, root: Path, root_fd: int, data_fd: int) -> None:
         self.root = root
+        self.format = FormatWatch(root, root_fd)
         self._root_fd = root_fd
         self._data_fd = data_fd
 

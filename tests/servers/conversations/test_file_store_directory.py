@@ -184,6 +184,27 @@ async def test_a_newer_format_asks_for_an_update(tmp_path: Path) -> None:
     await expect_refusal(directory, "update agentic")
 
 
+async def test_a_running_store_is_refused_when_a_newer_program_took_it_over(tmp_path: Path) -> None:
+    directory = tmp_path / "store"
+    async with open_file_store(directory) as store:
+        await store.append_messages(OWNER, ID, [user("a")])
+        ours = (directory / "FORMAT").read_bytes()
+        (directory / "FORMAT").write_text('{"format": "agentic-conversations", "version": 3}')
+
+        async def go_on() -> None:
+            while True:
+                await store.append_messages(OWNER, ID, [user("a")])
+                await anyio.sleep(0.05)
+
+        with anyio.fail_after(5), pytest.raises(UnavailableError, match=r"has format 3.*restart"):
+            await go_on()
+        with pytest.raises(UnavailableError, match="has format 3"):
+            await store.load_conversation(OWNER, ID)
+        (directory / "FORMAT").write_bytes(ours)
+        await store.append_messages(OWNER, ID, [user("b")])
+        assert await load_ids(store) == ["a", "b"]
+
+
 async def test_a_format_that_is_a_link_is_refused(tmp_path: Path) -> None:
     directory = tmp_path / "store"
     async with open_file_store(directory):
