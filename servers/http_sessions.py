@@ -72,9 +72,11 @@ class Sessions:
                     self._sessions[opened] = _Session(principal, scope["user"])
             await send(message)
 
-        await self._end_revoked()
+        if len(self._sessions) >= MAX_SESSIONS:
+            await self._end_revoked()
         await self._app(scope, receive, note_and_send)
         if opened is not None:
+            await self._end_revoked()
             await self._keep_to_share(principal)
 
     async def _end_revoked(self) -> None:

@@ -87,7 +87,7 @@ class ConversationFile(ConversationReader):
                 state.facts = parse_facts(record) or state.facts
         state.note_messages(messages)
         if self._sealing and is_due(self._sealing, state, previous_end):
-            self.seal(self._sealing)
+            self._try_to_seal(self._sealing)
 
     def settle(self) -> None:
         """Have all on disk that was read or written here: somebody else may just be syncing it.
@@ -174,23 +174,27 @@ class ConversationFile(ConversationReader):
         self.state = state = new.state
         self.begun = self._entry(new.projection)
         if self._sealing and not state.deleted and is_due(self._sealing, state, state.layout.base):
-            self.seal(self._sealing)
+            self._try_to_seal(self._sealing)
 
     def seal(self, sealing: Sealing) -> None:
-        """Compress what is in the active file. A failure leaves all as it was.
+        """Compress what is in the active file.
 
-        What a verb wrote before is safe either way, so a failure is none of the verb.
+        Raises:
+            OSError: It could not be done; nothing has changed.
         """
         assert self.state is not None
-        try:
-            fd = seal_active(self.history(), self._place, self.state, self.facts, sealing)
-        except OSError as error:
-            _log.warning("a conversation's older messages stay uncompressed: %s", error)
-            return
+        fd = seal_active(self.history(), self._place, self.state, self.facts, sealing)
         self.close()
         self._fd = fd
         if self.begun is not None:
             self.begun = self._entry(self.begun.projection)
+
+    def _try_to_seal(self, sealing: Sealing) -> None:
+        """The same after a write, which is safe either way: a failure is none of its verb."""
+        try:
+            self.seal(sealing)
+        except OSError as error:
+            _log.warning("a conversation's older messages stay uncompressed: %s", error)
 
     def _entry(self, projection: Projection) -> Entry:
         assert self._fd is not None

@@ -27,6 +27,7 @@ from servers.conversations.file_failures import explain, naming
 from servers.conversations.file_format import (
     DATA_NAME,
     FORMAT_FILE,
+    FormatWatch,
     check_format,
     find_format_damage,
     repair_format,
@@ -67,6 +68,7 @@ class StoreDirectory:
 
     def __init__(self, root: Path, root_fd: int, data_fd: int) -> None:
         self.root = root
+        self.format = FormatWatch(root, root_fd)
         self._root_fd = root_fd
         self._data_fd = data_fd
 
@@ -93,11 +95,7 @@ class StoreDirectory:
             return None
         except OSError as error:
             raise OSError(error.errno, error.strerror, path_of(key, suffix)) from error
-        status = os.fstat(fd)
-        if not stat.S_ISREG(status.st_mode):
-            os.close(fd)
-            raise OSError(errno.ENXIO, "not a plain file", path_of(key, suffix))
-        return fd, status
+        return fd, _check_plain(fd, path_of(key, suffix))
 
     def status_of(self, key: str) -> os.stat_result | None:
         """The status of a conversation's active file, None if there is none."""
@@ -142,13 +140,12 @@ class StoreDirectory:
 
     def open_lock(self, name: str) -> int:
         """A descriptor of a lock file, which is made if it or its folder is missing."""
-        with self._open_locks() as locks_fd, naming(f"{_LOCKS}/{name}"):
-            return os.open(name, os.O_RDWR | os.O_CREAT | _FILE, 0o600, dir_fd=locks_fd)
+        with self._open_locks() as locks_fd:
+            return _open_or_make(name, locks_fd, f"{_LOCKS}/{name}")
 
     def open_signs(self) -> int:
         """A descriptor of the file of `LagSigns`, which is made if it is missing."""
-        with naming(_SIGNS):
-            return os.open(_SIGNS, os.O_RDWR | os.O_CREAT | _FILE, 0o600, dir_fd=self._root_fd)
+        return _open_or_make(_SIGNS, self._root_fd, _SIGNS)
 
     def keep_aside(self, key: str, suffixes: Iterable[str], folder: str) -> None:
         """Give files of a conversation a second name in `damaged/<folder>`, before it is mended."""
@@ -303,6 +300,22 @@ def _make_root(root: Path) -> None:
             f"(make it, mount it, or set conversations.directory)"
         ) from None
     _sync_directory(parent)
+
+
+def _open_or_make(name: str, folder_fd: int, path: str) -> int:
+    with naming(path):
+        fd = os.open(name, os.O_RDWR | os.O_CREAT | _FILE, 0o600, dir_fd=folder_fd)
+    _check_plain(fd, path)
+    return fd
+
+
+def _check_plain(fd: int, path: str) -> os.stat_result:
+    """The status of what was opened; it is closed again if it is a pipe or the like."""
+    status = os.fstat(fd)
+    if not stat.S_ISREG(status.st_mode):
+        os.close(fd)
+        raise OSError(errno.ENXIO, "not a plain file", path)
+    return status
 
 
 def _open_subdirectory(name: str, root_fd: int, opened: ExitStack) -> int:

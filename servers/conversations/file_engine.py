@@ -132,9 +132,13 @@ class FileEngine:
         return await self._in_lane(None, job)
 
     async def _in_lane(self, stripe: int | None, job: Callable[[], _T]) -> _T:
+        def checked() -> _T:
+            self.directory.format.check()
+            return job()
+
         # Whoever waits for a conversation waits for its lane, and not in a thread that others need.
         try:
-            return await self._threads.run(job, stripe)
+            return await self._threads.run(checked, stripe)
         except OSError as error:
             raise explain(error, "the conversation store could not do this") from error
 

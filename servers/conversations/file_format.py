@@ -7,6 +7,7 @@
 
 import json
 import os
+import time
 from contextlib import suppress
 from pathlib import Path
 
@@ -21,6 +22,35 @@ DATA_NAME = "v1"
 _FORMAT_LINE = json.dumps({"format": FORMAT_NAME, "version": FORMAT_VERSION})
 FORMAT_FILE = "FORMAT"
 _FILE = os.O_NOFOLLOW | os.O_CLOEXEC | os.O_NONBLOCK
+_LOOK_SECONDS = 1.0
+"""So often at most a running program looks whether a newer one has been here."""
+
+
+class FormatWatch:
+    """Notices that a newer program has taken the directory of a running one over."""
+
+    def __init__(self, root: Path, root_fd: int) -> None:
+        self._root = root
+        self._root_fd = root_fd
+        self._seen: tuple[int, int] | None = None
+        self._look_at = 0.0
+
+    def check(self) -> None:
+        """Look at FORMAT, now and then. What is wrong with it otherwise is told at a start.
+
+        Raises:
+            UnavailableError: It is of a newer program.
+        """
+        now = time.monotonic()
+        if now < self._look_at:
+            return
+        with suppress(FileNotFoundError):
+            status = os.stat(FORMAT_FILE, dir_fd=self._root_fd, follow_symlinks=False)
+            found = (status.st_ino, status.st_mtime_ns)
+            if found != self._seen:
+                _check_known(self._root, _parse_format(_read_format(self._root_fd) or b""))
+                self._seen = found
+        self._look_at = now + _LOOK_SECONDS
 
 
 def find_format_damage(root_fd: int) -> str | None:
@@ -55,13 +85,17 @@ def check_format(root: Path, root_fd: int) -> None:
     version = _parse_format(text)
     if version is None:
         raise _damaged_format(root, "is damaged")
-    if version > FORMAT_VERSION:
-        raise UnavailableError(
-            f"the conversation store {root} has format {version}, this program knows "
-            f"{FORMAT_VERSION}: update agentic"
-        )
+    _check_known(root, version)
     if version < FORMAT_VERSION:  # all that it wrote is read as it stands
         _write_format(root_fd)
+
+
+def _check_known(root: Path, version: int | None) -> None:
+    if version is not None and version > FORMAT_VERSION:
+        raise UnavailableError(
+            f"the conversation store {root} has format {version}, this program knows "
+            f"{FORMAT_VERSION}: update agentic, and restart it where it runs"
+        )
 
 
 def _parse_format(text: bytes) -> int | None:

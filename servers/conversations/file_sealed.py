@@ -3,6 +3,9 @@
 `<key>.<generation>.<base>.jsonl.zst` is a row of zstd frames, each of whole lines, and a table of
 them at the end in a frame that zstd's own tools skip: `zstdcat` prints the lines. A damaged frame
 costs its own lines; a damaged table costs nothing, the frames are then looked for one by one.
+
+The table has the conversation's key, too, which is another one than the name says if somebody mixed
+files up: such a segment is as good as missing. Those of programs of before have none.
 """
 
 import errno
@@ -59,6 +62,8 @@ class _Frame:
 class _Table(NamedTuple):
     frames: list[_Frame]
     is_proven: bool
+    key: str | None
+    """Of the conversation; None in those of programs of before."""
 
 
 _Read = Callable[[int, int], bytes]
@@ -77,6 +82,8 @@ class SealedSegment:
     has_table: bool = False
     is_proven: bool = False
     """Whether all lines were as they had been written: if a frame is whole, so are its lines."""
+    foreign_key: str | None = None
+    """The conversation's whose it is instead: nothing of it is read then."""
     _read: _Read = lambda _count, _place: b""
     _starts: list[int] = field(default_factory=list[int])
     _block: tuple[int, bytes] = (-1, b"")
@@ -102,13 +109,24 @@ class SealedSegment:
                 end = os.pread(fd, status.st_size - begin, begin)
             table = _read_table(end)
             if table is None:
-                return cls.parse(os.pread(fd, status.st_size, 0), size)
+                return cls.parse(os.pread(fd, status.st_size, 0), size, key)
+        if table.key not in (None, key):
+            return cls(size, foreign_key=table.key)
         read = partial(_read_part, directory, key, suffix, status.st_ino)
         return cls._of(table.frames, size, read)
 
     @classmethod
-    def load(cls, directory: StoreDirectory, key: str, suffix: str, size: int) -> "SealedSegment":
+    def load(
+        cls,
+        directory: StoreDirectory,
+        key: str,
+        suffix: str,
+        size: int,
+        belongs_to: str | None = None,
+    ) -> "SealedSegment":
         """Read the whole file, for who reads all of it and cares for what happens meanwhile.
+
+        `belongs_to`: the key of the conversation, where that lies under another one's.
 
         Raises:
             OSError: It is there but can't be read.
@@ -117,12 +135,14 @@ class SealedSegment:
         if fd is None:
             return cls(size)
         with os.fdopen(fd, "rb") as file:
-            return cls.parse(file.read(), size)
+            return cls.parse(file.read(), size, belongs_to or key)
 
     @classmethod
-    def parse(cls, data: bytes, size: int) -> "SealedSegment":
-        """The segment in a file's bytes."""
+    def parse(cls, data: bytes, size: int, key: str) -> "SealedSegment":
+        """A conversation's segment in a file's bytes."""
         table = _read_table(data)
+        if table is not None and table.key not in (None, key):
+            return cls(size, foreign_key=table.key)
         segment = cls._of(
             list(_find_frames(data)) if table is None else table.frames,
             size,
@@ -178,7 +198,7 @@ def _unreadable(count: int) -> bytes:
     return b"\0" * (count - 1) + b"\n" if count > 0 else b""
 
 
-def compress(blocks: Iterable[bytes], level: int) -> Iterator[bytes]:
+def compress(blocks: Iterable[bytes], level: int, key: str) -> Iterator[bytes]:
     """The parts of a segment's file: a frame for each block of whole lines, then the table."""
     compressor = zstandard.ZstdCompressor(level=level, write_checksum=True)
     sizes: list[tuple[int, int]] = []
@@ -188,7 +208,7 @@ def compress(blocks: Iterable[bytes], level: int) -> Iterator[bytes]:
         sizes.append((len(block), len(frame)))
         is_proven = is_proven and all(map(is_whole, block[:-1].split(b"\n")))
         yield frame
-    told = {"frames": sizes, "proven": is_proven}
+    told = {"frames": sizes, "proven": is_proven, "key": key}
     table = json.dumps(told, separators=(",", ":")).encode()
     content = table + _END.pack(len(table), zlib.crc32(table), _END_MAGIC)
     yield _SKIPPABLE.pack(_SKIPPABLE_MAGIC, len(content)) + content
@@ -217,7 +237,8 @@ def _read_table(data: bytes) -> _Table | None:
     for size, compressed in told["frames"]:
         frames.append(_Frame(start, size, place, compressed))
         start, place = start + size, place + compressed
-    return _Table(frames, told.get("proven") is True)  # programs of before did not look
+    # Programs of before did not look, and told no key.
+    return _Table(frames, told.get("proven") is True, told.get("key"))
 
 
 def _find_frames(data: bytes) -> Iterator[_Frame]:

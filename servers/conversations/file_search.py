@@ -144,6 +144,8 @@ class FileSearch:
         try:
             return await self._upkeep.catch_up(_CATCH_UP_SECONDS, owner)
         except UnavailableError as error:
+            if error.retry_after_seconds is None:
+                raise  # nobody is at it: what is new would be missed until somebody mends that
             _log.warning("search may miss what is new: %s", error)
             return False
 

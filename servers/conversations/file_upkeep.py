@@ -50,7 +50,7 @@ class Step:
     done: str = ""
     """What was done to it, if anything."""
     is_left: bool = False
-    """Whether it is damaged and nothing could be done."""
+    """Whether there was something to do that could not be done."""
 
 
 def find_format_damage(engine: FileEngine) -> Finding | None:
@@ -104,10 +104,11 @@ async def compact(engine: FileEngine, sealing: Sealing | None) -> AsyncGenerator
             "`agentic conversations repair` comes first"
         )
     async for step in verify(engine):
-        found, done = step.examination, ""
+        found = step.examination
         if found.facts is not None and not found.is_damaged:
-            done = await _compact(engine, found, sealing)
-        yield Step(step.number, step.total, found, done)
+            done, is_left = await _compact(engine, found, sealing)
+            step = replace(step, done=done, is_left=is_left)
+        yield step
 
 
 async def _examine(engine: FileEngine, key: str) -> Examination | None:
@@ -220,7 +221,10 @@ def _put_active(engine: FileEngine, key: str, folder: str) -> None:
         os.close(replace_file(place, [b"\n"]))
 
 
-async def _compact(engine: FileEngine, found: Examination, sealing: Sealing | None) -> str:
+async def _compact(
+    engine: FileEngine, found: Examination, sealing: Sealing | None
+) -> tuple[str, bool]:
+    """What was done, and whether it failed: on a full disk a shorter one may still succeed."""
     facts = found.facts
     assert facts is not None
     await remove_leftovers(engine, found.key)
@@ -240,7 +244,10 @@ async def _compact(engine: FileEngine, found: Examination, sealing: Sealing | No
             done.append("compressed")
         return " and ".join(done)
 
-    return await engine.change(facts.owner, facts.conversation_id, work)
+    try:
+        return await engine.change(facts.owner, facts.conversation_id, work), False
+    except UnavailableError as error:
+        return f"not compacted: {error}", True
 
 
 @dataclass(frozen=True, slots=True)

@@ -146,20 +146,28 @@ class _Examiner:
         self._owed = 0
         """How many records of the last write are still to come."""
         self._named: set[str] = set()
+        self._key = place.key
+        """Of the conversation in the active file, which may lie under a wrong name."""
 
     def run(self) -> None:
         history = History(self._fd)
+        line = read_line(history, 0)
         beginning = read_beginning(self._fd)
         if beginning is not None:
             layout, generation = beginning.layout, beginning.generation
+            facts = parse_facts(beginning.record)
+            self._key = key_of(facts.owner, facts.conversation_id) if facts else self._key
         else:
             layout = find_layout(self._place, find_first_seq(self._fd, self._size))
             generation = layout.generation or guess_generation(history, self._size)
         # What is lost of the beginning is missing like what is lost in between.
         self._expected = generation or None
-        if layout.sealed and read_line(history, 0) is None:
+        if line is None and layout.sealed:
             self._found.lacks_active = True
             self._report(ACTIVE, None, "is missing or empty, though older messages are sealed")
+        if line is None and not layout.sealed:
+            for suffix in filter(parse_suffix, self._place.directory.suffixes_of(self._place.key)):
+                self._report(suffix, None, "lies here alone, and can't be read as what is missing")
         self._named = {suffix_of(layout.generation, start) for start in layout.sealed}
         for start, end in pairwise((*layout.sealed, layout.base)):
             self._read_sealed(suffix_of(layout.generation, start), end - start)
@@ -173,8 +181,11 @@ class _Examiner:
             self._report(ACTIVE, None, "it holds another conversation than its name says")
 
     def _read_sealed(self, suffix: str, size: int) -> None:
-        segment = SealedSegment.load(self._place.directory, self._place.key, suffix, size)
-        if not segment.frames:
+        place = self._place
+        segment = SealedSegment.load(place.directory, place.key, suffix, size, self._key)
+        if segment.foreign_key:
+            self._lose(suffix, f"belongs to {segment.foreign_key}, so nothing of it is read")
+        elif not segment.frames:
             self._lose(suffix, "is missing, or nothing of it can be read")
         if segment.frames and not segment.has_table:
             self._report(suffix, None, "its table is damaged; nothing is lost by that")

@@ -218,7 +218,8 @@ class ConversationStore(Protocol):
         `json`: an object that `import_conversation` takes, with at most 1,000 messages and 512 KiB,
         though one message at least; facts, all but the figures, are the same in each page, and
         annotations are as they are now. `markdown`: a text of at most 512 KiB, and what the pages
-        say one after another is the whole. Damaged records are left out; the text says where.
+        say one after another is the whole; each begins with a heading of ours or with the indent of
+        what was said. Damaged records are left out; the text says where.
 
         `next_cursor` goes into `cursor` for what is newer, and is None at the end. What is appended
         meanwhile is exported too.

@@ -6,12 +6,17 @@ markup, no HTML, no fence in it means anything. Headings stand at the margin, wh
 
 import json
 import re
+from bisect import bisect_right
 from collections.abc import Mapping
 from typing import Any
 
 from servers.conversations.contract import MAX_PAGE_BYTES, Conversation, Message, encode_json
 
 _MAX_INLINE_CHARACTERS = 1_024
+_MAX_LINE_BYTES = 500_000
+"""As JSON: each line of what was said fits on a page, under its heading."""
+_SURELY_FITTING = _MAX_LINE_BYTES // 4
+"""Characters: none of those that are shown takes more as JSON."""
 NOT_SHOWN = re.compile(
     "[\x00-\x08\x0b-\x1f\x7f-\x9f\u061c\u200e\u200f\u2028-\u202e\u2066-\u2069\ufeff]"
 )
@@ -91,12 +96,13 @@ def json_size(text: str) -> int:
 
 
 def _cut(text: str, room: int) -> str:
-    """As much of the beginning as surely fits into `room` bytes of JSON."""
-    data = text.encode()
-    fitting = data[:room].decode(errors="ignore")
-    if json_size(fitting) <= room:
-        return fitting
-    return data[: room // 2].decode(errors="ignore")
+    """The lines at the beginning that fit into `room` bytes of JSON.
+
+    The next page begins with a line of its own then, and so with its indent.
+    """
+    ends = [found.end() for found in re.finditer("\n", text[:room])]
+    fitting = bisect_right(ends, room, key=lambda end: json_size(text[:end]))
+    return text[: ends[fitting - 1]]
 
 
 def _render_heading(message: Message) -> str:
@@ -135,7 +141,18 @@ def _render_block(block: Mapping[str, Any]) -> str:
 
 def _indent(text: str) -> str:
     shown = NOT_SHOWN.sub("\ufffd", text.replace("\r\n", "\n"))
-    return "\n".join(f"    {line}" for line in shown.split("\n"))
+    lines = shown.split("\n")
+    if max(map(len, lines)) > _SURELY_FITTING:
+        lines = [part for line in lines for part in _break(line)]
+    return "\n".join(f"    {line}" for line in lines)
+
+
+def _break(line: str) -> list[str]:
+    """A line, in parts if a page would not hold it."""
+    if json_size(line) <= _MAX_LINE_BYTES:
+        return [line]
+    size = _SURELY_FITTING
+    return [line[start : start + size] for start in range(0, len(line), size)]
 
 
 def _inline(text: str) -> str:

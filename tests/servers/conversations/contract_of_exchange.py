@@ -1,5 +1,7 @@
 """Contract suite: conversations as documents, into the store and out of it."""
 
+from typing import Any
+
 import pytest
 
 from servers.conversations.contract import encode_json
@@ -7,6 +9,7 @@ from servers.conversations.contract_documents import ConversationDocument, Expor
 from servers.conversations.store import ConversationStore
 from servers.conversations.store_errors import InvalidError, NotFoundError, StaleCursorError
 from servers.conversations.store_values import ConversationUpdate
+from servers.conversations.transcript_text import render_message
 from tests.servers.conversations.documents import (
     document,
     export_messages,
@@ -148,6 +151,27 @@ class ContractOfExchange:
         for content, message in zip(contents, messages, strict=True):
             _, _, body = message.partition("\n\n")
             assert body.rstrip("\n") == "    " + content.replace("\n", "\n    ")
+
+    @pytest.mark.parametrize(
+        "content",
+        [
+            "aaaaa\n" + "## user\n" * 50_000,
+            "\\\n" * 130_000,
+            [{"type": "tool_use", "id": "1", "name": "t", "input": {"a": '# "' * 100_000}}],
+        ],
+        ids=["lines", "backslashes", "one line"],
+    )
+    async def test_no_markdown_page_begins_with_what_could_pass_for_a_heading(
+        self, store: ConversationStore, content: str | list[dict[str, Any]]
+    ) -> None:
+        await store.append_messages(OWNER, ID, [assistant("a", content), user("b", "end")])
+        pages = [page async for page in export_pages(store, format="markdown")]
+        assert len(pages) > 2
+        for page in pages:
+            assert len(encode_json(page)) <= 512 * 1024
+            assert page.startswith(("# Conversation `", "## assistant, ", "## user, ", "    "))
+        messages = (await store.load_conversation(OWNER, ID)).messages
+        assert "".join(pages).endswith("".join(map(render_message, messages)))
 
     async def test_hostile_titles_and_contents_stay_data_in_markdown(
         self, store: ConversationStore

@@ -64,8 +64,8 @@ def _make_markdown(held: Held, start: int, written: int) -> tuple[object, tuple[
     page, room = "", MAX_PAGE_BYTES
     for number in range(start, len(parts)):
         text = parts[number][written:]
-        while json_size(text) > room:
-            text = "" if page else text[: len(text) // 2]
+        if json_size(text) > room:
+            text = "" if page else _first_lines(text, room)
         page += text
         room -= json_size(text)
         written += len(text)
@@ -73,6 +73,16 @@ def _make_markdown(held: Held, start: int, written: int) -> tuple[object, tuple[
             return page, (number, written)
         written = 0
     return page, None
+
+
+def _first_lines(text: str, room: int) -> str:
+    lines: list[str] = []
+    for line in text.splitlines(keepends=True):
+        room -= json_size(line)
+        if room < 0:
+            break
+        lines.append(line)
+    return "".join(lines)
 
 
 def choose_new(

@@ -1,5 +1,6 @@
 """The embedded store's directory: what it makes, and what it refuses to open."""
 
+import os
 import re
 import shutil
 import stat
@@ -183,6 +184,27 @@ async def test_a_newer_format_asks_for_an_update(tmp_path: Path) -> None:
     await expect_refusal(directory, "update agentic")
 
 
+async def test_a_running_store_is_refused_when_a_newer_program_took_it_over(tmp_path: Path) -> None:
+    directory = tmp_path / "store"
+    async with open_file_store(directory) as store:
+        await store.append_messages(OWNER, ID, [user("a")])
+        ours = (directory / "FORMAT").read_bytes()
+        (directory / "FORMAT").write_text('{"format": "agentic-conversations", "version": 3}')
+
+        async def go_on() -> None:
+            while True:
+                await store.append_messages(OWNER, ID, [user("a")])
+                await anyio.sleep(0.05)
+
+        with anyio.fail_after(5), pytest.raises(UnavailableError, match=r"has format 3.*restart"):
+            await go_on()
+        with pytest.raises(UnavailableError, match="has format 3"):
+            await store.load_conversation(OWNER, ID)
+        (directory / "FORMAT").write_bytes(ours)
+        await store.append_messages(OWNER, ID, [user("b")])
+        assert await load_ids(store) == ["a", "b"]
+
+
 async def test_a_format_that_is_a_link_is_refused(tmp_path: Path) -> None:
     directory = tmp_path / "store"
     async with open_file_store(directory):
@@ -208,6 +230,20 @@ async def test_a_directory_in_the_way_of_a_file_is_named(tmp_path: Path, taken: 
             named = "lag: a directory stands where a file should be"
         with pytest.raises(UnavailableError, match=named):
             await store.append_messages(OWNER, ID, [user("b")])
+
+
+async def test_a_pipe_in_the_place_of_a_file_between_processes_is_named(tmp_path: Path) -> None:
+    directory = tmp_path / "store"
+    async with open_file_store(directory) as store:
+        await store.append_messages(OWNER, ID, [user("a")])
+        for planted in [*(directory / "locks").iterdir(), directory / "lag"]:
+            planted.unlink()
+            os.mkfifo(planted)
+        with pytest.raises(
+            UnavailableError, match=r"locks/\d\d: what stands there is no plain file"
+        ):
+            await store.append_messages(OWNER, ID, [user("b")])
+    await expect_refusal(directory, "lag: what stands there is no plain file")
 
 
 async def test_a_folder_of_files_removed_under_a_running_store_is_named(tmp_path: Path) -> None:

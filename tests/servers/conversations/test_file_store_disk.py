@@ -10,10 +10,11 @@ from pathlib import Path
 import anyio
 import pytest
 
+from servers.conversations.file_directory import key_of
 from servers.conversations.file_engine import open_file_engine
 from servers.conversations.file_sealing import Sealing
 from servers.conversations.file_store import FileConversationStore, open_file_store
-from servers.conversations.file_upkeep import verify
+from servers.conversations.file_upkeep import compact, verify
 from servers.conversations.store_errors import UnavailableError
 from tests.servers.conversations.messages import ID, OWNER, list_ids, load_ids, user
 from tests.servers.conversations.writing_process import OWNER as WRITER
@@ -111,6 +112,26 @@ async def test_on_a_full_disk_a_conversation_can_be_deleted_and_that_makes_room(
         assert await load_ids(store, "other") == ["kept", "more"]
         assert await list_ids(store) == ["other"]
     assert await count_findings(directory, of_damage=True) == 0
+
+
+async def test_on_a_full_disk_compacting_says_what_it_could_not_do_and_does_the_rest(
+    small_disk: Path,
+) -> None:
+    directory, filler = small_disk / "store", small_disk / "filler"
+    filler.write_bytes(bytes(100_000))
+    async with open_file_store(directory, sealing=None) as store:
+        await store.append_messages(OWNER, "short", [user("a", "x" * 100_000)])
+        with pytest.raises(UnavailableError, match="the disk is full"):
+            await fill(store, [])
+    filler.unlink()
+    async with open_file_engine(directory) as engine:
+        steps = [step async for step in compact(engine, Sealing())]
+    told = {step.examination.key: step for step in steps}
+    short, long = told[key_of(OWNER, "short")], told[key_of(OWNER, ID)]
+    assert (short.done, short.is_left) == ("compressed", False)
+    assert long.done.startswith("not compacted: ")
+    assert long.done.endswith("the disk is full: free some space and try again")
+    assert long.is_left
 
 
 def fill_up(path: Path) -> None:

@@ -187,7 +187,7 @@ async def test_segments_of_a_program_of_before_are_read(tmp_path: Path) -> None:
     ids = await fill(tmp_path / "store")
     for path in segments_of(tmp_path / "store"):
         data = path.read_bytes()
-        frames = SealedSegment.parse(data, 0).frames
+        frames = SealedSegment.parse(data, 0, key_of(OWNER, ID)).frames
         sizes = [[frame.size, frame.compressed] for frame in frames]
         table = json.dumps({"frames": sizes}).encode()
         end = table + struct.pack("<II8s", len(table), zlib.crc32(table), b"agsealed")
@@ -244,7 +244,8 @@ async def test_a_writer_killed_between_the_two_steps_of_sealing_loses_nothing(
             await store.append_messages(OWNER, ID, [user(f"m{number}", "x" * 100)])
         assert len(await load_ids(store)) == 90
     active = file_of(tmp_path / "killed")
-    assert SealedSegment.parse(segments_of(tmp_path / "killed")[0].read_bytes(), 0).frames
+    data = segments_of(tmp_path / "killed")[0].read_bytes()
+    assert SealedSegment.parse(data, 0, active.stem).frames
     assert active.stat().st_size < 6_000
 
 
@@ -280,11 +281,11 @@ def test_of_a_large_segment_the_table_is_found_and_only_what_is_there_is_read(
     blocks = [b"%d says\n" % number for number in range(1_000)]
     size = sum(map(len, blocks))
     with open_directory(tmp_path / "store") as directory:
-        os.close(replace_file(Place(directory, key), compress(blocks, 3), suffix))
+        os.close(replace_file(Place(directory, key), compress(blocks, 3, key), suffix))
         segment = SealedSegment.open(directory, key, suffix, size)
         assert (len(segment.frames), segment.is_whole, segment.has_table) == (1_000, True, True)
         assert segment.read_block(999) == segment.pread(100, size - 9) == b"999 says\n"
-        os.close(replace_file(Place(directory, key), compress(blocks[1:], 3), suffix))
+        os.close(replace_file(Place(directory, key), compress(blocks[1:], 3, key), suffix))
         with pytest.raises(FileNotFoundError):  # another one under the same name
             segment.read_block(500)
         assert segment.pread(100, size - 9) == b"999 says\n"  # it was read before

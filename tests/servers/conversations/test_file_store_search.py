@@ -178,6 +178,23 @@ async def test_a_search_index_that_cannot_be_used_is_an_error_with_advice_and_no
         assert await list_ids(store) == ["c2", "c1", "c0"]
 
 
+@pytest.mark.parametrize("name", ["index", "search", "searching"])
+async def test_a_lock_that_cannot_be_opened_is_an_error_that_names_it_and_not_an_empty_answer(
+    tmp_path: Path, name: str
+) -> None:
+    directory = tmp_path / "s"
+    async with open_file_store(directory) as store:
+        await fill(store)
+        assert await find(store, "apple") == ALL
+    (directory / "locks" / name).unlink()
+    (directory / "locks" / name).symlink_to(tmp_path)
+    async with open_file_store(directory) as store:
+        await store.append_messages(OWNER, ID, [user("new", "pear")])
+        with pytest.raises(UnavailableError, match=f"locks/{name}: a symbolic link"):
+            await store.search_conversations(OWNER, "pear")
+        assert await list_ids(store) == [ID, "c2", "c1", "c0"]
+
+
 async def test_while_another_process_keeps_it_locked_what_is_in_it_is_found(tmp_path: Path) -> None:
     directory = tmp_path / "s"
     async with open_file_store(directory) as store:
