@@ -106,11 +106,12 @@ async def test_a_wrong_document_is_refused_whole_and_named(
 
 
 async def test_a_document_may_hold_what_can_be_stored(in_memory: Connections) -> None:
-    deep = {"role": "user", "content": "x", "metadata": nested(97), "message_id": "deep"}
+    deep: dict[str, Any] = {"role": "user", "content": "x", "message_id": "deep"}
+    deep["metadata"] = nested(97)
     async with in_memory.connect() as client:
         await call(client, "append_messages", conversation_id="c", messages=[deep])
-        facts = {"conversation_id": "c", "message_id": "deep", "annotations": nested(99)}
-        await call(client, "annotate_message", **facts)
+        facts: dict[str, Any] = {"message_id": "deep", "annotations": nested(99)}
+        await call(client, "annotate_message", conversation_id="c", **facts)
         deep["annotations"] = nested(99)
         given = document(messages=[deep])
         done = await call(client, "import_conversation", document=given)
