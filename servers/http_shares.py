@@ -14,8 +14,8 @@ from servers.http_refusals import refuse
 
 STREAMS_EACH = 64
 """Streams on which a principal only listens; each takes a connection for as long as it likes."""
-REQUESTS_EACH = 128
-"""Streams and calls of a principal."""
+REQUESTS_EACH = 300
+"""Streams and calls of a principal; a bot asks for hundreds of chats with one token."""
 _REQUESTS = 450
 """Of all principals: some of `MAX_CONNECTIONS` are left to whoever asks for health."""
 _LISTEN = "subscriptions/listen"

@@ -56,7 +56,7 @@ async def test_what_is_sealed_of_another_owner_is_not_shown_and_is_put_aside(
         assert {hit.message_id for hit in found.hits} == set(shown)
     async with open_file_engine(tmp_path) as engine:
         whose = f"belongs to {key_of(BOB, ID)}, so nothing of it is read"
-        assert (await find(engine))[mine.name] == whose
+        assert (await find(engine))[mine.name].startswith(whose)
         assert [step.is_left for step in await mend(engine)] == [False]
         assert await find(engine) == {}
     assert list((tmp_path / "damaged").rglob(mine.name))
