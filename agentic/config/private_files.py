@@ -20,7 +20,7 @@ from agentic.config.findings import ConfigError, printable
 _LOG = logging.getLogger(__name__)
 _LOCK_TIMEOUT_SECONDS = 5.0
 _DAMAGED = "is damaged: delete it, and make anew what it held"
-_OUR_TOKEN = re.compile(r"agentic_[0-9a-f]{8}_[\w-]+", re.ASCII)
+OUR_TOKEN = re.compile(r"agentic_[0-9a-f]{8}_[\w-]+", re.ASCII)
 """As `agentic token create` prints it."""
 _Value = TypeVar("_Value")
 
@@ -63,7 +63,7 @@ def read_private_text(path: Path) -> str:
         if not text.isascii() or not text.isprintable() or " " in text:
             raise ConfigError(f"{shown}: should hold one line of printable ASCII without spaces")
         if text and _is_open_to_others(file):
-            if _OUR_TOKEN.fullmatch(text):
+            if OUR_TOKEN.fullmatch(text):
                 _close_to_others(file.fileno(), shown)
             else:
                 _tell_open(shown)

@@ -24,6 +24,8 @@ _INVISIBLE = dict.fromkeys(
 
 _SECRET_NAME = re.compile(r"key|token|secret|pass|credential|auth|cookie", re.IGNORECASE)
 _MIN_SECRET_CHARACTERS = 6
+_SCHEMES = frozenset(("basic", "bearer", "digest", "negotiate"))
+"""Of the header Authorization."""
 
 Scrub = Callable[[str], str]
 """Hides secrets in a text."""
@@ -42,10 +44,9 @@ def create_scrubber(settings: Mapping[str, str]) -> Scrub:
         is_plain = value.isalpha() or value.startswith(("/", "~", "."))
         if is_plain and not _SECRET_NAME.search(name):
             continue
-        # "Bearer x" may also be seen as just x.
-        secrets.update(
-            part for part in (value, *value.split()) if len(part) >= _MIN_SECRET_CHARACTERS
-        )
+        # "Bearer x" may also be seen as just x; the word itself is none.
+        parts = (part for part in value.split() if part.lower() not in _SCHEMES)
+        secrets.update(part for part in (value, *parts) if len(part) >= _MIN_SECRET_CHARACTERS)
     if not secrets:
         return lambda text: text
     longest_first = sorted(secrets, key=len, reverse=True)

@@ -26,6 +26,7 @@ from agentic.cli.terminal_text import clean, one_line, to_json
 from agentic.config.children import SECTIONS_OF_SERVERS, SECTIONS_OF_TALKERS
 from agentic.config.locations import find_home
 from agentic.config.models import Config
+from agentic.config.private_files import OUR_TOKEN
 from agentic.config.rules import check_key
 
 _MAX_TOKEN_BYTES = 10_000
@@ -105,6 +106,11 @@ async def _read_token(wanted: Wanted) -> SecretStr | None:
         raise UsageError("--token-file goes with --url: a local server needs no token.")
     if str(wanted.token_file) == "-":
         text = await InputLines().read_all()
+    elif OUR_TOKEN.search(str(wanted.token_file)):
+        raise UsageError(
+            "--token-file: is a token itself. Put it into a file that only you may read, and give "
+            "that file's name; or - to have it read from standard input."
+        )
     else:
         text = await to_thread.run_sync(_read_start, wanted.token_file)
     try:

@@ -13,6 +13,7 @@ from agentic.config.locations import CONFIG_PATH_VARIABLE
 from agentic.config.loopback import is_loopback_url
 from agentic.config.models import Config
 from agentic.config.overrides import PREFIX
+from agentic.config.private_files import OUR_TOKEN
 
 Entry = dict[str, JsonValue]
 
@@ -71,6 +72,8 @@ def check_url(url: str) -> str:
             "--url: holds a user, a query or a fragment: give the bare address, and a token by "
             "--token-file"
         )
+    if OUR_TOKEN.search(url):
+        raise UsageError("--url: holds a token, which servers would refuse: use --token-file")
     bare = url.rstrip("/")
     for server in SECTIONS_OF_SERVERS:
         if bare.endswith(f"/{server}/mcp"):

@@ -19,8 +19,11 @@ from servers.conversations.contract import (
 )
 from servers.conversations.contract_documents import DOCUMENT_FORMAT
 from servers.conversations.contract_results import ImportResult
+from servers.typed_arguments import MAX_NAMES
 
 _MAX_PAGE_BYTES = MAX_BATCH_BYTES - 512 * 1024
+_MAX_PAGE_NAMES = MAX_NAMES - 1_000
+"""Room for those around the messages."""
 """Room for the facts and the wrapping."""
 _OF_ONE_CONVERSATION = ("invalid", "too_large", "conflict", "not_found")
 """Refusals after which the next conversation may well be taken."""
@@ -140,15 +143,17 @@ class Sender:
 def paginate(messages: Iterable[Message]) -> Iterator[list[dict[str, Any]]]:
     """Pages that the server takes, one at least."""
     page: list[dict[str, Any]] = []
-    size = 0
+    size = names = 0
     for message in messages:
         wire = message.to_wire()
-        more = len(encode_json(wire)) + 1
-        if page and (len(page) == MAX_BATCH_MESSAGES or size + more > _MAX_PAGE_BYTES):
+        encoded = encode_json(wire)
+        more, more_names = len(encoded) + 1, encoded.count(b'":')
+        is_full = size + more > _MAX_PAGE_BYTES or names + more_names > _MAX_PAGE_NAMES
+        if page and (len(page) == MAX_BATCH_MESSAGES or is_full):
             yield page
-            page, size = [], 0
+            page, size, names = [], 0, 0
         page.append(wire)
-        size += more
+        size, names = size + more, names + more_names
     yield page
 
 

@@ -319,6 +319,8 @@ async def test_a_file_with_a_token_is_closed_to_others_and_a_way_back_leaves_non
         (("cursor", "--url", "https://me:pw@assistant.example"), "bare address"),
         (("cursor", "--url", "https://x.example/tools/mcp"), "leave /tools/mcp out"),
         (("cursor", "--url", "https://x.example", "--token-file", "/dev/null"), "is empty"),
+        (("cursor", "--url", "https://x.example", "--token-file", TOKEN), "is a token itself"),
+        (("cursor", "--url", f"https://x.example/{TOKEN}"), "holds a token"),
     ],
 )
 async def test_wrong_usage_is_refused_with_what_would_be_right(
@@ -328,6 +330,7 @@ async def test_wrong_usage_is_refused_with_what_would_be_right(
     assert refused.exit_code == 2
     assert refused.output == ""
     assert reason in refused.notes
+    assert TOKEN not in refused.notes
 
 
 async def test_a_file_that_lies_around_is_not_made_lasting_before_it_is_trusted(

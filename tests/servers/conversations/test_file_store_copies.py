@@ -78,7 +78,7 @@ def by_id(message: Message) -> str:
 
 @pytest.mark.parametrize(
     "kills",
-    [4, pytest.param(30, marks=pytest.mark.crash), pytest.param(100, marks=pytest.mark.long)],
+    [4, pytest.param(20, marks=pytest.mark.crash), pytest.param(100, marks=pytest.mark.long)],
 )
 async def test_copies_are_whole_or_not_there_after_kill_9(tmp_path: Path, kills: int) -> None:
     directory = tmp_path / "store"

@@ -111,7 +111,7 @@ async def count_findings(directory: Path) -> int:
     "step",
     [
         12_007,
-        pytest.param(997, marks=pytest.mark.slow),
+        pytest.param(2_003, marks=pytest.mark.slow),
         pytest.param(1, marks=pytest.mark.long),
     ],
 )

@@ -9,7 +9,7 @@ import pytest
 
 from agentic.cli.failures import CommandError
 from agentic.cli.imports.reading import read_conversations
-from agentic.cli.imports.sending import Sender
+from agentic.cli.imports.sending import Sender, paginate
 from agentic.cli.imports.source import Source
 from agentic.cli.imports.tally import OTHER_CONTENT, Tally
 from client.conversations import ConversationCallError, RemoteConversationStore
@@ -258,3 +258,9 @@ async def test_what_the_client_refuses_to_send_is_told_and_the_next_ones_are_sto
     tally = await send(server, write_json(tmp_path / "c.json", chats("a", "b", "c")))
     assert list(server.messages) == ["chatgpt:a", "chatgpt:c"]
     assert tally.problems == ["b: it can't be sent: the arguments are no good"]
+
+
+def test_a_page_holds_no_more_names_than_a_call_may() -> None:
+    block = {"type": "x.many", "a": {f"k{number}": 1 for number in range(30_000)}}
+    messages = [Message(role="user", content=[block]) for _ in range(7)]
+    assert [len(page) for page in paginate(messages)] == [3, 3, 1]
