@@ -206,10 +206,11 @@ def _read_from_scratch(fd: int, size: int, place: Place) -> ConversationState | 
     if beginning is not None:
         first_line, layout = beginning.line, beginning.layout
     else:
-        first_line = read_line(History(fd), 0) or b""
+        found = read_line(History(fd), 0)
         layout = find_layout(place, find_first_seq(fd, size))
-        if not (size or layout.sealed):
+        if found is None and not layout.sealed:
             return None
+        first_line = found or b""
     history, size = History(fd, layout, place), layout.base + size
     tail = read_tail(history, layout.base, size)
     if tail.last is None and layout.sealed:

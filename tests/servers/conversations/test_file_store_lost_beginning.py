@@ -96,3 +96,16 @@ async def test_of_a_file_with_nothing_sealed_each_lost_message_is_counted(tmp_pa
     assert await count_damage(tmp_path) == 0
     async with open_file_store(tmp_path) as store:
         assert await load_ids(store) == [*left, "more"]
+
+
+async def test_a_file_without_one_whole_line_is_begun_anew_by_the_next_message(
+    tmp_path: Path,
+) -> None:
+    await fill(tmp_path, None)
+    active = file_of(tmp_path)
+    active.write_bytes(active.read_bytes()[:40])
+    async with open_file_store(tmp_path) as store:
+        assert await load_ids(store) == []
+        await store.append_messages(OWNER, ID, [user("more")])
+        assert await load_ids(store) == ["more"]
+    assert await count_damage(tmp_path) == 0
