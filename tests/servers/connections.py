@@ -29,9 +29,10 @@ WAYS: list[tuple[Transport, Era]] = [
 LATER_WAYS: list[tuple[Transport, Era]] = [("stdio", "auto"), ("http", "legacy")]
 
 SERVE = """
-import sys, anyio
+import sys
 from functools import partial
 from pathlib import Path
+from agentic.cli.command_loop import run_stoppable
 from agentic.config.models import Config, ConversationsConfig
 from servers.errors import HostError
 from servers.host import serve_http, serve_stdio
@@ -47,7 +48,7 @@ else:
         serve_http, ["conversations"], config, host=host, port=int(port), no_auth=no_auth
     )
 try:
-    anyio.run(serve)
+    run_stoppable(serve)  # as the command does: the end of a loop gives signals back
 except* HostError as errors:
     sys.exit("; ".join(f"{type(error).__name__}: {error}" for error in errors.exceptions))
 """
