@@ -23,8 +23,7 @@ from servers.typed_arguments import MAX_NAMES
 
 _MAX_PAGE_BYTES = MAX_BATCH_BYTES - 512 * 1024
 _MAX_PAGE_NAMES = MAX_NAMES - 1_000
-"""Room for those around the messages."""
-"""Room for the facts and the wrapping."""
+"""Both leave room for the facts and the wrapping."""
 _OF_ONE_CONVERSATION = ("invalid", "too_large", "conflict", "not_found")
 """Refusals after which the next conversation may well be taken."""
 _MAX_REFUSED_IN_A_ROW = 20
