@@ -231,12 +231,14 @@ class _Examiner:
         if missing < 0:
             self._report(suffix, number, f"record {seq} comes after record {seq - missing - 1}")
         elif missing > self._lost:
-            which = f"{self._expected}" if missing == 1 else f"{self._expected} to {seq - 1}"
+            told = f"of the records {self._expected} to {seq - 1} not all are there"
+            if missing == 1:
+                told = f"record {self._expected} is missing"
             if self._lost_in is None:
-                self._report(suffix, number, f"before it, of the records {which} not all are there")
+                self._report(suffix, number, f"before it, {told}")
             else:
                 found = self._found.findings[self._lost_in]
-                what = f"{found.what}: of the records {which} not all can be read"
+                what = f"{found.what}: {told}"
                 self._found.findings[self._lost_in] = replace(found, what=what)
         self._expected, self._lost, self._owed, self._lost_in = seq + 1, 0, record.left, None
         self._found.records += 1
