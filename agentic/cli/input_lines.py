@@ -38,6 +38,11 @@ class InputLines:
         """Forget what was read and not asked for."""
         self._text = ""
 
+    def take_typed_ahead(self) -> list[str]:
+        """The lines of a terminal that were read and not asked for, and those that wait."""
+        read, self._text = self._text, ""
+        return [*_split(read), *take_typed_ahead()]
+
     async def next_line(self) -> str | None:
         """The next line without its end, or None when there is no more.
 
@@ -110,22 +115,34 @@ def take_typed_ahead() -> list[str]:
     data = b""
     while select.select([file], [], [], 0)[0] and (chunk := os.read(file, _CHUNK_BYTES)):
         data += chunk
-    return [line for line in data.decode("utf-8", "replace").splitlines() if line.strip()]
+    return _split(data.decode("utf-8", "replace"))
+
+
+def _split(text: str) -> list[str]:
+    return [line for line in text.splitlines() if line.strip()]
 
 
 @contextmanager
-def without_echo(*, outlives_interrupt: bool = False) -> Generator[None]:
-    """What is typed meanwhile is not shown; it can be read all the same.
+def without_echo() -> Generator[None]:
+    """What is typed meanwhile is not shown; it can be read all the same."""
+    with _local_modes(off=termios.ECHO):
+        yield
 
-    `outlives_interrupt`: after Ctrl-C, too, which else throws it away.
-    """
+
+@contextmanager
+def outliving_interrupts() -> Generator[None]:
+    """What is typed meanwhile is still there after Ctrl-C, which else throws it away."""
+    with _local_modes(on=termios.NOFLSH):
+        yield
+
+
+@contextmanager
+def _local_modes(*, off: int = 0, on: int = 0) -> Generator[None]:
     file = sys.stdin.fileno()
     before = termios.tcgetattr(file)
-    silent = termios.tcgetattr(file)
-    silent[3] &= ~termios.ECHO
-    if outlives_interrupt:
-        silent[3] |= termios.NOFLSH
-    termios.tcsetattr(file, termios.TCSADRAIN, silent)
+    meanwhile = termios.tcgetattr(file)
+    meanwhile[3] = meanwhile[3] & ~off | on
+    termios.tcsetattr(file, termios.TCSADRAIN, meanwhile)
     try:
         yield
     finally:

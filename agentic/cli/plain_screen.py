@@ -4,10 +4,13 @@ import sys
 from collections.abc import AsyncGenerator, Iterable
 from contextlib import asynccontextmanager
 
-from agentic.cli.input_lines import InputLines
+import anyio
+
+from agentic.cli.input_lines import InputLines, outliving_interrupts
 from agentic.cli.invocation import note
 from agentic.cli.plain_view import PlainTurnView
 from agentic.cli.question_view import ask_by_line
+from agentic.cli.screen import render_unsent
 from client.asking.questions import Answer, Question
 
 
@@ -40,5 +43,15 @@ class PlainScreen:
 
     @asynccontextmanager
     async def open_turn(self) -> AsyncGenerator[PlainTurnView]:
-        """A view that writes as it goes."""
-        yield PlainTurnView(sys.stdout, sys.stderr)
+        """A view that writes as it goes; at a terminal, what is typed meanwhile waits."""
+        view = PlainTurnView(sys.stdout, sys.stderr)
+        if not self.can_ask:
+            yield view
+            return
+        with outliving_interrupts():
+            try:
+                yield view
+            except anyio.get_cancelled_exc_class():
+                for line in render_unsent(self._lines.take_typed_ahead()):
+                    note(line)
+                raise

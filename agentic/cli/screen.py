@@ -4,8 +4,11 @@ from collections.abc import Iterable
 from contextlib import AbstractAsyncContextManager
 from typing import Protocol
 
+from agentic.cli.terminal_text import one_line
 from client.asking.questions import Answer, Question
 from client.coordinator.events import TurnEvent
+
+_MAX_SHOWN_CHARACTERS = 200
 
 
 class TurnView(Protocol):
@@ -48,3 +51,8 @@ class Screen(Protocol):
     def open_turn(self) -> AbstractAsyncContextManager[TurnView]:
         """Where a turn is shown, as long as it lasts."""
         ...
+
+
+def render_unsent(lines: Iterable[str]) -> list[str]:
+    """What was typed ahead of a turn that is stopped: to send it unasked would surprise."""
+    return [f"Not sent: {one_line(line, _MAX_SHOWN_CHARACTERS)}" for line in lines]

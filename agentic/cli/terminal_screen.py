@@ -16,10 +16,11 @@ from prompt_toolkit.output.vt100 import Vt100_Output
 from rich.console import Console
 from rich.text import Text
 
-from agentic.cli.input_lines import take_typed_ahead, without_echo
+from agentic.cli.input_lines import outliving_interrupts, take_typed_ahead, without_echo
 from agentic.cli.live_view import LiveTurnView, open_live_view
 from agentic.cli.question_view import drop_typed_ahead, put
-from agentic.cli.terminal_text import clean, one_line
+from agentic.cli.screen import render_unsent
+from agentic.cli.terminal_text import clean
 from client.asking.questions import Answer, Question
 
 _MAX_KEPT_CHARACTERS = 10_000
@@ -90,15 +91,14 @@ class TerminalScreen:
     @asynccontextmanager
     async def open_turn(self) -> AsyncGenerator[LiveTurnView]:
         """A view that is painted; what is typed meanwhile waits for the next line."""
-        with without_echo(outlives_interrupt=True):
+        with without_echo(), outliving_interrupts():
             try:
                 async with open_live_view(self._console, thoughts=self._thoughts) as view:
                     self._view = view
                     yield view
             except anyio.get_cancelled_exc_class():
-                # They followed what is stopped now: to send them unasked would surprise.
-                for line in take_typed_ahead():
-                    self._console.print(Text(f"Not sent: {one_line(line, 200)}", style="dim"))
+                for line in render_unsent(take_typed_ahead()):
+                    self._console.print(Text(line, style="dim"))
                 raise
         self._console.print()
 

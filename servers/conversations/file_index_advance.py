@@ -9,8 +9,8 @@ from servers.conversations.file_history import History, Place
 from servers.conversations.file_index import transaction
 from servers.conversations.file_index_rows import advance_entry
 from servers.conversations.file_projection import Entry, Projection, mark_of
-from servers.conversations.file_records import parse_line, parse_lines
-from servers.conversations.file_segment import blocks_forward, lines_backward
+from servers.conversations.file_records import parse_line
+from servers.conversations.file_segment import lines_backward
 from servers.conversations.file_state import ConversationState, read_state
 
 
@@ -63,10 +63,7 @@ def read_on_opened(
     if state.facts is None or state.end <= row.end or not _follows(history, row):
         return None
     projection = Projection()
-    for lines in blocks_forward(history, row.end, state.end):
-        for record in parse_lines([(0, line) for line in lines]):
-            if record is not None:
-                projection.add(record)
+    projection.add_all(history, row.end, state.end)
     return Entry(mark_of(state, status), True, state.progress, state.facts, projection)
 
 

@@ -33,6 +33,13 @@ class Projection:
         """Whether there are figures only."""
         return self.facts is None and not self.annotations
 
+    def add_all(self, history: History, start: int, end: int) -> None:
+        """Count the records that lie there; `start` is the beginning of one."""
+        for lines in blocks_forward(history, start, end):
+            for record in parse_lines([(0, line) for line in lines]):
+                if record is not None:
+                    self.add(record)
+
     def add(self, record: Record) -> None:
         """Count a record."""
         match record.kind:
@@ -96,10 +103,7 @@ def project_file(fd: int, place: Place, bare: Facts | None = None) -> Entry | No
         return None
     history = History(fd, state.layout, place)
     projection = Projection()
-    for lines in blocks_forward(history, 0, state.end):
-        for record in parse_lines([(0, line) for line in lines]):
-            if record is not None:
-                projection.add(record)
+    projection.add_all(history, 0, state.end)
     return Entry(mark_of(state, status), not state.deleted, state.progress, facts, projection)
 
 

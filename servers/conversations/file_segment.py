@@ -10,7 +10,7 @@ from servers.conversations.file_history import History
 from servers.conversations.file_records import Record, count_lost, parse_line
 
 _FIRST_BLOCK_BYTES = 64 * 1024
-_MAX_BLOCK_BYTES = 1024 * 1024
+_MAX_BLOCK_BYTES = 256 * 1024
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,13 +41,13 @@ def lines_forward(history: History, start: int, end: int) -> Iterator[tuple[int,
 
 
 def blocks_forward(history: History, start: int, end: int) -> Iterator[list[bytes]]:
-    """The same lines in lists of about a megabyte, without their offsets."""
+    """The same lines in lists of a few hundred kilobytes, without their offsets."""
     for piece in pieces_forward(history, start, end):
         yield piece[:-1].split(b"\n")
 
 
 def pieces_forward(history: History, start: int, end: int) -> Iterator[bytes]:
-    """The same bytes in pieces of about a megabyte that end with a line."""
+    """The same bytes in pieces of a few hundred kilobytes that end with a line."""
     rest = b""
     while start < end and (block := read_range(history, start, min(start + _MAX_BLOCK_BYTES, end))):
         start += len(block)

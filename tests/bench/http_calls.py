@@ -109,7 +109,8 @@ async def measure(*, rounds: int, calls: int, appends: int) -> list[Row]:
                 *await _compare_calls(bare, ours, token, "older", rounds),
                 *await _compare_crowds(bare, ours, token, calls),
             ]
-    return [*rows, await _weigh(appends)]
+    name = "all servers in one process, resident"
+    return [*rows, Row(name, await weigh(appends), "MB", limit=MAX_MEGABYTES)]
 
 
 async def _compare_calls(bare: str, ours: str, token: str, era: Era, rounds: int) -> list[Row]:
@@ -171,8 +172,8 @@ async def _time_crowd(crowd: list[Client], calls: int, errors: list[Exception]) 
     return time.perf_counter() - began
 
 
-async def _weigh(appends: int) -> Row:
-    """Resident memory of all servers in one process, after clients have worked with them."""
+async def weigh(appends: int) -> float:
+    """Megabytes resident of all servers in one process, after clients have worked with them."""
     with tempfile.TemporaryDirectory() as home:
         async with serving(Path(home), limit_seconds=600) as served, httpx2.AsyncClient() as http:
 
@@ -192,8 +193,7 @@ async def _weigh(appends: int) -> Row:
             status = Path(f"/proc/{served.process.pid}/status").read_text()
     resident = re.search(r"VmRSS:\s+(\d+) kB", status)
     assert resident is not None
-    megabytes = int(resident[1]) / 1024
-    return Row("all servers in one process, resident", megabytes, "MB", limit=MAX_MEGABYTES)
+    return int(resident[1]) / 1024
 
 
 def run(*, quick: bool) -> list[Row]:

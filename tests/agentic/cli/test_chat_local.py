@@ -49,6 +49,27 @@ async def test_a_talk_goes_on_while_its_model_is_on_its_way(command: RealCommand
     assert shown.output.strip() == "[]"
 
 
+async def test_a_plain_terminal_tells_what_was_typed_ahead(command: RealCommand) -> None:
+    async def hang(request: HttpRequest, http: HttpReply) -> None:
+        await http.wait_for_departure()
+
+    async with open_http_server(hang) as url:
+        command.configure("models: {mine: {provider: local}}\n")
+        plain = {"HTTPS_PROXY": url, "PIP_INDEX_URL": f"{url}/simple", "TERM": "dumb"}
+        async with command.in_terminal("chat", environment=plain) as terminal:
+            await terminal.wait_for(PROMPT)
+            terminal.type("hello\rthis\r")
+            await terminal.wait_for("asking")
+            terminal.type("and this\r")
+            terminal.interrupt()
+            await terminal.wait_for("Not sent: this")
+            await terminal.wait_for("Not sent: and this")
+            await terminal.wait_for("Stopped.")
+            await terminal.wait_for(PROMPT)
+            terminal.type("/quit\r")
+            assert await terminal.wait_for_end() == 0
+
+
 async def test_the_first_run_offers_it_with_its_size(command: RealCommand) -> None:
     # Nothing is to be fetched in a test: there is no way out.
     closed = {"HTTPS_PROXY": "http://127.0.0.1:9", "PIP_INDEX_URL": "http://127.0.0.1:9/simple"}
