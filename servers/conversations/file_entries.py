@@ -10,6 +10,7 @@ from collections.abc import Iterator, Mapping, Sequence
 
 from servers.conversations.file_directory import StoreDirectory, key_of
 from servers.conversations.file_history import Place
+from servers.conversations.file_layout import has_sealed
 from servers.conversations.file_projection import Entry, Mark, project, project_file
 from servers.conversations.file_records import Record, parse_lines
 
@@ -101,11 +102,13 @@ def _to_entry(
 
 def _read_alone(directory: StoreDirectory, key: str) -> Entry | None:
     try:
-        fd = directory.open_file(key)
+        place, fd = Place(directory, key), directory.open_file(key)
+        if fd is None and has_sealed(place):
+            fd = os.open(os.devnull, os.O_RDONLY)  # reads as an empty one would
         if fd is None:
             return None
         with os.fdopen(fd, "rb"):
-            entry = project_file(fd, Place(directory, key))
+            entry = project_file(fd, place)
     except OSError as error:
         _log.warning("the conversation file %s cannot be read: %s", key, error)
         return None

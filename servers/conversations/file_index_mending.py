@@ -10,7 +10,12 @@ import sqlite3
 from collections.abc import Callable, Container, Mapping, Sequence
 from typing import Protocol, TypeVar
 
-from servers.conversations.file_directory import SHARD_CHARACTERS, StoreDirectory
+from servers.conversations.file_directory import (
+    ACTIVE,
+    KEY_CHARACTERS,
+    SHARD_CHARACTERS,
+    StoreDirectory,
+)
 from servers.conversations.file_entries import read_entries
 from servers.conversations.file_index import forget_traces, transaction
 from servers.conversations.file_index_advance import find_row_end, put_on, read_on
@@ -22,6 +27,7 @@ from servers.conversations.file_index_rows import (
 )
 from servers.conversations.file_locks import STRIPES, stripe_of
 from servers.conversations.file_projection import Entry, Mark
+from servers.conversations.file_sealed import parse_suffix
 
 _log = logging.getLogger(__name__)
 _T = TypeVar("_T")
@@ -104,12 +110,21 @@ def _find_differing(
     directory: StoreDirectory, folder: str, marks: Mapping[str, Mark]
 ) -> dict[str, os.stat_result | None]:
     try:
-        files = directory.files_in(folder)
+        files = directory.all_files_in(folder)
     except OSError as error:
         _log.warning("the folder %s of conversations cannot be read: %s", folder, error)
         files = {}
-    gone = {key: None for key in marks if key not in files}
-    changed = {key: status for key, status in files.items() if not _is_held(marks.get(key), status)}
+    active: dict[str, os.stat_result] = {}
+    known = set(marks)
+    for name, status in files.items():
+        if name.endswith(ACTIVE):
+            active[name.removesuffix(ACTIVE)] = status
+        elif parse_suffix(name[KEY_CHARACTERS:]):
+            known.add(name[:KEY_CHARACTERS])
+    gone = {key: None for key in known if key not in active}
+    changed = {
+        key: status for key, status in active.items() if not _is_held(marks.get(key), status)
+    }
     return gone | changed
 
 

@@ -1,6 +1,7 @@
 """Where a conversation's bytes lie: as its active file says, or found out where that is damaged."""
 
 import os
+from contextlib import suppress
 from typing import Any, NamedTuple
 
 from pydantic import BaseModel, ConfigDict, ValidationError
@@ -57,6 +58,13 @@ def read_beginning(fd: int) -> Beginning | None:
         return None
     layout = Layout(sealed.generation, tuple(sealed.offsets), sealed.base)
     return Beginning(line, record, layout)
+
+
+def has_sealed(place: Place) -> bool:
+    """Whether there are sealed segments, whatever the active file says or lacks."""
+    with suppress(FileNotFoundError):
+        return any(map(parse_suffix, place.directory.suffixes_of(place.key)))
+    return False
 
 
 def find_layout(place: Place, first_seq: int) -> Layout:

@@ -3,7 +3,6 @@
 import os
 import time
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import suppress
 from functools import cached_property
 from typing import Any
 
@@ -14,6 +13,7 @@ from servers.conversations.file_expiry import Expiry, Horizon
 from servers.conversations.file_forward import Found, Start, read_forward
 from servers.conversations.file_history import History, Place
 from servers.conversations.file_index_advance import RowEnd, read_on_opened
+from servers.conversations.file_layout import has_sealed
 from servers.conversations.file_pages import (
     Annotations,
     Page,
@@ -24,7 +24,6 @@ from servers.conversations.file_pages import (
 )
 from servers.conversations.file_projection import Entry, project_file
 from servers.conversations.file_records import NOTHING, Facts, Progress, Record
-from servers.conversations.file_sealed import parse_suffix
 from servers.conversations.file_segment import lines_backward, lines_forward, read_range
 from servers.conversations.file_snapshot import Snapshot
 from servers.conversations.file_state import (
@@ -92,7 +91,7 @@ class ConversationReader:
         if opened is not None:
             self._fd, status = opened
             self._mtime_ns, size = status.st_mtime_ns, status.st_size
-        self.lacks_active = not size and self._has_sealed()
+        self.lacks_active = not size and has_sealed(self._place)
         if self.lacks_active and self._fd is None:
             self._fd = os.open(os.devnull, os.O_RDONLY)  # reads as an empty one would
             self._mtime_ns = time.time_ns()
@@ -104,11 +103,6 @@ class ConversationReader:
                 f"the file {self.key}.jsonl holds another conversation than its name says: "
                 f"move it away or restore it from a back-up"
             )
-
-    def _has_sealed(self) -> bool:
-        with suppress(FileNotFoundError):
-            return any(map(parse_suffix, self._directory.suffixes_of(self.key)))
-        return False
 
     def close(self) -> None:
         """Close the file."""

@@ -63,6 +63,9 @@ async def test_what_is_sealed_is_kept_shown_and_the_loss_told(
         left = [message.message_id for message in page.messages]
         assert left == (ids if lose is lose_first_line else ids[: len(left)])
         assert page.damaged == 1
+        (listed,) = (await store.list_conversations(OWNER)).conversations
+        assert (listed.conversation_id, listed.message_count) == (ID, len(left))
+        assert (await store.search_conversations(OWNER, "xxx*")).hits
         await store.append_messages(OWNER, ID, [user("more")])
     await sweep(tmp_path)
     assert {path: path.read_bytes() for path in segments_of(tmp_path)} == sealed
