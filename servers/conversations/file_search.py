@@ -5,7 +5,7 @@ import sqlite3
 import threading
 import time
 from collections import defaultdict
-from collections.abc import AsyncGenerator, Sequence
+from collections.abc import AsyncGenerator, Callable, Sequence
 from contextlib import ExitStack, asynccontextmanager, closing
 from dataclasses import dataclass
 from operator import itemgetter
@@ -28,12 +28,13 @@ from servers.conversations.file_search_rows import (
     Candidate,
     find_candidates,
     find_conversation,
+    find_origin,
     owner_mark_of,
     to_expression,
 )
 from servers.conversations.file_search_upkeep import SearchUpkeep, to_milliseconds
 from servers.conversations.search_matches import match, score
-from servers.conversations.search_query import Search, Term
+from servers.conversations.search_query import Search
 from servers.conversations.store_errors import UnavailableError
 from servers.faults import report_fault
 
@@ -49,6 +50,7 @@ _CATCH_UP_SECONDS = 2.0
 _FIND_SECONDS = 1.0
 _FORGET_SECONDS = 10.0
 _MAX_CANDIDATES = 500
+_MAX_INDEXES = 3
 _MAX_READ_WORDS = 400_000
 _MILLISECONDS_A_DAY = 86_400_000
 _BEFORE_ALL_TIMES = -(2**63)
@@ -58,6 +60,8 @@ _BEFORE_ALL_TIMES = -(2**63)
 class _Found:
     """Documents that match, of conversations that exist."""
 
+    origin: str
+    """Of the index."""
     documents: list[tuple[Candidate, Located]]
     is_all: bool
 
@@ -118,14 +122,14 @@ class FileSearch:
                 if self._engine.directory.size_of(SEARCH_NAME):
                     await self._upkeep.forget(_FORGET_SECONDS)
             except Exception as error:  # noqa: BLE001 - boundary: nobody waits for it
-                report_fault(_log, "getting rid of the words of what was deleted", error)
+                if isinstance(error, UnavailableError) and error.retry_after_seconds is not None:
+                    self._deleted.set()  # another process is at it
+                else:
+                    report_fault(_log, "getting rid of the words of what was deleted", error)
 
     async def search(self, wanted: Search) -> SearchResult:
         """What is found, the best first."""
-        is_current = await self._catch_up(wanted.owner)
-        found = await self._engine.in_thread(
-            lambda: self._index.run(lambda connection: self._find(connection, wanted))
-        )
+        is_current, found = await self._find_caught_up(wanted)
         now = int(time.time() * 1000)
         once = [1] * len(wanted.terms)
         found.documents.sort(
@@ -133,12 +137,26 @@ class FileSearch:
         )
         chosen = _choose(found.documents, wanted.limit)
         texts = await self._read(chosen)
-        hits = await self._engine.in_thread(lambda: _to_hits(texts, wanted.terms, now))
+        hits = await self._engine.in_thread(lambda: _to_hits(texts, wanted, now))
         is_all = found.is_all and len(chosen) == len(found.documents)
         return SearchResult(
             hits=hits[: wanted.limit],
             truncated=not (is_current and is_all) or len(hits) > wanted.limit,
         )
+
+    async def _find_caught_up(self, wanted: Search) -> tuple[bool, _Found]:
+        """Whether all was in the index that was asked, and what it found."""
+        asked = await self._ask(lambda connection: _Found(find_origin(connection), [], False))
+        for _ in range(_MAX_INDEXES):
+            caught_up_on = asked.origin
+            is_current = await self._catch_up(wanted.owner)
+            asked = await self._ask(lambda connection: self._find(connection, wanted))
+            if asked.origin == caught_up_on:
+                return is_current, asked
+        return False, asked  # made anew again and again
+
+    async def _ask(self, work: Callable[[sqlite3.Connection], _Found]) -> _Found:
+        return await self._engine.in_thread(lambda: self._index.run(work))
 
     async def _catch_up(self, owner: str) -> bool:
         try:
@@ -151,8 +169,8 @@ class FileSearch:
 
     def _find(self, connection: sqlite3.Connection, wanted: Search) -> _Found:
         deadline = time.monotonic() + _FIND_SECONDS
-        found = _Found([], True)
         with snapshot(connection):
+            found = _Found(find_origin(connection), [], True)
             conversation = None
             if wanted.conversation_id is not None:
                 key = key_of(wanted.owner, wanted.conversation_id)
@@ -246,11 +264,13 @@ def _read_text(opened: ConversationReader, candidate: Candidate) -> _Text | None
     )
 
 
-def _to_hits(texts: Sequence[_Text], terms: Sequence[Term], now: int) -> list[SearchHit]:
+def _to_hits(texts: Sequence[_Text], wanted: Search, now: int) -> list[SearchHit]:
     """The best first, the newer one of two equals."""
     scored: list[tuple[float, int, SearchHit]] = []
     for text in texts:
-        found = match(text.text, terms)
+        if wanted.since is not None and text.created_at < wanted.since:
+            continue  # the index holds milliseconds
+        found = match(text.text, wanted.terms)
         if found is None:  # a title that was changed just now
             continue
         points = score(found.frequencies, found.words, _age(text.candidate, now))

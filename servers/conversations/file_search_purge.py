@@ -15,11 +15,17 @@ from servers.conversations.file_records import Record, to_message
 from servers.conversations.file_search_marks import Located, find_known, locate
 from servers.conversations.file_search_parts import (
     HeldDocument,
+    Part,
     find_documents,
     find_stale_part,
     replace_part,
 )
-from servers.conversations.file_search_rows import drop_conversation, find_keys, to_indexed
+from servers.conversations.file_search_rows import (
+    drop_conversation,
+    find_keys,
+    find_origin,
+    to_indexed,
+)
 from servers.conversations.search_text import fold_words
 
 _KEYS_AT_ONCE = 1_000
@@ -60,12 +66,15 @@ async def purge_part(engine: FileEngine, index: FileIndex) -> bool:
     Raises:
         UnavailableError: A text that stays can't be read now; nothing has changed.
     """
-    part = await engine.in_thread(lambda: index.run(find_stale_part))
-    if part is None:
+
+    def look(connection: sqlite3.Connection) -> tuple[str, Part, list[HeldDocument]] | None:
+        part = find_stale_part(connection)
+        return part and (find_origin(connection), part, find_documents(connection, part))
+
+    found = await engine.in_thread(lambda: index.run(look))
+    if found is None:
         return False
-    held = await engine.in_thread(
-        lambda: index.run(lambda connection: find_documents(connection, part))
-    )
+    origin, part, held = found
     by_key: dict[str, list[HeldDocument]] = defaultdict(list)
     for document in held:
         by_key[document.key].append(document)
@@ -77,6 +86,8 @@ async def purge_part(engine: FileEngine, index: FileIndex) -> bool:
     kept.sort()
 
     def rebuild(connection: sqlite3.Connection) -> None:
+        if find_origin(connection) != origin:
+            return  # made anew meanwhile: there is no such part in it
         with transaction(connection):
             replace_part(connection, part, kept)
         forget_traces(connection)

@@ -27,10 +27,12 @@ from servers.conversations.file_search_parts import (
 from servers.conversations.search_query import Term
 from servers.conversations.search_text import fold_words
 
-SEARCH_SCHEMA_VERSION = 1
+SEARCH_SCHEMA_VERSION = 2
 SEARCH_SCHEMA = """
-CREATE TABLE state (mark TEXT NOT NULL, previous_mark TEXT, next_document INTEGER NOT NULL);
-INSERT INTO state VALUES (lower(hex(randomblob(16))), NULL, 1);
+CREATE TABLE state (
+    origin TEXT NOT NULL, mark TEXT NOT NULL, previous_mark TEXT, next_document INTEGER NOT NULL
+);
+INSERT INTO state VALUES (lower(hex(randomblob(16))), lower(hex(randomblob(16))), NULL, 1);
 CREATE TABLE conversations (
     id INTEGER PRIMARY KEY, key TEXT NOT NULL UNIQUE, owner_mark TEXT NOT NULL,
     generation INTEGER NOT NULL, end INTEGER NOT NULL, title TEXT, title_document INTEGER
@@ -101,10 +103,23 @@ def is_searched(text: str) -> bool:
     return bool(text) and not text.isspace()
 
 
+def find_origin(connection: sqlite3.Connection) -> str:
+    """What tells this index from one that was made anew in its place, and stays as it is."""
+    (origin,) = connection.execute("SELECT origin FROM state").fetchone()
+    return _to_text(origin)
+
+
 def find_marks(connection: sqlite3.Connection) -> tuple[str, str | None]:
     """What changes with each change of the index, and what it was before."""
     mark, previous = connection.execute("SELECT mark, previous_mark FROM state").fetchone()
-    return mark, previous
+    return _to_text(mark), previous
+
+
+def _to_text(value: object) -> str:
+    # What is passed on to the other index must not be taken for a damage of that one.
+    if not isinstance(value, str):
+        raise ValueError("the state holds no text where one should be")  # noqa: TRY004 - damage
+    return value
 
 
 def renew_mark(connection: sqlite3.Connection) -> str:

@@ -36,6 +36,7 @@ from servers.conversations.file_search_rows import (
     drop_conversation,
     find_held,
     find_marks,
+    find_origin,
     is_searched,
     put_reading,
     renew_mark,
@@ -108,7 +109,9 @@ class SearchUpkeep:
                     queue.extend(located for located in lagging if located not in handled)
                     if not queue:
                         return not lagging
-                await self._step(queue, handled)
+                if not await self._step(queue, handled):
+                    queue.clear()
+                    handled.clear()
             if time.monotonic() > deadline:
                 return False
             if owner is None:  # nobody waits for it, and others have work for the processor
@@ -172,13 +175,15 @@ class SearchUpkeep:
 
         return self._engine.catalogue.consult(work)
 
-    async def _step(self, queue: deque[Located], handled: set[Located]) -> None:
-        """Take in some of what waits."""
+    async def _step(self, queue: deque[Located], handled: set[Located]) -> bool:
+        """Take in some of what waits; False if the index was made anew meanwhile."""
         waiting = list(islice(queue, _STEP_CONVERSATIONS))
         keys = [located.key for located in waiting]
-        held = await self._engine.in_thread(
-            lambda: self._index.run(lambda connection: find_held(connection, keys))
-        )
+
+        def look(connection: sqlite3.Connection) -> tuple[str, dict[str, Held]]:
+            return find_origin(connection), find_held(connection, keys)
+
+        origin, held = await self._engine.in_thread(lambda: self._index.run(look))
         pieces: list[_Piece] = []
         room = _STEP_BYTES
         for located in waiting:
@@ -191,7 +196,7 @@ class SearchUpkeep:
             if piece is None or piece.is_last:
                 handled.add(located)
                 queue.popleft()
-        await self._engine.in_thread(lambda: self._take_in(pieces, held))
+        return await self._engine.in_thread(lambda: self._take_in(pieces, origin, held))
 
     async def _read(self, located: Located, held: Held | None, room: int) -> _Piece | None:
         """What follows what is held of a conversation; None if it can't be read."""
@@ -218,11 +223,14 @@ class SearchUpkeep:
             _log.warning("a conversation can't be searched: %s", error)
             return None
 
-    def _take_in(self, pieces: Sequence[_Piece], held: Mapping[str, Held]) -> None:
+    def _take_in(self, pieces: Sequence[_Piece], origin: str, held: Mapping[str, Held]) -> bool:
+        """`held` is true of the index of this `origin`; what goes on from it fits no other."""
         new = [piece for piece in pieces if piece.adds_to(held.get(piece.located.key))]
         readings = [_to_reading(piece) for piece in new if piece.lines is not None]
 
-        def work(connection: sqlite3.Connection) -> str:
+        def work(connection: sqlite3.Connection) -> str | None:
+            if find_origin(connection) != origin:
+                return None
             if not new:
                 return find_marks(connection)[0]
             with transaction(connection):
@@ -234,6 +242,8 @@ class SearchUpkeep:
                 return renew_mark(connection)
 
         mark = self._index.run(work)
+        if mark is None:
+            return False
         read = [(piece.located.key, piece.generation, piece.end) for piece in pieces]
 
         def note(connection: sqlite3.Connection) -> int:
@@ -245,6 +255,7 @@ class SearchUpkeep:
         if left and time.monotonic() > self._told_at + _TELL_SECONDS:
             _log.warning("search is brought up to date, conversations left: %d", left)
             self._told_at = time.monotonic()
+        return True
 
 
 def _to_reading(piece: _Piece) -> Reading:

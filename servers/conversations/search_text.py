@@ -20,6 +20,9 @@ _ALONE = (
     "\u3400-\u4dbf\u4e00-\u9fff\uac00-\ud7a3\uf900-\ufaff\uff66-\uff9d\U00020000-\U0003ffff"
     "\u2600-\u27bf\U0001f000-\U0001f3fa\U0001f400-\U0001faff"  # emoji but for the tones of skin
 )
+_JAMO = "\u1100-\u11ff\ua960-\ua97f\ud7b0-\ud7fb"
+_SYLLABLE = "[\u1100-\u1112][\u1161-\u1175][\u11a8-\u11c2]?"
+"""Of Korean, taken apart: a word of its own as it is when it is put together."""
 _DIACRITICS = (
     "\u00ad\u0300-\u036f\u0483-\u0487\u0591-\u05bd\u05bf\u05c1\u05c2\u05c4\u05c5\u05c7\u0610-\u061a"
     "\u0640\u064b-\u065f\u0670\u06d6-\u06dc\u06df-\u06e4\u06e7\u06e8\u06ea-\u06ed\u1ab0-\u1aff"
@@ -27,9 +30,13 @@ _DIACRITICS = (
 )
 # Of these the marks are vowels, which Python's \w leaves out. Then those of Japanese.
 _MARKS = _DIACRITICS + "\u0900-\u0963\u0966-\u0dff\u3099\u309a\uff9e\uff9f"
-_LETTER = rf"[^\W_{_ALONE}]"
-_WORD = re.compile(rf"[{_ALONE}][{_MARKS}]*|{_LETTER}+(?:[{_MARKS}]+{_LETTER}*)*")
+_LETTER = rf"[^\W_{_ALONE}{_JAMO}]"
+_WORD = re.compile(
+    rf"[{_ALONE}][{_MARKS}]*|{_LETTER}+(?:[{_MARKS}]+{_LETTER}*)*|{_SYLLABLE}|[{_JAMO}]"
+)
 _ASCII_WORD = re.compile("[a-z0-9]+")
+_STROKES = str.maketrans("łøđħŧƶıɨɍɏɇǥ", "lodhtziiryeg")
+"""Of letters that Unicode does not take apart, after their case is folded."""
 _DROPPED = re.compile(f"[{_DIACRITICS}]+")
 
 
@@ -64,5 +71,5 @@ def _fold(word: str) -> tuple[str, ...]:
 @lru_cache(maxsize=16_384)
 def _fold_any(word: str) -> tuple[str, ...]:
     bare = _DROPPED.sub("", unicodedata.normalize("NFKD", word.casefold()))
-    folded = unicodedata.normalize("NFC", bare).casefold()
+    folded = unicodedata.normalize("NFC", bare).casefold().translate(_STROKES)
     return tuple(part[:MAX_WORD_CHARACTERS] for part in _WORD.findall(folded))

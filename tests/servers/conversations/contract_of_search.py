@@ -1,5 +1,6 @@
 """Contract suite: search."""
 
+import unicodedata
 from typing import Any
 
 import pytest
@@ -21,6 +22,7 @@ SENTENCES = {
     "vet": "The vet saw our cat on Monday, and it's well again.",
     "cafe": "We met in the CAFÉ at the corner of Main Street",
     "flat": "Straße und Müller: naïve façade",
+    "stroke": "Łódź, smørrebrød, Đặng and IĞDIR",
     "code": "snake_case_name = foo-bar(42) # at https://example.com/a?b=c",
     "zh": "我们明天在图书馆见面吧",
     "ja": "東京タワーでラーメンを食べました",
@@ -67,6 +69,9 @@ class ContractOfSearch:
             ("café", ["cafe"]),
             ("CAFE\u0301", ["cafe"]),
             ("strasse muller facade NAIVE", ["flat"]),
+            ("lodz smorrebrod dang", ["stroke"]),
+            ("\u0131\u011fd\u0131r", ["stroke"]),
+            ("ŁÓDŹ igdir", ["stroke"]),
             ("snake_case_name", ["code"]),
             ("case name", ["code"]),
             ("foo-bar(42)", ["code"]),
@@ -78,6 +83,7 @@ class ContractOfSearch:
             ("ﾗｰﾒﾝ", ["ja"]),
             ("東京", ["ja"]),
             ("도서관", ["ko"]),
+            (unicodedata.normalize("NFD", "도서관"), ["ko"]),
             ("ห้องสมุด", ["th"]),
             ("पुस्तकालय", ["hi"]),
             ("المكتبة", ["ar"]),
@@ -191,6 +197,20 @@ class ContractOfSearch:
         assert await ids(since=in_seconds(0)) == ""
         assert await ids(since=in_seconds(-3_600), role="user", conversation_id="other") == "d"
         assert await ids(since=before.replace("Z", "+00:00")) == "abcd"
+
+    async def test_a_microsecond_before_the_time_asked_for_is_not_found(
+        self, store: ConversationStore
+    ) -> None:
+        times = [f"2026-01-31T09:30:00.000{number}00Z" for number in (1, 9)]
+        await append(store, *[user(at, "apple", created_at=at) for at in times])
+        assert await find_ids(store, "apple", since="2026-01-31T09:30:00.000500Z") == times[1:]
+
+    async def test_long_words_without_spaces_are_found_also_taken_apart(
+        self, store: ConversationStore
+    ) -> None:
+        text = "한국어로말씀해주시면감사하겠습니다이문장은띄어쓰기없이길게쓰였습니다그리고끝에참외"
+        await append(store, user("a", unicodedata.normalize("NFD", text)))
+        assert await find_ids(store, "참외") == ["a"]
 
     async def test_more_occurrences_in_a_shorter_and_newer_text_come_first(
         self, store: ConversationStore

@@ -18,6 +18,7 @@ from servers.conversations.file_engine import open_file_engine
 from servers.conversations.file_search import FileSearch, open_file_search
 from servers.conversations.file_store import FileConversationStore, open_file_store
 from servers.conversations.file_sweeper import Sweeping
+from servers.conversations.file_upkeep import reindex
 from servers.conversations.search_query import parse_query
 from servers.conversations.store_errors import InvalidError, UnavailableError
 from servers.conversations.store_values import ConversationUpdate
@@ -107,6 +108,25 @@ async def test_either_index_may_vanish_while_it_serves(tmp_path: Path) -> None:
             assert await find(store, "apple") == ALL
 
 
+async def test_search_answers_all_or_says_that_it_does_not_while_it_is_made_anew(
+    tmp_path: Path,
+) -> None:
+    async with open_file_store(tmp_path) as store, open_file_engine(tmp_path) as engine:
+
+        async def make_anew() -> None:
+            while True:
+                await reindex(engine)
+
+        async with anyio.create_task_group() as tasks:
+            tasks.start_soon(make_anew)
+            for count in range(1, 101):
+                await store.append_messages(OWNER, ID, [user(f"m{count}", f"apple {count}")])
+                found = await store.search_conversations(OWNER, "apple", limit=100)
+                assert found.truncated or len(found.hits) == count
+            tasks.cancel_scope.cancel()
+        assert len(await find(store, "apple")) == 100
+
+
 @pytest.mark.parametrize("content", [b"", b"no database at all", b"x" * 100_000, None])
 async def test_a_damaged_or_foreign_search_index_is_made_anew(
     tmp_path: Path, content: bytes | None
@@ -123,6 +143,20 @@ async def test_a_damaged_or_foreign_search_index_is_made_anew(
     else:
         file.write_bytes(content)
     async with open_file_store(directory) as store:
+        assert await find(store, "apple") == ALL
+        assert await list_ids(store) == ["c2", "c1", "c0"]
+
+
+async def test_a_mark_that_is_no_text_is_a_damage_of_the_search_index_alone(tmp_path: Path) -> None:
+    async with open_file_store(tmp_path) as store:
+        await fill(store)
+        assert await find(store, "apple") == ALL
+    with closing(sqlite3.connect(tmp_path / "search.sqlite3")) as connection, connection:
+        connection.executescript("""
+            CREATE TABLE other AS SELECT * FROM state; DROP TABLE state;
+            ALTER TABLE other RENAME TO state; UPDATE state SET mark = NULL;
+        """)  # as a flipped bit in a record's header does
+    async with open_file_store(tmp_path) as store:
         assert await find(store, "apple") == ALL
         assert await list_ids(store) == ["c2", "c1", "c0"]
 
