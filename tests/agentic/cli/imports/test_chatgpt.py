@@ -161,6 +161,85 @@ def test_calls_of_tools_go_with_their_results(tmp_path: Path) -> None:
     assert tally.skipped == {}
 
 
+HIDE = {"is_visually_hidden_from_conversation": True}
+
+
+def call(recipient: str, **more: Any) -> dict[str, Any]:
+    code = {"content_type": "code", "language": "json", "text": "{}"}
+    return chatgpt_message(code, "assistant", recipient=recipient, **more)
+
+
+def result(name: str | None, **more: Any) -> dict[str, Any]:
+    return chatgpt_message("found", "tool", name=name, **more)
+
+
+def answered(taken: Taken) -> list[str | None]:
+    return [message.tool_call_id for message in taken.messages if message.role == "tool"]
+
+
+def test_results_go_to_the_open_calls_of_their_tools(tmp_path: Path) -> None:
+    taken, _ = take(
+        tmp_path,
+        call("python"),
+        call("web.search"),
+        call("python"),
+        result("web.search"),
+        result("python"),
+        result("python"),
+        result("python"),
+    )
+    assert answered(taken) == ["m1", "m0", "m2", None]
+
+
+@pytest.mark.parametrize(
+    ("recipients", "name", "wanted"),
+    [
+        (["file_search.msearch"], "file_search", "m0"),
+        (["web"], "web.run", "m0"),
+        (["web", "web.run"], "web.run", "m1"),
+        (["canmore.create_textdoc"], "canmore.update_textdoc", None),
+        (["python"], "python_user_visible", None),
+        (["web"], None, "m0"),
+        (["web", "python"], None, None),
+    ],
+)
+def test_a_result_may_name_its_tool_in_part_or_not_at_all(
+    tmp_path: Path, recipients: list[str], name: str | None, wanted: str | None
+) -> None:
+    taken, _ = take(tmp_path, *map(call, recipients), result(name))
+    assert answered(taken) == [wanted]
+
+
+def test_a_result_that_is_left_out_closes_its_call(tmp_path: Path) -> None:
+    taken, _ = take(
+        tmp_path,
+        call("python"),
+        result("python", metadata=HIDE),
+        result("python"),
+        call("web"),
+        {**result("web"), "content": None},
+        result("web"),
+    )
+    assert answered(taken) == [None, None]
+
+
+def test_the_result_of_a_hidden_call_goes_to_no_other(tmp_path: Path) -> None:
+    taken, _ = take(
+        tmp_path,
+        call("python"),
+        call("bio", metadata=HIDE),
+        result(None),
+        result("bio"),
+        result(None),
+    )
+    assert answered(taken) == [None, None, "m0"]
+
+
+def test_the_next_question_ends_the_wait_for_results(tmp_path: Path) -> None:
+    taken, _ = take(tmp_path, call("python"), chatgpt_message("And now?"), result("python"))
+    assert answered(taken) == [None]
+
+
 def test_pictures_and_recordings_become_notes(tmp_path: Path) -> None:
     picture = {"content_type": "image_asset_pointer", "asset_pointer": "s://f", "width": 3}
     parts = [
