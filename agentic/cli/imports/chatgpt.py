@@ -12,7 +12,13 @@ from typing import Annotated, Any, cast
 from pydantic import BaseModel
 
 from agentic.cli.imports.branch import shown_branch
-from agentic.cli.imports.chatgpt_content import Content, to_thoughts, write_content
+from agentic.cli.imports.chatgpt_content import (
+    Attachment,
+    Content,
+    to_thoughts,
+    write_attachments,
+    write_content,
+)
 from agentic.cli.imports.drafts import Draft, to_messages
 from agentic.cli.imports.found import (
     Found,
@@ -44,6 +50,7 @@ class _Author(BaseModel):
 class _Metadata(BaseModel):
     model_slug: Text = None
     is_visually_hidden_from_conversation: Flag = None
+    attachments: Annotated[list[Annotated[Attachment | None, Loose]] | None, Loose] = None
 
 
 class _Message(BaseModel):
@@ -202,6 +209,8 @@ class _Converter:
             )
         else:
             write_content(content, draft)
+            attachments = (message.metadata and message.metadata.attachments) or []
+            write_attachments(attachments, content, draft)
 
     def _drop_thoughts(self) -> None:
         self._tally.skip("thoughts without an answer", self._title, len(self._thoughts))

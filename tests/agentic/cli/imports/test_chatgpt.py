@@ -260,6 +260,49 @@ def test_pictures_and_recordings_become_notes(tmp_path: Path) -> None:
     ]
 
 
+def test_attachments_are_noted_but_not_pictures_that_stand_in_the_message(tmp_path: Path) -> None:
+    parts = [{"content_type": "image_asset_pointer", "asset_pointer": "sediment://file_1"}, "See."]
+    attachments = [
+        {"id": "file_1", "name": "pic.png", "mime_type": "image/png", "size": 3},
+        {"id": "file-2", "name": "the\nreport.pdf", "mimeType": "application/pdf"},
+        {"id": "file-3", "name": "late.png", "mime_type": "image/png"},
+    ]
+    content = {"content_type": "multimodal_text", "parts": parts}
+    taken, _ = take(tmp_path, chatgpt_message(content, metadata={"attachments": attachments}))
+    assert taken.messages[0].message_id == "m0"
+    assert taken.texts() == [
+        "[A picture, which the export keeps as a file of its own]",
+        "See.",
+        "[Attached “the report.pdf”, which the export keeps as a file of its own]",
+        "[Attached “late.png”, which the export keeps as a file of its own]",
+    ]
+
+
+def test_a_message_of_attachments_alone_is_taken(tmp_path: Path) -> None:
+    taken, tally = take(tmp_path, chatgpt_message("", metadata={"attachments": [{"name": "a.md"}]}))
+    note = "[Attached “a.md”, which the export keeps as a file of its own]"
+    assert taken.said() == [("user", note)]
+    assert tally.skipped == {}
+
+
+@pytest.mark.parametrize(
+    ("attachments", "notes"),
+    [
+        ("a.md", 0),
+        ({"name": "a.md"}, 0),
+        ([None, 3, "a.md", True], 0),
+        ([{"id": 3, "name": ["a.md"]}, {}, {"name": " "}], 3),
+    ],
+)
+def test_odd_attachments_cost_themselves(tmp_path: Path, attachments: Any, notes: int) -> None:
+    metadata = {"attachments": attachments, "model_slug": "gpt-5-2"}
+    taken, _ = take(tmp_path, chatgpt_message("Read.", metadata=metadata))
+    note = "[Attached a file, which the export keeps as a file of its own]"
+    [message] = taken.messages
+    assert message.text() == "\n".join(["Read.", *[note] * notes])
+    assert message.metadata == {"imported_from": "chatgpt", "model": "gpt-5-2"}
+
+
 def test_what_says_nothing_or_is_not_understood_is_counted(tmp_path: Path) -> None:
     taken, tally = take(
         tmp_path,
