@@ -12,7 +12,13 @@ from typing import Annotated, Any, cast
 from pydantic import BaseModel
 
 from agentic.cli.imports.branch import shown_branch
-from agentic.cli.imports.chatgpt_content import Content, to_thoughts, write_content
+from agentic.cli.imports.chatgpt_content import (
+    Attachment,
+    Content,
+    to_thoughts,
+    write_attachments,
+    write_content,
+)
 from agentic.cli.imports.drafts import Draft, to_messages
 from agentic.cli.imports.found import (
     Found,
@@ -23,6 +29,7 @@ from agentic.cli.imports.found import (
     to_title,
 )
 from agentic.cli.imports.json_values import Flag, Loose, Number, Text, why_no_input
+from agentic.cli.imports.open_calls import OpenCalls
 from agentic.cli.imports.tally import Tally
 from servers.conversations.contract import Message, Role
 
@@ -43,6 +50,7 @@ class _Author(BaseModel):
 class _Metadata(BaseModel):
     model_slug: Text = None
     is_visually_hidden_from_conversation: Flag = None
+    attachments: Annotated[list[Annotated[Attachment | None, Loose]] | None, Loose] = None
 
 
 class _Message(BaseModel):
@@ -56,6 +64,13 @@ class _Message(BaseModel):
     @property
     def role(self) -> str | None:
         return self.author and self.author.role
+
+    @property
+    def called(self) -> str | None:
+        """The tool it calls, if it does."""
+        if self.role != "assistant" or self.recipient == _EVERYBODY:
+            return None
+        return self.recipient or None
 
     @property
     def is_hidden(self) -> bool:
@@ -116,8 +131,7 @@ class _Converter:
         self._title = title
         self._ids = UniqueIds()
         self._thoughts: list[str] = []
-        self._call_id: str | None = None
-        """Of the call that has no result yet."""
+        self._calls = OpenCalls()
 
     def read(self, nodes: dict[str, _Node], leaf: str | None) -> Iterator[Iterator[Message]]:
         branch = shown_branch(
@@ -137,19 +151,31 @@ class _Converter:
 
     def _convert(self, node: str, message: _Message) -> Iterator[Message]:
         role, content = message.role, message.content
+        call_id = self._follow_calls(message)
         if content is None or role not in ("user", "assistant", "tool", "system"):
             self._tally.skip(UNKNOWN_CONTENT, self._title)
             return
         if message.is_hidden or (role == "system" and not content.has_text()):
             self._tally.skip(HIDDEN, self._title)
+            if message.called:
+                self._calls.open(None, message.called)
             return
         thoughts = to_thoughts(content)
         if thoughts is not None:
             self._thoughts.append(thoughts)
             return
         draft = self._begin(node, message, role)
+        draft.tool_call_id = call_id
         self._fill(draft, message, content)
         yield from to_messages(draft, self._ids, self._tally, self._title)
+
+    def _follow_calls(self, message: _Message) -> str | None:
+        """The id of the call that the message answers, shown or not."""
+        if message.role == "user":
+            self._calls.close_all()
+        if message.role != "tool":
+            return None
+        return self._calls.close(message.author and message.author.name)
 
     def _begin(self, node: str, message: _Message, role: Role) -> Draft:
         draft = Draft(
@@ -167,19 +193,24 @@ class _Converter:
             self._drop_thoughts()
         if role == "tool":
             draft.name = message.author and message.author.name
-            draft.tool_call_id, self._call_id = self._call_id, None
         return draft
 
     def _fill(self, draft: Draft, message: _Message, content: Content) -> None:
-        recipient = message.recipient or _EVERYBODY
-        if draft.role == "assistant" and recipient != _EVERYBODY:
-            self._call_id = draft.message_id
+        if message.called:
+            self._calls.open(draft.message_id, message.called)
             arguments = _to_arguments(content.plain_text())
             draft.blocks.append(
-                {"type": "tool_use", "id": draft.message_id, "name": recipient, "input": arguments}
+                {
+                    "type": "tool_use",
+                    "id": draft.message_id,
+                    "name": message.called,
+                    "input": arguments,
+                }
             )
         else:
             write_content(content, draft)
+            attachments = (message.metadata and message.metadata.attachments) or []
+            write_attachments(attachments, content, draft)
 
     def _drop_thoughts(self) -> None:
         self._tally.skip("thoughts without an answer", self._title, len(self._thoughts))

@@ -1,10 +1,11 @@
 """What a message of a ChatGPT export holds, by its `content_type`, as text blocks."""
 
+from collections.abc import Iterable
 from typing import Annotated, Any
 
 from pydantic import BaseModel
 
-from agentic.cli.imports.drafts import Draft, fenced
+from agentic.cli.imports.drafts import Draft, fenced, quote_name
 from agentic.cli.imports.json_values import Loose, Text
 
 _PICTURES = ("image_asset_pointer",)
@@ -13,6 +14,13 @@ _PICTURES = ("image_asset_pointer",)
 class _Thought(BaseModel):
     summary: Text = None
     content: Text = None
+
+
+class Attachment(BaseModel):
+    """A file that a message's metadata name."""
+
+    id: Text = None
+    name: Text = None
 
 
 class Content(BaseModel):
@@ -40,6 +48,13 @@ class Content(BaseModel):
             places = (self.text, self.result, self.summary, self.content, self.output, self.snippet)
             texts = [next(filter(None, places), "")]
         return "\n\n".join(text for text in texts if text.strip())
+
+    def file_ids(self) -> Iterable[str]:
+        """Of files that stand among the parts: `file-a1` of `file-service://file-a1`."""
+        for part in self.parts or []:
+            pointer = part.get("asset_pointer") if isinstance(part, dict) else None
+            if isinstance(pointer, str):
+                yield pointer.rpartition("/")[2]
 
     def has_text(self) -> bool:
         """Whether there is something to read."""
@@ -77,6 +92,17 @@ def write_content(content: Content, draft: Draft) -> None:
             source = " ".join(filter(None, [content.title, content.url]))
             text = content.plain_text()
             draft.add_text("\n".join(filter(None, [source, text])) if text else None)
+
+
+def write_attachments(
+    attachments: Iterable[Attachment | None], content: Content, draft: Draft
+) -> None:
+    """Add a note of each that does not stand in the content already."""
+    noted = set(content.file_ids())
+    for attachment in attachments:
+        if attachment and attachment.id not in noted:
+            name = quote_name(attachment.name, "a file")
+            draft.add_text(f"[Attached {name}, which the export keeps as a file of its own]")
 
 
 def _write_parts(content: Content, draft: Draft) -> None:

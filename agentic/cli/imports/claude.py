@@ -11,7 +11,7 @@ from pydantic import BaseModel
 
 from agentic.cli.imports.branch import shown_branch
 from agentic.cli.imports.claude_content import Block, result_text, tool_input
-from agentic.cli.imports.drafts import Draft, fenced, to_messages
+from agentic.cli.imports.drafts import Draft, fenced, quote_name, to_messages
 from agentic.cli.imports.found import (
     Found,
     UniqueIds,
@@ -174,18 +174,12 @@ class _Converter:
         named: set[str | None] = set()
         for attachment in filter(None, self._said.attachments or []):
             named.add(attachment.file_name)
-            name = _one_line(attachment.file_name)
+            name = quote_name(attachment.file_name, "a text")
             if attachment.extracted_content and attachment.extracted_content.strip():
                 self._draft.add_text(f"Attached {name}:\n{fenced(attachment.extracted_content)}")
             else:
                 self._draft.add_text(f"[Attached {name}, which is not in the export]")
         for file in filter(None, self._said.files or []):
             if file.file_name not in named:
-                self._draft.add_text(
-                    f"[Attached {_one_line(file.file_name)}, which is not in the export]"
-                )
-
-
-def _one_line(name: str | None) -> str:
-    shown = to_title(name)
-    return f"“{shown[:200]}”" if shown else "a text"
+                name = quote_name(file.file_name, "a text")
+                self._draft.add_text(f"[Attached {name}, which is not in the export]")

@@ -7,7 +7,7 @@ from typing import Any, Literal
 
 from pydantic import ValidationError
 
-from agentic.cli.imports.found import UniqueIds
+from agentic.cli.imports.found import UniqueIds, to_title
 from agentic.cli.imports.json_values import why_no_input
 from agentic.cli.imports.tally import Tally
 from servers.conversations.contract import MAX_MESSAGE_BYTES, Message, Role, encode_json
@@ -76,6 +76,12 @@ def fenced(text: str, language: str | None = None) -> str:
     fence = "`" * (longest + 1)
     word = language if language and re.fullmatch(r"[\w+#.-]{1,30}", language) else ""
     return f"{fence}{word}\n{text.rstrip()}\n{fence}"
+
+
+def quote_name(name: str | None, otherwise: str) -> str:
+    """What a note calls something attached; `otherwise` if it has no name."""
+    shown = to_title(name)
+    return f"“{shown[:200]}”" if shown else otherwise
 
 
 def _drop_bad_inputs(draft: Draft, tally: Tally, title: str) -> None:

@@ -96,7 +96,7 @@ class Sender:
         count = stored.message_count
         if isinstance(found.messages, list):
             last = found.messages[count - 1 : count]
-            if not last or last[0].message_id != newest.messages[0].message_id:
+            if not last or not _is_same(last[0], newest.messages[0]):
                 return found.messages
             missing = found.messages[count:]
         elif count == found.counted and stored.last_updated == found.facts.get("last_updated"):
@@ -137,6 +137,12 @@ class Sender:
     def _fail(self, found: Found, reason: str) -> None:
         self._tally.failed += 1
         self._tally.report(f"{found.title}: {reason}")
+
+
+def _is_same(found: Message, stored: Message) -> bool:
+    """Whether one is as the other: an answer that was not complete grows under its id."""
+    same_id = found.message_id == stored.message_id
+    return same_id and found.content_key() == stored.content_key()
 
 
 def paginate(messages: Iterable[Message]) -> Iterator[list[dict[str, Any]]]:

@@ -161,6 +161,85 @@ def test_calls_of_tools_go_with_their_results(tmp_path: Path) -> None:
     assert tally.skipped == {}
 
 
+HIDE = {"is_visually_hidden_from_conversation": True}
+
+
+def call(recipient: str, **more: Any) -> dict[str, Any]:
+    code = {"content_type": "code", "language": "json", "text": "{}"}
+    return chatgpt_message(code, "assistant", recipient=recipient, **more)
+
+
+def result(name: str | None, **more: Any) -> dict[str, Any]:
+    return chatgpt_message("found", "tool", name=name, **more)
+
+
+def answered(taken: Taken) -> list[str | None]:
+    return [message.tool_call_id for message in taken.messages if message.role == "tool"]
+
+
+def test_results_go_to_the_open_calls_of_their_tools(tmp_path: Path) -> None:
+    taken, _ = take(
+        tmp_path,
+        call("python"),
+        call("web.search"),
+        call("python"),
+        result("web.search"),
+        result("python"),
+        result("python"),
+        result("python"),
+    )
+    assert answered(taken) == ["m1", "m0", "m2", None]
+
+
+@pytest.mark.parametrize(
+    ("recipients", "name", "wanted"),
+    [
+        (["file_search.msearch"], "file_search", "m0"),
+        (["web"], "web.run", "m0"),
+        (["web", "web.run"], "web.run", "m1"),
+        (["canmore.create_textdoc"], "canmore.update_textdoc", None),
+        (["python"], "python_user_visible", None),
+        (["web"], None, "m0"),
+        (["web", "python"], None, None),
+    ],
+)
+def test_a_result_may_name_its_tool_in_part_or_not_at_all(
+    tmp_path: Path, recipients: list[str], name: str | None, wanted: str | None
+) -> None:
+    taken, _ = take(tmp_path, *map(call, recipients), result(name))
+    assert answered(taken) == [wanted]
+
+
+def test_a_result_that_is_left_out_closes_its_call(tmp_path: Path) -> None:
+    taken, _ = take(
+        tmp_path,
+        call("python"),
+        result("python", metadata=HIDE),
+        result("python"),
+        call("web"),
+        {**result("web"), "content": None},
+        result("web"),
+    )
+    assert answered(taken) == [None, None]
+
+
+def test_the_result_of_a_hidden_call_goes_to_no_other(tmp_path: Path) -> None:
+    taken, _ = take(
+        tmp_path,
+        call("python"),
+        call("bio", metadata=HIDE),
+        result(None),
+        result("bio"),
+        result(None),
+    )
+    assert answered(taken) == [None, None, "m0"]
+
+
+def test_the_next_question_ends_the_wait_for_results(tmp_path: Path) -> None:
+    taken, _ = take(tmp_path, call("python"), chatgpt_message("And now?"), result("python"))
+    assert answered(taken) == [None]
+
+
 def test_pictures_and_recordings_become_notes(tmp_path: Path) -> None:
     picture = {"content_type": "image_asset_pointer", "asset_pointer": "s://f", "width": 3}
     parts = [
@@ -179,6 +258,49 @@ def test_pictures_and_recordings_become_notes(tmp_path: Path) -> None:
         "[audio_asset_pointer, which the export keeps as a file of its own]",
         "What is it?",
     ]
+
+
+def test_attachments_are_noted_but_not_pictures_that_stand_in_the_message(tmp_path: Path) -> None:
+    parts = [{"content_type": "image_asset_pointer", "asset_pointer": "sediment://file_1"}, "See."]
+    attachments = [
+        {"id": "file_1", "name": "pic.png", "mime_type": "image/png", "size": 3},
+        {"id": "file-2", "name": "the\nreport.pdf", "mimeType": "application/pdf"},
+        {"id": "file-3", "name": "late.png", "mime_type": "image/png"},
+    ]
+    content = {"content_type": "multimodal_text", "parts": parts}
+    taken, _ = take(tmp_path, chatgpt_message(content, metadata={"attachments": attachments}))
+    assert taken.messages[0].message_id == "m0"
+    assert taken.texts() == [
+        "[A picture, which the export keeps as a file of its own]",
+        "See.",
+        "[Attached “the report.pdf”, which the export keeps as a file of its own]",
+        "[Attached “late.png”, which the export keeps as a file of its own]",
+    ]
+
+
+def test_a_message_of_attachments_alone_is_taken(tmp_path: Path) -> None:
+    taken, tally = take(tmp_path, chatgpt_message("", metadata={"attachments": [{"name": "a.md"}]}))
+    note = "[Attached “a.md”, which the export keeps as a file of its own]"
+    assert taken.said() == [("user", note)]
+    assert tally.skipped == {}
+
+
+@pytest.mark.parametrize(
+    ("attachments", "notes"),
+    [
+        ("a.md", 0),
+        ({"name": "a.md"}, 0),
+        ([None, 3, "a.md", True], 0),
+        ([{"id": 3, "name": ["a.md"]}, {}, {"name": " "}], 3),
+    ],
+)
+def test_odd_attachments_cost_themselves(tmp_path: Path, attachments: Any, notes: int) -> None:
+    metadata = {"attachments": attachments, "model_slug": "gpt-5-2"}
+    taken, _ = take(tmp_path, chatgpt_message("Read.", metadata=metadata))
+    note = "[Attached a file, which the export keeps as a file of its own]"
+    [message] = taken.messages
+    assert message.text() == "\n".join(["Read.", *[note] * notes])
+    assert message.metadata == {"imported_from": "chatgpt", "model": "gpt-5-2"}
 
 
 def test_what_says_nothing_or_is_not_understood_is_counted(tmp_path: Path) -> None:

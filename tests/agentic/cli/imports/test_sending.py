@@ -100,6 +100,20 @@ async def test_what_is_new_in_a_later_export_is_added(tmp_path: Path) -> None:
     assert (tally.appended, tally.repeated, tally.changed) == (3, 60, 1)
 
 
+@pytest.mark.parametrize("count", [40, 60])
+async def test_a_last_message_that_grew_since_is_told_however_many_there_are(
+    tmp_path: Path, count: int
+) -> None:
+    server = StoreServer()
+    path = tmp_path / "c.json"
+    [conversation] = chats("a", count=count)
+    await send(server, write_json(path, [conversation]))
+    conversation["mapping"][f"n{count - 1}"]["message"]["content"]["parts"] = ["all of it"]
+    tally = await send(server, write_json(path, [conversation]))
+    assert (tally.messages, tally.appended, tally.repeated) == (count, 0, count - 1)
+    assert tally.skipped[OTHER_CONTENT].count == 1
+
+
 async def test_few_messages_are_sent_again_and_add_nothing(tmp_path: Path) -> None:
     server = StoreServer()
     path = write_json(tmp_path / "c.json", chats("a", count=50))
