@@ -6,6 +6,7 @@ from collections.abc import (
     Awaitable,
     Callable,
     Generator,
+    Sequence,
 )
 from contextlib import aclosing, asynccontextmanager, contextmanager
 from dataclasses import replace
@@ -15,7 +16,7 @@ import anyio
 from anyio import to_thread
 
 from client.llm.exchange import stream_answer
-from client.llm.history import ResultsPiece, to_pieces
+from client.llm.history import Piece, ResultsPiece, to_pieces
 from client.llm.local.answering import ask_to_answer
 from client.llm.local.choosing import (
     ABOUT_USER,
@@ -31,7 +32,13 @@ from client.llm.local.kept_reading import bring_back, keep
 from client.llm.local.last_read import LastRead
 from client.llm.local.loading import Loading
 from client.llm.local.message_length import check_length
-from client.llm.local.person import Person, ask_about_person, parse_person, select_said
+from client.llm.local.person import (
+    Person,
+    ask_about_person,
+    introduces_user,
+    parse_person,
+    select_said,
+)
 from client.llm.local.recent import Recent
 from client.llm.local.tool_calls import to_calls
 from client.llm.local.unsaid import find_unsaid
@@ -234,10 +241,8 @@ class LocalModel:
                 yield Completion("", calls, "tool_use", usage, model=self._model)
                 return
             self._chosen.put(find_question(pieces), chosen if chosen in NO_TOOL else REPLY)
-            if chosen == ABOUT_USER:
-                person, more = await self._collect(engine, request, tuple(select_said(pieces)))
-                usage += more
-                note = person.to_note()
+            note, more = await self._find_note(engine, request, pieces, chosen)
+            usage += more
         prepare = partial(ask_to_answer, max_tokens=self._max_output_tokens, note=note)
         step = await to_thread.run_sync(prepare, request, pieces, self._about)
         step = replace(step, temperature=self._temperature)
@@ -252,6 +257,22 @@ class LocalModel:
 
     def _chosen_before(self, question: str) -> str:
         return self._chosen.get(question) or REPLY
+
+    async def _find_note(
+        self, engine: Engine, request: ModelRequest, pieces: Sequence[Piece], chosen: str
+    ) -> tuple[str | None, Usage]:
+        """What to keep in mind of the user for this answer, and what it took to find that out."""
+        question = find_question(pieces)
+        if chosen != ABOUT_USER and not introduces_user(question):
+            return None, Usage()
+        said = tuple(await to_thread.run_sync(select_said, pieces))
+        before = self._people.get(said[:-1])
+        if chosen != ABOUT_USER and before is not None and before.name is not None:
+            return None, Usage()
+        person, usage = await self._collect(engine, request, said)
+        if chosen == ABOUT_USER:
+            return person.to_note(), usage
+        return person.to_greeting_note(question), usage
 
     async def _collect(
         self, engine: Engine, request: ModelRequest, said: tuple[str, ...]

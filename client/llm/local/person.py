@@ -25,6 +25,8 @@ _QUESTION = re.compile(
     r"(?:(?<=[,;\u2013\u2014\uff0c])|^)[^,;\u2013\u2014\uff0c]*[?\uff1f\u061f]\W*$"
 )
 """From the last comma on: “I am from Ulm, and you?” tells something."""
+_INTRODUCES = re.compile(r"\b(?:I am|I['\u2019]m|my name|call me)\b", re.IGNORECASE)
+"""In English: what was said so in other languages was not repeated."""
 _SCHEMA: dict[str, Any] = {
     "type": "object",
     "properties": {
@@ -69,10 +71,26 @@ class Person:
         name = (
             f"The user's name is {self.name}."
             if self.name
-            else "The user has not told you their name; if they ask who they are, say that."
+            else "The user has not told you their name: asked who they are, you answer “You "
+            "haven't told me your name yet.”"
         )
-        more = f" The user {'; '.join(self.facts)}." if self.facts else ""
-        return f"{name}{more} Answer from this just what was asked, and say “you” to the user."
+        wanted = "Answer from this just what was asked, and say “you” to the user."
+        return f"{name}{self._to_facts()} {wanted}"
+
+    def to_greeting_note(self, introduction: str) -> str | None:
+        """For the model, before it answers to the message in which the user says their name.
+
+        Without it every fifth one is repeated as if it were the assistant's own: “I am Ada.”
+        """
+        if self.name is None or self.name.casefold() not in introduction.casefold():
+            return None
+        return (
+            f"The user's name is {self.name}.{self._to_facts()} Begin with “Hello {self.name}!”, "
+            "and say “you” to the user."
+        )
+
+    def _to_facts(self) -> str:
+        return f" The user {'; '.join(self.facts)}." if self.facts else ""
 
 
 class _Collected(BaseModel):
@@ -109,6 +127,11 @@ def _tells_only_what_is_in(written: str, fact: str) -> bool:
     checked = [word for word in words[1:] if word[:1].isupper()]
     checked += [word for word in words if any(map(str.isdigit, word))]
     return all(word.casefold() in written for word in checked)
+
+
+def introduces_user(text: str) -> bool:
+    """Whether somebody says there who they are, and asks nothing."""
+    return "?" not in text and bool(_INTRODUCES.search(text))
 
 
 def select_said(pieces: Sequence[Piece]) -> list[str]:

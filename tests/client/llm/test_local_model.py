@@ -395,6 +395,37 @@ async def test_a_name_that_the_user_never_wrote_is_none(engine: FakeEngine, text
     assert "you know: nothing yet" in engine.bodies[-1]["messages"][-1]["content"]
 
 
+async def test_who_introduces_themselves_is_greeted_by_name_once(engine: FakeEngine) -> None:
+    told = {"text": '{"name": "Zoë", "facts": ["lives in Ulm"]}'}
+    engine.write(REPLY, told, {"text": "Hello Zoë!"}, REPLY, {"text": "Rest a little."})
+    history = [user("My name is Zoë. I live in Ulm.")]
+    async with open_local_model(engine) as model:
+        await complete(model, ask(*history, tools=[CLOCK]))
+        history += [Message(role="assistant", content="Hello Zoë!"), user("I'm tired.")]
+        await complete(model, ask(*history, tools=[CLOCK]))
+    _, collect, answer, _, later = engine.bodies
+    assert collect["messages"][-1]["content"] == "- My name is Zoë. I live in Ulm."
+    note = "name is Zoë. The user lives in Ulm. Begin with “Hello Zoë!”"
+    assert note in answer["messages"][-1]["content"]
+    assert later["messages"][-1]["content"] == "I'm tired."
+
+
+async def test_what_is_asked_beside_an_introduction_is_just_answered(engine: FakeEngine) -> None:
+    engine.write(REPLY, {"text": "12"})
+    async with open_local_model(engine) as model:
+        await complete(model, ask(user("My name is Zoë. What is 3 * 4?"), tools=[CLOCK]))
+    assert len(engine.bodies) == 2
+
+
+async def test_an_introduction_of_which_no_name_is_made_out_is_just_answered(
+    engine: FakeEngine,
+) -> None:
+    engine.write(REPLY, {"text": '{"name": "Lu", "facts": []}'}, {"text": "Hello!"})
+    async with open_local_model(engine) as model:
+        await complete(model, ask(user("I'm tired."), tools=[CLOCK]))
+    assert engine.bodies[-1]["messages"][-1]["content"] == "I'm tired."
+
+
 async def test_questions_tell_nothing_about_the_user(engine: FakeEngine) -> None:
     told = {"text": '{"name": "Zoë", "facts": ["counts to 156", "lives in Ulm", "is Lu"]}'}
     engine.write(ABOUT_USER, told, {"text": "You are Zoë."})
