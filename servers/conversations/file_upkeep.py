@@ -265,6 +265,7 @@ async def _compact(
         if opened.state is None or not opened.exists:
             return ""
         done: list[str] = []
+        written_ns = opened.written_ns
         entry = opened.project()
         held = entry.projection.figures.bytes if entry else 0
         needed = held + _RECORD_BYTES * opened.progress.message_count
@@ -274,6 +275,8 @@ async def _compact(
         if sealing and opened.state.end - opened.state.layout.base >= _WORTH_SEALING_BYTES:
             opened.seal(sealing)
             done.append("compressed")
+        if done:
+            opened.leave_alone_since(written_ns)
         return " and ".join(done)
 
     try:
