@@ -143,17 +143,21 @@ class AttachmentFolder:
         with self._opened() as folder_fd:
             return find_from(folder_fd, name_of(attachment_id) if attachment_id else "", limit)
 
-    def find_damaged(self) -> dict[str, str | None]:
+    def find_damaged(self, among: Collection[str] | None = None) -> dict[str, str | None]:
         """The attachments that are not as they were written: what they are called, if that is left.
 
-        By the names of their files, without their ends.
+        By the names of their files, without their ends. `among`: None for all.
         """
         with self._opened() as folder_fd:
             if folder_fd is None:
                 return {}
-            stems = sorted({stem_of(name) for name in names_in(folder_fd)})
+            stems = {stem_of(name) for name in names_in(folder_fd)}
+            if among is not None:
+                stems.intersection_update(among)
             return {
-                stem: _title_of(folder_fd, stem) for stem in stems if _is_damaged(folder_fd, stem)
+                stem: _title_of(folder_fd, stem)
+                for stem in sorted(stems)
+                if _is_damaged(folder_fd, stem)
             }
 
     def move_aside(self, stems: Collection[str], folder: str) -> None:

@@ -31,8 +31,7 @@ def put(opened: ConversationFile, chunk: Chunk) -> PutAttachmentResult:
         )
     facts = known or begun
     if known is None or fresh:
-        if not opened.exists:
-            opened.append([])
+        opened.use()  # first: to repeat what is stored writes nothing
         facts = opened.attachments.write(facts, fresh)
     return PutAttachmentResult(
         attachment_id=facts.attachment_id,

@@ -148,8 +148,8 @@ class Catalogue:
         self._index.discard()
 
     def find_totals(self) -> tuple[int, int, int, int, int]:
-        """Owners, conversations, messages, bytes of messages, deleted conversations."""
-        return self._select(find_totals)
+        """See `file_index_selects.find_totals`."""
+        return self._select(lambda connection: find_totals(connection, self._expiry.look()))
 
     def find_gone(self, shard: str, keys: Sequence[str]) -> list[tuple[str, str]]:
         """See `file_index_selects.select_gone`; as far as the index has come, which may lag.

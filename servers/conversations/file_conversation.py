@@ -27,6 +27,8 @@ from servers.conversations.file_state import ConversationState, parse_facts
 
 _log = logging.getLogger(__name__)
 
+_A_LITTLE_NS = 1_000
+
 
 class ConversationFile(ConversationReader):
     """What verbs need that write. A conversation is written to under its lock held alone."""
@@ -88,6 +90,11 @@ class ConversationFile(ConversationReader):
         state.note_messages(messages)
         if self._sealing and is_due(self._sealing, state, previous_end):
             self._try_to_seal(self._sealing)
+
+    def use(self) -> None:
+        """Have what is about to be written beside the file count as written to the conversation."""
+        drafts = [make_draft("continuation", self.facts.model_dump())] if self.exists else []
+        self.append(drafts)
 
     def settle(self) -> None:
         """Have all on disk that was read or written here: somebody else may just be syncing it.
@@ -186,6 +193,19 @@ class ConversationFile(ConversationReader):
         fd = seal_active(self.history(), self._place, self.state, self.facts, sealing)
         self.close()
         self._fd = fd
+        if self.begun is not None:
+            self.begun = self._entry(self.begun.projection)
+
+    def leave_alone_since(self, written_ns: int) -> None:
+        """Have what was put in place here count as written at that time, so that nobody used it.
+
+        Raises:
+            OSError: It counts as written now.
+        """
+        assert self._fd is not None
+        # A little later: who compares files by their times shall see that this is another one.
+        later_ns = written_ns + _A_LITTLE_NS
+        os.utime(self._fd, ns=(later_ns, later_ns))
         if self.begun is not None:
             self.begun = self._entry(self.begun.projection)
 

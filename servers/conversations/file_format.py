@@ -7,7 +7,10 @@
 
 import json
 import os
+import re
+import secrets
 import time
+from collections.abc import Iterable
 from contextlib import suppress
 from pathlib import Path
 
@@ -21,6 +24,9 @@ DATA_NAME = "v1"
 
 _FORMAT_LINE = json.dumps({"format": FORMAT_NAME, "version": FORMAT_VERSION})
 FORMAT_FILE = "FORMAT"
+_UNFINISHED = re.compile(r"FORMAT\.[0-9a-f]{16}\.new")
+_ABANDONED_SECONDS = 3_600
+"""After so long nobody puts such a file in its place any more."""
 _FILE = os.O_NOFOLLOW | os.O_CLOEXEC | os.O_NONBLOCK
 _LOOK_SECONDS = 1.0
 """So often at most a running program looks whether a newer one has been here."""
@@ -55,9 +61,10 @@ class FormatWatch:
 
 def find_format_damage(root_fd: int) -> str | None:
     """What is wrong with FORMAT that `repair_format` would mend, if anything."""
+    present = os.listdir(root_fd)  # first: others may just be making the store
     text = _read_format(root_fd)
     if text is None:
-        return "is missing" if DATA_NAME in os.listdir(root_fd) else None
+        return "is missing" if DATA_NAME in present else None
     return "is damaged" if _parse_format(text) is None else None
 
 
@@ -72,12 +79,14 @@ def check_format(root: Path, root_fd: int) -> None:
     Raises:
         UnavailableError: It is damaged, or of a newer program; the text says what to do.
     """
+    present = os.listdir(root_fd)  # first: others may just be making the store
+    unfinished = list(filter(_UNFINISHED.fullmatch, present))
+    _remove_abandoned(root_fd, unfinished)
     text = _read_format(root_fd)
     if text is None:
-        present = os.listdir(root_fd)
         if DATA_NAME in present:
             raise _damaged_format(root, "is missing")
-        if not present:
+        if len(present) == len(unfinished):
             with suppress(PermissionError):  # a volume that somebody else owns and lets us write
                 os.fchmod(root_fd, 0o700)
         _write_format(root_fd)
@@ -129,15 +138,29 @@ def _read_format(root_fd: int) -> bytes | None:
 
 
 def _write_format(root_fd: int) -> None:
-    new = f"{FORMAT_FILE}.{os.getpid()}"
-    fd = os.open(new, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | _FILE, 0o600, dir_fd=root_fd)
+    # Another process may do the same now, and one elsewhere may have the same number.
+    new = f"{FORMAT_FILE}.{secrets.token_hex(8)}.new"
+    fd = os.open(new, os.O_WRONLY | os.O_CREAT | os.O_EXCL | _FILE, 0o600, dir_fd=root_fd)
     try:
         write_all(fd, f"{_FORMAT_LINE}\n".encode())
         os.fsync(fd)
+        os.rename(new, FORMAT_FILE, src_dir_fd=root_fd, dst_dir_fd=root_fd)
+    except BaseException:
+        with suppress(OSError):
+            os.unlink(new, dir_fd=root_fd)
+        raise
     finally:
         os.close(fd)
-    os.rename(new, FORMAT_FILE, src_dir_fd=root_fd, dst_dir_fd=root_fd)
     os.fsync(root_fd)
+
+
+def _remove_abandoned(root_fd: int, names: Iterable[str]) -> None:
+    """Remove what starts that were killed have left."""
+    before = time.time() - _ABANDONED_SECONDS
+    for name in names:
+        with suppress(OSError):
+            if os.stat(name, dir_fd=root_fd, follow_symlinks=False).st_mtime < before:
+                os.unlink(name, dir_fd=root_fd)
 
 
 def write_all(fd: int, data: bytes) -> None:

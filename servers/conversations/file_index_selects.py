@@ -12,12 +12,19 @@ from servers.conversations.file_index_seals import prove_names, unseal, unseal_f
 _AFTER_ALL_TIMES = "~"
 
 
-def find_totals(connection: sqlite3.Connection) -> tuple[int, int, int, int, int]:
-    """Owners, conversations, messages, bytes of messages, deleted conversations."""
+def find_totals(connection: sqlite3.Connection, horizon: Horizon) -> tuple[int, int, int, int, int]:
+    """Owners, conversations, messages, bytes of messages; deleted conversations.
+
+    What has expired is none of them, until it is removed and so deleted.
+    """
     return connection.execute(
-        """SELECT count(DISTINCT CASE WHEN alive THEN owner END), coalesce(sum(alive), 0),
-        coalesce(sum(alive * count), 0), coalesce(sum(alive * bytes), 0),
-        count(*) - coalesce(sum(alive), 0) FROM conversations"""
+        """SELECT count(DISTINCT CASE WHEN there THEN owner END), coalesce(sum(there), 0),
+        coalesce(sum(there * count), 0), coalesce(sum(there * bytes), 0),
+        count(*) - coalesce(sum(alive), 0)
+        FROM (SELECT owner, count, bytes, alive, alive
+            AND (expires_at IS NULL OR expires_at > :now) AND mtime_ns >= :idle_since_ns AS there
+            FROM conversations)""",
+        asdict(horizon),
     ).fetchone()
 
 

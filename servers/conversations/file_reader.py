@@ -123,6 +123,11 @@ class ConversationReader:
         return self.state is not None and not self.state.deleted and not self.exists
 
     @property
+    def written_ns(self) -> int:
+        """When it was written to last."""
+        return self._mtime_ns
+
+    @property
     def version(self) -> int:
         """The version, 0 if it doesn't exist."""
         return self.progress.version if self.exists else 0

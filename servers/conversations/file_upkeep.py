@@ -28,7 +28,13 @@ from servers.conversations.file_sealing import Sealing
 from servers.conversations.file_search import open_file_search
 from servers.conversations.file_segment import read_line
 from servers.conversations.file_sweeper import remove_leftovers
-from servers.conversations.file_verify import Examination, Finding, examine, list_keys
+from servers.conversations.file_verify import (
+    Examination,
+    Finding,
+    examine,
+    examine_again,
+    list_keys,
+)
 from servers.conversations.store_errors import NotFoundError, UnavailableError
 
 _WORTH_SEALING_BYTES = 64 * 1024
@@ -83,8 +89,7 @@ async def repair(engine: FileEngine) -> AsyncGenerator[Step]:
     async for step in verify(engine):
         found = step.examination
         if not found.is_readable:
-            last = found.findings[-1]
-            step = replace(step, done=f"left as it is: {last.file} {last.what}", is_left=True)
+            step = replace(step, done=_tell_refused(found), is_left=True)
         elif found.is_damaged:
             done, is_left = await _repair(engine, found, folder)
             step = replace(step, done=done, is_left=is_left)
@@ -131,34 +136,55 @@ async def _repair_format(engine: FileEngine, folder: str) -> None:
     await engine.in_thread(lambda: engine.directory.repair_format(folder))
 
 
+def _tell_refused(found: Examination) -> str:
+    last = found.findings[-1]
+    return f"left as it is: {last.file} {last.what}"
+
+
+def _is_anothers(found: Examination) -> bool:
+    return any("another conversation" in finding.what for finding in found.findings)
+
+
 async def _repair(engine: FileEngine, found: Examination, folder: str) -> tuple[str, bool]:
     """What was done, and whether it is as damaged as before."""
-    facts, key = found.facts, found.key
+    facts = found.facts
     if facts is None:
         return "left as it is: nothing tells whose it is; its owner's next message mends that", True
 
-    def mend(opened: ConversationFile) -> tuple[int, int]:
-        if opened.state is None or opened.has_expired:
-            opened.require()
-        if found.damaged_attachments:
-            opened.attachments.move_aside(found.damaged_attachments, folder)
-            if len(found.damaged_attachments) == found.count_damage():
-                return opened.progress.message_count, 0
-        suffixes = engine.directory.suffixes_of(key)
-        kept = [suffix for suffix in suffixes if suffix == ACTIVE or parse_suffix(suffix)]
-        engine.directory.keep_aside(key, kept, folder)
-        repeats = rewrite(opened)
-        return opened.progress.message_count, repeats
-
-    if any("another conversation" in finding.what for finding in found.findings):
+    if _is_anothers(found):
         return await _put_right(engine, found, facts, folder), False
     if found.lacks_active or found.is_continued:
-        await engine.in_thread(lambda: _put_active(engine, key, folder))
+        await engine.in_thread(lambda: _put_active(engine, found.key, folder))
     try:
-        kept, repeats = await engine.change(facts.owner, facts.conversation_id, mend)
+        return await engine.change(
+            facts.owner,
+            facts.conversation_id,
+            lambda opened: _mend(engine.directory, opened, found, folder),
+        )
     except NotFoundError:
         return "left as it is: it was deleted or has expired", True
-    told = f"{kept} messages are kept"
+
+
+def _mend(
+    directory: StoreDirectory, opened: ConversationFile, found: Examination, folder: str
+) -> tuple[str, bool]:
+    """The same, under the lock: others may have written since it was `found`."""
+    if opened.state is None or opened.has_expired:
+        opened.require()
+    now = examine_again(directory, found)
+    if now is None or not now.is_damaged:
+        return "", False
+    if not now.is_readable:
+        return _tell_refused(now), True
+    repeats = 0
+    if now.damaged_attachments:
+        opened.attachments.move_aside(now.damaged_attachments, folder)
+    if len(now.damaged_attachments) < now.count_damage():
+        suffixes = directory.suffixes_of(opened.key)
+        kept = [suffix for suffix in suffixes if suffix == ACTIVE or parse_suffix(suffix)]
+        directory.keep_aside(opened.key, kept, folder)
+        repeats = rewrite(opened)
+    told = f"{opened.progress.message_count} messages are kept"
     if repeats:
         told += f", lines that are there twice are dropped: {repeats}"
     return f"{told}; the damaged files are in damaged/{folder}", False
@@ -167,13 +193,16 @@ async def _repair(engine: FileEngine, found: Examination, folder: str) -> tuple[
 async def _put_right(engine: FileEngine, found: Examination, facts: Facts, folder: str) -> str:
     """Give a whole conversation its own name back if that is free; else move it away."""
     own = key_of(facts.owner, facts.conversation_id)
-    is_whole = found.messages > 0 and found.count_damage() == 1
 
-    def move() -> bool:
+    def move() -> bool | None:
         stripes = sorted({stripe_of(found.key), stripe_of(own)})
         with ExitStack() as stack:
             for stripe in stripes:
                 stack.enter_context(engine.locks.hold(name_of(stripe)))
+            now = examine_again(engine.directory, found)
+            if now is None or now.facts != facts or not _is_anothers(now):
+                return None
+            is_whole = now.messages > 0 and now.count_damage() == 1
             return _move_away(engine.directory, found.key, folder, own if is_whole else None)
 
     def renew(opened: ConversationFile) -> int:  # so that the index is told
@@ -181,7 +210,10 @@ async def _put_right(engine: FileEngine, found: Examination, facts: Facts, folde
             rewrite(opened)
         return opened.progress.message_count
 
-    if not await engine.in_thread(move):
+    is_back = await engine.in_thread(move)
+    if is_back is None:
+        return ""
+    if not is_back:
         return f"moved to damaged/{folder}"
     kept = await engine.change(facts.owner, facts.conversation_id, renew)
     return f"{kept} messages are back under their own name; the files are in damaged/{folder}, too"
@@ -233,6 +265,7 @@ async def _compact(
         if opened.state is None or not opened.exists:
             return ""
         done: list[str] = []
+        written_ns = opened.written_ns
         entry = opened.project()
         held = entry.projection.figures.bytes if entry else 0
         needed = held + _RECORD_BYTES * opened.progress.message_count
@@ -242,6 +275,8 @@ async def _compact(
         if sealing and opened.state.end - opened.state.layout.base >= _WORTH_SEALING_BYTES:
             opened.seal(sealing)
             done.append("compressed")
+        if done:
+            opened.leave_alone_since(written_ns)
         return " and ".join(done)
 
     try:

@@ -2,6 +2,9 @@
 
 import errno
 import os
+import stat
+from collections.abc import Callable, Collection
+from contextlib import AbstractContextManager, nullcontext, suppress
 from dataclasses import dataclass, field, replace
 from itertools import pairwise
 
@@ -27,6 +30,8 @@ from servers.conversations.file_segment import lines_forward, read_line
 from servers.conversations.file_state import find_first_seq, guess_generation, parse_facts
 
 _LEFT_OVER = "is of a write that did not come to its end, or not yet"
+_UNLOCKED_READINGS = 3
+"""Of a conversation in whose place others are put meanwhile; then writers wait for one."""
 _OF_ONE_FILE = frozenset(
     (
         errno.EACCES,
@@ -89,6 +94,13 @@ class Examination:
         return sum(finding.is_damage for finding in self.findings)
 
 
+class _ReplacedError(Exception):
+    """What seems damaged was removed or replaced while it was read."""
+
+
+_Hold = Callable[[], AbstractContextManager[None]]
+
+
 def examine(directory: StoreDirectory, locks: LockStripes, key: str) -> Examination | None:
     """Read all of a conversation as it is now; None if it is gone meanwhile.
 
@@ -96,8 +108,31 @@ def examine(directory: StoreDirectory, locks: LockStripes, key: str) -> Examinat
         OSError: Nothing can be read now.
         UnavailableError: Another process has kept it locked.
     """
+
+    def hold() -> AbstractContextManager[None]:
+        return locks.hold(name_of(stripe_of(key)), shared=True)
+
+    for _ in range(_UNLOCKED_READINGS):
+        with suppress(_ReplacedError):
+            return _examine(directory, key, hold, None)
+    with hold():
+        return _examine(directory, key, nullcontext, None)
+
+
+def examine_again(directory: StoreDirectory, before: Examination) -> Examination | None:
+    """The same for whoever holds the lock, of attachments only those that seemed damaged before.
+
+    Raises:
+        OSError: Nothing can be read now.
+    """
+    return _examine(directory, before.key, nullcontext, before.damaged_attachments)
+
+
+def _examine(
+    directory: StoreDirectory, key: str, hold: _Hold, attachments: Collection[str] | None
+) -> Examination | None:
     found = Examination(key)
-    with locks.hold(name_of(stripe_of(key)), shared=True):
+    with hold():
         try:
             fd = directory.open_file(key)
             if fd is None:
@@ -113,9 +148,14 @@ def examine(directory: StoreDirectory, locks: LockStripes, key: str) -> Examinat
         examiner = _Examiner(Place(directory, key), fd, found)
         try:
             examiner.run()
-            if examiner.has_unnamed():
-                with locks.hold(name_of(stripe_of(key)), shared=True):
-                    examiner.look_at_unnamed()
+            examiner.look_at_attachments(hold, attachments)
+            has_unnamed = examiner.has_unnamed()
+            if has_unnamed or found.is_damaged:
+                with hold():
+                    if has_unnamed:
+                        examiner.look_at_unnamed()
+                    if found.is_damaged and not examiner.is_current():
+                        raise _ReplacedError
         except OSError as error:
             return _refused(found, error)
     return found
@@ -173,7 +213,6 @@ class _Examiner:
             self._read_sealed(suffix_of(layout.generation, start), end - start)
         self._read_active(history, layout.base)
         self._found.generation = generation
-        self._look_at_attachments()
         facts = self._found.facts
         if facts is None and self._size:
             self._report(ACTIVE, None, "nothing in it tells whose conversation it is")
@@ -248,13 +287,27 @@ class _Examiner:
             self._found.texts += is_searched(to_message(record.body).text())
         self._found.facts = parse_facts(record) or self._found.facts
 
-    def _look_at_attachments(self) -> None:
+    def look_at_attachments(self, hold: _Hold, among: Collection[str] | None) -> None:
+        """Read them, or those `among` them; what seems damaged may just be written or removed."""
         folder = AttachmentFolder(self._place.directory, self._place.key, sync_data)
-        damaged = folder.find_damaged()
+        damaged = folder.find_damaged(among)
+        if damaged:
+            with hold():
+                damaged = folder.find_damaged(damaged)
         self._found.damaged_attachments = list(damaged)
         for stem, title in damaged.items():
             called = f" “{title}”" if title else ""
             self._report(f"{FOLDER_SUFFIX}/{stem}", None, f"this attachment{called} is damaged")
+
+    def is_current(self) -> bool:
+        """Whether the active file still is the one that was read. For use under the lock.
+
+        Whatever removes or replaces sealed files puts another one in its place.
+        """
+        read, now = os.fstat(self._fd), self._place.directory.status_of(self._place.key)
+        if now is None:
+            return not stat.S_ISREG(read.st_mode)
+        return os.path.samestat(read, now)
 
     def has_unnamed(self) -> bool:
         """Whether there are files that the active one does not name; unfinished ones are told."""

@@ -299,7 +299,8 @@ class ConversationStore(Protocol):
     async def get_stats(self) -> StoreStats:
         """Figures of the whole store, of all owners together, as far as they cost little.
 
-        `units` are those of this process. A count is there or None, never a guess.
+        `units` are those of this process. A count is there or None, never a guess: of owners,
+        conversations and messages it tells what is there, and not what has expired.
         """
         ...
 

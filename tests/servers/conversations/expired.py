@@ -28,6 +28,7 @@ async def check_gone(store: ConversationStore, cursor: str | None) -> None:
     assert (await store.list_deliveries("pending")).deliveries == []
     owners = (await store.list_owners()).owners
     assert (OWNER in owners) == bool(await list_ids(store))
+    assert (await store.get_stats()).conversations in (None, len(await list_ids(store)))
     assert not (await store.delete_conversation(OWNER, ID)).deleted
     for call in (
         store.get_conversation(OWNER, ID),

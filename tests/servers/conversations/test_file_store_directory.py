@@ -6,10 +6,13 @@ import shutil
 import stat
 import sys
 from pathlib import Path
+from threading import Barrier
 
 import anyio
+import anyio.to_thread
 import pytest
 
+from servers.conversations.file_directory import open_directory
 from servers.conversations.file_engine import open_file_engine
 from servers.conversations.file_sealing import Sealing
 from servers.conversations.file_store import open_file_store
@@ -17,7 +20,7 @@ from servers.conversations.file_upkeep import repair
 from servers.conversations.store_errors import UnavailableError
 from tests.servers.conversations.contract_of_identity import IDS, OWNERS
 from tests.servers.conversations.messages import ID, OWNER, list_ids, load_ids, user, users
-from tests.servers.conversations.stored_files import file_of, segments_of
+from tests.servers.conversations.stored_files import file_of, make_old, segments_of
 
 
 async def expect_refusal(directory: Path, match: str) -> None:
@@ -90,6 +93,40 @@ async def test_an_empty_directory_becomes_a_store_of_the_user_alone(tmp_path: Pa
     async with open_file_store(directory) as store:
         await store.append_messages(OWNER, ID, [user("a")])
     assert stat.S_IMODE(directory.stat().st_mode) == 0o700
+
+
+async def test_a_new_directory_is_opened_by_many_at_once(tmp_path: Path) -> None:
+    """As by programs in containers that share a volume, which may have the same process id."""
+
+    def start(directory: Path, together: Barrier) -> None:
+        together.wait(timeout=5)
+        with open_directory(directory):
+            pass
+
+    with anyio.fail_after(30):
+        for number in range(50):
+            directory, together = tmp_path / f"{number}", Barrier(6)
+            async with anyio.create_task_group() as tasks:
+                for _ in range(together.parties):
+                    tasks.start_soon(anyio.to_thread.run_sync, start, directory, together)
+            assert [path.name for path in directory.glob("FORMAT*")] == ["FORMAT"]
+
+
+async def test_what_a_killed_start_left_makes_no_difference_and_is_removed_some_time_later(
+    tmp_path: Path,
+) -> None:
+    tmp_path.chmod(0o755)
+    left, own = tmp_path / f"FORMAT.{'0' * 16}.new", tmp_path / "FORMAT.old"
+    left.write_bytes(b'{"for')
+    with open_directory(tmp_path):
+        assert stat.S_IMODE(tmp_path.stat().st_mode) == 0o700
+    assert left.exists()  # somebody may just be about to put it in its place
+    own.write_bytes(b"")
+    for path in (left, own):
+        make_old(path)
+    with open_directory(tmp_path):
+        pass
+    assert [path.exists() for path in (left, own)] == [False, True]
 
 
 async def test_a_store_behind_a_link_is_opened(tmp_path: Path) -> None:

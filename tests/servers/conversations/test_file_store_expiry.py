@@ -9,8 +9,11 @@ from mcp import Client
 from agentic.config.models import Config, ConversationsConfig
 from servers.access.principal import create_operator
 from servers.conversations.contract_documents import ConversationDocument
+from servers.conversations.file_engine import open_file_engine
 from servers.conversations.file_expiry import Expiry
+from servers.conversations.file_sealing import Sealing
 from servers.conversations.file_store import open_file_store
+from servers.conversations.file_upkeep import compact, verify
 from servers.conversations.store_values import ConversationUpdate
 from servers.host import open_server
 from tests.servers.connections import call
@@ -56,7 +59,7 @@ async def test_it_begins_anew_with_a_version_never_used_and_without_what_it_had(
         assert await list_ids(store) == [ID]
 
 
-@pytest.mark.parametrize("how", ["annotate", "update", "append"])
+@pytest.mark.parametrize("how", ["annotate", "update", "append", "attach"])
 async def test_whatever_is_written_begins_the_time_anew(tmp_path: Path, how: str) -> None:
     directory = tmp_path / "store"
     async with open_file_store(directory) as store:
@@ -69,11 +72,68 @@ async def test_whatever_is_written_begins_the_time_anew(tmp_path: Path, how: str
                 await store.annotate_message(OWNER, ID, "a", {"x": 1})
             case "update":
                 await store.update_conversation(OWNER, ID, ConversationUpdate(title="u"))
+            case "attach":
+                await store.put_attachment(OWNER, ID, b"x", name="n", mime_type="a/b")
             case _:
                 await store.append_messages(OWNER, ID, [user("c")])
         assert set(await list_ids(store)) == {ID, "young"}
-    written = file_of(directory).stat().st_mtime
-    assert time.time() - written < DAY
+    assert age_of(directory) < DAY
+    async with open_file_store(directory, expiry=Expiry(idle_days=5)) as store:
+        assert set(await list_ids(store)) == {ID, "young"}
+
+
+def age_of(directory: Path) -> float:
+    return time.time() - file_of(directory).stat().st_mtime
+
+
+async def test_an_upload_changes_neither_version_nor_place_in_the_listing(tmp_path: Path) -> None:
+    async with open_file_store(tmp_path / "store") as store:
+        cursor = await fill(store)
+        await store.append_messages(OWNER, "newer", users(1))
+        before = (await store.get_conversation(OWNER, ID)).model_dump(exclude={"stats"})
+        await store.put_attachment(OWNER, ID, b"x", name="n", mime_type="a/b")
+        after = (await store.get_conversation(OWNER, ID)).model_dump(exclude={"stats"})
+        assert after == before
+        assert await list_ids(store) == ["newer", ID]
+        page = await store.load_conversation(OWNER, ID, limit=1, before=cursor)
+        assert [message.message_id for message in page.messages] == ["a"]
+
+
+async def test_an_upload_that_is_sent_again_writes_nothing(tmp_path: Path) -> None:
+    async with open_file_store(tmp_path / "store") as store:
+        await fill(store)
+        before = file_of(tmp_path / "store").read_bytes()
+        await fill(store)
+        assert file_of(tmp_path / "store").read_bytes() == before
+
+
+@pytest.mark.parametrize("how", ["rewritten", "compressed", "rewritten and compressed"])
+async def test_compacting_is_no_use_of_a_conversation(tmp_path: Path, how: str) -> None:
+    directory = tmp_path / "store"
+    async with open_file_store(directory, sealing=None) as store:
+        await fill(store)
+        for number in range(90):
+            text = f"{number} " * 400
+            if "rewritten" in how:
+                await store.annotate_message(OWNER, ID, "a", {"x": text})
+            if "compressed" in how:
+                await store.append_messages(OWNER, ID, [user(f"m{number}", text)])
+    make_old(file_of(directory), days=6)
+    sealing = Sealing() if "compressed" in how else None
+    async with (
+        open_file_store(directory, expiry=WEEK) as store,
+        open_file_engine(directory, expiry=WEEK) as engine,
+    ):
+        found = await store.get_conversation(OWNER, ID)
+        assert [step.done async for step in compact(engine, sealing)] == [how]
+        assert 5.9 * DAY < age_of(directory) < 6.1 * DAY
+        assert [step.examination.findings async for step in verify(engine)] == [[]]
+        [listed] = (await store.list_conversations(OWNER)).conversations
+        assert listed.version == (await store.get_conversation(OWNER, ID)).version
+        assert (listed.version > found.version) == ("rewritten" in how)
+        assert listed.message_count == found.message_count
+    async with open_file_store(directory, expiry=Expiry(idle_days=5)) as store:
+        assert await list_ids(store) == []
 
 
 async def test_an_old_conversation_that_is_imported_is_there(tmp_path: Path) -> None:

@@ -18,6 +18,7 @@ from servers.conversations.file_catalogue import CATALOGUE_LAYOUT
 from servers.conversations.file_catalogue_check import CatalogueCheck
 from servers.conversations.file_directory import INDEX_NAME, key_of
 from servers.conversations.file_engine import FileEngine, open_file_engine
+from servers.conversations.file_expiry import NEVER
 from servers.conversations.file_index import FileIndex
 from servers.conversations.file_index_mending import mend_folder
 from servers.conversations.file_index_selects import find_totals
@@ -143,7 +144,7 @@ async def test_a_row_that_somebody_changed_while_its_file_was_read_stays(tmp_pat
             folder = file_of(directory, "c1").parent.name
             await to_thread.run_sync(lambda: mend_folder(run, engine.directory, folder, range(64)))
             assert looks == 2
-            state = index.run(find_totals)
+            state = index.run(lambda connection: find_totals(connection, NEVER.look()))
         assert state[2] == 3
         await store.append_messages(OWNER, "c1", [user("later")])
         found = await store.get_conversation(OWNER, "c1")
@@ -186,7 +187,9 @@ async def test_how_far_a_rebuild_has_come_is_told(
             closing(LagSigns(engine.directory)) as signs,
         ):
             CatalogueCheck(engine.directory, index, signs, tell_seconds=0).run()
-            assert index.run(find_totals)[1] == COUNT - 1
+            assert (
+                index.run(lambda connection: find_totals(connection, NEVER.look()))[1] == COUNT - 1
+            )
     told = [record for record in caplog.records if "conversation index" in record.message]
     assert [record.levelno for record in told] == [logging.WARNING] * 2
     assert "% done" in told[0].message
