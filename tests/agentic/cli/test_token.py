@@ -1,6 +1,7 @@
 """`agentic token`, and the servers and the client that live by it."""
 
 import json
+import os
 import re
 import stat
 from collections.abc import AsyncGenerator
@@ -241,6 +242,14 @@ async def test_a_client_with_the_token_in_a_file_uses_the_servers(command: RealC
         assert "holds no token" in missing.output + missing.notes
         for ended in (listed, refused, missing):
             assert done.output.strip() not in ended.output + ended.notes
+
+
+async def test_a_pipe_in_the_place_of_a_token_is_refused_and_not_waited_for(
+    command: RealCommand,
+) -> None:
+    os.mkfifo(command.home / "pipe")
+    refused = await list_tools(command, "9", command.home / "pipe")
+    assert "pipe: is a device or a pipe, should be a file" in refused.output + refused.notes
 
 
 def to_hub(port: str, token_file: Path) -> Config:
