@@ -27,6 +27,7 @@ HEALTH, READINESS, METRICS = "/healthz", "/readyz", "/metrics"
 CHECK_SECONDS = 5.0
 """How long a server's store, or that of tokens, may take before it counts as not ready."""
 _CHECK_EVERY_SECONDS = 1.0
+_LAST_EVENT = b"last-event-id"
 
 _logger = logging.getLogger(__name__)
 
@@ -81,13 +82,14 @@ def _to_app(hosted: HostedServer, verifier: TokenVerifier | None, metrics: Metri
         metrics.watch_units(hosted.units)
     if hosted.collect is not None:
         metrics.watch_figures(hosted.collect)
-    app = hosted.server.streamable_http_app(
+    app: ASGIApp = hosted.server.streamable_http_app(
         streamable_http_path=hosted.path,
         max_request_body_size=MAX_REQUEST_BYTES,
         max_sessions=MAX_SESSIONS,
         # `Guard` has seen to hosts and origins, for all paths and before anything else.
         transport_security=TransportSecuritySettings(enable_dns_rebinding_protection=False),
     )
+    app = _without_last_event(app)
     return app if verifier is None else Sessions(app, hosted.path, verifier)
 
 
@@ -102,6 +104,19 @@ class _Paths:
         if app is None:
             app = refuse(404, "There is nothing at this path; MCP is at /NAME/mcp")
         await app(scope, receive, send)
+
+
+def _without_last_event(app: ASGIApp) -> ASGIApp:
+    """Who asks for what came after some event gets a new stream: events are not kept.
+
+    The SDK has no answer at all then.
+    """
+
+    async def serve(scope: Scope, receive: Receive, send: Send) -> None:
+        scope["headers"] = [each for each in scope["headers"] if each[0] != _LAST_EVENT]
+        await app(scope, receive, send)
+
+    return serve
 
 
 def _choose(local: ASGIApp, other: ASGIApp) -> ASGIApp:
