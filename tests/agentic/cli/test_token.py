@@ -79,6 +79,19 @@ async def test_a_program_gets_name_and_token_as_json(command: RealCommand) -> No
     assert principal.is_delegate
 
 
+async def test_who_makes_a_token_for_a_delegate_is_told_what_it_lacks(
+    command: RealCommand,
+) -> None:
+    delegate, read = ("--scope", "delegate"), ("--scope", "conversations:read")
+    whole = await command.run("token", "create", "whole", *delegate, *read)
+    alone = await command.run("token", "create", "alone", *delegate)
+    owned = await command.run("token", "create", "owned", *delegate, *read, "--owner", "bob")
+    assert [each.exit_code for each in (whole, alone, owned)] == [0, 0, 0]
+    assert "Note:" not in whole.notes
+    assert "such as --scope conversations:read" in alone.notes
+    assert "--owner counts for nothing here" in owned.notes
+
+
 @pytest.mark.slow
 async def test_a_token_is_revoked_by_its_name(command: RealCommand) -> None:
     text = await create(command, "laptop")
