@@ -168,7 +168,7 @@ def _tell_of_delegate(token: Token, *, is_owner_given: bool) -> None:
             "Note: --owner counts for nothing here: with the scope delegate, each call names the "
             "owner it acts for."
         )
-    if token.scopes == {SCOPE_DELEGATE}:
+    if len(token.scopes) == 1:
         note(
             "Note: alone, that is for looking after the store (owners, figures, deliveries, "
             "pairing): to act for an owner it needs what it is to do, such as "
