@@ -98,3 +98,19 @@ async def test_a_request_whose_token_is_revoked_before_its_last_bytes_came_does_
         assert b"nothing was done" in answer
         listing = await other.call("list_conversations")
         assert listing.result["structuredContent"]["conversations"] == []
+
+
+async def test_a_request_whose_id_is_none_is_refused_and_a_notification_is_not(
+    tmp_path: Path,
+) -> None:
+    async with serving(tmp_path) as served, asking(served, era="older") as asker:
+
+        async def post(method: str, **more: object) -> httpx2.Response:
+            body = {"jsonrpc": "2.0", "method": method, **more}
+            return await asker.http.post(asker.url, json=body, headers=asker.headers(method))
+
+        for wrong in (1.5, True, None, [1]):
+            refused = await post("ping", id=wrong)
+            assert refused.status_code == 400, wrong
+            assert refused.json()["error"]["code"] == -32600
+        assert (await post("notifications/initialized", id=None)).status_code == 202
