@@ -185,13 +185,13 @@ def to_region(config: Config) -> str | None:
 
 @asynccontextmanager
 async def _open_conversations(config: Config, callers: Callers) -> AsyncGenerator["HostedServer"]:
-    from servers.access.people import open_people
+    from servers.access.people import PURPOSE, open_people
     from servers.conversations.server import create_server
     from servers.hosted import HostedServer
     from servers.record_opening import open_records
 
     opening = _open_table if config.conversations.store == "dynamodb" else _open_store_of_files
-    pairing = open_people(partial(open_records, config, "people"))
+    pairing = open_people(partial(open_records, config, PURPOSE))
     async with opening(config) as opened, pairing as people:
         yield HostedServer(
             name="conversations",

@@ -2,14 +2,16 @@
 
 import logging
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 
 import anyio
 from mcp.server.transport_security import TransportSecuritySettings
 from starlette.responses import JSONResponse, Response
 from starlette.types import ASGIApp, Receive, Scope, Send
 
+from agentic.config.findings import ConfigError
 from servers.access.verifier import TokenVerifier
 from servers.faults import report_fault
 from servers.hosted import HostedServer
@@ -23,8 +25,9 @@ from servers.metrics import CONTENT_TYPE, Metrics
 
 HEALTH, READINESS, METRICS = "/healthz", "/readyz", "/metrics"
 CHECK_SECONDS = 5.0
-"""How long a server's store may take to answer before it counts as not ready."""
+"""How long a server's store, or that of tokens, may take before it counts as not ready."""
 _CHECK_EVERY_SECONDS = 1.0
+_LAST_EVENT = b"last-event-id"
 
 _logger = logging.getLogger(__name__)
 
@@ -63,7 +66,7 @@ def create_app(
         {
             **dict.fromkeys(servers, mcp),
             HEALTH: JSONResponse({"status": "alive"}),
-            READINESS: _Readiness(hosted),
+            READINESS: _Readiness(hosted, settings.verifier),
             METRICS: figures,
         }
     )
@@ -79,13 +82,14 @@ def _to_app(hosted: HostedServer, verifier: TokenVerifier | None, metrics: Metri
         metrics.watch_units(hosted.units)
     if hosted.collect is not None:
         metrics.watch_figures(hosted.collect)
-    app = hosted.server.streamable_http_app(
+    app: ASGIApp = hosted.server.streamable_http_app(
         streamable_http_path=hosted.path,
         max_request_body_size=MAX_REQUEST_BYTES,
         max_sessions=MAX_SESSIONS,
         # `Guard` has seen to hosts and origins, for all paths and before anything else.
         transport_security=TransportSecuritySettings(enable_dns_rebinding_protection=False),
     )
+    app = _without_last_event(app)
     return app if verifier is None else Sessions(app, hosted.path, verifier)
 
 
@@ -100,6 +104,19 @@ class _Paths:
         if app is None:
             app = refuse(404, "There is nothing at this path; MCP is at /NAME/mcp")
         await app(scope, receive, send)
+
+
+def _without_last_event(app: ASGIApp) -> ASGIApp:
+    """Who asks for what came after some event gets a new stream: events are not kept.
+
+    The SDK has no answer at all then.
+    """
+
+    async def serve(scope: Scope, receive: Receive, send: Send) -> None:
+        scope["headers"] = [each for each in scope["headers"] if each[0] != _LAST_EVENT]
+        await app(scope, receive, send)
+
+    return serve
 
 
 def _choose(local: ASGIApp, other: ASGIApp) -> ASGIApp:
@@ -119,30 +136,45 @@ def _serve_figures(metrics: Metrics) -> ASGIApp:
 
 
 class _Readiness:
-    """Whether each server could do its work now; asked often, it looks once a second."""
+    """Whether each server could do its work now; asked often, it looks once a second.
 
-    def __init__(self, hosted: Sequence[HostedServer]) -> None:
+    With a verifier also whether tokens can be checked: else nobody gets in.
+    """
+
+    def __init__(self, hosted: Sequence[HostedServer], verifier: TokenVerifier | None) -> None:
         self._hosted = hosted
+        self._verifier = verifier
         self._lock = anyio.Lock()
         self._looked_at = float("-inf")
-        self._states: dict[str, str] = {}
+        self._servers: dict[str, str] = {}
+        self._tokens: dict[str, str] = {}
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         async with self._lock:
             if time.monotonic() - self._looked_at >= _CHECK_EVERY_SECONDS:
-                self._states = {each.name: await _check(each) for each in self._hosted}
+                await self._look()
                 self._looked_at = time.monotonic()
-        is_ready = set(self._states.values()) == {"ready"}
-        answer = {"status": "ready" if is_ready else "not ready", "servers": self._states}
+        is_ready = {*self._servers.values(), *self._tokens.values()} == {"ready"}
+        status = {"status": "ready" if is_ready else "not ready"}
+        answer = {**status, **self._tokens, "servers": self._servers}
         await JSONResponse(answer, 200 if is_ready else 503)(scope, receive, send)
 
+    async def _look(self) -> None:
+        self._servers = {each.name: await _check(each.name, each.check) for each in self._hosted}
+        if self._verifier is not None:
+            state = await _check("tokens", partial(self._verifier.verify, ""))
+            self._tokens = {"tokens": state}
 
-async def _check(hosted: HostedServer) -> str:
+
+async def _check(name: str, check: Callable[[], Awaitable[object]]) -> str:
     try:
         with anyio.fail_after(CHECK_SECONDS):
-            await hosted.check()
+            await check()
     except TimeoutError:
         return f"gave no answer in {CHECK_SECONDS:.0f} s"
+    except ConfigError as error:
+        _logger.error("not ready: %s", error)
+        return "can't be checked; the server's log says why"
     except Exception as error:  # noqa: BLE001 - boundary: any fault means not ready
-        return f"failed; the log has the reason under {report_fault(_logger, hosted.name, error)}"
+        return f"failed; the log has the reason under {report_fault(_logger, name, error)}"
     return "ready"

@@ -4,18 +4,21 @@ from collections.abc import Sequence
 from urllib.parse import unquote_plus
 
 import anyio
+from pydantic_core import from_json
 from starlette.datastructures import Headers
 from starlette.responses import Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from servers.access.tokens import TEXT_PREFIX
 from servers.http_refusals import refuse
+from servers.request_ids import is_request_without_id
 
 MAX_REQUEST_BYTES = 12 * 1024 * 1024
 """Room for a whole batch of messages as JSON that escapes all that isn't ASCII."""
 BODY_SECONDS = 30.0
 """How long a client may take to send a body."""
 
+_ACCEPTED = 202
 _LOOPBACK_NAMES = ("127.0.0.1", "localhost", "[::1]")
 _SECRET_PARAMETERS = frozenset(
     {"token", "access_token", "api_key", "apikey", "key", "auth", "authorization", "bearer"}
@@ -89,7 +92,29 @@ class Bodies:
         if isinstance(body, Response):
             await body(scope, receive, send)
             return
-        await self._app(scope, _replay(body, receive), send)
+        replay = _replay(body, receive)
+        await self._app(scope, replay, _refusing_wrong_ids(body, scope, replay, send))
+
+
+def _refusing_wrong_ids(body: bytes, scope: Scope, receive: Receive, send: Send) -> Send:
+    """Refuses a request whose id is no id, which the SDK takes for a notification: with 202.
+
+    Only what is accepted like that is parsed once more: few messages, and small ones.
+    """
+    is_refused = False
+
+    async def send_or_refuse(message: Message) -> None:
+        nonlocal is_refused
+        is_accepted = message["type"] == "http.response.start" and message["status"] == _ACCEPTED
+        if is_accepted and b'"id"' in body and b'"method"' in body:
+            is_refused = is_request_without_id(from_json(body))
+            if is_refused:
+                refusal = refuse(400, "The id of a request has to be text or a whole number")
+                await refusal(scope, receive, send)
+        if not is_refused:
+            await send(message)
+
+    return send_or_refuse
 
 
 async def _read_body(scope: Scope, receive: Receive) -> bytes | Response:

@@ -20,6 +20,18 @@ def request_id_of(message: object) -> int | str | None:
     return None
 
 
+def is_request_without_id(message: object) -> bool:
+    """Whether who sent it waits for an answer that none can be: its id is no id.
+
+    Of a notification nobody does, whatever stands in it.
+    """
+    if not isinstance(message, dict) or "id" not in message:
+        return False
+    method = cast("dict[str, object]", message).get("method")
+    is_notification = not isinstance(method, str) or method.startswith("notifications/")
+    return not is_notification and request_id_of(cast("object", message)) is None
+
+
 def find_request_id(line: bytes) -> int | str | None:
     """The id of a request that is nested too deeply, or holds a number too long, to be parsed."""
     try:

@@ -165,7 +165,8 @@ def _render_weights(weights: Weights, state: State) -> str:
         case "unchecked":
             here = "here, verified when it is used next"
         case "damaged":
-            here = f"damaged, {state.fault}: `agentic models pull {weights.name}`"
+            pull = f"`agentic models pull {weights.name}`"
+            here = f"damaged, {state.fault}: {'move it away' if state.is_in_the_way else pull}"
         case "partial":
             here = f"{_percent(weights, state)}% here: `agentic models pull {weights.name}`"
         case "absent":

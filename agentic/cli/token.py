@@ -53,9 +53,10 @@ def create_token(
             raise CommandError(f"{error}.") from None
         if as_json:
             sys.stdout.write(to_json({**_to_facts(token), "token": text}) + "\n")
-            return
-        sys.stdout.write(text + "\n")
-        note(f"Keep it now: it is not shown again. {_describe(token)}")
+        else:
+            sys.stdout.write(text + "\n")
+            note(f"Keep it now: it is not shown again. {_describe(token)}")
+        _tell_of_delegate(token, is_owner_given=owner is not None)
 
     return invocation.run(work, sections=_SECTIONS)
 
@@ -157,6 +158,22 @@ def _parse_moment(text: str) -> datetime:
 def _check_scopes(scopes: Collection[str]) -> None:
     if unknown := sorted(set(scopes) - SCOPES.keys()):
         raise UsageError(f"--scope {unknown[0]}: there is none; there are: {', '.join(SCOPES)}.")
+
+
+def _tell_of_delegate(token: Token, *, is_owner_given: bool) -> None:
+    if SCOPE_DELEGATE not in token.scopes:
+        return
+    if is_owner_given:
+        note(
+            "Note: --owner counts for nothing here: with the scope delegate, each call names the "
+            "owner it acts for."
+        )
+    if len(token.scopes) == 1:
+        note(
+            "Note: alone, that is for looking after the store (owners, figures, deliveries, "
+            "pairing): to act for an owner it needs what it is to do, such as "
+            "--scope conversations:read."
+        )
 
 
 def _to_facts(token: Token) -> dict[str, Any]:

@@ -10,6 +10,7 @@ from agentic.config.bot import BotConfig
 from agentic.config.frozen import Frozen
 from agentic.config.rules import (
     BucketName,
+    EntryName,
     Headers,
     Key,
     Owner,
@@ -111,7 +112,7 @@ class ModelsConfig(Frozen):
     """Models by name, and which one answers."""
 
     default: str | None = None
-    by_name: dict[str, ModelConfig] = Field(default_factory=dict)
+    by_name: dict[EntryName, ModelConfig] = Field(default_factory=dict)
 
 
 class ConversationsConfig(Frozen):
@@ -200,7 +201,7 @@ class Config(Frozen):
     access: AccessConfig = Field(default_factory=AccessConfig)
     bot: BotConfig = Field(default_factory=BotConfig)
     limits: LimitsConfig = Field(default_factory=LimitsConfig)
-    agents: dict[str, AgentConfig] = Field(default_factory=dict)
+    agents: dict[EntryName, AgentConfig] = Field(default_factory=dict)
 
     sources: dict[SourceName, SourceConfig] = Field(default_factory=dict, exclude=True)
     """In the file they stand under `tools`, too."""

@@ -19,6 +19,8 @@ from agentic.config.findings import ConfigError, printable
 
 _LOG = logging.getLogger(__name__)
 _LOCK_TIMEOUT_SECONDS = 5.0
+_MAX_BYTES = 10_000_000
+_NO_FILE = "is a device or a pipe, should be a file"
 _DAMAGED = "is damaged: delete it, and make anew what it held"
 OUR_TOKEN = re.compile(r"agentic_[0-9a-f]{8}_[\w-]+", re.ASCII)
 """As `agentic token create` prints it."""
@@ -38,7 +40,7 @@ def read_private(
         if file is None:
             return {}
         try:
-            found = kind.validate_json(file.read())
+            found = kind.validate_json(_read_whole(file, shown))
         except ValidationError:
             raise ConfigError(f"{shown}: {otherwise}") from None
         if _is_open_to_others(file):
@@ -59,7 +61,7 @@ def read_private_text(path: Path) -> str:
     with _opened(path) as file:
         if file is None:
             return ""
-        text = file.read().decode("utf-8", "replace").strip()
+        text = _read_whole(file, shown).decode("utf-8", "replace").strip()
         if not text.isascii() or not text.isprintable() or " " in text:
             raise ConfigError(f"{shown}: should hold one line of printable ASCII without spaces")
         if text and _is_open_to_others(file):
@@ -68,6 +70,20 @@ def read_private_text(path: Path) -> str:
             else:
                 _tell_open(shown)
         return text
+
+
+def open_plain(path: Path) -> BinaryIO:
+    """Open a file to read it; a pipe is not waited for.
+
+    Raises:
+        ConfigError: It is a device or a pipe.
+        OSError: It can't be opened.
+    """
+    file = open(path, "rb", opener=_open_at_once)  # noqa: SIM115 - the caller closes it
+    if not stat.S_ISREG(os.fstat(file.fileno()).st_mode):
+        file.close()
+        raise ConfigError(f"{printable(str(path))}: {_NO_FILE}")
+    return file
 
 
 @contextmanager
@@ -94,9 +110,11 @@ def write_private_text(path: Path, text: str) -> None:
     """Put `text` into a file of its own.
 
     Raises:
-        ConfigError: It can't be written.
+        ConfigError: It can't be written, or would take the place of a device or a pipe.
     """
     try:
+        if path.exists() and not path.is_file() and not path.is_dir():
+            raise ConfigError(f"{printable(str(path))}: {_NO_FILE}")
         path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
         with replaced_whole(path) as file:
             file.write(text)
@@ -170,12 +188,23 @@ def _find_holders(path: Path) -> Generator[tuple[Path, int]]:
 def _opened(path: Path) -> Generator[BinaryIO | None]:
     with ExitStack() as stack:
         try:
-            yield stack.enter_context(path.open("rb"))
+            yield stack.enter_context(open_plain(path))
         except FileNotFoundError:
             yield None
         except OSError as error:
             reason = explain_refusal(path, error)
             raise ConfigError(f"{printable(str(path))}: can't be read: {reason}") from None
+
+
+def _open_at_once(path: str, flags: int) -> int:
+    return os.open(path, flags | os.O_NONBLOCK)
+
+
+def _read_whole(file: BinaryIO, shown: str) -> bytes:
+    data = file.read(_MAX_BYTES + 1)
+    if len(data) > _MAX_BYTES:
+        raise ConfigError(f"{shown}: is larger than {_MAX_BYTES:,} bytes")
+    return data
 
 
 def _is_open_to_others(file: BinaryIO) -> bool:

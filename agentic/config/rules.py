@@ -42,6 +42,12 @@ def _check_server_name(name: str) -> str:
     return name
 
 
+def _check_entry_name(name: str) -> str:
+    if not name.strip() or not name.isprintable():
+        raise ValueError("a name has one character or more, all of which can be printed")
+    return name
+
+
 def _check_telegram_id(number: str) -> str:
     if not _TELEGRAM_ID.fullmatch(number):
         raise ValueError("a Telegram user id is a number such as 42 (the @name is none)")
@@ -98,6 +104,8 @@ def _check_secret_key(key: SecretStr) -> SecretStr:
     return SecretStr(check_key(key.get_secret_value()))
 
 
+EntryName = Annotated[str, AfterValidator(_check_entry_name)]
+"""Of a model or an agent, which people choose by it."""
 Headers = Annotated[dict[str, SecretStr], AfterValidator(_check_headers)]
 Key = Annotated[SecretStr, AfterValidator(_check_secret_key)]
 Owner = Annotated[str, AfterValidator(_check_owner)]

@@ -46,7 +46,7 @@ async def ensure_weights(
     if state.kind == "ready":
         return files.ready
     if state.kind == "damaged":
-        raise to_damaged_error(files.ready, weights, state.fault)
+        raise to_damaged_error(weights, state)
     if state.kind == "unchecked":
         with _explained(files):
             await _check(files, ProgressTeller(weights.size_bytes, on_progress))
@@ -85,8 +85,14 @@ def _make(directory: Path) -> None:
 
 
 async def _is_there(files: Files, teller: ProgressTeller) -> bool:
-    """Whether the verified file is there; a damaged one is taken away."""
+    """Whether the verified file is there; a damaged one is taken away.
+
+    Raises:
+        DamagedError: What is there is no file.
+    """
     state = await to_thread.run_sync(read_state, files)
+    if state.is_in_the_way:
+        raise to_damaged_error(files.weights, state)
     is_damaged = state.kind == "damaged"
     if state.kind == "unchecked":
         try:

@@ -14,8 +14,9 @@ from typing import Literal
 from anyio import to_thread
 from pydantic import BaseModel, ValidationError
 
+from agentic.config.private_files import explain_refusal
 from client.weights.catalogue import Weights
-from client.weights.errors import BusyError, DamagedError
+from client.weights.errors import BusyError, DamagedError, WeightsError
 
 _HASH_BYTES = 16_777_216
 
@@ -66,13 +67,15 @@ class State:
     """What there is of some weights.
 
     `unchecked`: as long as it should be, but not yet verified as it is now; `damaged`: known
-    without reading it to be another, and `fault` says how.
+    without reading it to be another, and `fault` says how. `is_in_the_way`: it is none of our
+    files, and whoever put it there has to move it away.
     """
 
     kind: Literal["absent", "partial", "ready", "unchecked", "damaged"]
     done_bytes: int
     path: Path
     fault: str = ""
+    is_in_the_way: bool = False
 
 
 class Arrived(BaseModel):
@@ -102,7 +105,7 @@ def read_state(files: Files) -> State:
         done = sum(read_arrived(files))
         return State("partial" if done else "absent", done, files.ready)
     if not stat.S_ISREG(facts.st_mode):
-        return State("damaged", 0, files.ready, "it is no file")
+        return State("damaged", 0, files.ready, "it is no file", is_in_the_way=True)
     if facts.st_size != weights.size_bytes:
         fault = f"it has {facts.st_size:,} bytes, not {weights.size_bytes:,}"
         return State("damaged", facts.st_size, files.ready, fault)
@@ -136,17 +139,31 @@ def remove_weights(files: Files) -> int:
 
     Raises:
         BusyError: A program is getting them.
+        WeightsError: The system refuses it, or something else is in the place of the file.
     """
     state = read_state(files)
+    if state.is_in_the_way:
+        raise to_damaged_error(files.weights, state)
     if not files.directory.is_dir():
         return 0
-    with lock_weights(files):
-        for path in (files.verified, files.ready):
-            path.unlink(missing_ok=True)
-        drop_partial(files)
-        shutil.rmtree(files.work, ignore_errors=True)
-        shutil.rmtree(to_readings(files.directory), ignore_errors=True)
+    try:
+        with lock_weights(files):
+            _remove(files)
+    except OSError as error:
+        place = Path(error.filename or files.directory)
+        raise WeightsError(
+            f"{place}: {explain_refusal(place, error)}. Correct that, then try "
+            f"`agentic models remove {files.weights.name}` again."
+        ) from error
     return state.done_bytes
+
+
+def _remove(files: Files) -> None:
+    for path in (files.verified, files.ready):
+        path.unlink(missing_ok=True)
+    drop_partial(files)
+    shutil.rmtree(files.work, ignore_errors=True)
+    shutil.rmtree(to_readings(files.directory), ignore_errors=True)
 
 
 @contextmanager
@@ -191,11 +208,17 @@ async def verify(path: Path, weights: Weights, on_read: Callable[[int], None]) -
             on_read(read_bytes)
     if found.hexdigest() != weights.sha256:
         fault = f"its SHA-256 is {found.hexdigest()}, not {weights.sha256}"
-        raise to_damaged_error(path, weights, fault)
+        raise _to_damaged_error(path, weights, fault)
 
 
-def to_damaged_error(path: Path, weights: Weights, fault: str) -> DamagedError:
+def to_damaged_error(weights: Weights, state: State) -> DamagedError:
     """What to tell of a file that is another than it should be."""
+    if state.is_in_the_way:
+        return DamagedError(f"{state.path} can't be used, {state.fault}: move it away.")
+    return _to_damaged_error(state.path, weights, state.fault)
+
+
+def _to_damaged_error(path: Path, weights: Weights, fault: str) -> DamagedError:
     return DamagedError(
         f"{path} is not {weights.name} as it should be ({fault}) and can't be used: get it again "
         f"with `agentic models pull {weights.name}`."

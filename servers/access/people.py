@@ -28,6 +28,8 @@ PAIRING_MINUTES = 10
 PAIRING_TRIES = 5
 MAX_PEOPLE = 200
 """So that all of them fit into one record, whatever they are called."""
+PURPOSE = "people"
+"""Of their records, among those of others."""
 _KEY = "people"
 _WRITES = 20
 """Tries of one change, while others change the same."""

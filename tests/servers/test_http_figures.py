@@ -62,6 +62,7 @@ async def test_readiness_names_the_server_whose_store_is_away(tmp_path: Path) ->
         ready, away = f"{served.origin}/readyz", tmp_path / "away"
         assert (await http.get(ready)).json() == {
             "status": "ready",
+            "tokens": "ready",
             "servers": {"conversations": "ready", "tools": "ready"},
         }
         served.store.rename(away)
@@ -77,6 +78,23 @@ async def test_readiness_names_the_server_whose_store_is_away(tmp_path: Path) ->
         away.rename(served.store)
         await wait_for_status(http, ready, 200)
     assert answer["servers"]["conversations"].split()[-1] in served.log
+
+
+@pytest.mark.slow
+async def test_readiness_says_that_tokens_cannot_be_checked(tmp_path: Path) -> None:
+    async with serving(tmp_path) as served, httpx2.AsyncClient() as http:
+        ready, file = f"{served.origin}/readyz", tmp_path / "tokens.sqlite3"
+        file.rename(tmp_path / "away")
+        answer = await wait_for_status(http, ready, 503)
+        (tmp_path / "away").rename(file)
+        mended = await wait_for_status(http, ready, 200)
+    assert answer == {
+        "status": "not ready",
+        "tokens": "can't be checked; the server's log says why",
+        "servers": {"conversations": "ready", "tools": "ready"},
+    }
+    assert mended["tokens"] == "ready"
+    assert re.search(r"not ready: tokens: \S+tokens\.sqlite3: .*it has gone", served.log)
 
 
 async def test_figures_are_for_this_machine_or_a_token_and_name_nobody(tmp_path: Path) -> None:

@@ -24,9 +24,10 @@ from agentic.cli.input_lines import InputLines
 from agentic.cli.invocation import Invocation, note
 from agentic.cli.terminal_text import clean, one_line, to_json
 from agentic.config.children import SECTIONS_OF_SERVERS, SECTIONS_OF_TALKERS
+from agentic.config.findings import ConfigError
 from agentic.config.locations import find_home
 from agentic.config.models import Config
-from agentic.config.private_files import OUR_TOKEN
+from agentic.config.private_files import OUR_TOKEN, open_plain
 from agentic.config.rules import check_key
 
 _MAX_TOKEN_BYTES = 10_000
@@ -120,8 +121,13 @@ async def _read_token(wanted: Wanted) -> SecretStr | None:
 
 
 def _read_start(path: Path) -> str:
-    with path.open("rb") as file:
-        return file.read(_MAX_TOKEN_BYTES).decode("utf-8", "replace")
+    try:
+        with open_plain(path) as file:
+            return file.read(_MAX_TOKEN_BYTES).decode("utf-8", "replace")
+    except ConfigError as error:
+        raise UsageError(
+            f"--token-file: {error}. Name - to have the token read from standard input."
+        ) from None
 
 
 def _write(

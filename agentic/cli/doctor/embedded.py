@@ -24,7 +24,8 @@ async def check_embedded(check: str, wanted: ModelConfig, config: Config) -> Fin
             return Finding(check, "warning", summary, f"`{fix}` verifies it now.")
         case "damaged":
             summary = f"{state.path} is not {weights.name} as it should be: {state.fault}"
-            return Finding(check, "problem", summary, fix)
+            away = "Move it away."
+            return Finding(check, "problem", summary, away if state.is_in_the_way else fix)
         case "absent" | "partial":
             missing = to_mb(weights.size_bytes - state.done_bytes)
             summary = f"{missing} of {weights.name} are not here yet: the first turn waits for them"

@@ -22,6 +22,7 @@ from agentic.cli.doctor.machine import (
 from agentic.cli.doctor.models import list_model_checks
 from agentic.cli.doctor.network import Network
 from agentic.cli.doctor.places import Places, find_places
+from agentic.cli.doctor.records import check_records
 from agentic.cli.doctor.redaction import create_redaction
 from agentic.cli.doctor.servers import check_server, check_store_is_served
 from agentic.cli.doctor.spool import check_spool
@@ -84,6 +85,7 @@ def _list_checks(
     checks: dict[str, Check] = {}
     config = reading.config
     if config is not None and reading.may_act:
+        checks["files"] = lambda: _in_thread(lambda: anyio.run(check_records, config))
         checks |= list_model_checks(config, network)
         checks |= _list_server_checks(config, seconds - _CLOSING_SECONDS)
         checks["bot"] = partial(check_bot, config, network)

@@ -80,13 +80,17 @@ def check_files(*paths: Path) -> list[Finding]:
 def _find_open(paths: tuple[Path, ...]) -> Iterator[Finding]:
     for path in paths:
         try:
-            mode = stat.S_IMODE(path.stat().st_mode)
+            found = path.stat().st_mode
         except FileNotFoundError:
             continue
         except OSError as error:
             yield Finding("files", "problem", f"{path}: {error.strerror}", "Give yourself access.")
             continue
-        if mode & _OTHERS:
+        mode = stat.S_IMODE(found)
+        if not stat.S_ISREG(found):
+            fix = "Name another one, or move it away."
+            yield Finding("files", "problem", f"{path} is no plain file", fix)
+        elif mode & _OTHERS:
             summary = f"{path} was open to other users (mode {mode:04o})"
             fix = f"chmod 600 {path}; if others use this machine, replace the secrets in it."
             yield Finding("files", "warning", summary, fix)

@@ -318,7 +318,8 @@ async def test_a_file_with_a_token_is_closed_to_others_and_a_way_back_leaves_non
         (("cursor", "--url", "assistant.example"), "should be an address"),
         (("cursor", "--url", "https://me:pw@assistant.example"), "bare address"),
         (("cursor", "--url", "https://x.example/tools/mcp"), "leave /tools/mcp out"),
-        (("cursor", "--url", "https://x.example", "--token-file", "/dev/null"), "is empty"),
+        (("cursor", "--url", "https://x.example", "--token-file", "/dev/null"), "- to have"),
+        (("cursor", "--url", "https://x.example", "--token-file", "pipe"), "a device or a pipe"),
         (("cursor", "--url", "https://x.example", "--token-file", TOKEN), "is a token itself"),
         (("cursor", "--url", f"https://x.example/{TOKEN}"), "holds a token"),
     ],
@@ -326,6 +327,7 @@ async def test_a_file_with_a_token_is_closed_to_others_and_a_way_back_leaves_non
 async def test_wrong_usage_is_refused_with_what_would_be_right(
     command: RealCommand, arguments: tuple[str, ...], reason: str
 ) -> None:
+    os.mkfifo(command.home / "pipe")
     refused = await command.run("connect", *arguments)
     assert refused.exit_code == 2
     assert refused.output == ""

@@ -177,6 +177,50 @@ async def test_warnings_leave_the_exit_code_alone(command: RealCommand) -> None:
 
 
 @pytest.mark.slow
+async def test_a_file_of_tokens_or_of_people_that_is_damaged_is_a_problem(
+    command: RealCommand,
+) -> None:
+    command.configure(f"{TOUR}data_directory: data\n")
+    data = command.home / "data"
+    assert (await command.run("token", "create", "laptop")).exit_code == 0
+    _, found = await examine(command, *PATIENCE)
+    assert only(found, "files")[0] == "ok"
+    names = ("tokens", "people")
+    for name in names:
+        (data / f"{name}.sqlite3").write_bytes(b"x" * 9_000)
+        (data / f"{name}.sqlite3").chmod(0o600)
+    ended, found = await examine(command, *PATIENCE)
+    assert ended.exit_code == 1
+    _, *problems = found["files"]
+    for name, problem in zip(names, problems, strict=True):
+        assert problem["state"] == "problem"
+        assert f"{name}.sqlite3: is damaged" in problem["summary"]
+        assert (data / f"{name}.sqlite3").read_bytes() == b"x" * 9_000
+
+
+@pytest.mark.slow
+async def test_a_token_is_wanted_from_no_device(command: RealCommand) -> None:
+    server = "url: 'http://127.0.0.1:9/tools/mcp', token_file: /dev/zero"
+    command.configure(f"{TOUR}servers: {{tools: {{{server}}}}}\n")
+    ended, found = await examine(command, *PATIENCE)
+    assert ended.exit_code == 1
+    assert only(found, "files")[0] == "problem"
+    assert "/dev/zero is no plain file" in only(found, "files")[1]
+    assert "/dev/zero: is a device or a pipe" in only(found, "servers/tools")[1]
+
+
+@pytest.mark.slow
+async def test_tokens_of_a_former_file_are_looked_at_and_stay_there(command: RealCommand) -> None:
+    file = command.home / "tokens.json"
+    command.configure(f"{TOUR}access: {{tokens_file: tokens.json}}\n")
+    file.write_text('{"laptop": {}}', encoding="utf-8")
+    ended, found = await examine(command, *PATIENCE)
+    assert ended.exit_code == 1
+    assert "tokens.json: is no file of tokens" in found["files"][-1]["summary"]
+    assert file.read_text(encoding="utf-8") == '{"laptop": {}}'
+
+
+@pytest.mark.slow
 async def test_a_file_that_lies_around_is_not_acted_upon(command: RealCommand) -> None:
     marker = command.home / "started"
     (command.home / "mcp.yml").write_text(

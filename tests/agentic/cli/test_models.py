@@ -124,6 +124,17 @@ async def test_what_came_is_listed_and_removed(command: RealCommand) -> None:
     assert (again.exit_code, again.notes) == (0, "qwen2.5-coder-0.5b is not here.\n")
 
 
+async def test_a_folder_in_the_place_of_weights_is_to_be_moved_away(command: RealCommand) -> None:
+    name = "qwen2.5-coder-0.5b"
+    (command.home / f".cache/agentic/models/{name}.gguf").mkdir(parents=True)
+    listed = await command.run("models", "list")
+    assert "damaged, it is no file: move it away" in listed.output
+    for verb in (("pull", "--anyway"), ("remove",)):
+        refused = await command.run("models", *verb, name)
+        assert refused.exit_code == 1
+        assert f"{name}.gguf can't be used, it is no file: move it away." in refused.notes
+
+
 async def test_a_pull_prints_the_path_and_tells_of_itself_on_stderr(pull: Pull) -> None:
     with anyio.fail_after(LIMIT_SECONDS):
         done = await pull.run()

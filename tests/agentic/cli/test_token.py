@@ -1,6 +1,7 @@
 """`agentic token`, and the servers and the client that live by it."""
 
 import json
+import os
 import re
 import stat
 from collections.abc import AsyncGenerator
@@ -76,6 +77,19 @@ async def test_a_program_gets_name_and_token_as_json(command: RealCommand) -> No
     principal = TokenFile(tokens_file(command)).verify(made["token"])
     assert principal is not None
     assert principal.is_delegate
+
+
+async def test_who_makes_a_token_for_a_delegate_is_told_what_it_lacks(
+    command: RealCommand,
+) -> None:
+    delegate, read = ("--scope", "delegate"), ("--scope", "conversations:read")
+    whole = await command.run("token", "create", "whole", *delegate, *read)
+    alone = await command.run("token", "create", "alone", *delegate)
+    owned = await command.run("token", "create", "owned", *delegate, *read, "--owner", "bob")
+    assert [each.exit_code for each in (whole, alone, owned)] == [0, 0, 0]
+    assert "Note:" not in whole.notes
+    assert "such as --scope conversations:read" in alone.notes
+    assert "--owner counts for nothing here" in owned.notes
 
 
 @pytest.mark.slow
@@ -241,6 +255,14 @@ async def test_a_client_with_the_token_in_a_file_uses_the_servers(command: RealC
         assert "holds no token" in missing.output + missing.notes
         for ended in (listed, refused, missing):
             assert done.output.strip() not in ended.output + ended.notes
+
+
+async def test_a_pipe_in_the_place_of_a_token_is_refused_and_not_waited_for(
+    command: RealCommand,
+) -> None:
+    os.mkfifo(command.home / "pipe")
+    refused = await list_tools(command, "9", command.home / "pipe")
+    assert "pipe: is a device or a pipe, should be a file" in refused.output + refused.notes
 
 
 def to_hub(port: str, token_file: Path) -> Config:

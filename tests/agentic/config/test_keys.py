@@ -1,6 +1,7 @@
 """Pasted keys."""
 
 import logging
+import os
 import stat
 from concurrent.futures import ProcessPoolExecutor
 from contextlib import suppress
@@ -104,6 +105,24 @@ def test_a_file_of_a_token_of_ours_is_closed_to_others(tmp_path: Path) -> None:
     file.chmod(0o644)
     assert read_private_text(file) == "agentic_0a1b2c3d_a-token"
     assert stat.S_IMODE(file.stat().st_mode) == 0o600
+
+
+def test_a_secret_is_read_neither_from_a_pipe_nor_from_a_device(tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "keys.json")
+    endless = tmp_path / "token"
+    endless.symlink_to("/dev/zero")
+    with pytest.raises(ConfigError, match=r"keys\.json: is a device or a pipe, should be a file"):
+        load_keys(tmp_path)
+    with pytest.raises(ConfigError, match="token: is a device or a pipe, should be a file"):
+        read_private_text(endless)
+
+
+def test_a_secret_that_is_too_large_for_one_is_not_read_to_its_end(tmp_path: Path) -> None:
+    file = tmp_path / "token"
+    with file.open("wb") as made:
+        made.truncate(1 << 40)
+    with pytest.raises(ConfigError, match=r"token: is larger than 10,000,000 bytes"):
+        read_private_text(file)
 
 
 def test_a_folder_that_cannot_be_made_is_a_clear_error(tmp_path: Path) -> None:

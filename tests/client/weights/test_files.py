@@ -73,10 +73,12 @@ async def test_a_folder_in_the_place_of_the_file_is_no_file(
     puller.state.path.mkdir(parents=True)
     assert puller.state.kind == "damaged"
     with anyio.fail_after(_LIMIT_SECONDS):
-        with pytest.raises(DamagedError, match="it is no file"):
-            await puller.ensure()
-        with pytest.raises(WeightsError, match=r"small\.gguf: "):
-            await puller.pull()
+        for get in (puller.ensure, puller.pull):
+            with pytest.raises(DamagedError, match=r"small\.gguf .*it is no file: move it away"):
+                await get()
+    with pytest.raises(DamagedError, match="it is no file: move it away"):
+        remove_weights(Files(puller.weights, puller.directory))
+    assert puller.state.path.is_dir()
     assert server.asked == []
 
 
@@ -110,6 +112,17 @@ async def test_removing_leaves_no_weights(pulled: Puller) -> None:
     assert remove_weights(files) == len(DATA)
     assert pulled.names == {"small.lock"}
     assert remove_weights(files) == 0
+
+
+async def test_what_cannot_be_removed_is_explained(pulled: Puller) -> None:
+    files = Files(pulled.weights, pulled.directory)
+    files.verified.unlink()
+    files.verified.mkdir()
+    with pytest.raises(
+        WeightsError, match=r"verified\.json: .*`agentic models remove small` again"
+    ):
+        remove_weights(files)
+    assert files.ready.read_bytes() == DATA
 
 
 async def test_what_is_being_fetched_is_not_removed(pulled: Puller) -> None:

@@ -1,5 +1,6 @@
 """The token that the servers hand to the bot in a file."""
 
+import os
 import stat
 from concurrent.futures import ProcessPoolExecutor
 from multiprocessing import get_context
@@ -110,6 +111,15 @@ def test_a_place_that_cannot_be_written_is_an_error_and_costs_no_token(place: Pl
     place.handed_over.parent.write_text("in the way")
     with pytest.raises(ConfigError, match=r"bot\.token: can't be (read|written)"):
         place.start()
+    assert place.tokens.load() == []
+
+
+def test_a_pipe_in_its_place_is_an_error_and_stays(place: Place) -> None:
+    place.handed_over.parent.mkdir()
+    os.mkfifo(place.handed_over)
+    with pytest.raises(ConfigError, match=r"bot\.token: is a device or a pipe, should be a file"):
+        place.start()
+    assert place.handed_over.is_fifo()
     assert place.tokens.load() == []
 
 
