@@ -12,6 +12,8 @@ _UNKNOWN = (
 _UNBEKANNT = rf"nicht|noch kein|unbekannt|keine|{_UNKNOWN}"
 _INCONNU = rf"pas|inconnu|ignore|{_UNKNOWN}"
 
+_OTHER_NAME = r"\bmy name is (?!Agentic)|\bI(?: a|')m Sam\b"
+
 TUNED = (
     ProbeTalk(
         "told",
@@ -137,9 +139,20 @@ TUNED = (
             Probe("Which day of the week is today?", ("day",), (FAILED,), (CLOCK,)),
         ),
     ),
+    ProbeTalk(
+        "introduced",
+        (
+            Probe("Call me Sam. I work as a nurse in Leeds.", (r"\w",), (_OTHER_NAME,)),
+            Probe("What's my job?", ("nurse",), (r"\bI(?: a|')m a nurse", r"\bmy job")),
+            Probe("Do you know my name?", ("Sam",), (_OTHER_NAME,)),
+            Probe("Qui suis-je ?", ("Sam",), (r"\bje (?:m'appelle|suis)\b", _OTHER_NAME)),
+            Probe("In welcher Stadt arbeite ich?", ("Leeds",), (r"\bich arbeite",)),
+            Probe("Remind me who I am.", ("Sam",), (_OTHER_NAME,)),
+            Probe("Wie heisse ich?", ("Sam",), (r"\bich (?:bin|hei(?:ss|ß)e)", "Leeds", "nurse")),
+        ),
+    ),
 )
 
-_OTHER_NAME = r"\bmy name is (?!Agentic)|\bI(?: a|')m Sam\b"
 _FORECAST = (
     r"\bit (?:will|is going to|may|might|should|won't)\b|sunny|cloudy|showers|\d\s*(?:°|degrees|%)|"
     r"chance of|is expected"
@@ -175,18 +188,6 @@ HELD_OUT = (
                 (FAILED,),
                 zones=("Asia/Seoul", "Europe/Lisbon"),
             ),
-        ),
-    ),
-    ProbeTalk(
-        "held out, told",
-        (
-            Probe("Call me Sam. I work as a nurse in Leeds.", (r"\w",), (_OTHER_NAME,)),
-            Probe("What's my job?", ("nurse",), (r"\bI(?: a|')m a nurse", r"\bmy job")),
-            Probe("Do you know my name?", ("Sam",), (_OTHER_NAME,)),
-            Probe("Qui suis-je ?", ("Sam",), (r"\bje (?:m'appelle|suis)\b", _OTHER_NAME)),
-            Probe("In welcher Stadt arbeite ich?", ("Leeds",), (r"\bich arbeite",)),
-            Probe("Remind me who I am.", ("Sam",), (_OTHER_NAME,)),
-            Probe("Wie heisse ich?", ("Sam",), (r"\bich (?:bin|hei(?:ss|ß)e)", "Leeds", "nurse")),
         ),
     ),
     ProbeTalk(
