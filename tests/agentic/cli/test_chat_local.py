@@ -20,11 +20,8 @@ _ON_ITS_WAY = re.compile(
 
 
 async def test_a_talk_goes_on_while_its_model_is_on_its_way(command: RealCommand) -> None:
-    async def hang(request: HttpRequest, http: HttpReply) -> None:
-        await http.wait_for_departure()
-
-    async with open_http_server(hang) as url:
-        command.configure("models: {mine: {provider: local}}\n")
+    command.configure("models: {mine: {provider: local}}\n")
+    async with open_http_server(_hang) as url:
         slow_line = {"HTTPS_PROXY": url, "PIP_INDEX_URL": f"{url}/simple"}
         async with command.in_terminal("chat", environment=slow_line) as terminal:
             await terminal.wait_for("is being loaded; /help and /tools answer meanwhile")
@@ -50,11 +47,8 @@ async def test_a_talk_goes_on_while_its_model_is_on_its_way(command: RealCommand
 
 
 async def test_a_plain_terminal_tells_what_was_typed_ahead(command: RealCommand) -> None:
-    async def hang(request: HttpRequest, http: HttpReply) -> None:
-        await http.wait_for_departure()
-
-    async with open_http_server(hang) as url:
-        command.configure("models: {mine: {provider: local}}\n")
+    command.configure("models: {mine: {provider: local}}\n")
+    async with open_http_server(_hang) as url:
         plain = {"HTTPS_PROXY": url, "PIP_INDEX_URL": f"{url}/simple", "TERM": "dumb"}
         async with command.in_terminal("chat", environment=plain) as terminal:
             await terminal.wait_for(PROMPT)
@@ -130,6 +124,10 @@ async def test_a_file_that_is_no_model_ends_the_command_with_its_name(command: R
     ended = await command.run("ask", "hello")
     assert ended.exit_code == 2
     assert "notes.gguf is no GGUF file" in ended.notes
+
+
+async def _hang(request: HttpRequest, http: HttpReply) -> None:
+    await http.wait_for_departure()
 
 
 def _children_with(word: str, parent: int) -> list[int]:
