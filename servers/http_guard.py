@@ -11,7 +11,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from servers.access.tokens import TEXT_PREFIX
 from servers.http_refusals import refuse
-from servers.request_ids import is_request_without_id
+from servers.request_ids import WRONG_ID, is_request_without_id
 
 MAX_REQUEST_BYTES = 12 * 1024 * 1024
 """Room for a whole batch of messages as JSON that escapes all that isn't ASCII."""
@@ -109,7 +109,7 @@ def _refusing_wrong_ids(body: bytes, scope: Scope, receive: Receive, send: Send)
         if is_accepted and b'"id"' in body and b'"method"' in body:
             is_refused = is_request_without_id(from_json(body))
             if is_refused:
-                refusal = refuse(400, "The id of a request has to be text or a whole number")
+                refusal = refuse(400, WRONG_ID)
                 await refusal(scope, receive, send)
         if not is_refused:
             await send(message)

@@ -6,6 +6,7 @@ from itertools import islice
 from typing import cast
 
 _TOKEN = re.compile(rb'"[^"\\]*(?:\\.[^"\\]*)*"|[\[{]|[\]}]', re.DOTALL)
+WRONG_ID = "The id of a request has to be text or a whole number"
 _MAX_TOKENS = 2_000_000
 """About half a second in which nothing else is done; in a line with more, the id is not found."""
 

@@ -32,7 +32,12 @@ from mcp_types import (
 from pydantic import ValidationError
 from pydantic_core import PydanticSerializationError
 
-from servers.request_ids import find_request_id, request_id_of
+from servers.request_ids import (
+    WRONG_ID,
+    find_request_id,
+    is_request_without_id,
+    request_id_of,
+)
 from servers.stdio_streams import WireEnd, claimed_standard_streams
 
 FINISH_SECONDS = 5.0
@@ -186,8 +191,19 @@ class _NoMessageError(Exception):
 
 
 def _parse(line: bytes) -> JSONRPCMessage:
-    with suppress(ValidationError):
-        return jsonrpc_message_adapter.validate_json(line, by_name=False)
+    try:
+        message = jsonrpc_message_adapter.validate_json(line, by_name=False)
+    except ValidationError:
+        message = _parse_leniently(line)
+    # The SDK takes a request whose id is no id for a notification, which nobody answers.
+    if isinstance(message, JSONRPCNotification) and b'"id"' in line:
+        with suppress(RecursionError):
+            if is_request_without_id(json.loads(line)):
+                raise _NoMessageError(INVALID_REQUEST, WRONG_ID)
+    return message
+
+
+def _parse_leniently(line: bytes) -> JSONRPCMessage:
     # JSON allows what pydantic's parser refuses, such as the escape of a lone surrogate; the call
     # that holds one is to be answered.
     try:

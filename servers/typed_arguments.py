@@ -5,7 +5,7 @@ import re
 from collections.abc import Collection, Iterable, Mapping
 from typing import Annotated, Any, ClassVar, TypeVar, cast
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, ValidationError
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
 from pydantic.json_schema import GenerateJsonSchema, JsonSchemaValue
 from pydantic_core import ErrorDetails, core_schema
 
@@ -53,6 +53,8 @@ def _to_integer(value: object) -> object:
 
 Integer = Annotated[int, BeforeValidator(_to_integer)]
 """An integer as JSON Schema has it: 50.0 is one."""
+WholeNumber = Annotated[int, Field(ge=0), BeforeValidator(_to_integer)]
+"""One that is not negative. A bound behind the validator would be none of JSON Schema's."""
 
 
 class ArgumentsError(Exception):

@@ -25,7 +25,7 @@ from servers.conversations.contract_documents import (
 )
 from servers.conversations.contract_facts import Tag, Tags, Title, check_no_nul
 from servers.conversations.store_values import ConversationUpdate
-from servers.typed_arguments import Integer, ToolArguments
+from servers.typed_arguments import Integer, ToolArguments, WholeNumber
 
 
 def _check_changes(changes: dict[str, Any]) -> dict[str, Any]:
@@ -50,7 +50,7 @@ MessageId = Annotated[
 FactsChanges = Annotated[dict[str, Any], AfterValidator(_check_changes)]
 Cursor = Annotated[str, Field(min_length=1), AfterValidator(check_no_nul)]
 ExpectedVersion = Annotated[
-    Annotated[Integer, Field(ge=0)] | None,
+    WholeNumber | None,
     Field(
         description="Only if the conversation still has this version; 0: it must not exist yet. "
         "A conflict tells the current one.",

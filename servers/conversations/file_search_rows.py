@@ -25,7 +25,7 @@ from servers.conversations.file_search_parts import (
     table_of,
 )
 from servers.conversations.search_query import Term
-from servers.conversations.search_text import fold_words
+from servers.conversations.search_text import fold_words, to_indexed_word
 
 SEARCH_SCHEMA_VERSION = 2
 SEARCH_SCHEMA = """
@@ -243,7 +243,9 @@ def to_expression(
     mark = owner_mark_of(owner)
     # One character that may be several words (½) is indexed as their sequence, as it is asked.
     asked = [
-        '"' + " ".join(mark + word for word in term.words) + ('" *' if term.is_prefix else '"')
+        '"'
+        + " ".join(mark + to_indexed_word(word) for word in term.words)
+        + ('" *' if term.is_prefix else '"')
         for term in terms
     ]
     if conversation is not None:

@@ -13,7 +13,7 @@ from servers.conversations.contract import (
     Role,
     parse_timestamp,
 )
-from servers.conversations.search_text import fold_words
+from servers.conversations.search_text import find_words
 from servers.conversations.store_errors import InvalidError
 
 _PART = re.compile(r'"([^"]*)"(\*?)|([^\s"]+)|"')
@@ -93,7 +93,7 @@ def parse_query(query: str) -> list[Term]:
         )
     terms: dict[Term, None] = {}
     for phrase, star, word in _PART.findall(query):
-        words = tuple(fold_words(phrase or word))
+        words = tuple(found.folded for found in find_words(phrase or word))
         if words:
             terms[Term(words, bool(star) or word.endswith("*"))] = None
     count = sum(len(term.words) for term in terms)

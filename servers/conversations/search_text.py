@@ -12,7 +12,9 @@ from functools import lru_cache
 from typing import NamedTuple
 
 MAX_WORD_CHARACTERS = 64
-"""Longer ones (hashes, base64) are compared by their beginnings."""
+"""Of longer ones (hashes, base64) an index holds the beginnings."""
+_REST = "#"
+"""Stands in a longer word between what an index holds of it, and what it doesn't."""
 
 _ALONE = (
     "\u0e01-\u0e3a\u0e40-\u0e4e\u0e80-\u0eff\u1000-\u109f\u1780-\u17d3"  # Thai, Lao, Burmese, Khmer
@@ -49,17 +51,27 @@ class Word(NamedTuple):
 
 
 def fold_words(text: str) -> list[str]:
-    """The words, in order, each so that equal ones are the same string of letters and digits."""
+    """The words, in order, as an index holds them: equal ones are the same letters and digits."""
     if text.isascii():
         return [word[:MAX_WORD_CHARACTERS] for word in _ASCII_WORD.findall(text.lower())]
     return [word for found in _WORD.finditer(text) for word in _fold(found[0])]
 
 
 def find_words(text: str) -> Iterator[Word]:
-    """The same, with their places; several may stand at one place (½)."""
+    """The same with their places, long ones whole; several may stand at one place (½)."""
     for found in _WORD.finditer(text):
-        for word in _fold(found[0]):
-            yield Word(found.start(), found.end(), word)
+        word = found[0]
+        folded = _fold(word)
+        if len(word) > MAX_WORD_CHARACTERS and folded:
+            rest = _fold_simply(word[MAX_WORD_CHARACTERS:])
+            folded = (*folded[:-1], f"{folded[-1]}{_REST}{rest}")
+        for each in folded:
+            yield Word(found.start(), found.end(), each)
+
+
+def to_indexed_word(folded: str) -> str:
+    """What an index holds of a word that `find_words` found."""
+    return folded.partition(_REST)[0]
 
 
 def _fold(word: str) -> tuple[str, ...]:
@@ -70,6 +82,9 @@ def _fold(word: str) -> tuple[str, ...]:
 
 @lru_cache(maxsize=16_384)
 def _fold_any(word: str) -> tuple[str, ...]:
-    bare = _DROPPED.sub("", unicodedata.normalize("NFKD", word.casefold()))
-    folded = unicodedata.normalize("NFC", bare).casefold().translate(_STROKES)
-    return tuple(part[:MAX_WORD_CHARACTERS] for part in _WORD.findall(folded))
+    return tuple(part[:MAX_WORD_CHARACTERS] for part in _WORD.findall(_fold_simply(word)))
+
+
+def _fold_simply(text: str) -> str:
+    bare = _DROPPED.sub("", unicodedata.normalize("NFKD", text.casefold()))
+    return unicodedata.normalize("NFC", bare).casefold().translate(_STROKES)

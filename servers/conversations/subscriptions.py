@@ -28,10 +28,11 @@ from mcp_types import (
 
 from servers.access.contract import OWNER_META_KEY, SCOPE_CONVERSATIONS_READ
 from servers.access.principal import Callers, ForbiddenError, Principal
-from servers.conversations.contract_uris import parse_uri
+from servers.conversations.contract_uris import parse_attachment_uri, parse_uri
 from servers.conversations.errors import told_as_mcp_errors
 from servers.conversations.resources import not_found
 from servers.conversations.store import ConversationStore
+from servers.conversations.store_errors import InvalidError
 from servers.conversations.watch import MAX_WATCHED_BY_ONE, Watch, Watched, Watcher
 from servers.typed_tools import ArgumentsT, Caller, ResultT, TypedTool
 
@@ -119,7 +120,11 @@ class Subscriptions:
         watch, watcher = ctx.lifespan_context.watch, Watcher(self._allows(ctx.request))
         meta: dict[str, Any] = {SUBSCRIPTION_ID_META_KEY: ctx.request_id}
         wanted = params.notifications
-        uris = wanted.resource_subscriptions or []
+        uris = [
+            uri
+            for uri in wanted.resource_subscriptions or ()
+            if parse_attachment_uri(uri) is None  # what is not honored is left out
+        ]
         honored = SubscriptionFilter(
             resources_list_changed=wanted.resources_list_changed or None,
             resource_subscriptions=uris or None,
@@ -179,5 +184,7 @@ def _connection_of(ctx: ServerRequestContext[Any]) -> Connection:
 def _to_watched(owner: str, uri: str) -> Watched:
     conversation_id = parse_uri(uri)
     if conversation_id is None:
+        if parse_attachment_uri(uri) is not None:
+            raise InvalidError("attachments are not watched: subscribe to their conversation")
         raise not_found(uri)
     return Watched(owner, conversation_id, uri)

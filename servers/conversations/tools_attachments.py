@@ -18,7 +18,7 @@ from servers.conversations.contract_attachments import (
 from servers.conversations.contract_results import AttachmentsResult, PutAttachmentResult
 from servers.conversations.store import ConversationStore
 from servers.conversations.tool_hints import READS, writes
-from servers.typed_arguments import Integer
+from servers.typed_arguments import Integer, WholeNumber
 from servers.typed_tools import Caller, TypedTool
 
 _MIB = 1024 * 1024
@@ -56,7 +56,7 @@ class PutAttachmentArguments(ConversationArguments):
         le=MAX_ATTACHMENT_BYTES,
         description="Where the chunk begins: the size that the chunk before was answered with.",
     )
-    total_size: Annotated[Integer, Field(ge=0)] | None = Field(
+    total_size: WholeNumber | None = Field(
         default=None,
         description="How many bytes the whole has, the same with each chunk: it can be read when "
         "they are all there. Without it, it can be read after each chunk.",

@@ -94,6 +94,20 @@ async def test_the_end_of_stdin_ends_the_server_after_what_was_asked_is_answered
         assert await errors_of(process) == ""
 
 
+async def test_a_request_whose_id_is_none_is_refused(tmp_path: Path) -> None:
+    async with initialized(tmp_path / "c") as (_, client):
+        wrongs: list[Any] = [1.5, None, True, {}, []]
+        for wrong in wrongs:
+            await client.request(wrong, "tools/call", name="list_conversations", arguments={})
+            refused = await client.receive()
+            assert (refused["id"], refused["error"]["code"]) == (None, -32600)
+            assert "text or a whole number" in refused["error"]["message"]
+        cancelled = {"jsonrpc": "2.0", "id": 1.5, "method": "notifications/cancelled"}
+        await client.send(json.dumps(cancelled).encode())  # for which nobody waits
+        await client.request(1, "ping")
+        assert (await client.receive())["id"] == 1
+
+
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
 async def test_a_signal_ends_the_stdio_server_after_what_was_asked_is_answered(
     tmp_path: Path, number: signal.Signals

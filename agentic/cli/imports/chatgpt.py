@@ -22,7 +22,6 @@ from agentic.cli.imports.chatgpt_content import (
 from agentic.cli.imports.drafts import Draft, to_messages
 from agentic.cli.imports.found import (
     Found,
-    UniqueIds,
     from_seconds,
     to_conversation_id,
     to_message_id,
@@ -31,6 +30,7 @@ from agentic.cli.imports.found import (
 from agentic.cli.imports.json_values import Flag, Loose, Number, Text, why_no_input
 from agentic.cli.imports.open_calls import OpenCalls
 from agentic.cli.imports.tally import Tally
+from agentic.cli.unique_ids import UniqueIds
 from servers.conversations.contract import Message, Role
 
 NAME = "chatgpt"

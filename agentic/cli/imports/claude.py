@@ -14,7 +14,6 @@ from agentic.cli.imports.claude_content import Block, result_text, tool_input
 from agentic.cli.imports.drafts import Draft, fenced, quote_name, to_messages
 from agentic.cli.imports.found import (
     Found,
-    UniqueIds,
     from_text,
     to_conversation_id,
     to_message_id,
@@ -22,6 +21,7 @@ from agentic.cli.imports.found import (
 )
 from agentic.cli.imports.json_values import Loose, Text
 from agentic.cli.imports.tally import Tally
+from agentic.cli.unique_ids import UniqueIds
 from servers.conversations.contract import Role
 
 NAME = "claude"

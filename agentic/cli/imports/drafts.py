@@ -7,9 +7,10 @@ from typing import Any, Literal
 
 from pydantic import ValidationError
 
-from agentic.cli.imports.found import UniqueIds, to_title
+from agentic.cli.imports.found import to_title
 from agentic.cli.imports.json_values import why_no_input
 from agentic.cli.imports.tally import Tally
+from agentic.cli.unique_ids import UniqueIds
 from servers.conversations.contract import MAX_MESSAGE_BYTES, Message, Role, encode_json
 from servers.typed_arguments import explain
 

@@ -4,7 +4,7 @@ import hashlib
 import math
 import re
 from collections.abc import Iterable
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
 
@@ -38,22 +38,6 @@ class Found:
     def count(self) -> int | None:
         """How many messages there are to be stored, where that is known before they are read."""
         return len(self.messages) if isinstance(self.messages, list) else self.counted
-
-
-@dataclass(slots=True)
-class UniqueIds:
-    """The ids of one conversation's messages: such as can be stored, and none twice."""
-
-    used: set[str] = field(default_factory=set[str])
-
-    def choose(self, wanted: str) -> str:
-        """`wanted`, or with a number if it is taken; the same again for the same file."""
-        chosen, number = wanted, 1
-        while chosen in self.used:
-            number += 1
-            chosen = f"{wanted[: MAX_MESSAGE_ID_CHARACTERS - 12]}~{number}"
-        self.used.add(chosen)
-        return chosen
 
 
 def to_message_id(wanted: str | None, *otherwise: object) -> str:

@@ -9,6 +9,7 @@ from agentic.cli.imports.failures import UnreadablePieceError
 from agentic.cli.imports.found import Found, digest, to_title
 from agentic.cli.imports.json_values import Decoded, why_not_stored, why_too_deep
 from agentic.cli.imports.tally import Tally
+from agentic.cli.unique_ids import UniqueIds
 from client.asking.stored import mark_imported
 from servers.conversations.contract import Conversation, Message, check_conversation_id
 from servers.conversations.contract_documents import DOCUMENT_FORMAT
@@ -65,6 +66,7 @@ def _read(
     title: str,
     tally: Tally,
 ) -> Iterator[Message]:
+    ids = UniqueIds()
     for number, decoded in enumerate(messages):
         if isinstance(decoded, UnreadablePieceError):
             tally.lose(f"message {number + 1}, which is {decoded}", title)
@@ -85,4 +87,5 @@ def _read(
         if message.message_id is None:  # else the server would make another one each time
             made = f"made-{digest(conversation_id, number, message.content_key())}"
             message = message.model_copy(update={"message_id": made})
-        yield mark_imported(message)
+        changes = ids.find_changes(str(message.message_id), message.turn_id)
+        yield mark_imported(message.model_copy(update=changes) if changes else message)

@@ -82,7 +82,7 @@ class Sender:
             result = await self._call(document)
             self._tally.appended += result.appended
             self._tally.repeated += result.repeated
-            self._tally.skip(OTHER_CONTENT, found.title, result.skipped)
+            self._tally.lose(OTHER_CONTENT, found.title, result.skipped)
             self._on_page()
 
     async def _find_missing(self, found: Found) -> Iterable[Message] | None:

@@ -49,10 +49,11 @@ class Tally:
         if title not in skipped.titles and len(skipped.titles) < _MAX_EXAMPLES:
             skipped.titles.append(title)
 
-    def lose(self, reason: str, title: str) -> None:
+    def lose(self, reason: str, title: str, count: int = 1) -> None:
         """Count what is left out though it should have been taken: the command fails at its end."""
-        self.skip(reason, title)
-        self.report(f"{title}: left out {reason}.")
+        if count > 0:
+            self.skip(reason, title, count)
+            self.report(f"{title}: left out {reason}.")
 
     def report(self, problem: str) -> None:
         """Remember why not all is stored."""

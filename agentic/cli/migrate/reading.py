@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from typing import Any, cast
 
 from agentic.cli.migrate.content import Wire
+from agentic.cli.unique_ids import UniqueIds
 from client.attachments import RemoteAttachments, ToolsAndResources
 from client.conversations import ConversationCallError, RemoteConversationStore
 from servers.conversations.contract import MAX_LIST_LIMIT, Conversation
@@ -83,12 +84,13 @@ class Place:
                 return
 
     async def read(self, owner: str, conversation_id: str) -> AsyncGenerator[Page]:
-        """All of a conversation, in pages; none if there is no such conversation.
+        """All of a conversation, in pages, each id once; none if there is no such conversation.
 
         Raises:
             ConversationCallError: It can't be read; `stale_cursor`: it was rewritten meanwhile.
         """
         cursor: str | None = None
+        ids = UniqueIds()
         while True:
             try:
                 page = await self.store(owner).export_conversation(conversation_id, cursor=cursor)
@@ -96,7 +98,10 @@ class Place:
                 if error.code == "not_found" and cursor is None:
                     return
                 raise
-            yield Page(cast("dict[str, Any]", page.document))
+            document = cast("dict[str, Any]", page.document)
+            for message in document["messages"]:
+                message |= ids.find_changes(message["message_id"], message.get("turn_id"))
+            yield Page(document)
             cursor = page.next_cursor
             if cursor is None:
                 return

@@ -107,6 +107,23 @@ class ContractOfSearch:
         await append(store, *[user(name, text) for name, text in SENTENCES.items()])
         assert sorted(map(str, await find_ids(store, query))) == sorted(found)
 
+    async def test_long_words_are_compared_to_their_ends(self, store: ConversationStore) -> None:
+        for long in ("x" * 72, "é" * 72):
+            same = [user(f"{long[0]}{end}", f"token {long}{end}.") for end in ("AAA", "AAB", "B")]
+            await append(store, *same, user(f"{long[0]}64", long[:64]))
+            assert await find_ids(store, f'"token {long}AAA"') == [f"{long[0]}AAA"]
+            assert await find_ids(store, f"{long}b") == [f"{long[0]}B"]
+            assert await find_ids(store, f"{long}C") == []
+            assert await find_ids(store, long) == []
+            assert await find_ids(store, long[:64]) == [f"{long[0]}64"]
+            assert sorted(map(str, await find_ids(store, f"{long}aa*"))) == [
+                f"{long[0]}AAA",
+                f"{long[0]}AAB",
+            ]
+            assert len(await find(store, f"{long[:64]}*")) == 4
+        [hit] = await find(store, "x" * 72 + "B")
+        assert hit.snippet == "token **" + "x" * 72 + "B**."
+
     async def test_a_hit_says_what_was_found_and_where(self, store: ConversationStore) -> None:
         at = in_seconds(-3_600)
         text = "before " * 100 + "the RED\n\x1b[31m\u202e car, **red** again" + " after" * 100

@@ -1,5 +1,7 @@
 """The conversation server over every transport and in both protocol eras."""
 
+import json
+import re
 from typing import Any, cast
 
 import pytest
@@ -147,6 +149,7 @@ async def test_every_tool_says_what_it_takes_gives_and_does(connections: Connect
             )
             assert tool.input_schema["additionalProperties"] is False
             assert all("description" in each for each in _properties(tool.input_schema))
+            assert not re.search(r'"(ge|gt|le|lt)":', json.dumps(tool.input_schema))
             assert tool.output_schema == RESULTS[name].model_json_schema()
         assert tools["load_conversation"].input_schema["required"] == ["conversation_id"]
         limit = tools["load_conversation"].input_schema["properties"]["limit"]

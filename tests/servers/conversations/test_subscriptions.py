@@ -269,6 +269,20 @@ async def test_what_names_no_conversation_is_refused(in_memory: Connections, uri
         assert (error.code, error.data) == (-32602, {"uri": uri})
 
 
+async def test_attachments_are_not_watched(in_memory: Connections) -> None:
+    attachment = "conversation://a/attachments/b"
+    async with in_memory.connect() as client:
+        if in_memory.era == "legacy":
+            error = await refused(client, in_memory.era, attachment)
+            assert error.code == -32602
+            assert "subscribe to their conversation" in error.message
+        else:
+            async with client.listen(
+                resource_subscriptions=[attachment, "conversation://a"]
+            ) as news:
+                assert news.honored.resource_subscriptions == ["conversation://a"]
+
+
 async def test_a_client_can_subscribe_to_so_many(in_memory: Connections) -> None:
     many = [f"conversation://{number}" for number in range(MAX_WATCHED_BY_ONE + 1)]
     async with in_memory.connect() as client:

@@ -42,3 +42,28 @@ def test_what_is_taken_in_is_marked_and_asks_and_answers_for_nobody(tmp_path: Pa
         {"imported": True},
     ]
     assert all(shows_untrusted([message]) for message in conversation.messages)
+
+
+def test_an_id_that_stands_for_two_messages_becomes_two(tmp_path: Path) -> None:
+    messages: list[dict[str, Any]] = [
+        {"message_id": "1", "role": "user", "content": "one", "turn_id": "1"},
+        {"message_id": "2", "role": "assistant", "content": "to one", "turn_id": "1"},
+        {"message_id": "1", "role": "user", "content": "two", "turn_id": "1"},
+        {"message_id": "3", "role": "assistant", "content": "to two", "turn_id": "1"},
+        {"message_id": "1", "role": "user", "content": "two"},
+    ]
+    document: dict[str, Any] = {
+        "format": "agentic-conversation/1",
+        "conversation": {"conversation_id": "c"},
+        "messages": messages,
+    }
+    file = tmp_path / "document.json"
+    file.write_text(json.dumps(document))
+    [[conversation], _] = read(file)
+    assert [(each.message_id, each.turn_id) for each in conversation.messages] == [
+        ("1", "1"),
+        ("2", "1"),
+        ("1~2", "1~2"),
+        ("3", "1~2"),
+        ("1~3", None),
+    ]

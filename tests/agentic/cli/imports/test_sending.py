@@ -132,7 +132,7 @@ async def test_where_others_wrote_since_all_is_sent_and_compared(tmp_path: Path)
     stored[2] = stored[2].model_copy(update={"message_id": "of somebody else"})
     tally = await send(server, path)
     assert (tally.appended, tally.repeated, tally.skipped[OTHER_CONTENT].count) == (1, 1, 1)
-    assert tally.problems == []
+    assert ["stored already with other content" in each for each in tally.problems] == [True]
 
 
 async def test_an_empty_conversation_of_ours_is_made(tmp_path: Path) -> None:

@@ -335,3 +335,28 @@ async def test_what_is_deleted_or_rewritten_while_it_is_read_is_read_again(tmp_p
         told = tally.problems()
         assert len(told) <= 1
         assert all("goes on behind its 1 messages" in each for each in told)
+
+
+async def test_an_id_that_stands_for_two_messages_arrives_as_two(tmp_path: Path) -> None:
+    """A store forgets ids that are thousands of messages away."""
+    async with open_two(tmp_path, "file", "file") as two:
+        for start in range(0, 5_000, 1_000):
+            batch = [user(f"m{number}", "x") for number in range(start, start + 1_000)]
+            await two.source.append_messages("ada", "c", batch)
+        later = [user("m0", "another"), assistant("m0/1", "an answer", turn_id="m0"), user("m1")]
+        await two.source.append_messages("ada", "c", later)
+        tally = await two.migrate()
+        assert tally.problems() == []
+        page = await two.target.load_conversation("ada", "c", limit=3)
+        assert [(each.message_id, each.turn_id) for each in page.messages] == [
+            ("m0~2", None),
+            ("m0/1", "m0~2"),
+            ("m1~2", None),
+        ]
+        assert page.messages[0].content == "another"
+        assert await two.target.read_version("ada", "c") > 0
+        assert (await two.migrate()).count() == {"unchanged": 1}
+        await two.source.append_messages("ada", "c", [user("m2", "x")])
+        assert (await two.migrate()).count() == {"extended": 1}
+        stored = await two.target.get_conversation("ada", "c")
+        assert stored.message_count == 5_004
