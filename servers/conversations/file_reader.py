@@ -27,6 +27,7 @@ from servers.conversations.file_records import NOTHING, Facts, Progress, Record
 from servers.conversations.file_segment import lines_backward, lines_forward, read_range
 from servers.conversations.file_snapshot import Snapshot
 from servers.conversations.file_state import (
+    MARK_BYTES,
     ConversationState,
     load_all_ids,
     load_recent,
@@ -259,6 +260,15 @@ class ConversationReader:
                 if offset + len(line) >= start + max_bytes:
                     break
         return lines
+
+    def mark_at(self, offset: int) -> bytes:
+        """The bytes before an offset, which tell whether what was read up to there is there still.
+
+        None at all where nothing is, and behind the end.
+        """
+        if self._fd is None or self.state is None or not 0 < offset <= self.state.end:
+            return b""
+        return read_range(self.history(), max(0, offset - MARK_BYTES), offset)
 
     def line_before(self, end: int) -> bytes | None:
         """The line that ends at `end`, which is between lines; None if there is none."""

@@ -41,7 +41,9 @@ def put_searched(
 ) -> None:
     """Note how far conversations (key, generation, end) have been read into the search index."""
     connection.executemany(
-        "UPDATE conversations SET searched = ?3 WHERE key = ?1 AND generation = ?2", read
+        # The row may lag behind the file, or be of a shorter one that was put in its place.
+        "UPDATE conversations SET searched = min(?3, end) WHERE key = ?1 AND generation = ?2",
+        read,
     )
     connection.execute("UPDATE search SET mark = ?", (mark,))
 

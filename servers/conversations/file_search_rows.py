@@ -27,7 +27,7 @@ from servers.conversations.file_search_parts import (
 from servers.conversations.search_query import Term
 from servers.conversations.search_text import fold_words, to_indexed_word
 
-SEARCH_SCHEMA_VERSION = 2
+SEARCH_SCHEMA_VERSION = 3
 SEARCH_SCHEMA = """
 CREATE TABLE state (
     origin TEXT NOT NULL, mark TEXT NOT NULL, previous_mark TEXT, next_document INTEGER NOT NULL
@@ -35,7 +35,8 @@ CREATE TABLE state (
 INSERT INTO state VALUES (lower(hex(randomblob(16))), lower(hex(randomblob(16))), NULL, 1);
 CREATE TABLE conversations (
     id INTEGER PRIMARY KEY, key TEXT NOT NULL UNIQUE, owner_mark TEXT NOT NULL,
-    generation INTEGER NOT NULL, end INTEGER NOT NULL, title TEXT, title_document INTEGER
+    generation INTEGER NOT NULL, end INTEGER NOT NULL, mark BLOB NOT NULL, title TEXT,
+    title_document INTEGER
 );
 CREATE TABLE documents (
     id INTEGER PRIMARY KEY, conversation INTEGER NOT NULL, offset INTEGER,
@@ -72,6 +73,8 @@ class Held:
 
     generation: int
     end: int
+    mark: bytes
+    """The bytes before that: a file of before, brought back, has others there."""
     title: str | None
 
 
@@ -84,6 +87,7 @@ class Reading:
     generation: int
     start: int
     end: int
+    mark: bytes
     title: Document | None
     messages: Sequence[Document]
 
@@ -130,7 +134,7 @@ def renew_mark(connection: sqlite3.Connection) -> str:
 
 def find_held(connection: sqlite3.Connection, keys: Sequence[str]) -> dict[str, Held]:
     """How far conversations have been read, by key."""
-    sql = f"""SELECT key, generation, end, title FROM conversations
+    sql = f"""SELECT key, generation, end, mark, title FROM conversations
         WHERE key IN ({",".join("?" * len(keys))})"""  # noqa: S608 - question marks
     return {key: Held(*held) for key, *held in connection.execute(sql, keys)}
 
@@ -159,9 +163,9 @@ def put_reading(connection: sqlite3.Connection, reading: Reading) -> None:
         drop_conversation(connection, reading.key)
     owner_mark = owner_mark_of(reading.owner)
     connection.execute(
-        """INSERT INTO conversations (key, owner_mark, generation, end) VALUES (?1, ?2, ?3, ?4)
-        ON CONFLICT (key) DO UPDATE SET end = ?4""",
-        (reading.key, owner_mark, reading.generation, reading.end),
+        """INSERT INTO conversations (key, owner_mark, generation, end, mark)
+        VALUES (?1, ?2, ?3, ?4, ?5) ON CONFLICT (key) DO UPDATE SET end = ?4, mark = ?5""",
+        (reading.key, owner_mark, reading.generation, reading.end, reading.mark),
     )
     conversation, title, title_document = connection.execute(
         "SELECT id, title, title_document FROM conversations WHERE key = ?", (reading.key,)

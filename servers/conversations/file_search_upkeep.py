@@ -62,6 +62,7 @@ class _Piece:
     generation: int
     start: int
     end: int
+    mark: bytes
     is_last: bool
     title: Document | None
     lines: Sequence[tuple[int, bytes]] | None
@@ -71,7 +72,7 @@ class _Piece:
         if self.lines is None:
             return held is not None
         title = self.title and self.title.text
-        return held != Held(self.generation, self.end, title)
+        return held != Held(self.generation, self.end, self.mark, title)
 
 
 class SearchUpkeep:
@@ -204,8 +205,12 @@ class SearchUpkeep:
         def job(opened: ConversationReader) -> _Piece:
             if not opened.exists or opened.state is None:
                 end = opened.state.end if opened.state else located.end
-                return _Piece(located, opened.generation, end, end, True, None, None)
-            goes_on = held is not None and held.generation == opened.generation
+                return _Piece(located, opened.generation, end, end, b"", True, None, None)
+            goes_on = (
+                held is not None
+                and held.generation == opened.generation
+                and held.mark == opened.mark_at(held.end)
+            )
             start = held.end if held and goes_on else 0
             lines = opened.lines_from(start, room)
             end = lines[-1][0] + len(lines[-1][1]) + 1 if lines else start
@@ -213,7 +218,7 @@ class SearchUpkeep:
             facts = opened.facts
             title = Document(None, to_milliseconds(facts.created_at), None, facts.title or "")
             return _Piece(
-                *(located, opened.generation, start, end, is_last),
+                *(located, opened.generation, start, end, opened.mark_at(end), is_last),
                 *(title if facts.title else None, lines),
             )
 
@@ -269,7 +274,7 @@ def _to_reading(piece: _Piece) -> Reading:
     located = piece.located
     return Reading(
         *(located.key, located.owner, piece.generation),
-        *(piece.start, piece.end, piece.title, messages),
+        *(piece.start, piece.end, piece.mark, piece.title, messages),
     )
 
 

@@ -35,7 +35,7 @@ from servers.conversations.file_segment import (
 
 _LAST_SECOND = 2**32
 _STATE_BYTES = 2_000
-_MARK_BYTES = 19
+MARK_BYTES = 19
 """The checksum of a line, and its break."""
 
 _AHEAD_BYTES = 64 * 1024
@@ -71,7 +71,7 @@ class ConversationState:
     def grow(self, data: bytes) -> None:
         """Take in what was written at the end."""
         self.end += len(data)
-        self.mark = data[-_MARK_BYTES:]
+        self.mark = data[-MARK_BYTES:]
 
     def note(self, record: Record) -> None:
         """Remember a new message."""
@@ -262,8 +262,8 @@ def _catch_up(history: History, state: ConversationState, size: int) -> None:
     tail = _read_whole_tail(data, start) or read_tail(history, start, size)
     before = tail.last.progress if tail.last else state.progress
     state.end = tail.end
-    if tail.end - _MARK_BYTES >= state.layout.base:
-        state.mark = read_range(history, tail.end - _MARK_BYTES, tail.end)
+    if tail.end - MARK_BYTES >= state.layout.base:
+        state.mark = read_range(history, tail.end - MARK_BYTES, tail.end)
     if before.facts_at != state.progress.facts_at:
         state.facts = _read_facts(history, before.facts_at, tail.end)
     state.progress = before.after_damage(tail.lost)

@@ -98,6 +98,51 @@ async def test_either_index_is_made_anew_when_it_is_gone_or_put_back(
         assert await find(store, "apple") == ["c0/m", "c0/n", "c1/m"]
 
 
+@pytest.mark.parametrize("later", [1, 5, 9])
+@pytest.mark.parametrize("is_read_between", [True, False])
+async def test_what_follows_a_file_of_before_that_was_brought_back_is_found(
+    tmp_path: Path, later: int, is_read_between: bool
+) -> None:
+    """From a back-up, or because a power loss took the end away: the indexes are of after that."""
+    directory = tmp_path / "s"
+    async with open_file_store(directory) as store:
+        await store.append_messages(OWNER, ID, [user(f"{n}", "first pear") for n in range(3)])
+    before = file_of(directory).read_bytes()
+    async with open_file_store(directory) as store:
+        await store.append_messages(OWNER, ID, [user(f"a{n}", "lost apple") for n in range(5)])
+        assert len(await find(store, "apple")) == 5
+    file_of(directory).write_bytes(before)
+    async with open_file_store(directory) as store:
+        if is_read_between:
+            assert await find(store, "apple") == []
+        found = [f"{ID}/b{n}" for n in range(later)]
+        for n in range(later):
+            await store.append_messages(OWNER, ID, [user(f"b{n}", "fresh plum")])
+        assert await find(store, "plum") == found
+        assert len(await find(store, "pear")) == 3
+        assert await find(store, "apple") == []
+        await store.append_messages(OWNER, ID, [user("end", "fresh plum")])
+        assert await find(store, "plum") == [*found, f"{ID}/end"]
+
+
+async def test_the_search_index_of_another_store_is_not_gone_on_with(tmp_path: Path) -> None:
+    one, other = tmp_path / "one", tmp_path / "other"
+    for directory, fruit, count in ((one, "apple", 4), (other, "pear", 9)):
+        async with open_file_store(directory) as store:
+            for n in range(count):
+                await store.append_messages(OWNER, ID, [user(f"{n}", fruit)])
+            assert len(await find(store, fruit)) == count
+    remove(search_files(one))
+    for file in search_files(other):
+        (one / file.name).write_bytes(file.read_bytes())
+    async with open_file_store(one) as store:
+        assert len(await find(store, "apple")) == 4
+        assert await find(store, "pear") == []
+        for n in range(9):
+            await store.append_messages(OWNER, ID, [user(f"b{n}", "apple")])
+        assert len(await find(store, "apple")) == 13
+
+
 async def test_either_index_may_vanish_while_it_serves(tmp_path: Path) -> None:
     directory = tmp_path / "s"
     async with open_file_store(directory) as store:
