@@ -62,7 +62,7 @@ def has_own_sealed(place: Place) -> bool:
 
 
 def _is_own(place: Place, suffix: str) -> bool:
-    segment = SealedSegment.load(place.directory, place.key, suffix, 0)
+    segment = SealedSegment.load(place.directory, place.key, suffix, 0, anywhere=True)
     if not segment.frames:
         return False
     # The table of those of programs of before does not tell whose they are; their lines do.

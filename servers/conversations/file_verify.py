@@ -213,6 +213,8 @@ class _Examiner:
         segment = SealedSegment.load(place.directory, place.key, suffix, size, self._key)
         if segment.foreign_key:
             self._lose(suffix, f"belongs to {segment.foreign_key}, so nothing of it is read")
+        elif segment.other_suffix:
+            self._lose(suffix, f"is the one named {segment.other_suffix}, so nothing of it is read")
         elif not segment.frames:
             self._lose(suffix, "is missing, or nothing of it can be read")
         if segment.frames and not segment.has_table:
