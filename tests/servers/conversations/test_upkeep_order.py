@@ -8,6 +8,7 @@ from servers.conversations.file_engine import FileEngine, open_file_engine
 from servers.conversations.file_sealing import Sealing
 from servers.conversations.file_store import open_file_store
 from servers.conversations.file_upkeep import repair, verify
+from servers.conversations.store_values import ConversationUpdate
 from tests.servers.conversations.messages import ID, OWNER, load_ids, user
 from tests.servers.conversations.stored_files import file_of, forget_name, segments_of
 
@@ -79,6 +80,9 @@ async def test_older_lines_that_stand_once_more_at_the_end_change_no_order_and_n
     tmp_path: Path,
 ) -> None:
     await fill(tmp_path, None)
+    async with open_file_store(tmp_path, durability="interval") as store:
+        for number in range(100):
+            await store.update_conversation(OWNER, ID, ConversationUpdate(title=f"{number}"))
     active = file_of(tmp_path)
     lines = active.read_bytes().splitlines(keepends=True)
     async with open_file_store(tmp_path) as store:
