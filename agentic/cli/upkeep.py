@@ -11,10 +11,10 @@ from agentic.cli.terminal_text import clean, one_line, to_json
 from agentic.cli.upkeep_view import counting
 from agentic.config.models import Config
 from servers.conversations.file_engine import FileEngine
+from servers.conversations.file_findings import Finding
 from servers.conversations.file_upkeep import Step, compact, find_format_damage, repair
 from servers.conversations.file_upkeep import reindex as reindex_files
 from servers.conversations.file_upkeep import verify as verify_files
-from servers.conversations.file_verify import Finding
 from servers.conversations.file_verify_derived import DerivedCheck
 from servers.host import open_files, to_sealing
 

@@ -187,6 +187,13 @@ class Catalogue:
             "the conversation index is damaged again and again: is something wrong with the disk?"
         )
 
+    def recall_count(self, key: str) -> int | None:
+        """How many messages of a conversation there were when it was last looked at, if known."""
+        with suppress(UnavailableError, OSError):
+            row = self._index.run(lambda connection: find_row_end(connection, key))
+            return row and row.message_count
+        return None
+
     @property
     def is_checked(self) -> bool:
         """Whether all rows were compared with the files since the index was opened."""

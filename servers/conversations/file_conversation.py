@@ -17,13 +17,14 @@ from servers.conversations.file_records import (
     Facts,
     encode_batch,
     make_draft,
+    parse_facts,
 )
 from servers.conversations.file_replacing import replace_file
 from servers.conversations.file_reserve import is_full
 from servers.conversations.file_sealed import suffix_of
 from servers.conversations.file_sealing import Sealing, is_due, seal_active
 from servers.conversations.file_segment import take_back, write_again, write_whole
-from servers.conversations.file_state import ConversationState, parse_facts
+from servers.conversations.file_state import ConversationState
 
 _log = logging.getLogger(__name__)
 

@@ -156,6 +156,12 @@ class StoreDirectory:
                     os.link(name, name, src_dir_fd=shard_fd, dst_dir_fd=aside_fd)
             os.fsync(aside_fd)
 
+    def open_kept(self, key: str, folder: str) -> int | None:
+        """A descriptor of an active file in `damaged/<folder>`, None if there is none."""
+        with self.open_aside(folder) as aside_fd, suppress(FileNotFoundError):
+            return os.open(key + ACTIVE, os.O_RDONLY | _FILE, dir_fd=aside_fd)
+        return None
+
     def find_format_damage(self) -> str | None:
         """What is wrong with the file FORMAT, if anything."""
         return find_format_damage(self._root_fd)

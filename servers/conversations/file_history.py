@@ -91,11 +91,15 @@ class History:
             self._segment = (start, segment)
         return self._segment[1]
 
-    def load_segment(self, number: int) -> SealedSegment:
-        """A sealed segment whole, for who reads all of it while nobody writes."""
+    def load_segment(self, number: int, *, anywhere: bool = False) -> SealedSegment:
+        """A sealed segment whole, for who reads all of it while nobody writes.
+
+        `anywhere`: also one that is another part of the conversation than its name says.
+        """
         assert self._place is not None
         sealed = self.layout.sealed
         start = sealed[number]
         end = sealed[number + 1] if number + 1 < len(sealed) else self.layout.base
         name = suffix_of(self.layout.generation, start)
-        return SealedSegment.load(self._place.directory, self._place.key, name, end - start)
+        place = self._place
+        return SealedSegment.load(place.directory, place.key, name, end - start, anywhere=anywhere)

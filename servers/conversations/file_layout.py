@@ -6,8 +6,9 @@ from typing import Any, NamedTuple
 
 from pydantic import BaseModel, ConfigDict, ValidationError
 
+from servers.conversations.file_directory import key_of
 from servers.conversations.file_history import UNSEALED, History, Layout, Place
-from servers.conversations.file_records import Facts, Record, parse_line
+from servers.conversations.file_records import Facts, Record, parse_facts, parse_line
 from servers.conversations.file_sealed import SealedSegment, parse_suffix, suffix_of
 from servers.conversations.file_segment import read_line, read_range
 
@@ -60,6 +61,12 @@ def read_beginning(fd: int) -> Beginning | None:
     return Beginning(line, record, layout)
 
 
+def is_anothers(beginning: Beginning, key: str) -> bool:
+    """Whether it is of another conversation than the one with this key."""
+    facts = parse_facts(beginning.record)
+    return facts is not None and key_of(facts.owner, facts.conversation_id) != key
+
+
 def has_sealed(place: Place) -> bool:
     """Whether there are sealed segments, whatever the active file says or lacks."""
     with suppress(FileNotFoundError):
@@ -104,7 +111,7 @@ def find_unnamed(place: Place) -> tuple[list[str], list[str]]:
         return [], []
     with os.fdopen(fd, "rb"):
         beginning = read_beginning(fd)
-        if beginning is None:
+        if beginning is None or is_anothers(beginning, place.key):
             return [], []
         layout, generation = beginning.layout, beginning.generation
         named = {suffix_of(layout.generation, offset) for offset in layout.sealed}

@@ -49,6 +49,8 @@ class _PageReader:
 
     def take(self, record: Record) -> bool:
         """Take a record in; False if it belongs to an older page."""
+        if record.progress.seq >= self.expected and self._is_repeated(record):
+            return True
         if record.kind == "message" and not self._take_message(record):
             if self._oldest:
                 self.page.older = PageEnd(self._oldest.offset, self._oldest.progress.seq)
@@ -57,8 +59,19 @@ class _PageReader:
             annotations = record.body["annotations"]
             self._annotations.setdefault(record.body["message_id"], annotations)
         self.page.damaged += max(0, self.expected - record.progress.seq - 1)
-        self.expected = record.progress.seq
+        self.expected = min(self.expected, record.progress.seq)
         return True
+
+    def _is_repeated(self, record: Record) -> bool:
+        """Whether a message's line is there once more, as where a part was copied in twice."""
+        if record.kind != "message":
+            return False
+        message = to_message(record.body, {})
+        return any(
+            known.message_id == message.message_id
+            and known.model_copy(update={"annotations": None}) == message
+            for known in self.page.messages
+        )
 
     def _take_message(self, record: Record) -> bool:
         messages = self.page.messages

@@ -12,10 +12,11 @@ from servers.conversations.file_records import (
     Facts,
     Progress,
     Record,
+    parse_facts,
     parse_lines,
 )
 from servers.conversations.file_segment import blocks_forward
-from servers.conversations.file_state import ConversationState, parse_facts, read_state
+from servers.conversations.file_state import ConversationState, read_state
 
 
 @dataclass(slots=True)

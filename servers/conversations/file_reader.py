@@ -102,7 +102,8 @@ class ConversationReader:
         if facts and (facts.owner != self._owner or facts.conversation_id != self.conversation_id):
             raise UnavailableError(
                 f"the file {self.key}.jsonl holds another conversation than its name says: "
-                f"move it away or restore it from a back-up"
+                f"`agentic conversations repair` keeps what is this one's, and the rest aside; "
+                f"or restore it from a back-up"
             )
 
     def close(self) -> None:

@@ -6,7 +6,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from typing import Any, Literal, NamedTuple
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from pydantic_core import from_json
 
 from servers.conversations.contract import Message, encode_json
@@ -273,6 +273,21 @@ def _to_record(offset: int, line: bytes, fields: Mapping[str, Any]) -> Record | 
         body_bytes = len(line) - _SUFFIX_BYTES - line.index(_BODY) - len(_BODY)
         return Record(offset, fields["kind"], fields["left"], progress, fields["body"], body_bytes)
     except (ValueError, KeyError, TypeError):
+        return None
+
+
+def may_tell_facts(line: bytes) -> bool:
+    """Whether a line may hold facts: most need not be parsed to know that they don't."""
+    return line.find(_MESSAGE_KIND, 0, _MESSAGE_KIND_WITHIN) < 0
+
+
+def parse_facts(record: Record | None) -> Facts | None:
+    """The facts a record holds, None if it holds none."""
+    if record is None or record.kind not in ("header", "continuation", "metadata", "tombstone"):
+        return None
+    try:
+        return Facts.model_validate(record.body)
+    except ValidationError:
         return None
 
 

@@ -4,8 +4,9 @@
 them at the end in a frame that zstd's own tools skip: `zstdcat` prints the lines. A damaged frame
 costs its own lines; a damaged table costs nothing, the frames are then looked for one by one.
 
-The table has the conversation's key, too, which is another one than the name says if somebody mixed
-files up: such a segment is as good as missing. Those of programs of before have none.
+The table has the conversation's key, too, and the rest of the name, which are others than the name
+says if somebody mixed files up: such a segment is as good as missing. Those of programs of before
+have none.
 """
 
 import errno
@@ -64,6 +65,8 @@ class _Table(NamedTuple):
     is_proven: bool
     key: str | None
     """Of the conversation; None in those of programs of before."""
+    suffix: str | None
+    """What its name has after the key; None in those, too."""
 
 
 _Read = Callable[[int, int], bytes]
@@ -84,6 +87,8 @@ class SealedSegment:
     """Whether all lines were as they had been written: if a frame is whole, so are its lines."""
     foreign_key: str | None = None
     """The conversation's whose it is instead: nothing of it is read then."""
+    other_suffix: str | None = None
+    """The part of the conversation that it is instead: nothing of it is read then, either."""
     _read: _Read = lambda _count, _place: b""
     _starts: list[int] = field(default_factory=list[int])
     _block: tuple[int, bytes] = (-1, b"")
@@ -112,6 +117,8 @@ class SealedSegment:
                 return cls.parse(os.pread(fd, status.st_size, 0), size, key)
         if table.key not in (None, key):
             return cls(size, foreign_key=table.key)
+        if table.suffix not in (None, suffix):
+            return cls(size, other_suffix=table.suffix)
         read = partial(_read_part, directory, key, suffix, status.st_ino)
         return cls._of(table.frames, size, read)
 
@@ -123,10 +130,13 @@ class SealedSegment:
         suffix: str,
         size: int,
         belongs_to: str | None = None,
+        *,
+        anywhere: bool = False,
     ) -> "SealedSegment":
         """Read the whole file, for who reads all of it and cares for what happens meanwhile.
 
         `belongs_to`: the key of the conversation, where that lies under another one's.
+        `anywhere`: whatever part of the conversation it is.
 
         Raises:
             OSError: It is there but can't be read.
@@ -135,14 +145,16 @@ class SealedSegment:
         if fd is None:
             return cls(size)
         with os.fdopen(fd, "rb") as file:
-            return cls.parse(file.read(), size, belongs_to or key)
+            return cls.parse(file.read(), size, belongs_to or key, None if anywhere else suffix)
 
     @classmethod
-    def parse(cls, data: bytes, size: int, key: str) -> "SealedSegment":
-        """A conversation's segment in a file's bytes."""
+    def parse(cls, data: bytes, size: int, key: str, suffix: str | None = None) -> "SealedSegment":
+        """A conversation's segment in a file's bytes; the one with this suffix, if it is given."""
         table = _read_table(data)
         if table is not None and table.key not in (None, key):
             return cls(size, foreign_key=table.key)
+        if table is not None and suffix is not None and table.suffix not in (None, suffix):
+            return cls(size, other_suffix=table.suffix)
         segment = cls._of(
             list(_find_frames(data)) if table is None else table.frames,
             size,
@@ -198,8 +210,11 @@ def _unreadable(count: int) -> bytes:
     return b"\0" * (count - 1) + b"\n" if count > 0 else b""
 
 
-def compress(blocks: Iterable[bytes], level: int, key: str) -> Iterator[bytes]:
-    """The parts of a segment's file: a frame for each block of whole lines, then the table."""
+def compress(blocks: Iterable[bytes], level: int, key: str, suffix: str) -> Iterator[bytes]:
+    """The parts of a segment's file: a frame for each block of whole lines, then the table.
+
+    `key` and `suffix` are its name.
+    """
     compressor = zstandard.ZstdCompressor(level=level, write_checksum=True)
     sizes: list[tuple[int, int]] = []
     is_proven = True
@@ -208,7 +223,7 @@ def compress(blocks: Iterable[bytes], level: int, key: str) -> Iterator[bytes]:
         sizes.append((len(block), len(frame)))
         is_proven = is_proven and all(map(is_whole, block[:-1].split(b"\n")))
         yield frame
-    told = {"frames": sizes, "proven": is_proven, "key": key}
+    told = {"frames": sizes, "proven": is_proven, "key": key, "suffix": suffix}
     table = json.dumps(told, separators=(",", ":")).encode()
     content = table + _END.pack(len(table), zlib.crc32(table), _END_MAGIC)
     yield _SKIPPABLE.pack(_SKIPPABLE_MAGIC, len(content)) + content
@@ -237,8 +252,8 @@ def _read_table(data: bytes) -> _Table | None:
     for size, compressed in told["frames"]:
         frames.append(_Frame(start, size, place, compressed))
         start, place = start + size, place + compressed
-    # Programs of before did not look, and told no key.
-    return _Table(frames, told.get("proven") is True, told.get("key"))
+    # Programs of before did not look, and told no name.
+    return _Table(frames, told.get("proven") is True, told.get("key"), told.get("suffix"))
 
 
 def _find_frames(data: bytes) -> Iterator[_Frame]:

@@ -89,7 +89,7 @@ def _divide(history: History, start: int, end: int, size: int) -> Iterator[tuple
 def _seal_range(
     history: History, place: Place, suffix: str, start: int, end: int, level: int
 ) -> None:
-    parts = compress(_blocks(history, start, end), level, place.key)
+    parts = compress(_blocks(history, start, end), level, place.key, suffix)
     os.close(replace_file(place, parts, suffix))
     segment = SealedSegment.load(place.directory, place.key, suffix, end - start)
     if not _is_same(segment, history, start):

@@ -57,6 +57,15 @@ def pieces_forward(history: History, start: int, end: int) -> Iterator[bytes]:
         rest = block[cut:] if cut else rest + block
 
 
+def count_lines(history: History, start: int, end: int) -> int:
+    """How many lines end there; much faster than reading them."""
+    count = 0
+    while start < end and (part := history.pread(min(end - start, _MAX_BLOCK_BYTES), start)):
+        count += part.count(b"\n")
+        start += len(part)
+    return count
+
+
 def lines_backward(history: History, end: int, start: int = 0) -> Iterator[tuple[int, bytes]]:
     """Offset and bytes of each line, last first; `start` and `end` lie between lines."""
     rest = b""

@@ -8,9 +8,8 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from threading import Lock
 
-from pydantic import ValidationError
-
 from servers.conversations.contract import REPEAT_WINDOW_MESSAGES, to_timestamp
+from servers.conversations.file_belonging import find_foreign
 from servers.conversations.file_history import UNSEALED, History, Layout, Place
 from servers.conversations.file_ids import OffsetTable, find_ids
 from servers.conversations.file_layout import find_layout, read_beginning
@@ -20,10 +19,12 @@ from servers.conversations.file_records import (
     Progress,
     Record,
     count_lost,
+    parse_facts,
     parse_line,
 )
 from servers.conversations.file_segment import (
     Tail,
+    count_lines,
     lines_backward,
     lines_forward,
     mend_last_break,
@@ -143,7 +144,7 @@ def read_state(
                     mend_last_break(fd, size)
                     read = b""
                 history = History(fd, known.layout, place, read=read, read_at=known.end - len(mark))
-                _catch_up(history, known, known.layout.base + size)
+                _catch_up(history, place, known, known.layout.base + size)
             return known
     mend_last_break(fd, size)
     if known is not None and _follow_sealing(fd, size, known, place):
@@ -197,7 +198,7 @@ def _follow_sealing(fd: int, size: int, known: ConversationState, place: Place) 
     if not known.mark or read_range(history, known.end - len(known.mark), known.end) != known.mark:
         return False
     known.first_line, known.layout = beginning.line, layout
-    _catch_up(history, known, layout.base + size)
+    _catch_up(history, place, known, layout.base + size)
     return True
 
 
@@ -223,12 +224,15 @@ def _read_from_scratch(fd: int, size: int, place: Place) -> ConversationState | 
         generation = beginning.generation
     else:
         generation = layout.generation or guess_generation(history, tail.end)
+    facts = _read_facts(history, tail.last.progress.facts_at, tail.end)
+    if not beginning or not _is_unbroken(history, beginning.record.progress.seq, layout.base, tail):
+        facts = find_foreign(history, place.key, layout.base, tail.end) or facts
     return ConversationState(
         first_line=first_line,
         generation=generation,
         end=tail.end,
         progress=tail.last.progress.after_damage(tail.lost),
-        facts=_read_facts(history, tail.last.progress.facts_at, tail.end),
+        facts=facts,
         layout=layout,
         deleted=tail.last.kind == "tombstone",
     )
@@ -255,7 +259,7 @@ def _make_up(
     )
 
 
-def _catch_up(history: History, state: ConversationState, size: int) -> None:
+def _catch_up(history: History, place: Place, state: ConversationState, size: int) -> None:
     start, data = state.end, b""
     if size - start <= _AHEAD_BYTES:
         data = read_range(history, start, size)
@@ -266,12 +270,26 @@ def _catch_up(history: History, state: ConversationState, size: int) -> None:
         state.mark = read_range(history, tail.end - MARK_BYTES, tail.end)
     if before.facts_at != state.progress.facts_at:
         state.facts = _read_facts(history, before.facts_at, tail.end)
+    if not _is_unbroken(history, state.progress.seq + 1, start, tail):
+        state.facts = find_foreign(history, place.key, start, tail.end) or state.facts
     state.progress = before.after_damage(tail.lost)
     if state.recent is not None or state.all_ids is not None:
         pieces = (
             [data] if tail.end == start + len(data) else pieces_forward(history, start, tail.end)
         )
         state.note_messages(find_ids(pieces, start))
+
+
+def _is_unbroken(history: History, first_seq: int, start: int, tail: Tail) -> bool:
+    """Whether there are as many lines as numbers up to the last record.
+
+    Where another conversation's lines were put behind the right ones, there are not; a last record
+    that says where its facts lie may then mean a place that holds the right ones' by chance.
+    """
+    if tail.last is None:
+        return True
+    count = tail.last.progress.seq + tail.lost - first_seq + 1
+    return count_lines(history, start, tail.end) == count
 
 
 def _read_whole_tail(data: bytes, start: int) -> Tail | None:
@@ -301,16 +319,6 @@ def guess_generation(history: History, end: int) -> int:
             return record.progress.seq - max(lost, messages + 1)  # the header comes before them
         lost += count_lost(line)
     return 0
-
-
-def parse_facts(record: Record | None) -> Facts | None:
-    """The facts a record holds, None if it holds none."""
-    if record is None or record.kind not in ("header", "continuation", "metadata", "tombstone"):
-        return None
-    try:
-        return Facts.model_validate(record.body)
-    except ValidationError:
-        return None
 
 
 def _read_facts(history: History, facts_at: int, end: int) -> Facts | None:

@@ -1,8 +1,6 @@
 """Looking after a store's files, while it may be in use: verify, repair, compact, totals."""
 
-import os
 from collections.abc import AsyncGenerator
-from contextlib import ExitStack
 from dataclasses import dataclass, replace
 
 from servers.conversations.file_attachment_folder import FOLDER_SUFFIX, AttachmentFolder
@@ -12,25 +10,18 @@ from servers.conversations.file_directory import (
     ACTIVE,
     INDEX_NAME,
     SEARCH_NAME,
-    SHARD_CHARACTERS,
     StoreDirectory,
-    key_of,
 )
 from servers.conversations.file_engine import FileEngine
-from servers.conversations.file_history import History, Place
-from servers.conversations.file_layout import is_continued
-from servers.conversations.file_locks import name_of, stripe_of
-from servers.conversations.file_records import Facts
-from servers.conversations.file_replacing import name_folder, replace_file
+from servers.conversations.file_findings import Examination, Finding
+from servers.conversations.file_misplaced import put_active, put_right, set_foreign_aside
+from servers.conversations.file_replacing import name_folder
 from servers.conversations.file_rewriting import rewrite
 from servers.conversations.file_sealed import parse_suffix
 from servers.conversations.file_sealing import Sealing
 from servers.conversations.file_search import open_file_search
-from servers.conversations.file_segment import read_line
 from servers.conversations.file_sweeper import remove_leftovers
 from servers.conversations.file_verify import (
-    Examination,
-    Finding,
     examine,
     examine_again,
     list_keys,
@@ -125,7 +116,7 @@ async def _repair_format(engine: FileEngine, folder: str) -> None:
     is_empty, is_ours = True, False
     async for step in verify(engine):
         is_empty = False
-        is_ours = step.examination.facts is not None
+        is_ours = (step.examination.facts or step.examination.foreign) is not None
         if is_ours:
             break
     if not (is_empty or is_ours):
@@ -141,116 +132,71 @@ def _tell_refused(found: Examination) -> str:
     return f"left as it is: {last.file} {last.what}"
 
 
-def _is_anothers(found: Examination) -> bool:
-    return any("another conversation" in finding.what for finding in found.findings)
-
-
 async def _repair(engine: FileEngine, found: Examination, folder: str) -> tuple[str, bool]:
     """What was done, and whether it is as damaged as before."""
+    known = await engine.in_thread(lambda: engine.catalogue.recall_count(found.key))
+    is_cleared = False
+    if found.foreign is not None:
+        is_cleared = await engine.in_thread(lambda: set_foreign_aside(engine, found, folder))
+        if not is_cleared and not found.has_own:
+            return await put_right(engine, found, found.foreign, folder), False
     facts = found.facts
     if facts is None:
         return "left as it is: nothing tells whose it is; its owner's next message mends that", True
 
-    if _is_anothers(found):
-        return await _put_right(engine, found, facts, folder), False
-    if found.lacks_active or found.is_continued:
-        await engine.in_thread(lambda: _put_active(engine, found.key, folder))
+    if found.foreign is None and (found.lacks_active or found.is_continued):
+        await engine.in_thread(lambda: put_active(engine, found.key, folder))
     try:
         return await engine.change(
             facts.owner,
             facts.conversation_id,
-            lambda opened: _mend(engine.directory, opened, found, folder),
+            lambda opened: _mend(
+                engine.directory, opened, found, folder, known=known or 0, is_cleared=is_cleared
+            ),
         )
     except NotFoundError:
         return "left as it is: it was deleted or has expired", True
 
 
 def _mend(
-    directory: StoreDirectory, opened: ConversationFile, found: Examination, folder: str
+    directory: StoreDirectory,
+    opened: ConversationFile,
+    found: Examination,
+    folder: str,
+    *,
+    known: int,
+    is_cleared: bool,
 ) -> tuple[str, bool]:
-    """The same, under the lock: others may have written since it was `found`."""
+    """The same, under the lock: others may have written since it was `found`.
+
+    `known`: how many messages there were at least. `is_cleared`: another conversation's lines were
+    set aside already.
+    """
     if opened.state is None or opened.has_expired:
         opened.require()
     now = examine_again(directory, found)
-    if now is None or not now.is_damaged:
+    if now is None or not (now.is_damaged or is_cleared):
         return "", False
     if not now.is_readable:
         return _tell_refused(now), True
-    repeats = 0
+    known, repeats = max(known, opened.progress.message_count), 0
     if now.damaged_attachments:
         opened.attachments.move_aside(now.damaged_attachments, folder)
-    if len(now.damaged_attachments) < now.count_damage():
+    if is_cleared or len(now.damaged_attachments) < now.count_damage():
         suffixes = directory.suffixes_of(opened.key)
         kept = [suffix for suffix in suffixes if suffix == ACTIVE or parse_suffix(suffix)]
         directory.keep_aside(opened.key, kept, folder)
         repeats = rewrite(opened)
     told = f"{opened.progress.message_count} messages are kept"
+    if lost := max(0, known - opened.progress.message_count):
+        told += f", at least {lost} are lost"
+    elif found.lacks_active:
+        told += ", what was written after them is lost"
     if repeats:
         told += f", lines that are there twice are dropped: {repeats}"
+    if is_cleared:
+        told += f", lines of another conversation are taken out: {found.foreign_lines}"
     return f"{told}; the damaged files are in damaged/{folder}", False
-
-
-async def _put_right(engine: FileEngine, found: Examination, facts: Facts, folder: str) -> str:
-    """Give a whole conversation its own name back if that is free; else move it away."""
-    own = key_of(facts.owner, facts.conversation_id)
-
-    def move() -> bool | None:
-        stripes = sorted({stripe_of(found.key), stripe_of(own)})
-        with ExitStack() as stack:
-            for stripe in stripes:
-                stack.enter_context(engine.locks.hold(name_of(stripe)))
-            now = examine_again(engine.directory, found)
-            if now is None or now.facts != facts or not _is_anothers(now):
-                return None
-            is_whole = now.messages > 0 and now.count_damage() == 1
-            return _move_away(engine.directory, found.key, folder, own if is_whole else None)
-
-    def renew(opened: ConversationFile) -> int:  # so that the index is told
-        if opened.exists:
-            rewrite(opened)
-        return opened.progress.message_count
-
-    is_back = await engine.in_thread(move)
-    if is_back is None:
-        return ""
-    if not is_back:
-        return f"moved to damaged/{folder}"
-    kept = await engine.change(facts.owner, facts.conversation_id, renew)
-    return f"{kept} messages are back under their own name; the files are in damaged/{folder}, too"
-
-
-def _move_away(directory: StoreDirectory, key: str, folder: str, own: str | None) -> bool:
-    """Move files to `damaged/`; whether they are under the key `own`, too, where nothing was."""
-    suffixes = directory.suffixes_of(key)
-    directory.keep_aside(key, suffixes, folder)
-    files = directory.all_files_in(own[:SHARD_CHARACTERS]) if own else {}
-    is_free = own is not None and not any(name.startswith(own) for name in files)
-    if own is not None and is_free:
-        with (
-            directory.open_shard(key) as from_fd,
-            directory.open_shard(own, create=True) as to_fd,
-        ):
-            for suffix in sorted(suffixes, key=ACTIVE.__eq__):  # sealed ones first
-                os.link(key + suffix, own + suffix, src_dir_fd=from_fd, dst_dir_fd=to_fd)
-            os.fsync(to_fd)
-    directory.remove_files(key, suffixes)
-    return is_free
-
-
-def _put_active(engine: FileEngine, key: str, folder: str) -> None:
-    """Put one that can't be read in the place of none, so that what is sealed counts.
-
-    Or in the place of one that a segment goes on with.
-    """
-    place = Place(engine.directory, key)
-    with engine.locks.hold(name_of(stripe_of(key))):
-        fd = engine.directory.open_file(key)
-        if fd is not None:
-            with os.fdopen(fd, "rb"):
-                if read_line(History(fd), 0) is not None and not is_continued(place):
-                    return
-            engine.directory.keep_aside(key, [ACTIVE], folder)
-        os.close(replace_file(place, [b"\n"]))
 
 
 async def _compact(

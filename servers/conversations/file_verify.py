@@ -3,31 +3,45 @@
 import errno
 import os
 import stat
+import sys
 from collections.abc import Callable, Collection
 from contextlib import AbstractContextManager, nullcontext, suppress
-from dataclasses import dataclass, field, replace
+from dataclasses import replace
 from itertools import pairwise
 
 from servers.conversations.file_attachment_folder import FOLDER_SUFFIX, AttachmentFolder
+from servers.conversations.file_belonging import (
+    Belonging,
+    find_told,
+    has_own_sealed,
+    own_lines,
+)
 from servers.conversations.file_data_sync import sync_data
-from servers.conversations.file_directory import ACTIVE, StoreDirectory, key_of, path_of
+from servers.conversations.file_directory import ACTIVE, StoreDirectory, path_of
 from servers.conversations.file_failures import advise
+from servers.conversations.file_findings import Examination, Finding
 from servers.conversations.file_format import DATA_NAME
 from servers.conversations.file_history import History, Place
 from servers.conversations.file_layout import (
     find_layout,
     find_unnamed,
+    is_anothers,
     is_continued,
     read_beginning,
 )
 from servers.conversations.file_locks import LockStripes, name_of, stripe_of
-from servers.conversations.file_projection import Projection
-from servers.conversations.file_records import Facts, count_lost, parse_line, to_message
+from servers.conversations.file_records import (
+    Facts,
+    count_lost,
+    parse_facts,
+    parse_line,
+    to_message,
+)
 from servers.conversations.file_replacing import UNFINISHED
 from servers.conversations.file_sealed import SealedSegment, parse_suffix, suffix_of
 from servers.conversations.file_search_rows import is_searched
 from servers.conversations.file_segment import lines_forward, read_line
-from servers.conversations.file_state import find_first_seq, guess_generation, parse_facts
+from servers.conversations.file_state import guess_generation
 
 _LEFT_OVER = "is of a write that did not come to its end, or not yet"
 _UNLOCKED_READINGS = 3
@@ -44,54 +58,6 @@ _OF_ONE_FILE = frozenset(
     )
 )
 """Failures of one file, after which all others can well be read."""
-
-
-@dataclass(frozen=True, slots=True)
-class Finding:
-    """Something that is not as it should be."""
-
-    file: str
-    """From the store's directory on."""
-    line: int | None
-    """Of the file, from 1; None: the file as a whole, or a block of a compressed one."""
-    what: str
-    is_damage: bool = True
-    """Whether something stored is lost or wrong; else it is only worth knowing."""
-
-
-@dataclass(slots=True)
-class Examination:
-    """What was found in one conversation."""
-
-    key: str
-    findings: list[Finding] = field(default_factory=list[Finding])
-    damaged_attachments: list[str] = field(default_factory=list[str])
-    is_readable: bool = True
-    """Whether the system let all of it be read: else there is no telling what is whole."""
-    is_continued: bool = False
-    """Whether a segment that nothing names holds all that is in the active file, and more."""
-    lacks_active: bool = False
-    """Whether the active file is missing or empty, though there are sealed ones."""
-    facts: Facts | None = None
-    projection: Projection = field(default_factory=Projection)
-    """What the index should hold of it, if nothing is damaged."""
-    generation: int = 0
-    end: int = 0
-    records: int = 0
-    messages: int = 0
-    texts: int = 0
-    """Messages with text in them."""
-    bytes: int = 0
-    """On disk."""
-
-    @property
-    def is_damaged(self) -> bool:
-        """Whether anything is lost or wrong."""
-        return self.count_damage() > 0
-
-    def count_damage(self) -> int:
-        """How many findings are of damage."""
-        return sum(finding.is_damage for finding in self.findings)
 
 
 class _ReplacedError(Exception):
@@ -187,19 +153,25 @@ class _Examiner:
         """How many records of the last write are still to come."""
         self._named: set[str] = set()
         self._key = place.key
-        """Of the conversation in the active file, which may lie under a wrong name."""
+        """Of the conversation that is looked at, which may lie under a wrong name."""
+        self._told: dict[str, Facts] = {}
+        """What the active file tells of conversations, by their keys."""
+        self._belonging = Belonging(place.key)
+        self._passed_in: str | None = None
+        """The file whose lines of another conversation are just passed over."""
 
     def run(self) -> None:
         history = History(self._fd)
         line = read_line(history, 0)
         beginning = read_beginning(self._fd)
-        if beginning is not None:
+        self._look_whose(history)
+        if beginning is not None and not is_anothers(beginning, self._key):
             layout, generation = beginning.layout, beginning.generation
-            facts = parse_facts(beginning.record)
-            self._key = key_of(facts.owner, facts.conversation_id) if facts else self._key
         else:
-            layout = find_layout(self._place, find_first_seq(self._fd, self._size))
-            generation = layout.generation or guess_generation(history, self._size)
+            layout = find_layout(self._place, self._find_first_seq(history))
+            generation = layout.generation
+            if not generation and self._found.foreign is None:
+                generation = guess_generation(history, self._size)
         # What is lost of the beginning is missing like what is lost in between.
         self._expected = generation or None
         if line is None and layout.sealed:
@@ -213,17 +185,36 @@ class _Examiner:
             self._read_sealed(suffix_of(layout.generation, start), end - start)
         self._read_active(history, layout.base)
         self._found.generation = generation
-        facts = self._found.facts
-        if facts is None and self._size:
+        if not self._told and self._found.facts is None and self._size:
             self._report(ACTIVE, None, "nothing in it tells whose conversation it is")
-        elif facts and key_of(facts.owner, facts.conversation_id) != self._place.key:
+
+    def _look_whose(self, history: History) -> None:
+        """See whether lines of another conversation are in the active file, and its own, too."""
+        key, found = self._place.key, self._found
+        self._told = find_told(history, 0, self._size)
+        foreign = [each for each in self._told if each != key]
+        if not foreign:
+            return
+        found.foreign = self._told[foreign[0]]
+        found.has_own = key in self._told or has_own_sealed(self._place)
+        if key not in self._told:
             self._report(ACTIVE, None, "it holds another conversation than its name says")
+        if not found.has_own:
+            self._key = foreign[0]  # it may be a whole one
+            self._belonging = Belonging(self._key)
+
+    def _find_first_seq(self, history: History) -> int:
+        """The number of the first record that can be read of the active file; large if none can."""
+        records = own_lines(history, self._key, 0, self._size)
+        return next((record.progress.seq for _, record in records), sys.maxsize)
 
     def _read_sealed(self, suffix: str, size: int) -> None:
         place = self._place
         segment = SealedSegment.load(place.directory, place.key, suffix, size, self._key)
         if segment.foreign_key:
             self._lose(suffix, f"belongs to {segment.foreign_key}, so nothing of it is read")
+        elif segment.other_suffix:
+            self._lose(suffix, f"is the one named {segment.other_suffix}, so nothing of it is read")
         elif not segment.frames:
             self._lose(suffix, "is missing, or nothing of it can be read")
         if segment.frames and not segment.has_table:
@@ -249,6 +240,7 @@ class _Examiner:
 
     def _read_active(self, history: History, base: int) -> None:
         end = number = 0
+        self._belonging = Belonging(self._key, self._told)
         for offset, line in lines_forward(history, 0, self._size):
             number += 1
             self._read_line(ACTIVE, number, line)
@@ -261,10 +253,14 @@ class _Examiner:
     def _read_line(self, suffix: str, number: int, line: bytes) -> None:
         record = parse_line(0, line)
         if record is None:
-            self._lost += count_lost(line)
+            self._lost += count_lost(line) if self._belonging.is_own else 0
             self._owed = 0
             self._report(suffix, number, "is damaged: its checksum does not match")
             return
+        if not self._belonging.take(record):
+            self._pass_over(suffix, number)
+            return
+        self._passed_in = None
         seq = record.progress.seq
         missing = 0 if self._expected is None else seq - self._expected
         if missing < 0:
@@ -285,7 +281,17 @@ class _Examiner:
         if record.kind == "message":
             self._found.messages += 1
             self._found.texts += is_searched(to_message(record.body).text())
-        self._found.facts = parse_facts(record) or self._found.facts
+        if self._key == self._place.key:
+            self._found.facts = parse_facts(record) or self._found.facts
+
+    def _pass_over(self, suffix: str, number: int) -> None:
+        """Tell of lines of another conversation, at the first of them."""
+        self._owed = 0
+        self._found.foreign_lines += suffix == ACTIVE
+        is_told = suffix == ACTIVE and self._place.key not in self._told
+        if self._passed_in != suffix and not is_told:
+            self._report(suffix, number, "from this line on it holds another conversation's")
+        self._passed_in = suffix
 
     def look_at_attachments(self, hold: _Hold, among: Collection[str] | None) -> None:
         """Read them, or those `among` them; what seems damaged may just be written or removed."""

@@ -16,6 +16,7 @@ from servers.conversations.file_directory import (
     StoreDirectory,
     path_of,
 )
+from servers.conversations.file_findings import Examination, Finding
 from servers.conversations.file_index import snapshot
 from servers.conversations.file_index_rows import (
     SCHEMA_VERSION,
@@ -25,7 +26,6 @@ from servers.conversations.file_index_rows import (
     find_mark,
 )
 from servers.conversations.file_search_rows import SEARCH_SCHEMA_VERSION, count_held_of
-from servers.conversations.file_verify import Examination, Finding
 
 _ADVICE = "nothing is lost; `agentic conversations reindex` makes it anew"
 _RESTORE = "put it back from a copy, if there is one"

@@ -38,6 +38,9 @@ class _Reader:
         self._next_seq = first_seq
         self._annotated: dict[str, tuple[int, Record]] = {}
         """By message id the latest annotation, and how many messages there were before it."""
+        self._known: dict[str, Message] = {}
+        """The first messages by id, and how many they are: for where records are out of order."""
+        self._known_count = 0
 
     def take(self, block: bytes, *, is_proven: bool) -> None:
         """Take the next lines in. `is_proven`: they are known to be whole."""
@@ -53,8 +56,10 @@ class _Reader:
                 return
         for record in parse_lines([(0, line) for line in block[:-1].split(b"\n")]):
             if record is not None:
+                if record.progress.seq < self._next_seq and self._is_repeated(record):
+                    continue
                 self.end_at(record.progress.seq)
-                self._next_seq = record.progress.seq + 1
+                self._next_seq = max(self._next_seq, record.progress.seq + 1)
                 self._take_record(record)
 
     def end_at(self, seq: int) -> None:
@@ -91,6 +96,15 @@ class _Reader:
             record = parse_line(0, line)
             if record is not None:
                 self._take_other(taken + before, record)
+
+    def _is_repeated(self, record: Record) -> bool:
+        """Whether a message's line is there once more, as where a part was copied in twice."""
+        if record.kind != "message":
+            return False
+        for message in self.messages[self._known_count :]:
+            self._known.setdefault(str(message.message_id), message)
+        self._known_count = len(self.messages)
+        return self._known.get(record.body["message_id"]) == to_message(record.body)
 
     def _take_record(self, record: Record) -> None:
         if record.kind == "message":

@@ -174,6 +174,23 @@ async def test_damage_is_counted_in_the_page_it_lies_in(tmp_path: Path) -> None:
         assert oldest.next_cursor is None
 
 
+@pytest.mark.parametrize(("first", "last"), [(8, 12), (9, 13)])
+async def test_lines_that_are_there_twice_are_shown_once(
+    tmp_path: Path, first: int, last: int
+) -> None:
+    async with open_file_store(tmp_path / "store") as store:
+        for message in users(10):
+            await store.append_messages(OWNER, ID, [message])
+        await store.annotate_message(OWNER, ID, "m9", {"seen": True})
+        whole = await store.load_conversation(OWNER, ID)
+        file = file_of(tmp_path / "store")
+        lines = file.read_bytes().splitlines(keepends=True)
+        file.write_bytes(b"".join([*lines[:last], *lines[first:last], *lines[last:]]))
+        for limit in (None, 20):
+            page = await store.load_conversation(OWNER, ID, limit=limit)
+            assert (page.messages, page.damaged) == (whole.messages, 0)
+
+
 async def test_a_file_of_another_conversation_is_not_taken_for_this_one(directory: Path) -> None:
     shutil.copy(file_of(directory, "other"), file_of(directory))
     async with open_file_store(directory) as store:

@@ -1,12 +1,9 @@
 """Older messages in compressed segments: the contract holds, and damage costs what it hits."""
 
 import gc
-import json
 import os
 import shutil
-import struct
 import subprocess
-import zlib
 from collections.abc import AsyncGenerator
 from pathlib import Path
 
@@ -22,7 +19,7 @@ from servers.conversations.file_store import FileConversationStore, open_file_st
 from servers.conversations.store_errors import ConflictError
 from tests.servers.conversations.messages import ID, OWNER, load_ids, user
 from tests.servers.conversations.store_contract import ConversationStoreContract
-from tests.servers.conversations.stored_files import file_of, index_files, segments_of
+from tests.servers.conversations.stored_files import file_of, forget_name, index_files, segments_of
 
 SMALL = Sealing(after_bytes=2_000)
 
@@ -186,13 +183,7 @@ async def test_a_record_that_was_damaged_before_it_was_sealed_costs_itself(tmp_p
 async def test_segments_of_a_program_of_before_are_read(tmp_path: Path) -> None:
     ids = await fill(tmp_path / "store")
     for path in segments_of(tmp_path / "store"):
-        data = path.read_bytes()
-        frames = SealedSegment.parse(data, 0, key_of(OWNER, ID)).frames
-        sizes = [[frame.size, frame.compressed] for frame in frames]
-        table = json.dumps({"frames": sizes}).encode()
-        end = table + struct.pack("<II8s", len(table), zlib.crc32(table), b"agsealed")
-        skipped = struct.pack("<II", 0x184D2A5E, len(end)) + end
-        path.write_bytes(data[: frames[-1].place + frames[-1].compressed] + skipped)
+        forget_name(path)
     async with open_file_store(tmp_path / "store", sealing=SMALL) as store:
         assert await load_ids(store) == ids
 
@@ -281,11 +272,11 @@ def test_of_a_large_segment_the_table_is_found_and_only_what_is_there_is_read(
     blocks = [b"%d says\n" % number for number in range(1_000)]
     size = sum(map(len, blocks))
     with open_directory(tmp_path / "store") as directory:
-        os.close(replace_file(Place(directory, key), compress(blocks, 3, key), suffix))
+        os.close(replace_file(Place(directory, key), compress(blocks, 3, key, suffix), suffix))
         segment = SealedSegment.open(directory, key, suffix, size)
         assert (len(segment.frames), segment.is_whole, segment.has_table) == (1_000, True, True)
         assert segment.read_block(999) == segment.pread(100, size - 9) == b"999 says\n"
-        os.close(replace_file(Place(directory, key), compress(blocks[1:], 3, key), suffix))
+        os.close(replace_file(Place(directory, key), compress(blocks[1:], 3, key, suffix), suffix))
         with pytest.raises(FileNotFoundError):  # another one under the same name
             segment.read_block(500)
         assert segment.pread(100, size - 9) == b"999 says\n"  # it was read before

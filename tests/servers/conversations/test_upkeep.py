@@ -10,6 +10,7 @@ import anyio
 import pytest
 
 from servers.conversations.file_engine import FileEngine, open_file_engine
+from servers.conversations.file_findings import Finding
 from servers.conversations.file_sealing import Sealing
 from servers.conversations.file_store import open_file_store
 from servers.conversations.file_upkeep import (
@@ -21,7 +22,6 @@ from servers.conversations.file_upkeep import (
     repair,
     verify,
 )
-from servers.conversations.file_verify import Finding
 from servers.conversations.file_verify_derived import DerivedCheck
 from servers.conversations.store_errors import UnavailableError
 from servers.conversations.store_values import ConversationUpdate
