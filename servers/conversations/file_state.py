@@ -40,6 +40,8 @@ MARK_BYTES = 19
 """The checksum of a line, and its break."""
 
 _AHEAD_BYTES = 64 * 1024
+_COUNTED_BYTES = 256 * 1024
+"""Of an active file; to count the lines of a longer one would take longer than to open it."""
 _RECENT_BYTES = 208
 """Of one remembered id, without its characters."""
 
@@ -225,7 +227,12 @@ def _read_from_scratch(fd: int, size: int, place: Place) -> ConversationState | 
     else:
         generation = layout.generation or guess_generation(history, tail.end)
     facts = _read_facts(history, tail.last.progress.facts_at, tail.end)
-    if not beginning or not _is_unbroken(history, beginning.record.progress.seq, layout.base, tail):
+    is_short = tail.end - layout.base <= _COUNTED_BYTES
+    if is_short and not (
+        beginning
+        and count_lines(history, layout.base, tail.end)
+        == _count_numbers(beginning.record.progress.seq, tail)
+    ):
         facts = find_foreign(history, place.key, layout.base, tail.end) or facts
     return ConversationState(
         first_line=first_line,
@@ -270,7 +277,7 @@ def _catch_up(history: History, place: Place, state: ConversationState, size: in
         state.mark = read_range(history, tail.end - MARK_BYTES, tail.end)
     if before.facts_at != state.progress.facts_at:
         state.facts = _read_facts(history, before.facts_at, tail.end)
-    if not _is_unbroken(history, state.progress.seq + 1, start, tail):
+    if data and tail.last and data.count(b"\n") != _count_numbers(state.progress.seq + 1, tail):
         state.facts = find_foreign(history, place.key, start, tail.end) or state.facts
     state.progress = before.after_damage(tail.lost)
     if state.recent is not None or state.all_ids is not None:
@@ -280,16 +287,14 @@ def _catch_up(history: History, place: Place, state: ConversationState, size: in
         state.note_messages(find_ids(pieces, start))
 
 
-def _is_unbroken(history: History, first_seq: int, start: int, tail: Tail) -> bool:
-    """Whether there are as many lines as numbers up to the last record.
+def _count_numbers(first_seq: int, tail: Tail) -> int:
+    """How many lines there are up to the end of a file that nobody else wrote to.
 
-    Where another conversation's lines were put behind the right ones, there are not; a last record
-    that says where its facts lie may then mean a place that holds the right ones' by chance.
+    Where another conversation's lines were put behind the right ones, there are more or fewer; a
+    last record that says where its facts lie may then mean a place that holds the right ones' by
+    chance.
     """
-    if tail.last is None:
-        return True
-    count = tail.last.progress.seq + tail.lost - first_seq + 1
-    return count_lines(history, start, tail.end) == count
+    return (tail.last.progress.seq if tail.last else 0) + tail.lost - first_seq + 1
 
 
 def _read_whole_tail(data: bytes, start: int) -> Tail | None:
