@@ -9,6 +9,7 @@ import os
 from collections.abc import Iterator, Mapping, Sequence
 
 from servers.conversations.file_directory import StoreDirectory, key_of
+from servers.conversations.file_failures import is_of_one
 from servers.conversations.file_history import Place
 from servers.conversations.file_layout import has_sealed
 from servers.conversations.file_projection import Entry, Mark, project, project_file
@@ -110,6 +111,8 @@ def _read_alone(directory: StoreDirectory, key: str) -> Entry | None:
         with os.fdopen(fd, "rb"):
             entry = project_file(fd, place)
     except OSError as error:
+        if not is_of_one(error):
+            raise  # the others can't be read, either
         _log.warning("the conversation file %s cannot be read: %s", key, error)
         return None
     if entry is None:

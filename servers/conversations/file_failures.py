@@ -23,6 +23,20 @@ _ADVICE = {
     errno.ENFILE: "too many files are open on this machine",
     errno.EIO: "the disk reported an error: check its health and try again",
 }
+_OF_ONE = {
+    errno.EACCES,
+    errno.EPERM,
+    errno.ELOOP,
+    errno.ENOTDIR,
+    errno.EISDIR,
+    errno.ENXIO,
+    errno.EIO,
+}
+
+
+def is_of_one(error: OSError) -> bool:
+    """Whether it is one file's, or folder's, and all others can well be read."""
+    return error.errno in _OF_ONE
 
 
 def advise(error: OSError) -> str:

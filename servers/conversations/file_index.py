@@ -6,7 +6,7 @@ import sqlite3
 import stat
 import threading
 from collections.abc import Callable, Generator
-from contextlib import AbstractContextManager, contextmanager, suppress
+from contextlib import AbstractContextManager, ExitStack, contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TypeVar
@@ -20,6 +20,8 @@ _T = TypeVar("_T")
 # Appends wait for it one after another. What is not written to the index now is taken over later.
 _BUSY_TIMEOUT_SECONDS = 0.1
 _LOCK_TIMEOUT_SECONDS = 0.5
+_OPENED_AT_ONCE = 4
+"""The file itself, those beside it, and the directory."""
 _CACHED_STATEMENTS = 512
 """Each part of the search index has some of its own."""
 _DAMAGE = {
@@ -89,6 +91,8 @@ class FileIndex:
                             f"another process writes to the {self._layout.what}: try again",
                             retry_after_seconds=1.0,
                         ) from error
+                    if name == "SQLITE_CANTOPEN":
+                        _check_room()
                     if attempt == "again" or not _is_damage(name):
                         raise UnavailableError(
                             f"the {self._layout.what} cannot be used ({error}); free space or "
@@ -195,6 +199,17 @@ class FileIndex:
             self._remove_files()
             flags = os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
             os.close(os.open(self._path, flags, 0o600))
+
+
+def _check_room() -> None:
+    """See whether SQLite could open its files.
+
+    Raises:
+        OSError: Too many are open already.
+    """
+    with ExitStack() as stack:
+        for _ in range(_OPENED_AT_ONCE):
+            stack.callback(os.close, os.open(os.devnull, os.O_RDONLY | os.O_CLOEXEC))
 
 
 def _is_damage(errorname: str) -> bool:

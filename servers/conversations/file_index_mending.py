@@ -17,6 +17,7 @@ from servers.conversations.file_directory import (
     StoreDirectory,
 )
 from servers.conversations.file_entries import read_entries
+from servers.conversations.file_failures import is_of_one
 from servers.conversations.file_index import forget_traces, transaction
 from servers.conversations.file_index_advance import find_row_end, put_on, read_on
 from servers.conversations.file_index_rows import (
@@ -98,7 +99,9 @@ def _go_on(run: Run, directory: StoreDirectory, key: str) -> bool:
     row = run(lambda connection: find_row_end(connection, key))
     try:
         entry = row and read_on(directory, key, row)
-    except OSError:
+    except OSError as error:
+        if not is_of_one(error):
+            raise
         return False
     if row is None or entry is None:
         return False
@@ -112,8 +115,10 @@ def _find_differing(
     try:
         files = directory.all_files_in(folder)
     except OSError as error:
+        if not is_of_one(error):
+            raise  # it is not known what is there
         _log.warning("the folder %s of conversations cannot be read: %s", folder, error)
-        files = {}
+        return {}
     active: dict[str, os.stat_result] = {}
     known = set(marks)
     for name, status in files.items():

@@ -16,6 +16,7 @@ from servers.conversations.contract import Role
 from servers.conversations.contract_results import SearchHit, SearchResult
 from servers.conversations.file_directory import SEARCH_NAME, key_of
 from servers.conversations.file_engine import FileEngine
+from servers.conversations.file_failures import is_of_one
 from servers.conversations.file_index import FileIndex, IndexLayout, snapshot
 from servers.conversations.file_locks import LockStripes
 from servers.conversations.file_reader import ConversationReader
@@ -136,9 +137,9 @@ class FileSearch:
             key=lambda found: score(once, found[0].words, _age(found[0], now)), reverse=True
         )
         chosen = _choose(found.documents, wanted.limit)
-        texts = await self._read(chosen)
+        texts, are_all_read = await self._read(chosen)
         hits = await self._engine.in_thread(lambda: _to_hits(texts, wanted, now))
-        is_all = found.is_all and len(chosen) == len(found.documents)
+        is_all = found.is_all and are_all_read and len(chosen) == len(found.documents)
         return SearchResult(
             hits=hits[: wanted.limit],
             truncated=not (is_current and is_all) or len(hits) > wanted.limit,
@@ -207,21 +208,29 @@ class FileSearch:
             and (place.owner, place.generation) == (owner, candidate.generation)
         ]
 
-    async def _read(self, documents: Sequence[tuple[Candidate, Located]]) -> list[_Text]:
-        """What they say, where they are still there."""
+    async def _read(
+        self, documents: Sequence[tuple[Candidate, Located]]
+    ) -> tuple[list[_Text], bool]:
+        """What they say, where they are still there; whether all of these could be read."""
         by_place: dict[Located, list[Candidate]] = defaultdict(list)
         for candidate, place in documents:
             by_place[place].append(candidate)
         # In one go: the way to a thread and back takes longer than to read a conversation's hits.
-        return await self._engine.in_thread(
+        read = await self._engine.in_thread(
             lambda: [
-                text
-                for place, candidates in by_place.items()
-                for text in self._read_conversation(place, candidates)
+                self._read_conversation(place, candidates) for place, candidates in by_place.items()
             ]
         )
+        return [text for texts in read for text in texts or ()], None not in read
 
-    def _read_conversation(self, place: Located, candidates: Sequence[Candidate]) -> list[_Text]:
+    def _read_conversation(
+        self, place: Located, candidates: Sequence[Candidate]
+    ) -> list[_Text] | None:
+        """None if it can't be read.
+
+        Raises:
+            OSError: Nor can others.
+        """
         try:
             with (
                 self._reading,
@@ -232,8 +241,10 @@ class FileSearch:
                 texts = (_read_text(opened, candidate) for candidate in candidates)
                 return [text for text in texts if text is not None]
         except (UnavailableError, OSError) as error:
+            if isinstance(error, OSError) and not is_of_one(error):
+                raise
             _log.warning("a hit can't be shown: %s", error)
-            return []
+            return None
 
 
 def _choose(

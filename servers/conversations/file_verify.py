@@ -1,6 +1,5 @@
 """Looking for damage: every record of every conversation is read, nothing is changed."""
 
-import errno
 import os
 import stat
 import sys
@@ -18,7 +17,7 @@ from servers.conversations.file_belonging import (
 )
 from servers.conversations.file_data_sync import sync_data
 from servers.conversations.file_directory import ACTIVE, StoreDirectory, path_of
-from servers.conversations.file_failures import advise
+from servers.conversations.file_failures import advise, is_of_one
 from servers.conversations.file_findings import Examination, Finding
 from servers.conversations.file_format import DATA_NAME
 from servers.conversations.file_history import History, Place
@@ -46,18 +45,6 @@ from servers.conversations.file_state import guess_generation
 _LEFT_OVER = "is of a write that did not come to its end, or not yet"
 _UNLOCKED_READINGS = 3
 """Of a conversation in whose place others are put meanwhile; then writers wait for one."""
-_OF_ONE_FILE = frozenset(
-    (
-        errno.EACCES,
-        errno.EPERM,
-        errno.ELOOP,
-        errno.ENOTDIR,
-        errno.EISDIR,
-        errno.ENXIO,
-        errno.EIO,
-    )
-)
-"""Failures of one file, after which all others can well be read."""
 
 
 class _ReplacedError(Exception):
@@ -129,7 +116,7 @@ def _examine(
 
 def _refused(found: Examination, error: OSError) -> Examination:
     """What was found until the system refused a file, and that it did."""
-    if error.errno not in _OF_ONE_FILE:
+    if not is_of_one(error):
         raise error
     file = path_of(found.key, ACTIVE)
     if isinstance(error.filename, str) and error.filename.startswith(f"{DATA_NAME}/"):
