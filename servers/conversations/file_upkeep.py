@@ -184,7 +184,7 @@ def _mend(
         kept = [suffix for suffix in suffixes if suffix == ACTIVE or parse_suffix(suffix)]
         directory.keep_aside(opened.key, kept, folder)
         repeats = rewrite(opened)
-    told = f"{opened.progress.message_count} messages are kept"
+    told = f"{_count(opened.progress.message_count)} kept"
     if repeats:
         told += f", lines that are there twice are dropped: {repeats}"
     return f"{told}; the damaged files are in damaged/{folder}", False
@@ -216,7 +216,12 @@ async def _put_right(engine: FileEngine, found: Examination, facts: Facts, folde
     if not is_back:
         return f"moved to damaged/{folder}"
     kept = await engine.change(facts.owner, facts.conversation_id, renew)
-    return f"{kept} messages are back under their own name; the files are in damaged/{folder}, too"
+    told = f"{_count(kept)} back under their own name"
+    return f"{told}; the files are in damaged/{folder}, too"
+
+
+def _count(messages: int) -> str:
+    return "1 message is" if messages == 1 else f"{messages:,} messages are"
 
 
 def _move_away(directory: StoreDirectory, key: str, folder: str, own: str | None) -> bool:

@@ -70,6 +70,8 @@ class Examination:
     """Whether the system let all of it be read: else there is no telling what is whole."""
     is_continued: bool = False
     """Whether a segment that nothing names holds all that is in the active file, and more."""
+    is_deleted: bool = False
+    """Whether only its version number is kept."""
     lacks_active: bool = False
     """Whether the active file is missing or empty, though there are sealed ones."""
     facts: Facts | None = None
@@ -281,6 +283,7 @@ class _Examiner:
                 self._found.findings[self._lost_in] = replace(found, what=what)
         self._expected, self._lost, self._owed, self._lost_in = seq + 1, 0, record.left, None
         self._found.records += 1
+        self._found.is_deleted = record.kind == "tombstone"
         self._found.projection.add(record)
         if record.kind == "message":
             self._found.messages += 1

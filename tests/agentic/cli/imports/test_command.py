@@ -36,8 +36,8 @@ async def test_a_dry_run_says_what_is_in_the_file_and_stores_nothing(command: Re
     assert told.output == (
         "Can be imported: 2 messages in 1 conversation. Nothing was stored.\n"
         "Left out:\n"
-        "       1  hidden messages (instructions, context, memory), in “No [31mwords”\n"
-        "       1  conversations without messages, in “No [31mwords”\n"
+        "  hidden messages (instructions, context, memory): 1, in “No [31mwords”\n"
+        "  conversations without messages: 1, in “No [31mwords”\n"
     )
     counted = await command.run(
         *IMPORT, "-", "--dry-run", "--json", stdin=json.dumps(CHAT).encode()
