@@ -6,9 +6,12 @@ from collections.abc import AsyncIterator, Callable
 from pathlib import Path
 from typing import BinaryIO
 
+from anyio import to_thread
+
 from agentic.cli.compose import open_attachments
 from agentic.cli.conversation_ids import check_id
 from agentic.cli.failures import CommandError, UsageError
+from agentic.cli.input_files import open_input, read_input
 from agentic.cli.invocation import Invocation, note
 from agentic.cli.output_files import check_output, replaced_output
 from agentic.cli.terminal_text import one_line, to_json
@@ -39,7 +42,7 @@ def attach_file(
 
     async def work(config: Config) -> None:
         check_id(conversation_id)
-        data = _read_file(file)
+        data = await to_thread.run_sync(_read_file, file)
         whose, wanted = ("The file's name", file.name) if name is None else ("--name", name)
         shown = _check(whose, check_attachment_name, wanted)
         guessed = mime_type or mimetypes.guess_type(file.name)[0] or _UNKNOWN_TYPE
@@ -113,14 +116,17 @@ def _read_file(path: Path) -> bytes:
         raise UsageError(f"{path} is a folder: attach its files.")
     if not path.exists():
         raise UsageError(f"There is no file {one_line(str(path), 500)}.")
-    with path.open("rb") as file:
-        data = file.read(MAX_ATTACHMENT_BYTES + 1)
-    if len(data) > MAX_ATTACHMENT_BYTES:
-        raise CommandError(
-            f"{path} has more than {MAX_ATTACHMENT_BYTES:,} bytes, which is all that an "
-            "attachment may have."
-        )
-    return data
+    data = bytearray()
+    with open_input(path) as file:
+        while len(data) <= MAX_ATTACHMENT_BYTES:
+            more = read_input(file.fileno(), MAX_ATTACHMENT_BYTES + 1 - len(data))
+            if not more:
+                return bytes(data)
+            data += more
+    raise CommandError(
+        f"{path} has more than {MAX_ATTACHMENT_BYTES:,} bytes, which is all that an "
+        "attachment may have."
+    )
 
 
 def _check(what: str, check: Callable[[str], str], text: str) -> str:

@@ -10,6 +10,7 @@ from rich.text import Text
 from agentic.cli.compose import open_store
 from agentic.cli.conversation_document import write_document
 from agentic.cli.conversation_ids import check_id, render_id
+from agentic.cli.figures_bar import count
 from agentic.cli.input_lines import confirm
 from agentic.cli.invocation import Invocation, note
 from agentic.cli.piped_console import PipedConsole
@@ -40,11 +41,11 @@ def list_conversations(
                 found = [conversation.model_dump() async for conversation in listed]
                 sys.stdout.write(to_json(found) + "\n")
                 return
-            count = 0
+            is_empty = True
             async for conversation in listed:
                 sys.stdout.write(_render_conversation(conversation) + "\n")
-                count += 1
-            if not count:
+                is_empty = False
+            if is_empty:
                 note("There are no conversations yet." if tag is None else "None has this tag.")
 
     return invocation.run(work, sections=SECTIONS_OF_STORE_USERS)
@@ -68,7 +69,7 @@ def show_conversation(
                 await _show(conversation, history)
                 _show_attachments(conversation)
             if history.damaged:
-                note(f"Left out: {history.damaged} damaged records.")
+                note(f"Left out: {count(history.damaged, 'damaged record')}.")
 
     return invocation.run(work, sections=SECTIONS_OF_STORE_USERS)
 
@@ -81,8 +82,9 @@ def delete_conversation(invocation: Invocation, conversation_id: str, *, yes: bo
         async with open_store(config) as store:
             conversation = await load_facts(store, conversation_id)
             if not yes:
+                extent = count(conversation.message_count, "message")
                 await confirm(
-                    f"Delete {_name(conversation)} with {conversation.message_count} messages?",
+                    f"Delete {_name(conversation)} with {extent}?",
                     instead="Deleting is for good: say --yes where nobody can be asked.",
                 )
             await store.delete_conversation(conversation_id)
@@ -114,8 +116,8 @@ def _name(conversation: Conversation) -> str:
 
 def _render_conversation(conversation: Conversation) -> str:
     number = conversation.message_count
-    count = f"{number:>6} message{' ' if number == 1 else 's'}"
-    return f"{render_time(conversation.last_updated)}  {count}  {_name(conversation)}"
+    extent = f"{number:>6} message{' ' if number == 1 else 's'}"
+    return f"{render_time(conversation.last_updated)}  {extent}  {_name(conversation)}"
 
 
 async def _show(conversation: Conversation, history: StoredHistory) -> None:

@@ -10,7 +10,7 @@ from agentic.cli.compose import open_store
 from agentic.cli.conversation_document import write_document
 from agentic.cli.conversation_ids import check_id
 from agentic.cli.failures import CommandError
-from agentic.cli.figures_bar import Figures, Show, showing_figures
+from agentic.cli.figures_bar import Figures, Show, count, showing_figures
 from agentic.cli.invocation import Invocation, note
 from agentic.cli.output_files import check_output, replaced_output
 from agentic.cli.stored_history import load_facts
@@ -66,7 +66,9 @@ class _Tally:
         """How far the export has come."""
         if self.characters:
             return Figures(0, None, f"{self.characters:,} characters")
-        return Figures(self.messages, self.total, f"{self.messages:,} of {self.total:,} messages")
+        return Figures(
+            self.messages, self.total, f"{self.messages:,} of {count(self.total, 'message')}"
+        )
 
 
 async def _counted(pages: _Pages, tally: _Tally, show: Show) -> _Pages:
@@ -112,18 +114,18 @@ async def _write(
 async def _write_json(output: TextIO, pages: AsyncIterator[dict[str, Any]]) -> None:
     first = await anext(pages)
     head = {name: value for name, value in first.items() if name != "messages"}
-    written = count = 0
+    written = total = 0
 
     async def messages() -> AsyncIterator[Mapping[str, Any]]:
-        nonlocal written, count
+        nonlocal written, total
         page: dict[str, Any] | None = first
         while page is not None:
-            count = page["conversation"]["message_count"]
+            total = page["conversation"]["message_count"]
             for message in page["messages"]:
                 yield message
                 written += 1
             page = await anext(pages, None)
 
     await write_document(output, head, messages())
-    if written < count:
-        note(f"Left out: {count - written} damaged messages.")
+    if written < total:
+        note(f"Left out: {count(total - written, 'damaged message')}.")

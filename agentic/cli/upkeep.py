@@ -6,6 +6,7 @@ from contextlib import closing
 from dataclasses import asdict
 
 from agentic.cli.failures import FAILED
+from agentic.cli.figures_bar import count
 from agentic.cli.invocation import Invocation, note
 from agentic.cli.terminal_text import clean, one_line, to_json
 from agentic.cli.upkeep_view import counting
@@ -36,8 +37,9 @@ def verify(invocation: Invocation, *, as_json: bool) -> int:
                     async for step in steps:
                         found += step.examination.findings
                         derived.compare(step.examination)
-                        conversations += step.examination.is_readable
-                        messages += step.examination.messages
+                        examined = step.examination
+                        conversations += examined.is_readable and not examined.is_deleted
+                        messages += examined.messages
                 found += derived.findings()
         damaged = [finding for finding in found if finding.is_damage]
         counts = {"conversations": conversations, "messages": messages, "damaged": len(damaged)}
@@ -46,7 +48,7 @@ def verify(invocation: Invocation, *, as_json: bool) -> int:
         else:
             for finding in found:
                 sys.stdout.write(_render(finding) + "\n")
-            note(_render_counts("Read", messages, conversations))
+            note(f"Read {_render_counts(messages, conversations)}.")
             if damaged:
                 note("`agentic conversations repair` keeps what is whole, and the rest aside.")
         return FAILED if damaged else 0
@@ -104,14 +106,13 @@ def reindex(invocation: Invocation) -> int:
     async def work(config: Config) -> None:
         async with open_files(config) as engine:
             totals = await reindex_files(engine)
-        note(_render_counts("Indexed", totals.messages, totals.conversations))
+        note(f"Indexed {_render_counts(totals.messages, totals.conversations)}.")
 
     return invocation.run(work, sections=_SECTIONS, log_level=None)
 
 
-def _render_counts(done: str, messages: int, conversations: int) -> str:
-    ends = ["" if count == 1 else "s" for count in (messages, conversations)]
-    return f"{done} {messages:,} message{ends[0]} of {conversations:,} conversation{ends[1]}."
+def _render_counts(messages: int, conversations: int) -> str:
+    return f"{count(messages, 'message')} of {count(conversations, 'conversation')}"
 
 
 def _name(step: Step) -> str:

@@ -32,6 +32,7 @@ from servers.conversations.file_format import (
     find_format_damage,
     repair_format,
 )
+from servers.conversations.file_place import OpenedPlace
 from servers.conversations.file_reserve import keep_reserve, take_reserve
 from servers.conversations.store_errors import UnavailableError
 
@@ -68,7 +69,8 @@ class StoreDirectory:
 
     def __init__(self, root: Path, root_fd: int, data_fd: int) -> None:
         self.root = root
-        self.format = FormatWatch(root, root_fd)
+        self.place = OpenedPlace(root, root_fd, DATA_NAME, data_fd)
+        self.format = FormatWatch(root, root_fd, self.place)
         self._root_fd = root_fd
         self._data_fd = data_fd
 
@@ -142,6 +144,15 @@ class StoreDirectory:
         """A descriptor of a lock file, which is made if it or its folder is missing."""
         with self._open_locks() as locks_fd:
             return _open_or_make(name, locks_fd, f"{_LOCKS}/{name}")
+
+    def is_lock(self, name: str, fd: int) -> bool:
+        """Whether a descriptor of a lock file is of the one that others find there now."""
+        try:
+            there = os.stat(f"{_LOCKS}/{name}", dir_fd=self._root_fd, follow_symlinks=False)
+        except (FileNotFoundError, NotADirectoryError):
+            return False
+        opened = os.fstat(fd)
+        return there.st_ino == opened.st_ino and there.st_dev == opened.st_dev
 
     def open_signs(self) -> int:
         """A descriptor of the file of `LagSigns`, which is made if it is missing."""
@@ -271,7 +282,7 @@ def open_directory(root: Path, *, any_format: bool = False) -> Generator[StoreDi
             directory.check_writable()
             directory.keep_reserve()
         except OSError as error:
-            raise explain(error, f"cannot open the conversation store {root}") from error
+            raise explain(error, f"cannot open the conversation store {root}", root) from error
         yield directory
 
 

@@ -140,7 +140,8 @@ class FileEngine:
         try:
             return await self._threads.run(checked, stripe)
         except OSError as error:
-            raise explain(error, "the conversation store could not do this") from error
+            what = "the conversation store could not do this"
+            raise explain(error, what, self.directory.root) from error
 
     async def consult(self, job: Callable[[], _T]) -> _T:
         """Do what asks the catalogue about many conversations.

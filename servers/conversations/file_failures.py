@@ -4,6 +4,7 @@ import errno
 import os
 from collections.abc import Generator
 from contextlib import contextmanager
+from pathlib import Path
 
 from servers.conversations.store_errors import UnavailableError
 
@@ -44,9 +45,12 @@ def advise(error: OSError) -> str:
     return _ADVICE.get(error.errno or 0, os.strerror(error.errno or 0))
 
 
-def explain(error: OSError, what: str) -> UnavailableError:
-    """`error` as a sentence that says what to do, and to which file, if the error names one."""
-    where = f"{error.filename}: " if error.filename else ""
+def explain(error: OSError, what: str, root: Path) -> UnavailableError:
+    """`error` as a sentence that says what to do, and to which file, if the error names one.
+
+    `root`: the store's directory, from which on it is named.
+    """
+    where = f"{root / os.fsdecode(error.filename)}: " if error.filename else ""
     return UnavailableError(f"{what}: {where}{advise(error)}")
 
 

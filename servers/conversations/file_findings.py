@@ -30,6 +30,8 @@ class Examination:
     """Whether the system let all of it be read: else there is no telling what is whole."""
     is_continued: bool = False
     """Whether a segment that nothing names holds all that is in the active file, and more."""
+    is_deleted: bool = False
+    """Whether only its version number is kept."""
     lacks_active: bool = False
     """Whether nothing of it is in the active file, though there are sealed ones."""
     facts: Facts | None = None
@@ -59,3 +61,8 @@ class Examination:
     def count_damage(self) -> int:
         """How many findings are of damage."""
         return sum(finding.is_damage for finding in self.findings)
+
+
+def count_messages(count: int) -> str:
+    """How many there are, with the verb."""
+    return "1 message is" if count == 1 else f"{count:,} messages are"

@@ -15,6 +15,7 @@ from contextlib import suppress
 from pathlib import Path
 
 from servers.conversations.file_failures import naming
+from servers.conversations.file_place import OpenedPlace
 from servers.conversations.store_errors import UnavailableError
 
 FORMAT_NAME = "agentic-conversations"
@@ -29,27 +30,29 @@ _ABANDONED_SECONDS = 3_600
 """After so long nobody puts such a file in its place any more."""
 _FILE = os.O_NOFOLLOW | os.O_CLOEXEC | os.O_NONBLOCK
 _LOOK_SECONDS = 1.0
-"""So often at most a running program looks whether a newer one has been here."""
+"""So often at most a running program looks whether anything was done to its directory."""
 
 
 class FormatWatch:
-    """Notices that a newer program has taken the directory of a running one over."""
+    """Notices that a running program's directory was moved, or a newer program took it over."""
 
-    def __init__(self, root: Path, root_fd: int) -> None:
+    def __init__(self, root: Path, root_fd: int, place: OpenedPlace) -> None:
         self._root = root
         self._root_fd = root_fd
+        self._place = place
         self._seen: tuple[int, int] | None = None
         self._look_at = 0.0
 
     def check(self) -> None:
-        """Look at FORMAT, now and then. What is wrong with it otherwise is told at a start.
+        """Look, now and then. What else is wrong with FORMAT is told at a start.
 
         Raises:
-            UnavailableError: It is of a newer program.
+            UnavailableError: FORMAT is of a newer program, or the directory is not where it was.
         """
         now = time.monotonic()
         if now < self._look_at:
             return
+        self._place.check()
         with suppress(FileNotFoundError):
             status = os.stat(FORMAT_FILE, dir_fd=self._root_fd, follow_symlinks=False)
             found = (status.st_ino, status.st_mtime_ns)

@@ -121,6 +121,7 @@ class FileIndex:
                 return self._connection
         except FileNotFoundError:
             pass
+        self._locks.directory.place.check()  # or it may be the index of another store
         with self._exclusive():
             self._disconnect()
             connection = self._open_file()

@@ -63,7 +63,7 @@ class LockStripes:
     """
 
     def __init__(self, directory: StoreDirectory) -> None:
-        self._directory = directory
+        self.directory = directory
         self._idle: OrderedDict[str, int] = OrderedDict()
         self._mutex = Lock()
         self._is_closed = False
@@ -91,7 +91,7 @@ class LockStripes:
         with self._mutex:
             fd = self._idle.pop(name, None)
         if fd is None:
-            fd = self._directory.open_lock(name)
+            fd = self.directory.open_lock(name)
         deadline = time.monotonic() + timeout_seconds
         pause = _FIRST_PAUSE_SECONDS
         try:
@@ -103,14 +103,14 @@ class LockStripes:
                     time.sleep(pause)
                     pause = min(_PAUSE_GROWTH * pause, _LONGEST_PAUSE_SECONDS)
                     continue
-                if os.fstat(fd).st_nlink:
+                if self.directory.is_lock(name, fd):
                     return fd
-                # Somebody removed the file, and others lock a new one.
-                stale, fd = fd, self._directory.open_lock(name)
+                # Somebody removed or moved the file or its folder, and others lock a new one.
+                stale, fd = fd, self.directory.open_lock(name)
                 os.close(stale)
             raise UnavailableError(
                 f"another process has held this part of the conversation store for "
-                f"{timeout_seconds:g} seconds: try again, or end it if it hangs",
+                f"{timeout_seconds:.2g} seconds: try again, or end it if it hangs",
                 retry_after_seconds=1.0,
             )
         except BaseException:

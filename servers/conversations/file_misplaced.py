@@ -13,7 +13,7 @@ from servers.conversations.file_directory import (
     key_of,
 )
 from servers.conversations.file_engine import FileEngine
-from servers.conversations.file_findings import Examination
+from servers.conversations.file_findings import Examination, count_messages
 from servers.conversations.file_history import History, Place
 from servers.conversations.file_layout import is_continued
 from servers.conversations.file_locks import name_of, stripe_of
@@ -58,7 +58,8 @@ async def put_right(engine: FileEngine, found: Examination, facts: Facts, folder
         )
     found.facts = facts
     kept = await engine.change(facts.owner, facts.conversation_id, renew)
-    return f"{kept} messages are back under their own name; the files are in damaged/{folder}, too"
+    told = f"{count_messages(kept)} back under their own name"
+    return f"{told}; the files are in damaged/{folder}, too"
 
 
 def _move_away(directory: StoreDirectory, key: str, folder: str, own: str | None) -> bool:

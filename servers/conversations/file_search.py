@@ -122,11 +122,13 @@ class FileSearch:
             try:
                 if self._engine.directory.size_of(SEARCH_NAME):
                     await self._upkeep.forget(_FORGET_SECONDS)
-            except Exception as error:  # noqa: BLE001 - boundary: nobody waits for it
-                if isinstance(error, UnavailableError) and error.retry_after_seconds is not None:
+            except UnavailableError as error:
+                if error.retry_after_seconds is not None:
                     self._deleted.set()  # another process is at it
                 else:
-                    report_fault(_log, "getting rid of the words of what was deleted", error)
+                    _log.warning("words of what was deleted can still be searched: %s", error)
+            except Exception as error:  # noqa: BLE001 - boundary: nobody waits for it
+                report_fault(_log, "getting rid of the words of what was deleted", error)
 
     async def search(self, wanted: Search) -> SearchResult:
         """What is found, the best first."""

@@ -100,6 +100,8 @@ class Sweeper:
         while True:
             try:
                 await self.sweep()
+            except (ConversationError, OSError) as error:
+                _log.warning("the conversation store was not swept: %s", error)
             except Exception as error:  # noqa: BLE001 - boundary: the store does without a sweep
                 report_fault(_log, "sweeping the conversation store", error)
             await anyio.sleep(max(self._sweeping.interval_seconds, 0.1))

@@ -13,7 +13,7 @@ from servers.conversations.file_directory import (
     StoreDirectory,
 )
 from servers.conversations.file_engine import FileEngine
-from servers.conversations.file_findings import Examination, Finding
+from servers.conversations.file_findings import Examination, Finding, count_messages
 from servers.conversations.file_misplaced import put_active, put_right, set_foreign_aside
 from servers.conversations.file_replacing import name_folder
 from servers.conversations.file_rewriting import rewrite
@@ -187,7 +187,7 @@ def _mend(
         kept = [suffix for suffix in suffixes if suffix == ACTIVE or parse_suffix(suffix)]
         directory.keep_aside(opened.key, kept, folder)
         repeats = rewrite(opened)
-    told = f"{opened.progress.message_count} messages are kept"
+    told = f"{count_messages(opened.progress.message_count)} kept"
     if lost := max(0, known - opened.progress.message_count):
         told += f", at least {lost} are lost"
     elif found.lacks_active:

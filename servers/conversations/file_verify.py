@@ -264,6 +264,7 @@ class _Examiner:
                 self._found.findings[self._lost_in] = replace(found, what=what)
         self._expected, self._lost, self._owed, self._lost_in = seq + 1, 0, record.left, None
         self._found.records += 1
+        self._found.is_deleted = record.kind == "tombstone"
         self._found.projection.add(record)
         if record.kind == "message":
             self._found.messages += 1

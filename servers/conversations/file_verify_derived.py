@@ -141,7 +141,8 @@ class DerivedCheck:
             return
         for key, count in find_living(connection):
             if key not in self._seen and key not in self._directory.files_in(key):
-                self._lose(key, f"is gone, of which the index knows {count} messages; {_RESTORE}")
+                known = "1 message" if count == 1 else f"{count} messages"
+                self._lose(key, f"is gone, of which the index knows {known}; {_RESTORE}")
 
     def _lose(self, key: str, what: str) -> None:
         self._losses.append(Finding(path_of(key, ACTIVE), None, what))

@@ -96,7 +96,8 @@ async def _read(
 def _render_extent(conversation: ConversationWithStats, newest: _Newest) -> str:
     shown = len(newest.rendered)
     # The count was read before the messages were: some may have been appended since.
-    extent = f"{shown} of {max(conversation.message_count, shown)} messages, oldest first."
+    count = max(conversation.message_count, shown)
+    extent = f"{shown} of {count} message{'' if count == 1 else 's'}, oldest first."
     if not newest.is_all:
         extent += " Older ones are left out."
     if newest.damaged:

@@ -28,7 +28,8 @@ class MarkdownPage:
 
     def __init__(self, conversation: Conversation, written: int | None) -> None:
         """`written`: characters of its first message on pages before; None: there are none."""
-        head = f"{conversation.message_count} messages, oldest first."
+        count = conversation.message_count
+        head = f"{count} message{'' if count == 1 else 's'}, oldest first."
         self._parts = [] if written is not None else [render_head(conversation, head)]
         self._room = MAX_PAGE_BYTES - sum(map(json_size, self._parts))
         self._written = written or 0

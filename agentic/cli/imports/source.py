@@ -1,7 +1,6 @@
 """The file to import, or standard input, as texts of JSON, of which a zip may hold several."""
 
 import os
-import select
 import stat
 import sys
 from collections.abc import Callable, Generator
@@ -15,14 +14,13 @@ from agentic.cli.failures import UsageError
 from agentic.cli.imports.failures import BrokenFileError
 from agentic.cli.imports.json_reader import JsonReader
 from agentic.cli.imports.zip_parts import find_members, open_archive
+from agentic.cli.input_files import open_input, read_input
 from agentic.cli.terminal_text import one_line
 
 Read = Callable[[int], bytes]
 
 STANDARD_INPUT = Path("-")
 _ZIP_BEGINNINGS = (b"PK\x03\x04", b"PK\x05\x06")
-_LISTEN_SECONDS = 0.2
-"""How long a wait for a pipe goes on after the command was stopped."""
 
 
 @dataclass(slots=True)
@@ -83,7 +81,7 @@ class Source:
         if self.path == STANDARD_INPUT:
             yield Part(self.name, JsonReader(self._counting(_listening(sys.stdin.fileno()))))
             return
-        with self.path.open("rb", buffering=0) as file:
+        with open_input(self.path) as file:
             self.reading.total_bytes = _size(file.fileno())
             seekable = self.reading.total_bytes is not None
             if not (seekable and os.pread(file.fileno(), 4, 0) in _ZIP_BEGINNINGS):
@@ -108,6 +106,8 @@ class Source:
 
     def _counting(self, read: Read) -> Read:
         def counting(max_bytes: int) -> bytes:
+            # One piece may be as long as the file, and come as fast as it is read.
+            from_thread.check_cancelled()
             try:
                 data = read(max_bytes)
             except OSError as error:
@@ -131,14 +131,12 @@ def _size(file: int) -> int | None:
 
 
 def _listening(file: int) -> Read:
-    """Reads what comes in its own time, so that the wait for it can be given up."""
+    """Reads what comes in its own time."""
     begun = False
 
     def read(max_bytes: int) -> bytes:
         nonlocal begun
-        while not select.select([file], [], [], _LISTEN_SECONDS)[0]:
-            from_thread.check_cancelled()
-        data = os.read(file, max_bytes)
+        data = read_input(file, max_bytes)
         if not begun and data.startswith(_ZIP_BEGINNINGS):
             raise BrokenFileError("a zip can't be read from a pipe: name the file.")
         begun = True

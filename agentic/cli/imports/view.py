@@ -22,7 +22,7 @@ def render_summary(tally: Tally, *, dry_run: bool) -> str:
     if tally.skipped:
         lines.append("Left out:")
         lines.extend(
-            f"{skipped.count:>8,}  {one_line(reason, 300)}, in {_render_titles(skipped.titles)}"
+            f"  {one_line(reason, 300)}: {skipped.count:,}, in {_render_titles(skipped.titles)}"
             for reason, skipped in tally.skipped.items()
         )
     if tally.cut:

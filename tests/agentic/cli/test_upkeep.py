@@ -48,6 +48,16 @@ async def test_damage_is_found_repaired_and_gone(command: RealCommand) -> None:
 
 
 @pytest.mark.slow
+async def test_what_is_deleted_is_not_counted_as_a_conversation(command: RealCommand) -> None:
+    directory = await fill(command)
+    async with open_file_store(directory) as store:
+        await store.append_messages(OWNER, "gone", [user("a")])
+        await store.delete_conversation(OWNER, "gone")
+    read = await command.run("conversations", "verify")
+    assert read.notes == "Read 6 messages of 1 conversation.\n"
+
+
+@pytest.mark.slow
 async def test_without_a_store_the_place_is_named(command: RealCommand) -> None:
     for name in ("verify", "repair", "compact", "reindex", "stats"):
         ended = await command.run("conversations", name)

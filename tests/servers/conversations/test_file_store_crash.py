@@ -344,13 +344,22 @@ async def test_a_stopped_holder_of_a_lock_ends_in_an_error_and_not_in_waiting_fo
             pass
 
 
-async def test_a_lock_whose_file_was_removed_still_locks(tmp_path: Path) -> None:
+@pytest.mark.parametrize("done", ["removed", "moved", "moved with its folder"])
+async def test_a_lock_whose_file_is_not_there_any_more_still_locks(
+    tmp_path: Path, done: str
+) -> None:
     with ExitStack() as stack:
         directory = stack.enter_context(open_directory(tmp_path / "store"))
         one, two = (stack.enter_context(closing(LockStripes(directory))) for _ in range(2))
         with one.hold("00"):
             pass
-        (tmp_path / "store" / "locks" / "00").unlink()
+        locks = tmp_path / "store" / "locks"
+        if done == "removed":
+            (locks / "00").unlink()
+        elif done == "moved":
+            (locks / "00").rename(tmp_path / "00")
+        else:
+            locks.rename(tmp_path / "locks")
         with (
             one.hold("00"),
             pytest.raises(UnavailableError),

@@ -260,11 +260,11 @@ async def test_a_directory_in_the_way_of_a_file_is_named(tmp_path: Path, taken: 
             for lock in (directory / "locks").iterdir():
                 lock.unlink()
                 lock.mkdir()
-            named = r"locks/\d\d: a directory stands where a file should be"
+            named = rf"{directory}/locks/\d\d: a directory stands where a file should be"
         else:
             (directory / "lag").unlink()
             (directory / "lag").mkdir()
-            named = "lag: a directory stands where a file should be"
+            named = f"{directory}/lag: a directory stands where a file should be"
         with pytest.raises(UnavailableError, match=named):
             await store.append_messages(OWNER, ID, [user("b")])
 
@@ -288,7 +288,7 @@ async def test_a_folder_of_files_removed_under_a_running_store_is_named(tmp_path
     async with open_file_store(directory) as store:
         await store.append_messages(OWNER, ID, [user("a")])
         shutil.rmtree(directory / "v1")
-        with pytest.raises(UnavailableError, match=r"v1/.*: it was removed"):
+        with pytest.raises(UnavailableError, match=r"v1.* removed under"):
             await store.append_messages(OWNER, ID, [user("b")])
 
 

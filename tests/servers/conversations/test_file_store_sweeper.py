@@ -256,7 +256,7 @@ async def test_a_sweep_that_fails_is_tried_again_and_ends_nothing(
     in_the_way.mkdir()
     async with open_file_store(directory, sweeping=AT_ONCE) as store:
         with anyio.fail_after(10):
-            await until(lambda: "sweeping the conversation store" in caplog.text)
+            await until(lambda: "the conversation store was not swept" in caplog.text)
             await store.append_messages(OWNER, "other", users(1))
             in_the_way.rmdir()
             await until(lambda: b"m0" not in file_of(directory).read_bytes())
@@ -266,3 +266,25 @@ async def test_what_fails_in_a_store_that_is_swept_is_raised_as_it_is(tmp_path: 
     with pytest.raises(KeyError):
         async with open_file_store(tmp_path / "store", sweeping=AT_ONCE):
             raise KeyError
+
+
+@pytest.mark.parametrize("taken", ["FORMAT", "locks"])
+async def test_what_is_in_the_way_of_a_sweep_is_told_in_one_line(
+    tmp_path: Path, taken: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    directory = tmp_path / "store"
+    async with open_file_store(directory):
+        pass
+    async with swept_by_hand(directory) as (_, sweeper):
+        path = directory / taken
+        path.rename(tmp_path / taken)
+        path.symlink_to(tmp_path / taken)
+        with anyio.fail_after(5):
+            async with anyio.create_task_group() as tasks:
+                tasks.start_soon(sweeper.run)
+                await until(lambda: "not swept" in caplog.text)
+                tasks.cancel_scope.cancel()
+    told = caplog.records[0].getMessage()
+    assert told.startswith("the conversation store was not swept: ")
+    assert f"{path}: a " in told
+    assert "\n" not in told

@@ -157,7 +157,7 @@ async def test_one_message_that_does_not_fit_shows_its_end(
         assert 127 * 1024 < len(prompt.encode()) < 132 * 1024
         assert "; the beginning of this message is left out\n" in prompt
         assert "the end\n" in prompt
-        assert "1 of 1 messages, oldest first.\n" in prompt
+        assert "1 of 1 message, oldest first.\n" in prompt
         text = await read(client, "conversation://c")
         assert len(text.encode()) <= 512 * 1024
         lines = text.partition("## user")[2].split("\n")[1:]

@@ -523,7 +523,7 @@ async def test_what_files_have_lost_is_known_from_the_index(tmp_path: Path) -> N
     lines = cut.read_bytes().splitlines(keepends=True)
     cut.write_bytes(b"".join(lines[:20]))
     assert sorted(what.partition(" ")[2] for what in await find_losses(directory)) == [
-        "is gone, of which the index knows 1 messages; put it back from a copy, if there is one",
+        "is gone, of which the index knows 1 message; put it back from a copy, if there is one",
         "is shorter than it was: of 30 messages the index had read 18 are left; put it back from a "
         "copy, if there is one",
     ]

@@ -6,6 +6,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import anyio
+from anyio import to_thread
+
 from agentic.cli.imports.reading import Format, read_conversations
 from agentic.cli.imports.source import Source
 from agentic.cli.imports.tally import Tally
@@ -34,13 +37,16 @@ class Taken:
 
 
 def read(path: Path, wanted: Format = "auto") -> tuple[list[Taken], Tally]:
-    """All conversations of a file."""
+    """All conversations of a file, read in a worker thread as by the command."""
     tally = Tally()
-    taken = [
-        Taken(found.conversation_id, found.facts, list(found.messages))
-        for found in read_conversations(Source(path), wanted, tally)
-    ]
-    return taken, tally
+
+    def read_all() -> list[Taken]:
+        return [
+            Taken(found.conversation_id, found.facts, list(found.messages))
+            for found in read_conversations(Source(path), wanted, tally)
+        ]
+
+    return anyio.run(to_thread.run_sync, read_all), tally
 
 
 def marked(messages: list[dict[str, Any]]) -> list[dict[str, Any]]:

@@ -1,8 +1,12 @@
 """`agentic conversations import` as a person runs it."""
 
 import json
+import os
+import signal
 from pathlib import Path
 
+import anyio
+import anyio.abc
 import pytest
 
 from tests.agentic.cli.imports.exports import (
@@ -14,12 +18,13 @@ from tests.agentic.cli.imports.exports import (
     write_json,
     write_zip,
 )
-from tests.agentic.cli.real_command import RealCommand
+from tests.agentic.cli.real_command import LIMIT_SECONDS, RealCommand
 
 CHAT = chatgpt_conversation(
     chatgpt_message("q"), chatgpt_message("a", "assistant"), title="Tea \x1b[31m\nand more"
 )
 IMPORT = ("conversations", "import")
+ATTACH = ("conversations", "attach", "a")
 
 
 @pytest.mark.slow
@@ -31,8 +36,8 @@ async def test_a_dry_run_says_what_is_in_the_file_and_stores_nothing(command: Re
     assert told.output == (
         "Can be imported: 2 messages in 1 conversation. Nothing was stored.\n"
         "Left out:\n"
-        "       1  hidden messages (instructions, context, memory), in “No [31mwords”\n"
-        "       1  conversations without messages, in “No [31mwords”\n"
+        "  hidden messages (instructions, context, memory): 1, in “No [31mwords”\n"
+        "  conversations without messages: 1, in “No [31mwords”\n"
     )
     counted = await command.run(
         *IMPORT, "-", "--dry-run", "--json", stdin=json.dumps(CHAT).encode()
@@ -117,3 +122,66 @@ async def test_an_import_that_is_stopped_goes_on_when_it_is_run_again(command: R
     assert messages["imported"] + messages["repeated"] == 10_000
     assert messages["repeated"] >= 1_000
     assert messages["imported"] >= 1_000
+
+
+async def wait_until_opened(process: anyio.abc.Process, path: Path) -> None:
+    descriptors = Path(f"/proc/{process.pid}/fd")
+    with anyio.fail_after(LIMIT_SECONDS):
+        while not any(each.resolve() == path for each in descriptors.iterdir()):  # noqa: ASYNC110 - of another process
+            await anyio.sleep(0.02)
+
+
+async def end(process: anyio.abc.Process, number: signal.Signals) -> int:
+    process.send_signal(number)
+    with anyio.fail_after(5):
+        return await process.wait()
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM], ids=lambda each: each.name)
+@pytest.mark.parametrize(
+    "verb", [IMPORT, ("conversations", "attach", "a")], ids=lambda each: each[1]
+)
+async def test_the_wait_for_a_pipe_is_ended_by_a_signal(
+    command: RealCommand, verb: tuple[str, ...], number: signal.Signals
+) -> None:
+    pipe = command.home / "pipe"
+    os.mkfifo(pipe)
+    async with command.started(*verb, "pipe") as process:
+        await wait_until_opened(process, pipe)
+        assert await end(process, number) == 128 + number
+    async with command.started(*verb, "pipe") as process:
+        await wait_until_opened(process, pipe)
+        with pipe.open("wb", buffering=0) as silent:
+            silent.write(b"[")
+            assert await end(process, number) == 128 + number
+
+
+@pytest.mark.slow
+async def test_an_import_that_never_comes_to_an_end_is_ended_by_a_signal(
+    command: RealCommand,
+) -> None:
+    pipe = command.home / "pipe"
+    os.mkfifo(pipe)
+    endless = "printf '[\"'; exec tr '\\0' a </dev/zero"
+    async with command.started(*IMPORT, "pipe") as process:
+        await wait_until_opened(process, pipe)
+        with pipe.open("wb", buffering=0) as given:
+            async with await anyio.open_process(["sh", "-c", endless], stdout=given):
+                assert await end(process, signal.SIGTERM) == 143
+
+
+@pytest.mark.slow
+async def test_a_pipe_whose_writer_takes_its_time_is_imported(command: RealCommand) -> None:
+    pipe = command.home / "pipe"
+    os.mkfifo(pipe)
+    async with command.started(*IMPORT, "pipe") as process:
+        await wait_until_opened(process, pipe)
+        with pipe.open("wb", buffering=0) as writer:
+            text = json.dumps(CHAT).encode()
+            for part in (text[:10], text[10:]):
+                writer.write(part)
+                await anyio.sleep(0.3)
+        with anyio.fail_after(LIMIT_SECONDS):
+            assert await process.wait() == 0
+    assert (await command.run("conversations", "list")).output.count("\n") == 1

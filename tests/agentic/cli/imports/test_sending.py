@@ -9,7 +9,7 @@ import pytest
 
 from agentic.cli.failures import CommandError
 from agentic.cli.imports.reading import read_conversations
-from agentic.cli.imports.sending import Sender, paginate
+from agentic.cli.imports.sending import Sender, paginate, take
 from agentic.cli.imports.source import Source
 from agentic.cli.imports.tally import OTHER_CONTENT, Tally
 from client.conversations import ConversationCallError, RemoteConversationStore
@@ -29,11 +29,15 @@ from tests.assistant import open_assistant
 
 async def send(server: StoreServer, path: Path, tally: Tally | None = None) -> Tally:
     tally = tally or Tally()
-    sender = Sender(RemoteConversationStore(server), tally)
     with anyio.fail_after(30):
-        for found in read_conversations(Source(path), "auto", tally):
-            await sender.send(found)
+        await send_to(RemoteConversationStore(server), path, tally)
     return tally
+
+
+async def send_to(store: RemoteConversationStore, path: Path, tally: Tally) -> None:
+    sender, conversations = Sender(store, tally), read_conversations(Source(path), "auto", tally)
+    while (found := await take(conversations)) is not None:
+        await sender.send(found)
 
 
 def chats(*names: str, count: int = 2) -> list[dict[str, Any]]:
@@ -188,9 +192,7 @@ async def test_the_real_store_takes_everything_once_and_without_loss(tmp_path: P
         async with open_assistant(tmp_path / "store") as assistant:
             for _ in range(2):
                 tallies.append(tally := Tally())
-                sender = Sender(assistant.store, tally)
-                for found in read_conversations(Source(path), "auto", tally):
-                    await sender.send(found)
+                await send_to(assistant.store, path, tally)
             facts = await assistant.store.get_conversation("telegram:42")
             newest = await assistant.store.load_conversation("telegram:42", limit=500)
             chat = await assistant.store.get_conversation("chatgpt:a")
@@ -225,8 +227,7 @@ async def test_what_a_store_accepted_is_taken_from_its_export(tmp_path: Path) ->
         path = write_json(tmp_path / "c.json", exported)
         async with open_assistant(tmp_path / "to") as assistant:
             tally = Tally()
-            for found in read_conversations(Source(path), "auto", tally):
-                await Sender(assistant.store, tally).send(found)
+            await send_to(assistant.store, path, tally)
             loaded = await assistant.store.load_conversation("c")
             facts = await assistant.store.get_conversation("c")
     assert tally.problems == []
@@ -245,8 +246,7 @@ async def test_what_can_not_be_sent_costs_itself(tmp_path: Path) -> None:
     with anyio.fail_after(30):
         async with open_assistant(tmp_path / "store") as assistant:
             tally = Tally()
-            for found in read_conversations(Source(path), "auto", tally):
-                await Sender(assistant.store, tally).send(found)
+            await send_to(assistant.store, path, tally)
             listed = await assistant.store.list_conversations()
     assert {each.conversation_id: each.message_count for each in listed.conversations} == {
         "a": 3,
