@@ -15,6 +15,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from servers.conversations.file_engine import open_file_engine
+from servers.conversations.file_expiry import Expiry
 from servers.conversations.file_search import FileSearch, open_file_search
 from servers.conversations.file_store import FileConversationStore, open_file_store
 from servers.conversations.file_sweeper import Sweeping
@@ -22,6 +23,7 @@ from servers.conversations.file_upkeep import reindex
 from servers.conversations.search_query import parse_query
 from servers.conversations.store_errors import InvalidError, UnavailableError
 from servers.conversations.store_values import ConversationUpdate
+from tests.servers.conversations.crowded_reader import SPARE
 from tests.servers.conversations.messages import ID, OWNER, in_seconds, list_ids, user
 from tests.servers.conversations.stored_files import file_of, index_files
 
@@ -360,6 +362,44 @@ async def test_an_expired_conversation_loses_its_entries_though_nobody_wrote_to_
         assert await find(store, "apple") == ["c0/m", "c2/m"]
         await search.catch_up(60)
         assert await find(store, "apple") == ["c0/m", "c2/m"]
+
+
+async def test_what_counted_as_expired_for_a_moment_is_found(tmp_path: Path) -> None:
+    """As by a clock that ran ahead: it was taken in while it was not there."""
+    directory = tmp_path / "s"
+    async with open_file_engine(directory) as engine, open_file_search(engine) as search:
+        await fill(FileConversationStore(engine, search))
+    ahead = Expiry(idle_days=1e-9)
+    async with (
+        open_file_engine(directory, expiry=ahead) as engine,
+        open_file_search(engine) as search,
+    ):
+        assert await find(FileConversationStore(engine, search), "apple") == []
+        await search.catch_up(60)
+    async with open_with_search(directory) as (store, _):
+        assert await find(store, "apple") == ALL
+
+
+async def test_where_few_files_can_be_opened_an_answer_is_all_or_says_that_it_is_not(
+    tmp_path: Path,
+) -> None:
+    directory = tmp_path / "s"
+    async with open_file_store(directory) as store:
+        for number in range(20):
+            await store.append_messages(OWNER, f"c{number}", [user("m", "apple")])
+    module = "tests.servers.conversations.crowded_reader"
+    asked = subprocess.run(
+        [sys.executable, "-m", module, str(directory), OWNER, "apple"],
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=True,
+    )
+    answers = [line.split() for line in asked.stdout.splitlines()]
+    assert len(answers) == len(SPARE)
+    assert {answer for line in answers for answer in line[:2]} == {"20", "-"}
+    assert all(line[2:] == ["20", "20"] for line in answers)
+    assert "damaged" not in asked.stderr
 
 
 @pytest.mark.slow
