@@ -6,9 +6,8 @@ write, one sync without the lock. With sixteen processes on two processors that 
 the write, and each step of the store's own several times what it costs alone, because its code and
 data have left the caches since the append before. How SQLite compares with all of them depends on
 the disk and on who else is at work: it syncs one append after the other, over what its log held
-before, holds its only lock meanwhile, and falls behind where a sync is slow or the processors are
-taken. So all is measured twice, the second time beside programs that keep each processor busy.
-Another disk is measured with TMPDIR.
+before, holds its only lock meanwhile, and falls behind where a sync is slow. Another disk is
+measured with TMPDIR.
 """
 
 import os
@@ -72,8 +71,7 @@ class Figures:
 
 async def measure(*, count: int, rounds: int) -> list[Row]:
     """Interleaved: in each round each kind on one conversation, then on one each."""
-    alone = {kind: Figures() for kind in _KINDS}
-    beside = {kind: Figures() for kind in _KINDS}
+    figures = {kind: Figures() for kind in _KINDS}
     with tempfile.TemporaryDirectory() as directory:
         behind, over = _measure_syncs(Path(directory, "syncs"))
         roots = {kind: Path(directory, kind) for kind in _KINDS}
@@ -87,32 +85,17 @@ async def measure(*, count: int, rounds: int) -> list[Row]:
             }
             for _ in range(rounds):
                 for kind in _KINDS:
-                    await _take_round(writers[kind], alone[kind], count)
-            async with _busy_processors():
-                for _ in range(rounds):
-                    for kind in _KINDS:
-                        await _take_round(writers[kind], beside[kind], count)
-        expected = 2 * WRITERS * count * rounds
+                    await _take_round(writers[kind], figures[kind], count)
+        expected = WRITERS * count * rounds
         lost = await _count_lost(roots["store"], expected)
         lost_by_sqlite = _count_lost_of_sqlite(roots["sqlite"], expected)
     return [
-        *_render(alone, ""),
-        *_render(beside, ", beside busy programs"),
+        *_render(figures),
         Row("lost or doubled", lost, "messages", limit=0),
         Row("lost by SQLite", lost_by_sqlite, "messages"),
         Row("one process: a line is written behind others and synced", behind * 1e3, "ms"),
         Row("  the same over others, as SQLite's log does it", over * 1e3, "ms"),
     ]
-
-
-@asynccontextmanager
-async def _busy_processors() -> AsyncGenerator[None]:
-    async with AsyncExitStack() as stack:
-        for _ in range(os.cpu_count() or 1):
-            process = await anyio.open_process([sys.executable, "-c", "while True: pass"])
-            await stack.enter_async_context(process)
-            stack.callback(process.kill)
-        yield
 
 
 async def _take_round(writers: Sequence[Writer], figures: Figures, count: int) -> None:
@@ -180,7 +163,7 @@ def _count_lost_of_sqlite(root: Path, expected: int) -> int:
         return 2 * expected - connection.execute("SELECT count(*) FROM messages").fetchone()[0]
 
 
-def _render(figures: dict[str, Figures], beside: str) -> list[Row]:
+def _render(figures: dict[str, Figures]) -> list[Row]:
     rows: list[Row] = []
     kinds = [figures[kind] for kind in _KINDS]
     for where, least, (ours, sqlite, bare, floor) in (
@@ -188,7 +171,7 @@ def _render(figures: dict[str, Figures], beside: str) -> list[Row]:
         ("one each", MIN_RATIO_EACH, [kind.each for kind in kinds]),
     ):
         rows += [
-            Row(f"{WRITERS} processes on {where}{beside}", median(ours), "messages/s"),
+            Row(f"{WRITERS} processes on {where}", median(ours), "messages/s"),
             Row("  SQLite (WAL, synchronous=FULL)", median(sqlite), "messages/s"),
             Row("  a lock, a write and fdatasync, nothing else", median(bare), "messages/s"),
             Row("  the same asynchronously, each id once", median(floor), "messages/s"),
