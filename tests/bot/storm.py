@@ -93,6 +93,7 @@ class People:
         """Whether no more faults come."""
         self.faults: Counter[type[Fault]] = Counter()
         """Those that calls have met."""
+        self._next_kinds: list[int] = []
 
     @property
     def people(self) -> Mapping[str, str]:
@@ -192,12 +193,14 @@ class People:
     def _draw(self, method: str) -> Fault:
         pause = too_many_requests(self._luck.choice(self.storm.pauses))
         faults: list[Fault] = [DropBefore(), DropAfter(), SERVER_ERROR, Garbage(), pause]
-        if method == "getUpdates":
-            return self._luck.choice([Twice(), Reversed(), Reversed(), CONFLICT, *faults])
+        if method == "getUpdates" and self._luck.random() < 0.4:
+            return self._luck.choice([Twice(), Reversed(), Reversed(), CONFLICT])
         if self._hangs and method in _SENDING and self._luck.random() < 0.1:
             self._hangs -= 1
             return Hang()
-        return self._luck.choice(faults)
+        if not self._next_kinds:  # of so many each kind once, so that none is missing by luck
+            self._next_kinds = self._luck.sample(range(len(faults)), len(faults))
+        return faults[self._next_kinds.pop()]
 
     def check_chats(self) -> None:
         """Each message was answered once and in order; what came twice says so."""

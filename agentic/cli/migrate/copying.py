@@ -103,7 +103,7 @@ class Copier:
             if not is_settled:
                 await self._settle(owner, conversation_id, copy, stored, known)
                 is_settled = True
-            await self._send(owner, conversation_id, copy, page, missing)
+            await self._send(owner, conversation_id, page, missing)
             copy.outcome = "copied" if stored.facts is None else "extended"
         if copy is None:
             return None
@@ -155,14 +155,13 @@ class Copier:
             copy.outcome = "extended"
 
     async def _send(
-        self, owner: str, conversation_id: str, copy: "_Copy", page: Page, messages: Sequence[Wire]
+        self, owner: str, conversation_id: str, page: Page, messages: Sequence[Wire]
     ) -> None:
         document = {**page.document, "messages": list(messages)}
         result = await self._target.store(owner).import_conversation(
             document, conversation_id=conversation_id
         )
         self._tally.messages_copied += result.appended
-        copy.repeated += result.repeated
         if result.skipped:
             raise DiffersError(
                 f"{result.skipped} of its message ids have come to stand for something else there, "
@@ -184,10 +183,9 @@ class Copier:
             raise DiffersError("it was deleted there while it was copied: run the same again")
         sent = copy.content
         if (arrived.content.count, arrived.content.hexdigest()) != (sent.count, sent.hexdigest()):
-            twice = f", {copy.repeated} of them there twice," if copy.repeated else ""
             raise DiffersError(
                 f"what arrived is not what was sent: {sent.count} messages (SHA-256 "
-                f"{sent.hexdigest()}) at the source{twice} and {arrived.content.count} "
+                f"{sent.hexdigest()}) at the source and {arrived.content.count} "
                 f"({arrived.content.hexdigest()}) at the target"
             )
         return arrived.source_version
@@ -203,8 +201,6 @@ class _Copy:
         self.source_version: int = first.facts["version"]
         self.target_version: int = 0 if stored is None else stored["version"]
         self.content = ContentHash(first.facts)
-        self.repeated = 0
-        """Messages that the target had under their ids, though not in their place."""
         self.lost = 0
         """Records that could not be read."""
 

@@ -119,18 +119,6 @@ async def test_damaged_records_are_told_and_all_others_arrive(tmp_path: Path) ->
         assert (await two.migrate()).problems() == [told]
 
 
-@pytest.mark.slow  # so many messages lie between a message and its repeat
-async def test_a_message_that_is_stored_twice_is_told(tmp_path: Path) -> None:
-    async with open_two(tmp_path, "file", "file") as two:
-        for number in range(6):
-            await two.source.append_messages("ada", "c", users(800, start=800 * number))
-        repeat = await two.source.append_messages("ada", "c", users(1))
-        assert repeat.appended == 1
-        [told] = (await two.migrate()).problems()
-        assert "4801 messages" in told
-        assert "1 of them there twice, and 4800" in told
-
-
 @pytest.mark.parametrize("damaged", ["source", "target"])
 async def test_a_difference_that_damage_made_is_told_as_such(tmp_path: Path, damaged: str) -> None:
     async with open_two(tmp_path, "file", "file") as two:

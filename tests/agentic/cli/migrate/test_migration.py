@@ -337,6 +337,7 @@ async def test_what_is_deleted_or_rewritten_while_it_is_read_is_read_again(tmp_p
         assert all("goes on behind its 1 messages" in each for each in told)
 
 
+@pytest.mark.slow  # so many messages lie between the two
 async def test_an_id_that_stands_for_two_messages_arrives_as_two(tmp_path: Path) -> None:
     """A store forgets ids that are thousands of messages away."""
     async with open_two(tmp_path, "file", "file") as two:
