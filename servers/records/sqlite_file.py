@@ -163,7 +163,8 @@ class SqliteFile:
     def _check_is_ours(self) -> None:
         # Before its mode or anything in it is changed: a wrong path may lead to another's file.
         with closing(sqlite3.connect(self._path, timeout=_BUSY_SECONDS)) as connection:
-            if _format_of(connection) == 0 and connection.execute(_ANY_TABLE).fetchone():
+            # In this order: another process may be making our tables now, the format with them.
+            if connection.execute(_ANY_TABLE).fetchone() and _format_of(connection) == 0:
                 raise self._unusable("it is the database of another program: name another file")
 
     def _open_connection(self) -> sqlite3.Connection:
