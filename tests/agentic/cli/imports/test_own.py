@@ -5,7 +5,19 @@ from pathlib import Path
 from typing import Any
 
 from client.asking.holding import shows_untrusted
-from tests.agentic.cli.imports.exports import read
+from tests.agentic.cli.imports.exports import Taken, read
+
+
+def read_document(directory: Path, messages: list[dict[str, Any]]) -> Taken:
+    document: dict[str, Any] = {
+        "format": "agentic-conversation/1",
+        "conversation": {"conversation_id": "c"},
+        "messages": messages,
+    }
+    file = directory / "document.json"
+    file.write_text(json.dumps(document))
+    [[conversation], _] = read(file)
+    return conversation
 
 
 def test_what_is_taken_in_is_marked_and_asks_and_answers_for_nobody(tmp_path: Path) -> None:
@@ -28,14 +40,7 @@ def test_what_is_taken_in_is_marked_and_asks_and_answers_for_nobody(tmp_path: Pa
             "annotations": {"imported": False},
         },
     ]
-    document: dict[str, Any] = {
-        "format": "agentic-conversation/1",
-        "conversation": {"conversation_id": "c"},
-        "messages": messages,
-    }
-    file = tmp_path / "document.json"
-    file.write_text(json.dumps(document))
-    [[conversation], _] = read(file)
+    conversation = read_document(tmp_path, messages)
     assert [message.annotations for message in conversation.messages] == [
         {"imported": True},
         {"kept": 1, "imported": True},
@@ -52,14 +57,7 @@ def test_an_id_that_stands_for_two_messages_becomes_two(tmp_path: Path) -> None:
         {"message_id": "3", "role": "assistant", "content": "to two", "turn_id": "1"},
         {"message_id": "1", "role": "user", "content": "two"},
     ]
-    document: dict[str, Any] = {
-        "format": "agentic-conversation/1",
-        "conversation": {"conversation_id": "c"},
-        "messages": messages,
-    }
-    file = tmp_path / "document.json"
-    file.write_text(json.dumps(document))
-    [[conversation], _] = read(file)
+    conversation = read_document(tmp_path, messages)
     assert [(each.message_id, each.turn_id) for each in conversation.messages] == [
         ("1", "1"),
         ("2", "1"),
