@@ -194,7 +194,7 @@ def _mend(
         told += ", what was written after them is lost"
     if repeats:
         told += f", lines that are there twice are dropped: {repeats}"
-    if is_cleared:
+    if found.foreign_lines:
         told += f", lines of another conversation are taken out: {found.foreign_lines}"
     return f"{told}; the damaged files are in damaged/{folder}", False
 
