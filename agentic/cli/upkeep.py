@@ -1,12 +1,14 @@
 """`agentic conversations verify|repair|compact|reindex`: looking after the files."""
 
+import logging
 import sys
 from collections.abc import AsyncGenerator, Callable
 from contextlib import closing
 from dataclasses import asdict
+from typing import Literal
 
 from agentic.cli.failures import FAILED
-from agentic.cli.figures_bar import count
+from agentic.cli.figures_bar import Figures, count, is_watched, showing_figures
 from agentic.cli.invocation import Invocation, note
 from agentic.cli.terminal_text import clean, one_line, to_json
 from agentic.cli.upkeep_view import counting
@@ -20,6 +22,9 @@ from servers.conversations.file_verify_derived import DerivedCheck
 from servers.host import open_files, to_sealing
 
 _SECTIONS = ("conversations",)
+_TELL_HOW_FAR = tuple(
+    f"servers.conversations.{name}" for name in ("file_catalogue_check", "file_search_upkeep")
+)
 
 
 def verify(invocation: Invocation, *, as_json: bool) -> int:
@@ -101,13 +106,25 @@ def _go_through(
 
 
 def reindex(invocation: Invocation) -> int:
-    """Throw the index away and make it anew from the files."""
+    """Throw the indexes away and make them anew from the files."""
+    come_to = Figures(0, None, "Listings")
 
     async def work(config: Config) -> None:
-        async with open_files(config) as engine:
-            totals = await reindex_files(engine)
+        def tell(what: Literal["listings", "search"], done: int, total: int) -> None:
+            nonlocal come_to
+            unit, size = ("folders", 1) if what == "listings" else ("MB", 1_000_000)
+            text = f"{what.capitalize()}: {done // size:,} of {total // size:,} {unit}"
+            come_to = Figures(done, total, text)
+            show()
+
+        with showing_figures(come_to.text, lambda: come_to) as show:
+            async with open_files(config) as engine:
+                totals = await reindex_files(engine, tell)
         note(f"Indexed {_render_counts(totals.messages, totals.conversations)}.")
 
+    if is_watched():  # else the store's own lines say how far it is
+        for name in _TELL_HOW_FAR:
+            logging.getLogger(name).setLevel(logging.ERROR)
     return invocation.run(work, sections=_SECTIONS, log_level=None)
 
 

@@ -199,6 +199,11 @@ class Catalogue:
         """Whether all rows were compared with the files since the index was opened."""
         return self._check.is_about(self._index.opening)
 
+    @property
+    def checked_folders(self) -> tuple[int, int]:
+        """How far `go_on_checking` has come: folders, and of how many."""
+        return self._check.come_to
+
     def go_on_checking(self, since: float, seconds: float) -> bool:
         """Do a part of what `consult` would wait for; see `CatalogueCheck.go_on`.
 

@@ -81,6 +81,12 @@ class CatalogueCheck:
         """Whether all rows were compared with the files since this opening of the index."""
         return self._opening == opening > 0
 
+    @property
+    def come_to(self) -> tuple[int, int]:
+        """How many folders were looked at, and of how many, where a part of them is left."""
+        going = self._round
+        return (going.total - len(going.folders), going.total) if going else (0, 0)
+
     def run(self) -> None:
         """See to it that the rows hold all that was written before.
 

@@ -50,6 +50,10 @@ SEARCH_LAYOUT = IndexLayout(
 _CATCH_UP_SECONDS = 2.0
 _FIND_SECONDS = 1.0
 _FORGET_SECONDS = 10.0
+_STEP_SECONDS = 1.0
+_PAUSE_SECONDS = 0.005
+"""Long enough for whoever waits for the lock between two steps."""
+_WAIT_SECONDS = 4.0
 _MAX_CANDIDATES = 500
 _MAX_INDEXES = 3
 _MAX_READ_WORDS = 400_000
@@ -93,14 +97,24 @@ class FileSearch:
         self._index = index
         self._upkeep = upkeep
 
-    async def make_anew(self, step_seconds: float) -> None:
-        """Throw the index away and take everything in again; what can't be read is left out."""
+    async def make_anew(self, tell: Callable[[int, int], None]) -> None:
+        """Throw the index away and take everything in again; what can't be read is left out.
+
+        `tell` is given, about each second, how many bytes of conversations are in, and of how many.
+        """
         await self._engine.in_thread(self._index.discard)
-        left: int | None = None
-        while not await self._upkeep.catch_up(step_seconds):
-            before, left = left, await self._engine.in_thread(self._upkeep.count_left)
-            if left == before:
+        unread: set[Located] = set()
+        before: tuple[object, ...] = ()
+        while not await self._upkeep.catch_up(
+            _STEP_SECONDS,
+            pause_seconds=_PAUSE_SECONDS,
+            wait_seconds=_WAIT_SECONDS,
+            unread=unread,
+        ):
+            done, total = await self._engine.in_thread(self._upkeep.measure)
+            if before == (before := (done, total, len(unread))):
                 return
+            tell(done, total)
 
     async def catch_up(self, seconds: float) -> None:
         """See `SearchUpkeep.keep_up`."""

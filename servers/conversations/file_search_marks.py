@@ -54,6 +54,12 @@ def count_unsearched(connection: sqlite3.Connection) -> int:
     return connection.execute(sql).fetchone()[0]
 
 
+def measure_searched(connection: sqlite3.Connection) -> tuple[int, int]:
+    """Of how many bytes of conversations there are so many read, and of how many: both sums."""
+    sql = "SELECT ifnull(sum(min(searched, end)), 0), ifnull(sum(end), 0) FROM conversations"
+    return connection.execute(sql).fetchone()
+
+
 def select_unsearched(
     connection: sqlite3.Connection, owner: str | None, limit: int
 ) -> list[Located]:

@@ -25,6 +25,7 @@ from servers.conversations.file_search_marks import (
     count_unsearched,
     forget_searched,
     is_marked,
+    measure_searched,
     put_searched,
     select_unsearched,
 )
@@ -52,6 +53,7 @@ _STEP_CONVERSATIONS = 500
 _STEP_BYTES = 1024 * 1024
 _TELL_SECONDS = 5.0
 _PAUSE_SECONDS = 0.05
+"""Between the steps of what nobody waits for: others have work for the processor."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,14 +87,24 @@ class SearchUpkeep:
         self._turn = anyio.Lock()
         self._told_at = 0.0
 
-    def count_left(self) -> int:
-        """How many conversations are not in the index as they are now."""
-        return self._engine.catalogue.consult(count_unsearched)
+    def measure(self) -> tuple[int, int]:
+        """How many bytes of the conversations as they are now are in the index, and of how many."""
+        return self._engine.catalogue.consult(measure_searched)
 
-    async def catch_up(self, seconds: float, owner: str | None = None) -> bool:
+    async def catch_up(
+        self,
+        seconds: float,
+        owner: str | None = None,
+        *,
+        pause_seconds: float = 0.0,
+        wait_seconds: float = _MIN_WAIT_SECONDS,
+        unread: set[Located] | None = None,
+    ) -> bool:
         """Take in what is not yet in the index, of one owner or all, for about so long.
 
-        Returns whether all of it is in.
+        Returns whether all of it is in. `unread`: what could not be read and is not tried again;
+        more is added to it. `pause_seconds`: between steps. `wait_seconds`: at least, for another
+        process that writes to the index.
 
         Raises:
             UnavailableError: The index can't be written now, or another process writes to it.
@@ -100,23 +112,24 @@ class SearchUpkeep:
         deadline = time.monotonic() + seconds
         if await self._engine.consult(lambda: self._is_current(owner)):
             return True
-        handled: set[Located] = set()
+        unread = set() if unread is None else unread
+        handled = set(unread)
         queue: deque[Located] = deque()
         while True:
-            async with self._turn, self._alone(deadline):
+            async with self._turn, self._alone(max(wait_seconds, deadline - time.monotonic())):
                 if not queue:
                     lagging = await self._engine.in_thread(lambda: self._find_lagging(owner))
                     # What could not be read, or changed meanwhile, waits for the next call.
                     queue.extend(located for located in lagging if located not in handled)
                     if not queue:
                         return not lagging
-                if not await self._step(queue, handled):
+                if not await self._step(queue, handled, unread):
                     queue.clear()
                     handled.clear()
             if time.monotonic() > deadline:
                 return False
-            if owner is None:  # nobody waits for it, and others have work for the processor
-                await anyio.sleep(_PAUSE_SECONDS)
+            if pause_seconds:
+                await anyio.sleep(pause_seconds)
 
     async def keep_up(self, seconds: float) -> None:
         """In the background, for about so long: take in what lags, then purge what was deleted.
@@ -125,8 +138,8 @@ class SearchUpkeep:
             UnavailableError: As `catch_up`.
         """
         deadline = time.monotonic() + seconds
-        await self.catch_up(seconds)
-        async with self._turn, self._alone(time.monotonic()):
+        await self.catch_up(seconds, pause_seconds=_PAUSE_SECONDS)
+        async with self._turn, self._alone(_MIN_WAIT_SECONDS):
             await drop_unknown(self._engine, self._index)
         await self._purge(deadline)
 
@@ -137,20 +150,19 @@ class SearchUpkeep:
             UnavailableError: As `catch_up`.
         """
         deadline = time.monotonic() + seconds
-        await self.catch_up(seconds)
+        await self.catch_up(seconds, pause_seconds=_PAUSE_SECONDS)
         await self._purge(deadline)
 
     async def _purge(self, deadline: float) -> None:
         is_stale = True
         while is_stale and time.monotonic() < deadline:
-            async with self._turn, self._alone(time.monotonic()):
+            async with self._turn, self._alone(_MIN_WAIT_SECONDS):
                 is_stale = await purge_part(self._engine, self._index)
 
     @asynccontextmanager
-    async def _alone(self, deadline: float) -> AsyncGenerator[None]:
-        wait = max(_MIN_WAIT_SECONDS, deadline - time.monotonic())
+    async def _alone(self, wait_seconds: float) -> AsyncGenerator[None]:
         with ExitStack() as stack:
-            hold = self._locks.hold(_LOCK, timeout_seconds=wait)
+            hold = self._locks.hold(_LOCK, timeout_seconds=wait_seconds)
             await self._engine.in_thread(lambda: stack.enter_context(hold))
             yield
 
@@ -176,7 +188,9 @@ class SearchUpkeep:
 
         return self._engine.catalogue.consult(work)
 
-    async def _step(self, queue: deque[Located], handled: set[Located]) -> bool:
+    async def _step(
+        self, queue: deque[Located], handled: set[Located], unread: set[Located]
+    ) -> bool:
         """Take in some of what waits; False if the index was made anew meanwhile."""
         waiting = list(islice(queue, _STEP_CONVERSATIONS))
         keys = [located.key for located in waiting]
@@ -191,7 +205,9 @@ class SearchUpkeep:
             if room <= 0:
                 break
             piece = await self._read(located, held.get(located.key), room)
-            if piece is not None:
+            if piece is None:
+                unread.add(located)
+            else:
                 pieces.append(piece)
                 room -= piece.end - piece.start
             if piece is None or piece.is_last:

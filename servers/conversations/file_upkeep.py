@@ -1,7 +1,9 @@
 """Looking after a store's files, while it may be in use: verify, repair, compact, totals."""
 
-from collections.abc import AsyncGenerator
+import time
+from collections.abc import AsyncGenerator, Callable
 from dataclasses import dataclass, replace
+from typing import Literal
 
 from servers.conversations.file_attachment_folder import FOLDER_SUFFIX, AttachmentFolder
 from servers.conversations.file_conversation import ConversationFile
@@ -31,8 +33,8 @@ from servers.conversations.store_errors import NotFoundError, UnavailableError
 _WORTH_SEALING_BYTES = 64 * 1024
 _WASTE_BYTES = 64 * 1024
 """Of what is outdated: below it a conversation is not rewritten."""
-_INDEXING_SECONDS = 10.0
-"""After which it is asked whether there is less left to do."""
+_STEP_SECONDS = 0.25
+"""After which it is told how far the work has come."""
 _RECORD_BYTES = 180
 """Of a record without its body."""
 
@@ -251,12 +253,20 @@ class Totals:
     attachment_bytes: int
 
 
-async def reindex(engine: FileEngine) -> Totals:
-    """Throw away what is derived from the files, and make it anew."""
+async def reindex(
+    engine: FileEngine, tell: Callable[[Literal["listings", "search"], int, int], None]
+) -> Totals:
+    """Throw away what is derived from the files, and make it anew.
+
+    `tell` is given now and then what is being made, how much of it is done, and of how much.
+    """
     await engine.in_thread(engine.catalogue.discard)
+    since = time.monotonic()
+    while not await engine.in_thread(lambda: engine.catalogue.go_on_checking(since, _STEP_SECONDS)):
+        tell("listings", *engine.catalogue.checked_folders)
     totals = await find_totals(engine)
     async with open_file_search(engine) as search:
-        await search.make_anew(_INDEXING_SECONDS)
+        await search.make_anew(lambda done, total: tell("search", done, total))
     return totals
 
 

@@ -83,3 +83,12 @@ async def test_an_export_into_a_file_shows_how_far_it_is(
         assert await terminal.wait_for_end() == 0
     assert "6 of 6" not in terminal.text
     assert terminal.text.count("x" * 50) == 6
+
+
+@pytest.mark.slow
+async def test_making_the_indexes_anew_shows_how_far_it_is(command: RealCommand) -> None:
+    await fill(command)
+    async with command.in_terminal("conversations", "reindex") as terminal:
+        await terminal.wait_for("Listings")
+        assert await terminal.wait_for_end() == 0
+    assert "Indexed 6 messages of 1 conversation." in terminal.text

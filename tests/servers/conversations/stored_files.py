@@ -8,13 +8,24 @@ import zlib
 from pathlib import Path
 
 from servers.conversations.file_directory import key_of
+from servers.conversations.file_engine import FileEngine
 from servers.conversations.file_sealed import SealedSegment
+from servers.conversations.file_upkeep import Totals, reindex
 from tests.servers.conversations.messages import ID, OWNER
 
 
 def file_of(directory: Path, conversation_id: str = ID, owner: str = OWNER) -> Path:
     key = key_of(owner, conversation_id)
     return directory / "v1" / key[:2] / f"{key}.jsonl"
+
+
+async def make_indexes_anew(engine: FileEngine) -> Totals:
+    """`reindex`, for whoever does not want to know how far it is."""
+
+    def tell(*_: object) -> None:
+        pass
+
+    return await reindex(engine, tell)
 
 
 def index_files(directory: Path) -> list[Path]:

@@ -19,13 +19,12 @@ from servers.conversations.file_expiry import Expiry
 from servers.conversations.file_search import FileSearch, open_file_search
 from servers.conversations.file_store import FileConversationStore, open_file_store
 from servers.conversations.file_sweeper import Sweeping
-from servers.conversations.file_upkeep import reindex
 from servers.conversations.search_query import parse_query
 from servers.conversations.store_errors import InvalidError, UnavailableError
 from servers.conversations.store_values import ConversationUpdate
 from tests.servers.conversations.crowded_reader import SPARE
 from tests.servers.conversations.messages import ID, OWNER, in_seconds, list_ids, user
-from tests.servers.conversations.stored_files import file_of, index_files
+from tests.servers.conversations.stored_files import file_of, index_files, make_indexes_anew
 
 
 async def find(store: FileConversationStore, query: str, owner: str = OWNER) -> list[str]:
@@ -162,7 +161,7 @@ async def test_search_answers_all_or_says_that_it_does_not_while_it_is_made_anew
 
         async def make_anew() -> None:
             while True:
-                await reindex(engine)
+                await make_indexes_anew(engine)
 
         async with anyio.create_task_group() as tasks:
             tasks.start_soon(make_anew)

@@ -26,7 +26,7 @@ from servers.conversations.file_verify_derived import DerivedCheck
 from servers.conversations.store_errors import UnavailableError
 from servers.conversations.store_values import ConversationUpdate
 from tests.servers.conversations.messages import ID, OWNER, list_ids, load_ids, user
-from tests.servers.conversations.stored_files import file_of, segments_of
+from tests.servers.conversations.stored_files import file_of, make_indexes_anew, segments_of
 
 SMALL = Sealing(after_bytes=2_000)
 
@@ -441,10 +441,33 @@ async def test_reindexing_makes_listings_and_search_anew(tmp_path: Path) -> None
     search.write_bytes(b"no index")
     async with open_file_engine(tmp_path / "store") as engine:
         with anyio.fail_after(20):
-            assert (await reindex(engine)).messages == 61
+            assert (await make_indexes_anew(engine)).messages == 61
     async with open_file_store(tmp_path / "store") as store:
         assert len((await store.list_conversations(OWNER)).conversations) == 2
         assert len((await store.search_conversations(OWNER, "zyzzyva")).hits) == 1
+
+
+@pytest.mark.slow
+async def test_reindexing_takes_in_all_of_a_long_conversation_and_tells_how_far_it_is(
+    tmp_path: Path,
+) -> None:
+    directory, batches = tmp_path / "store", 60
+    async with open_file_store(directory, durability="interval") as store:
+        for batch in range(batches):
+            texts = [" ".join(f"w{batch}x{n}y{i}" for i in range(80)) for n in range(500)]
+            await store.append_messages(OWNER, ID, [user(None, text) for text in texts])
+    told: list[tuple[str, int, int]] = []
+    async with open_file_engine(directory) as engine:
+        with anyio.fail_after(120):
+            await reindex(engine, lambda what, done, total: told.append((what, done, total)))
+    async with open_file_store(directory) as store:
+        found = await store.search_conversations(OWNER, f"w{batches - 1}x499y79")
+    shares = [done for what, done, _ in told if what == "search"]
+    (total,) = {total for what, _, total in told if what == "search"}
+    assert len(shares) >= 2
+    assert shares == sorted(set(shares))
+    assert shares[-1] <= total
+    assert (len(found.hits), found.truncated) == (1, False)
 
 
 WRONG = {
@@ -477,7 +500,7 @@ async def test_what_a_derived_file_says_wrongly_is_named_until_it_is_made_anew(
     assert "conversations reindex" in found
     async with open_file_engine(directory) as engine:
         with anyio.fail_after(20):
-            await reindex(engine)
+            await make_indexes_anew(engine)
     assert await find_derived(directory) == []
 
 
