@@ -18,8 +18,12 @@ class Figures(NamedTuple):
 
 
 def is_watched() -> bool:
-    """Whether there is a terminal for a bar."""
-    return sys.stderr.isatty()
+    """Whether there is a terminal that can show a bar."""
+    if not sys.stderr.isatty():
+        return False
+    from rich.console import Console
+
+    return not Console(stderr=True).is_dumb_terminal
 
 
 @contextmanager

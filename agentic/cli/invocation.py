@@ -21,6 +21,8 @@ from agentic.cli.piped_output import PipedOutput
 from agentic.cli.terminal_text import clean
 from agentic.config.models import Config
 
+_OTHERS = 0o077
+
 Work = Callable[[Config], Awaitable[int | None]]
 
 
@@ -63,6 +65,7 @@ class Invocation:
 
     def _guard(self, begin: Callable[[], int | None], log_level: int | None) -> int:
         _set_up_streams()
+        _set_up_files()
         if log_level is not None:
             self._set_up_logs(log_level)
         try:
@@ -123,6 +126,13 @@ def _set_up_streams() -> None:
             stream.reconfigure(errors="replace")
     if _is_pipe(sys.stdout):
         sys.stdout = PipedOutput(sys.stdout)
+
+
+def _set_up_files() -> None:
+    """What is stored is its owner's to read, whatever shell it is made from, and nobody else's."""
+    os.umask(os.umask(_OTHERS) & _OTHERS)
+    if sys.getfilesystemencoding() == "ascii":
+        note("Warning: only names of files in ASCII can be used here: set PYTHONUTF8=1.")
 
 
 def _is_pipe(stream: TextIO) -> bool:

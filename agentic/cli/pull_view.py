@@ -1,10 +1,10 @@
 """Shows how a pull goes, on stderr: a bar in a terminal, else a line now and then."""
 
-import sys
 import time
 from collections.abc import Generator
 from contextlib import contextmanager
 
+from agentic.cli.figures_bar import is_watched
 from agentic.cli.invocation import note
 from agentic.cli.terminal_text import one_line
 from client.weights.progress import OnProgress, Progress
@@ -17,7 +17,7 @@ _MINUTE_SECONDS = 60
 @contextmanager
 def showing_pull() -> Generator[OnProgress]:
     """What it yields is told how the pull goes."""
-    if sys.stderr.isatty():
+    if is_watched():
         with _showing_bar() as on_progress:
             yield on_progress
     else:

@@ -1,19 +1,18 @@
 """How far long work on files has come, on stderr, where somebody watches."""
 
-import sys
 from collections.abc import AsyncGenerator
 from contextlib import aclosing, asynccontextmanager
 
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
+from agentic.cli.figures_bar import is_watched
 from servers.conversations.file_upkeep import Step
 
 
 @asynccontextmanager
 async def counting(doing: str, steps: AsyncGenerator[Step]) -> AsyncGenerator[AsyncGenerator[Step]]:
     """The same steps, counted in a bar while they are gone through; no bar off a terminal."""
-    console = Console(file=sys.stderr)
     columns = (
         TextColumn("{task.description}"),
         BarColumn(),
@@ -21,7 +20,7 @@ async def counting(doing: str, steps: AsyncGenerator[Step]) -> AsyncGenerator[As
         TimeRemainingColumn(),
     )
     with Progress(
-        *columns, console=console, transient=True, disable=not console.is_terminal
+        *columns, console=Console(stderr=True), transient=True, disable=not is_watched()
     ) as bar:
         task = bar.add_task(doing, total=None)
 

@@ -195,8 +195,8 @@ class CatalogueCheck:
         if going.is_told:
             seconds = time.monotonic() - going.began
             _log.warning(
-                "the conversation index is in step with the files: %d conversations were read "
-                "in %.1f seconds",
+                "the conversation index is in step with the files: conversations read: "
+                "%d, in %.1f seconds",
                 *(going.read, seconds),
             )
 
@@ -204,7 +204,7 @@ class CatalogueCheck:
         done = going.total - len(going.folders)
         _log.warning(
             "the conversation index is made anew where it differs from the files: %d %% done, "
-            "%d conversations read; listings and searches wait for it",
+            "conversations read: %d; listings and searches wait for it",
             *(100 * done // going.total, going.read),
         )
         going.is_told = True

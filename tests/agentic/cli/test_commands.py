@@ -396,3 +396,17 @@ async def test_a_reader_that_leaves_early_is_no_accident(command: RealCommand) -
         process.stdout.close()
         assert process.wait(LIMIT_SECONDS) == 1
         assert process.stderr.read() == b""
+
+
+@pytest.mark.slow
+async def test_what_is_stored_is_its_owners_to_read_though_the_shell_takes_that_away(
+    command: RealCommand,
+) -> None:
+    before = os.umask(0o777)
+    try:
+        assert (await command.run("conversations", "list")).exit_code == 0
+    finally:
+        os.umask(before)
+    data = command.home / ".local"
+    modes = {path.is_dir(): stat.S_IMODE(path.stat().st_mode) for path in (data, *data.rglob("*"))}
+    assert modes == {True: 0o700, False: 0o600}

@@ -193,7 +193,7 @@ async def test_how_far_a_rebuild_has_come_is_told(
     told = [record for record in caplog.records if "conversation index" in record.message]
     assert [record.levelno for record in told] == [logging.WARNING] * 2
     assert "% done" in told[0].message
-    assert f"{COUNT} conversations were read" in told[1].message
+    assert f"conversations read: {COUNT}," in told[1].message
 
 
 @pytest.mark.slow
