@@ -1,4 +1,4 @@
-"""A process that appends when it is told to: `store|sqlite|bare|floor DIRECTORY WRITER`.
+"""A process that appends when told to: `store|sqlite|bare|floor|served DIRECTORY WRITER`.
 
 A line on its input names a conversation and how many messages go there, one an append; its answer
 is the longest wait in seconds. It ends with its input.
@@ -21,6 +21,7 @@ from servers.conversations.contract import Message
 from servers.conversations.file_store import open_file_store
 from servers.conversations.file_threads import open_job_threads
 from servers.conversations.store_errors import UnavailableError
+from tests.bench.writer_service import connected
 
 OWNER = "bench"
 SQLITE_NAME = "messages.sqlite3"
@@ -143,7 +144,25 @@ async def open_floor(directory: Path) -> AsyncGenerator[Append]:
         os.close(log.fd)
 
 
-_OPENERS = {"store": open_store, "sqlite": open_sqlite, "bare": open_bare, "floor": open_floor}
+@asynccontextmanager
+async def open_served(directory: Path) -> AsyncGenerator[Append]:
+    """The floor of whoever has another process write: no thread, and one sync for several."""
+    async with connected(directory) as send:
+
+        async def append(conversation_id: str, message_id: str) -> None:
+            message = Message(message_id=message_id, role="user", content=TEXT)
+            await send(conversation_id, message.model_dump_json(exclude_none=True).encode())
+
+        yield append
+
+
+_OPENERS = {
+    "store": open_store,
+    "sqlite": open_sqlite,
+    "bare": open_bare,
+    "floor": open_floor,
+    "served": open_served,
+}
 
 
 async def write(kind: str, directory: Path, writer: str) -> None:

@@ -34,7 +34,7 @@ from tests.bench.writer_process import OWNER, SQLITE_NAME, TEXT, create_sqlite
 WRITERS = 16
 MIN_RATIO_ONE = 1.3
 MIN_RATIO_EACH = 3.0
-_KINDS = ("store", "sqlite", "bare", "floor")
+_KINDS = ("store", "sqlite", "bare", "floor", "served")
 _START_SECONDS = 60
 _ROUND_SECONDS = 300
 _SYNCS = 200
@@ -80,6 +80,7 @@ async def measure(*, count: int, rounds: int) -> list[Row]:
             for root in roots.values():
                 root.mkdir()
             create_sqlite(roots["sqlite"])
+            await stack.enter_async_context(_serving(roots["served"]))
             writers = {
                 kind: await stack.enter_async_context(_running(kind, root))
                 for kind, root in roots.items()
@@ -144,6 +145,20 @@ async def _running(kind: str, root: Path) -> AsyncGenerator[list[Writer]]:
         yield writers
 
 
+@asynccontextmanager
+async def _serving(root: Path) -> AsyncGenerator[None]:
+    command = [sys.executable, "-m", "tests.bench.writer_service", str(root)]
+    async with await anyio.open_process(command, stdin=None, stderr=None) as process:
+        assert process.stdout is not None
+        try:
+            with anyio.fail_after(_START_SECONDS):
+                await process.stdout.receive()
+            yield
+        finally:  # it ends with its clients
+            if process.returncode is None:
+                process.kill()
+
+
 async def _count_lost(root: Path, expected: int) -> int:
     """How many messages are missing, or there too often, in one conversation and in the others."""
     async with open_file_store(root) as store:
@@ -167,7 +182,7 @@ def _count_lost_of_sqlite(root: Path, expected: int) -> int:
 def _render(figures: dict[str, Figures]) -> list[Row]:
     rows: list[Row] = []
     kinds = [figures[kind] for kind in _KINDS]
-    for where, least, (ours, sqlite, bare, floor) in (
+    for where, least, (ours, sqlite, bare, floor, served) in (
         ("one conversation", MIN_RATIO_ONE, [kind.one for kind in kinds]),
         ("one each", MIN_RATIO_EACH, [kind.each for kind in kinds]),
     ):
@@ -176,9 +191,11 @@ def _render(figures: dict[str, Figures]) -> list[Row]:
             Row("  SQLite (WAL, synchronous=FULL)", median(sqlite), "messages/s"),
             Row("  a lock, a write and fdatasync, nothing else", median(bare), "messages/s"),
             Row("  the same asynchronously, each id once", median(floor), "messages/s"),
+            Row("  one process that writes for all, each id once", median(served), "messages/s"),
             Row("  SQLite's time for ours", _ratio(sqlite, ours), "x", limit=round(1 / least, 3)),
             Row("  SQLite's time for the bare write", _ratio(sqlite, bare), "x"),
             Row("  SQLite's time for the asynchronous write", _ratio(sqlite, floor), "x"),
+            Row("  SQLite's time for the one that writes for all", _ratio(sqlite, served), "x"),
             Row("  the asynchronous write's time for ours", _ratio(floor, ours), "x"),
         ]
     return [

@@ -408,5 +408,6 @@ async def test_what_is_stored_is_its_owners_to_read_though_the_shell_takes_that_
     finally:
         os.umask(before)
     data = command.home / ".local"
-    modes = {path.is_dir(): stat.S_IMODE(path.stat().st_mode) for path in (data, *data.rglob("*"))}
-    assert modes == {True: 0o700, False: 0o600}
+    found = [(path.is_dir(), path.stat().st_mode) for path in (data, *data.rglob("*"))]
+    modes = {(is_folder, stat.S_IMODE(mode)) for is_folder, mode in found}
+    assert modes == {(True, 0o700), (False, 0o600)}
