@@ -1,6 +1,7 @@
 """uvicorn, with ends of our own: when to stop, and for clients that send or read nothing."""
 
 import errno
+import resource
 import socket
 from asyncio import TimerHandle, Transport
 from collections.abc import Generator
@@ -12,11 +13,12 @@ from starlette.types import ASGIApp
 from uvicorn.protocols.http.h11_impl import H11Protocol, RequestResponseCycle
 
 from servers.errors import StartError
+from servers.http_listener import Listener
 
 MAX_CONNECTIONS = 500
-"""A process has 1,024 open files on most systems."""
-_CROWDED = 400
-"""From so many on, a new one takes the place of one that waits for its client."""
+"""A process has 1,024 open files on most systems; of fewer, half are left to the servers' own."""
+_CROWDED = 0.8
+"""From so many of them on, a new one takes the place of one that waits for its client."""
 _PROMPT_SECONDS = 1.0
 """Who has been asking for no longer is given the time."""
 _ACCEPTED_AT_ONCE = 64
@@ -49,12 +51,17 @@ def create_web_server(app: ASGIApp) -> WebServer:
             log_config=None,
             access_log=False,
             server_header=False,
-            limit_concurrency=MAX_CONNECTIONS,
+            limit_concurrency=_max_connections(),
             backlog=_ACCEPTED_AT_ONCE,
             timeout_keep_alive=_IDLE_SECONDS,
             timeout_graceful_shutdown=_FLUSH_SECONDS,
         )
     )
+
+
+def _max_connections() -> int:
+    files = resource.getrlimit(resource.RLIMIT_NOFILE)[0]
+    return MAX_CONNECTIONS if files == resource.RLIM_INFINITY else min(MAX_CONNECTIONS, files // 2)
 
 
 def listen(host: str, port: int) -> socket.socket:
@@ -67,7 +74,7 @@ def listen(host: str, port: int) -> socket.socket:
         family, kind, protocol, _, address = socket.getaddrinfo(
             host, port, type=socket.SOCK_STREAM
         )[0]
-        listener = socket.socket(family, kind, protocol)
+        listener = Listener(family, kind, protocol)
         listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         listener.bind(address)
         listener.listen(1024)
@@ -98,7 +105,7 @@ class _Protocol(H11Protocol):
     def connection_made(self, transport: Transport) -> None:  # type: ignore[override]
         super().connection_made(transport)
         self.asking = self.loop.call_later(HEADER_SECONDS, transport.close)
-        if len(self.connections) > _CROWDED:
+        if len(self.connections) > _CROWDED * (self.limit_concurrency or MAX_CONNECTIONS):
             self._make_room()
 
     def _make_room(self) -> None:

@@ -1,5 +1,6 @@
 """MCP over streamable HTTP, with an orderly end: what runs is finished, what comes is refused."""
 
+import asyncio
 import signal
 import sys
 from collections.abc import AsyncIterator, Sequence
@@ -14,6 +15,7 @@ from starlette.types import Message as ASGIMessage
 from servers.hosted import HostedServer
 from servers.http_app import HEALTH, METRICS, READINESS, HttpSettings, create_app
 from servers.http_connection import WebServer, create_web_server, listen, to_authority
+from servers.http_listener import pass_over_told
 from servers.http_log import Noted
 from servers.http_refusals import refuse
 from servers.http_shares import only_listens
@@ -37,6 +39,7 @@ async def serve_on_http(hosted: Sequence[HostedServer], settings: HttpSettings) 
     calls = _Calls(create_app(hosted, settings, authority, metrics))
     paths = [HEALTH, READINESS, METRICS, *(each.path for each in hosted)]
     web = create_web_server(Noted(calls, metrics, paths))
+    asyncio.get_running_loop().set_exception_handler(pass_over_told)
     with anyio.open_signal_receiver(signal.SIGTERM, signal.SIGINT) as signals:
         # Sessions close first: that ends their standing streams, and so the last connections.
         async with anyio.create_task_group() as tasks, AsyncExitStack() as sessions:

@@ -32,6 +32,7 @@ from servers.conversations.file_format import (
     find_format_damage,
     repair_format,
 )
+from servers.conversations.file_idle import IdleFiles
 from servers.conversations.file_place import OpenedPlace
 from servers.conversations.file_reserve import keep_reserve, take_reserve
 from servers.conversations.store_errors import UnavailableError
@@ -69,6 +70,7 @@ class StoreDirectory:
 
     def __init__(self, root: Path, root_fd: int, data_fd: int) -> None:
         self.root = root
+        self.idle = IdleFiles()
         self.place = OpenedPlace(root, root_fd, DATA_NAME, data_fd)
         self.format = FormatWatch(root, root_fd, self.place)
         self._root_fd = root_fd
@@ -88,9 +90,9 @@ class StoreDirectory:
     def open_with_status(self, key: str, suffix: str = ACTIVE) -> tuple[int, os.stat_result] | None:
         """The same, with the file's status."""
         try:
-            shard_fd = os.open(key[:SHARD_CHARACTERS], _SUBDIRECTORY, dir_fd=self._data_fd)
+            shard_fd = self.idle.open(key[:SHARD_CHARACTERS], _SUBDIRECTORY, dir_fd=self._data_fd)
             try:
-                fd = os.open(key + suffix, os.O_RDWR | _FILE, dir_fd=shard_fd)
+                fd = self.idle.open(key + suffix, os.O_RDWR | _FILE, dir_fd=shard_fd)
             finally:
                 os.close(shard_fd)
         except FileNotFoundError:
@@ -113,7 +115,7 @@ class StoreDirectory:
         For whoever reads many: nothing is checked but that it is no link.
         """
         try:
-            fd = os.open(key + ACTIVE, os.O_RDONLY | _FILE, dir_fd=shard_fd)
+            fd = self.idle.open(key + ACTIVE, os.O_RDONLY | _FILE, dir_fd=shard_fd)
         except OSError:
             return None
         try:
@@ -143,7 +145,7 @@ class StoreDirectory:
     def open_lock(self, name: str) -> int:
         """A descriptor of a lock file, which is made if it or its folder is missing."""
         with self._open_locks() as locks_fd:
-            return _open_or_make(name, locks_fd, f"{_LOCKS}/{name}")
+            return self._open_or_make(name, locks_fd, f"{_LOCKS}/{name}")
 
     def is_lock(self, name: str, fd: int) -> bool:
         """Whether a descriptor of a lock file is of the one that others find there now."""
@@ -156,7 +158,7 @@ class StoreDirectory:
 
     def open_signs(self) -> int:
         """A descriptor of the file of `LagSigns`, which is made if it is missing."""
-        return _open_or_make(_SIGNS, self._root_fd, _SIGNS)
+        return self._open_or_make(_SIGNS, self._root_fd, _SIGNS)
 
     def keep_aside(self, key: str, suffixes: Iterable[str], folder: str) -> None:
         """Give files of a conversation a second name in `damaged/<folder>`, before it is mended."""
@@ -229,12 +231,18 @@ class StoreDirectory:
         with self._open_locks():
             os.close(self.open_signs())
 
+    def _open_or_make(self, name: str, folder_fd: int, path: str) -> int:
+        with naming(path):
+            fd = self.idle.open(name, os.O_RDWR | os.O_CREAT | _FILE, dir_fd=folder_fd)
+        _check_plain(fd, path)
+        return fd
+
     @contextmanager
     def _open_locks(self) -> Generator[int]:
         with naming(_LOCKS):
             with suppress(FileExistsError):
                 os.mkdir(_LOCKS, 0o700, dir_fd=self._root_fd)
-            fd = os.open(_LOCKS, _SUBDIRECTORY, dir_fd=self._root_fd)
+            fd = self.idle.open(_LOCKS, _SUBDIRECTORY, dir_fd=self._root_fd)
         try:
             yield fd
         finally:
@@ -254,7 +262,7 @@ class StoreDirectory:
         if create:
             ensure_directory(name, self._data_fd)
         try:
-            fd = os.open(name, _SUBDIRECTORY, dir_fd=self._data_fd)
+            fd = self.idle.open(name, _SUBDIRECTORY, dir_fd=self._data_fd)
         except OSError as error:
             raise OSError(error.errno, error.strerror, f"{DATA_NAME}/{name}") from error
         try:
@@ -317,13 +325,6 @@ def _make_root(root: Path) -> None:
             f"(make it, mount it, or set conversations.directory)"
         ) from None
     _sync_directory(parent)
-
-
-def _open_or_make(name: str, folder_fd: int, path: str) -> int:
-    with naming(path):
-        fd = os.open(name, os.O_RDWR | os.O_CREAT | _FILE, 0o600, dir_fd=folder_fd)
-    _check_plain(fd, path)
-    return fd
 
 
 def _check_plain(fd: int, path: str) -> os.stat_result:

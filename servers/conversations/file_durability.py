@@ -11,6 +11,8 @@ import anyio
 import anyio.to_thread
 
 from servers.conversations.file_data_sync import sync_data
+from servers.conversations.file_failures import is_out_of_files
+from servers.conversations.file_idle import IdleFiles
 
 _log = logging.getLogger(__name__)
 
@@ -30,7 +32,12 @@ class DeferredSync:
         inode = os.fstat(fd).st_ino
         with self._mutex:
             if inode not in self._waiting:
-                self._waiting[inode] = os.dup(fd)
+                try:
+                    self._waiting[inode] = os.dup(fd)
+                except OSError as error:
+                    if not is_out_of_files(error):
+                        raise
+                    sync_data(fd)  # it can't be kept for later
             is_full = len(self._waiting) >= _MAX_WAITING
         if is_full:
             self.flush()
@@ -56,13 +63,14 @@ class DeferredSync:
 
 @asynccontextmanager
 async def open_sync(
-    durability: Literal["always", "interval"],
+    durability: Literal["always", "interval"], idle: IdleFiles
 ) -> AsyncGenerator[Callable[[int], None]]:
     """What is called with the descriptor of a file that was written to, before the answer."""
     if durability == "always":
         yield sync_data
         return
     deferred = DeferredSync()
+    idle.add(deferred.flush)
     try:
         async with anyio.create_task_group() as tasks:
             tasks.start_soon(deferred.run)

@@ -16,7 +16,7 @@ from servers.conversations.file_conversation import ConversationFile
 from servers.conversations.file_directory import INDEX_NAME, StoreDirectory, open_directory
 from servers.conversations.file_durability import open_sync
 from servers.conversations.file_expiry import NEVER, Expiry
-from servers.conversations.file_failures import explain
+from servers.conversations.file_failures import explain, is_out_of_files
 from servers.conversations.file_index import FileIndex
 from servers.conversations.file_lag import LagSigns
 from servers.conversations.file_locks import LockStripes, name_of, stripe_of
@@ -133,8 +133,13 @@ class FileEngine:
 
     async def _in_lane(self, stripe: int | None, job: Callable[[], _T]) -> _T:
         def checked() -> _T:
-            self.directory.format.check()
-            return job()
+            try:
+                self.directory.format.check()
+                return job()
+            except OSError as error:
+                if is_out_of_files(error):
+                    self.directory.idle.close()  # not all is opened by way of it
+                raise
 
         # Whoever waits for a conversation waits for its lane, and not in a thread that others need.
         try:
@@ -217,7 +222,7 @@ async def open_file_engine(
                 closing(FileIndex(opened.root / INDEX_NAME, locks, CATALOGUE_LAYOUT))
             )
             signs = stack.enter_context(closing(LagSigns(opened)))
-            async with open_sync(durability) as sync:
+            async with open_sync(durability, opened.idle) as sync:
                 engine = FileEngine(opened, locks, index, signs, threads, sync, sealing, expiry)
                 try:
                     yield engine

@@ -33,11 +33,17 @@ _OF_ONE = {
     errno.ENXIO,
     errno.EIO,
 }
+_OUT_OF_FILES = {errno.EMFILE, errno.ENFILE}
 
 
 def is_of_one(error: OSError) -> bool:
     """Whether it is one file's, or folder's, and all others can well be read."""
     return error.errno in _OF_ONE
+
+
+def is_out_of_files(error: OSError) -> bool:
+    """Whether too many files are open, in this process or on the machine."""
+    return error.errno in _OUT_OF_FILES
 
 
 def advise(error: OSError) -> str:

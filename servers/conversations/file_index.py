@@ -20,6 +20,8 @@ _T = TypeVar("_T")
 # Appends wait for it one after another. What is not written to the index now is taken over later.
 _BUSY_TIMEOUT_SECONDS = 0.1
 _LOCK_TIMEOUT_SECONDS = 0.5
+_TRIES = 3
+"""Before a file that can't be opened, though there is room for it, is taken for damaged."""
 _OPENED_AT_ONCE = 4
 """The file itself, those beside it, and the directory."""
 _CACHED_STATEMENTS = 512
@@ -72,6 +74,14 @@ class FileIndex:
             if self._in_memory:
                 self._in_memory.close()
 
+    def close_idle(self) -> None:
+        """Close the file if nobody uses it now."""
+        if self._mutex.acquire(blocking=False):
+            try:
+                self._disconnect()
+            finally:
+                self._mutex.release()
+
     def run(self, work: Callable[[sqlite3.Connection], _T]) -> _T:
         """Do `work` on the opened index; a damaged one is thrown away and `work` done on a new one.
 
@@ -122,6 +132,18 @@ class FileIndex:
         except FileNotFoundError:
             pass
         self._locks.directory.place.check()  # or it may be the index of another store
+        for _ in range(_TRIES):
+            try:
+                return self._reconnect()
+            except sqlite3.OperationalError as error:
+                if error.sqlite_errorname != "SQLITE_CANTOPEN":
+                    raise
+            # It does not say why: too many files may be open, and be closed before that is seen.
+            self._locks.directory.idle.close()
+            _check_room()
+        return self._reconnect()
+
+    def _reconnect(self) -> sqlite3.Connection:
         with self._exclusive():
             self._disconnect()
             connection = self._open_file()
@@ -129,17 +151,24 @@ class FileIndex:
                 connection.close()
                 self._remove_files()
                 connection = self._open_file()
+            try:
+                self._set_up(connection)
+            except BaseException:
+                connection.close()
+                raise
             self._connection = connection
             self.opening += 1
-            self._inode = self._path.stat().st_ino
-            connection.execute("PRAGMA journal_mode = WAL")
-            # Where a power loss may damage it, it is checked.
-            synchronous = "NORMAL" if self._layout.survives_power_loss else "OFF"
-            connection.execute(f"PRAGMA synchronous = {synchronous}")
-            connection.execute("PRAGMA secure_delete = ON")
-            if connection.execute("PRAGMA user_version").fetchone()[0] == 0:
-                self._put_schema(connection)
         return connection
+
+    def _set_up(self, connection: sqlite3.Connection) -> None:
+        self._inode = self._path.stat().st_ino
+        connection.execute("PRAGMA journal_mode = WAL")
+        # Where a power loss may damage it, it is checked.
+        synchronous = "NORMAL" if self._layout.survives_power_loss else "OFF"
+        connection.execute(f"PRAGMA synchronous = {synchronous}")
+        connection.execute("PRAGMA secure_delete = ON")
+        if connection.execute("PRAGMA user_version").fetchone()[0] == 0:
+            self._put_schema(connection)
 
     def _is_ours(self, connection: sqlite3.Connection) -> bool:
         """Whether the file is new, or of this version of the program; closed if it isn't read."""

@@ -67,11 +67,16 @@ class LockStripes:
         self._idle: OrderedDict[str, int] = OrderedDict()
         self._mutex = Lock()
         self._is_closed = False
+        directory.idle.add(self.close_idle)
 
     def close(self) -> None:
         """Close all that nobody holds; what is held is closed with its release."""
+        self._is_closed = True
+        self.close_idle()
+
+    def close_idle(self) -> None:
+        """Close all that nobody holds, which may be opened again."""
         with self._mutex:
-            self._is_closed = True
             for fd in self._idle.values():
                 os.close(fd)
             self._idle.clear()

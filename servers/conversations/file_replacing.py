@@ -47,7 +47,7 @@ class NewFile:
             if in_reserve:
                 place.directory.take_reserve(shard_fd, name)
                 flags = _THERE
-            self._fd: int | None = os.open(name, flags, 0o600, dir_fd=shard_fd)
+            self._fd: int | None = place.directory.idle.open(name, flags, dir_fd=shard_fd)
             try:
                 self.extend(parts)
             except BaseException:

@@ -328,4 +328,7 @@ async def open_file_search(engine: FileEngine) -> AsyncGenerator[FileSearch]:
         reading, writing = (
             stack.enter_context(closing(FileIndex(path, each, SEARCH_LAYOUT))) for each in locks[:2]
         )
+        # The catalogue's index stays: opened anew, it would be compared with all files.
+        for each in (reading, writing):
+            engine.directory.idle.add(each.close_idle)
         yield FileSearch(engine, reading, SearchUpkeep(engine, writing, locks[1]), locks[2])

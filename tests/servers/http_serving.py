@@ -93,11 +93,18 @@ def environment(home: Path, config: Path) -> dict[str, str]:
 
 @asynccontextmanager
 async def serving(
-    home: Path, *, access: str = "", config: str = "", limit_seconds: float = LIMIT_SECONDS
+    home: Path,
+    *,
+    access: str = "",
+    config: str = "",
+    limit_seconds: float = LIMIT_SECONDS,
+    max_open_files: int | None = None,
 ) -> AsyncGenerator[Serving]:
     """`agentic serve all`; all that is done with it ends within `limit_seconds`."""
     file = write_config(home, config, access=access)
     command = serve_command("all", "--http", "127.0.0.1:0")
+    if max_open_files is not None:
+        command = ["sh", "-c", f'ulimit -n {max_open_files}; exec "$@"', "sh", *command]
     with anyio.fail_after(limit_seconds):
         async with (
             await anyio.open_process(

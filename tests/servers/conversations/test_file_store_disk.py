@@ -16,6 +16,7 @@ from servers.conversations.file_sealing import Sealing
 from servers.conversations.file_store import FileConversationStore, open_file_store
 from servers.conversations.file_upkeep import compact, verify
 from servers.conversations.store_errors import UnavailableError
+from tests.servers.conversations.flooded_process import SPARE
 from tests.servers.conversations.messages import ID, OWNER, list_ids, load_ids, user
 from tests.servers.conversations.writing_process import OWNER as WRITER
 
@@ -171,7 +172,7 @@ async def test_a_process_that_may_open_few_files_uses_many_conversations(tmp_pat
 
 async def test_a_process_out_of_files_says_so_and_loses_nothing(tmp_path: Path) -> None:
     directory, count = tmp_path / "store", 60
-    lines = await append_with_few_files(directory, count, 10)
+    lines = await append_with_few_files(directory, count, 1)
     failures = [line for line in lines if line.startswith("failed")]
     assert len(failures) == 1
     assert "too many files are open: raise the limit" in failures[0]
@@ -182,3 +183,23 @@ async def test_a_process_out_of_files_says_so_and_loses_nothing(tmp_path: Path) 
             assert await load_ids(store, name, WRITER) == [name]
         assert set(await list_ids(store, WRITER)) == set(names)
     assert await count_findings(directory) == 0
+
+
+@pytest.mark.parametrize("durability", ["always", "interval"])
+async def test_a_process_out_of_files_works_again_when_the_flood_is_over(
+    tmp_path: Path, durability: str
+) -> None:
+    module = "tests.servers.conversations.flooded_process"
+    with anyio.fail_after(60):
+        command = [sys.executable, "-m", module, str(tmp_path), durability]
+        done = await anyio.run_process(command, check=False)
+    assert done.returncode == 0, done.stderr.decode()
+    lines = [line.split() for line in done.stdout.decode().splitlines()]
+    assert [line for line in lines if line[0] in {"lost", "doubled"}] == []
+    assert [int(spare) for spare, *_ in lines] == list(SPARE)
+    enough = [int(spare) for spare, before, _, _ in lines if before == "-"]
+    assert enough[0] <= 10  # the index and a part of the search index, and what a call needs
+    assert enough == [spare for spare in SPARE if spare >= enough[0]]
+    assert enough == [int(spare) for spare, _, _, after in lines if after == "-"]
+    assert any(int(refused) for _, before, refused, _ in lines if before == "-")
+    assert b"is damaged" not in done.stderr
