@@ -185,6 +185,7 @@ async def test_a_process_out_of_files_says_so_and_loses_nothing(tmp_path: Path) 
     assert await count_findings(directory) == 0
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("durability", ["always", "interval"])
 async def test_a_process_out_of_files_works_again_when_the_flood_is_over(
     tmp_path: Path, durability: str
