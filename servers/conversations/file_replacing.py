@@ -103,4 +103,4 @@ def replace_file(place: Place, parts: Iterable[bytes], suffix: str = ACTIVE) -> 
 
 def name_folder() -> str:
     """The name of a folder below `damaged/` for what is put there now, and at no other time."""
-    return f"{datetime.now(UTC):%Y%m%dT%H%M%S.%fZ}"
+    return f"{datetime.now(UTC):%Y%m%dT%H%M%S%fZ}"
