@@ -154,13 +154,26 @@ async def open_files(config: Config) -> AsyncGenerator["FileEngine"]:
         raise SetupError(
             f"conversations.store is {config.conversations.store}: there are no files to look after"
         )
-    if not directory.is_dir():
+    if not _is_something_at(directory):
         raise SetupError(f"there are no conversations yet: {directory} is not there")
     async with AsyncExitStack() as stack:
         with _setup_errors():
             opening = open_file_engine(directory, expiry=to_expiry(config), any_format=True)
             engine = await stack.enter_async_context(opening)
         yield engine
+
+
+def _is_something_at(directory: Path) -> bool:
+    """Whether it is there, or what keeps it from being found: opening it then says what that is."""
+    try:
+        directory.stat()
+    except FileNotFoundError:
+        return any(
+            path.is_symlink() and not path.exists() for path in (directory, *directory.parents)
+        )
+    except OSError:
+        pass
+    return True
 
 
 def to_sealing(config: Config) -> "Sealing | None":

@@ -44,6 +44,7 @@ def showing_figures(first: str, look: Callable[[], Figures]) -> Generator[Show]:
         TimeRemainingColumn(),
         console=Console(stderr=True, highlight=False),
         transient=True,
+        redirect_stdout=sys.stdout.isatty(),  # else what is written there is for a file or a pipe
     )
     with bars:
         task = bars.add_task("", total=None, figures=first)

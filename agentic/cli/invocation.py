@@ -17,7 +17,7 @@ from typing import TextIO
 from agentic.cli.command_loop import run_stoppable
 from agentic.cli.compose import check_trust, read_config
 from agentic.cli.failures import describe_failure
-from agentic.cli.piped_output import PipedOutput
+from agentic.cli.piped_output import PipedOutput, name_output
 from agentic.cli.terminal_text import clean
 from agentic.config.models import Config
 
@@ -124,8 +124,11 @@ def _set_up_streams() -> None:
             setattr(sys, name, Path(os.devnull).open("w"))  # noqa: SIM115 - for good
         elif isinstance(stream, io.TextIOWrapper):
             stream.reconfigure(errors="replace")
-    if _is_pipe(sys.stdout):
+    mode = _mode_of(sys.stdout)
+    if stat.S_ISFIFO(mode):
         sys.stdout = PipedOutput(sys.stdout)
+    elif mode and not sys.stdout.isatty():
+        sys.stdout = name_output(sys.stdout)
 
 
 def _set_up_files() -> None:
@@ -135,11 +138,11 @@ def _set_up_files() -> None:
         note("Warning: only names of files in ASCII can be used here: set PYTHONUTF8=1.")
 
 
-def _is_pipe(stream: TextIO) -> bool:
+def _mode_of(stream: TextIO) -> int:
     try:
-        return stat.S_ISFIFO(os.fstat(stream.fileno()).st_mode)
+        return os.fstat(stream.fileno()).st_mode
     except OSError:  # a stream without a descriptor
-        return False
+        return 0
 
 
 def note(text: str) -> None:

@@ -1,6 +1,7 @@
-"""Standard output as a pipe: who was told to stop does not wait for a reader that reads no more.
+"""Standard output as a pipe or a file.
 
-A write to a full pipe blocks the event loop, which then hears of no signal.
+Who was told to stop does not wait for a reader that reads no more: a write to a full pipe blocks
+the event loop, which then hears of no signal.
 """
 
 import io
@@ -40,6 +41,23 @@ class PipedOutput(io.TextIOWrapper):
     def dropped_for(self) -> int | None:
         """The signal for which something was dropped; None if nothing was."""
         return self._pipe.stopped_by if self._pipe.is_dropping else None
+
+
+def name_output(replaced: TextIO) -> TextIO:
+    """One that writes as `replaced`, and whose errors say that it is standard output."""
+    return io.TextIOWrapper(
+        io.BufferedWriter(_Output(replaced.fileno(), "w", closefd=False)),
+        replaced.encoding,
+        replaced.errors,
+    )
+
+
+class _Output(io.FileIO):
+    def write(self, data: "ReadableBuffer", /) -> int:
+        try:
+            return super().write(data)
+        except OSError as error:
+            raise OSError(error.errno, error.strerror, "standard output") from error
 
 
 class _Pipe(io.FileIO):

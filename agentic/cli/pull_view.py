@@ -82,6 +82,7 @@ def _showing_bar() -> Generator[OnProgress]:
         TextColumn("{task.fields[figures]}", markup=False),
         console=Console(stderr=True, highlight=False),
         transient=True,
+        redirect_stdout=False,
     )
     with bars:
         task = bars.add_task("", figures="")

@@ -1,5 +1,6 @@
 """How far long work on files has come, on stderr, where somebody watches."""
 
+import sys
 from collections.abc import AsyncGenerator
 from contextlib import aclosing, asynccontextmanager
 
@@ -20,7 +21,11 @@ async def counting(doing: str, steps: AsyncGenerator[Step]) -> AsyncGenerator[As
         TimeRemainingColumn(),
     )
     with Progress(
-        *columns, console=Console(stderr=True), transient=True, disable=not is_watched()
+        *columns,
+        console=Console(stderr=True),
+        transient=True,
+        redirect_stdout=sys.stdout.isatty(),  # else what is written there is for a file or a pipe
+        disable=not is_watched(),
     ) as bar:
         task = bar.add_task(doing, total=None)
 

@@ -44,6 +44,8 @@ ACTIVE = ".jsonl"
 
 _LOCKS = "locks"
 _ASIDE = "damaged"
+_MAX_PATH_BYTES = 504
+"""Of an index: SQLite names files beside it, and takes 512."""
 _SIGNS = "lag"
 SHARD_CHARACTERS = 2
 KEY_CHARACTERS = 32
@@ -283,6 +285,7 @@ def open_directory(root: Path, *, any_format: bool = False) -> Generator[StoreDi
     with ExitStack() as opened:
         try:
             root_fd = _open_root(root, opened)
+            _check_length(root)
             if not (any_format and find_format_damage(root_fd)):
                 check_format(root, root_fd)
             data_fd = _open_subdirectory(DATA_NAME, root_fd, opened)
@@ -305,6 +308,16 @@ def _open_root(root: Path, opened: ExitStack) -> int:
         raise OSError(error.errno, error.strerror, str(in_the_way)) from error
     opened.callback(os.close, fd)
     return fd
+
+
+def _check_length(root: Path) -> None:
+    length = len(os.fsencode(root.resolve() / SEARCH_NAME))
+    if length > _MAX_PATH_BYTES:
+        raise UnavailableError(
+            f"cannot open the conversation store {root}: an index's path has {length} bytes "
+            f"there, and SQLite takes {_MAX_PATH_BYTES}: move it, or set conversations.directory "
+            "to a shorter one"
+        )
 
 
 def _make_root(root: Path) -> None:

@@ -22,6 +22,7 @@ from servers.conversations.file_rewriting import rewrite
 from servers.conversations.file_sealed import parse_suffix
 from servers.conversations.file_sealing import Sealing
 from servers.conversations.file_search import open_file_search
+from servers.conversations.file_search_marks import locate
 from servers.conversations.file_sweeper import remove_leftovers
 from servers.conversations.file_verify import (
     examine,
@@ -276,16 +277,22 @@ async def find_totals(engine: FileEngine) -> Totals:
     def work() -> Totals:
         counts = engine.catalogue.find_totals()
         active = sealed = files = attachments = attachment_bytes = 0
+        horizon = engine.catalogue.horizon()
         for shard in engine.directory.shards():
+            folders: list[str] = []
             for name, status in engine.directory.all_files_in(shard).items():
                 if name.endswith(ACTIVE):
                     active += status.st_size
                 elif name.endswith(".zst"):
                     sealed, files = sealed + status.st_size, files + 1
                 elif name.endswith(FOLDER_SUFFIX):
-                    key = name.removesuffix(FOLDER_SUFFIX)
-                    count, size = AttachmentFolder(engine.directory, key, sync_data).measure()
-                    attachments, attachment_bytes = attachments + count, attachment_bytes + size
+                    folders.append(name.removesuffix(FOLDER_SUFFIX))
+            # Those of conversations that have expired wait for the sweeper.
+            for key in engine.catalogue.consult(
+                lambda connection: locate(connection, folders, horizon)  # noqa: B023
+            ):
+                count, size = AttachmentFolder(engine.directory, key, sync_data).measure()
+                attachments, attachment_bytes = attachments + count, attachment_bytes + size
         index, search = map(engine.directory.size_of, (INDEX_NAME, SEARCH_NAME))
         return Totals(*counts, active, sealed, files, index, search, attachments, attachment_bytes)
 

@@ -79,7 +79,8 @@ async def _counting(tally: Tally, show: Show) -> AsyncGenerator[Store]:
 
 def _tell(source: Source, tally: Tally, *, done: bool, dry_run: bool, as_json: bool) -> None:
     if as_json:
-        head = {"file": str(source.path), "dry_run": dry_run, "finished": done}
+        is_whole = done and not tally.is_broken_off
+        head = {"file": str(source.path), "dry_run": dry_run, "finished": is_whole}
         sys.stdout.write(to_json({**head, **tally.to_json()}) + "\n")
     else:
         sys.stdout.write(render_summary(tally, dry_run=dry_run) + "\n")

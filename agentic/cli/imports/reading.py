@@ -25,7 +25,7 @@ def read_conversations(source: Source, wanted: Format, tally: Tally) -> Generato
         for part in source.parts():
             yield from _read_part(part, wanted, tally)
     except BrokenFileError as failure:
-        tally.report(f"{source.name}: {failure}")
+        tally.break_off(f"{source.name}: {failure}")
 
 
 def _read_part(part: Part, wanted: Format, tally: Tally) -> Iterator[Found]:
@@ -38,7 +38,7 @@ def _read_part(part: Part, wanted: Format, tally: Tally) -> Iterator[Found]:
                 tally.conversations += 1
                 yield found
     except BrokenFileError as failure:
-        tally.report(f"{part.name}: {failure}")
+        tally.break_off(f"{part.name}: {failure}")
 
 
 def _to_found(item: Item, wanted: Format, tally: Tally, place: str) -> Found | None:

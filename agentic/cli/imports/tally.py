@@ -39,6 +39,8 @@ class Tally:
     problems: list[str] = field(default_factory=list[str])
     """Why not all of the file is stored, for the person; the first ones."""
     more_problems: int = 0
+    is_broken_off: bool = False
+    """There may be more in the file than was read."""
 
     def skip(self, reason: str, title: str, count: int = 1) -> None:
         """Count what is left out for `reason` (`messages that are empty`)."""
@@ -63,6 +65,11 @@ class Tally:
             self.problems.append(problem)
         else:
             self.more_problems += 1
+
+    def break_off(self, problem: str) -> None:
+        """Remember why the file was not read to its end."""
+        self.is_broken_off = True
+        self.report(problem)
 
     def to_json(self) -> dict[str, Any]:
         """For programs."""

@@ -157,6 +157,19 @@ async def test_a_link_to_nothing_is_named(tmp_path: Path) -> None:
     await expect_refusal(tmp_path / "store", "a link to a place that is not there")
 
 
+async def test_a_path_that_is_too_long_for_the_indexes_is_told(tmp_path: Path) -> None:
+    longest = tmp_path
+    while (room := 489 - len(bytes(longest))) > 1:  # and a slash, and `search.sqlite3`
+        longest /= "d" * min(room - 1, 150)
+    longest.mkdir(parents=True)
+    async with open_file_store(longest) as store:
+        await store.append_messages(OWNER, ID, [user("a", "apple")])
+        assert len((await store.search_conversations(OWNER, "apple")).hits) == 1
+    await expect_refusal(
+        longest.with_name(f"{longest.name}d"), "has 505 bytes there, and SQLite takes 504"
+    )
+
+
 async def test_a_place_that_takes_no_directory_is_named() -> None:
     await expect_refusal(Path("/proc/self/store"), "no directory can be made in /proc/self")
 

@@ -68,6 +68,8 @@ async def test_what_can_not_be_imported_is_told_with_the_exit_code(command: Real
     assert cut.exit_code == 1
     assert "Can be imported: 2 messages in 1 conversation." in cut.output
     assert cut.notes.startswith("Error: broken.json: it breaks off in the middle, after ")
+    told = await command.run(*IMPORT, "broken.json", "--dry-run", "--json")
+    assert (told.exit_code, json.loads(told.output)["finished"]) == (1, False)
     packed = write_zip(command.home / "e.zip", {"conversations.json": [CHAT]}).read_bytes()
     piped = await command.run(*IMPORT, "-", stdin=packed)
     assert piped.exit_code == 1
