@@ -19,6 +19,7 @@ _ON_ITS_WAY = re.compile(
 """Nobody answers: who is asked changes, but never that nothing has come."""
 
 
+@pytest.mark.slow
 async def test_a_talk_goes_on_while_its_model_is_on_its_way(command: RealCommand) -> None:
     command.configure("models: {mine: {provider: local}}\n")
     async with open_http_server(_hang) as url:
@@ -46,6 +47,7 @@ async def test_a_talk_goes_on_while_its_model_is_on_its_way(command: RealCommand
     assert shown.output.strip() == "[]"
 
 
+@pytest.mark.slow
 async def test_a_plain_terminal_tells_what_was_typed_ahead(command: RealCommand) -> None:
     command.configure("models: {mine: {provider: local}}\n")
     async with open_http_server(_hang) as url:
