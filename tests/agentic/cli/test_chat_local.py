@@ -66,6 +66,7 @@ async def test_a_plain_terminal_tells_what_was_typed_ahead(command: RealCommand)
             assert await terminal.wait_for_end() == 0
 
 
+@pytest.mark.slow
 async def test_the_first_run_offers_it_with_its_size(command: RealCommand) -> None:
     # Nothing is to be fetched in a test: there is no way out.
     closed = {"HTTPS_PROXY": "http://127.0.0.1:9", "PIP_INDEX_URL": "http://127.0.0.1:9/simple"}
@@ -79,6 +80,7 @@ async def test_the_first_run_offers_it_with_its_size(command: RealCommand) -> No
         assert await terminal.wait_for_end() == 0
 
 
+@pytest.mark.slow
 async def test_without_a_terminal_it_is_used_unasked(command: RealCommand) -> None:
     closed = {"HTTPS_PROXY": "http://127.0.0.1:9", "PIP_INDEX_URL": "http://127.0.0.1:9/simple"}
     ended = await command.run("ask", "hello", environment={**closed, "PIP_RETRIES": "0"})

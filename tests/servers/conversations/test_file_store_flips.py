@@ -110,7 +110,6 @@ async def count_findings(directory: Path) -> int:
 @pytest.mark.parametrize(
     "step",
     [
-        12_007,
         pytest.param(2_003, marks=pytest.mark.slow),
         pytest.param(1, marks=pytest.mark.long),
     ],
