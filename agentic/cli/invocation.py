@@ -127,7 +127,7 @@ def _set_up_streams() -> None:
     mode = _mode_of(sys.stdout)
     if stat.S_ISFIFO(mode):
         sys.stdout = PipedOutput(sys.stdout)
-    elif mode and not sys.stdout.isatty():
+    elif mode and sys.stdout is sys.__stdout__ and not sys.stdout.isatty():
         sys.stdout = name_output(sys.stdout)
 
 

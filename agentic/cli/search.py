@@ -54,7 +54,9 @@ def search_conversations(
             sys.stdout.write(to_json(found.model_dump()) + "\n")
             return
         _show(found.hits)
-        if found.truncated:
+        if found.truncated and len(found.hits) < limit:
+            note("Not everything could be searched: try again in a moment, or look for more words.")
+        elif found.truncated:
             note("There may be more: ask for more with --limit, or look for more words.")
         elif not found.hits:
             note("Nothing was found.")

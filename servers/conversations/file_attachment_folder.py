@@ -225,8 +225,9 @@ class AttachmentFolder:
                 shard_fd = stack.enter_context(self._directory.open_shard(self._key))
                 if create:
                     ensure_directory(self._name, shard_fd)
-                folder_fd = os.open(self._name, _FOLDER, dir_fd=shard_fd)
+                folder_fd = self._directory.idle.open(self._name, _FOLDER, dir_fd=shard_fd)
                 stack.callback(os.close, folder_fd)
+                self._directory.idle.make_room(folder_fd)
             yield folder_fd
 
     def _write_new(self, folder_fd: int, name: str, data: bytes) -> None:

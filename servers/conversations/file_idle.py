@@ -21,6 +21,10 @@ class IdleFiles:
         for close_idle in self._closers:
             close_idle()
 
+    def make_room(self, folder_fd: int) -> None:
+        """See to it that a file can be opened in a folder by whoever does not know this."""
+        os.close(self.open(".", os.O_RDONLY | os.O_DIRECTORY, dir_fd=folder_fd))
+
     def open(self, name: str, flags: int, mode: int = 0o600, *, dir_fd: int) -> int:
         """As `os.open`; what is idle does not keep it from opening a file.
 

@@ -411,3 +411,14 @@ async def test_what_is_stored_is_its_owners_to_read_though_the_shell_takes_that_
     found = [(path.is_dir(), path.stat().st_mode) for path in (data, *data.rglob("*"))]
     modes = {(is_folder, stat.S_IMODE(mode)) for is_folder, mode in found}
     assert modes == {(True, 0o700), (False, 0o600)}
+
+
+@pytest.mark.slow
+async def test_a_standard_output_that_was_closed_ends_no_command(command: RealCommand) -> None:
+    shell = ["sh", "-c", 'exec "$0" -m agentic "$@" >&-', sys.executable]
+    for arguments in (["conversations", "list"], ["token", "create", "phone"]):
+        done = await anyio.run_process(
+            [*shell, *arguments], check=False, cwd=command.home, env=command.environment
+        )
+        assert done.returncode == 0, done.stderr
+        assert b"standard output" not in done.stderr

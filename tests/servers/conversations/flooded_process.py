@@ -33,6 +33,9 @@ def calls_of(store: FileConversationStore, name: str) -> dict[str, Call]:
         "load": lambda: store.load_conversation(OWNER, name),
         "list": lambda: store.list_conversations(OWNER),
         "search": lambda: store.search_conversations(OWNER, "apple"),
+        "attach": lambda: store.put_attachment(
+            OWNER, name, b"core", name="c", mime_type="text/plain", attachment_id="c"
+        ),
     }
 
 
