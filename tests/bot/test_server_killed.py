@@ -110,4 +110,6 @@ async def test_what_is_written_and_answered_meanwhile_is_stored_once_and_told_on
     ]
     texts = [message.text() for message in page.messages]
     assert texts == ["look", "", "found it", "I found it", "and now?", "Hello"]
-    assert not list((tmp_path / "bot" / "spool").rglob("*.*"))
+    left = [path.name for path in (tmp_path / "bot" / "spool").rglob("*.*")]
+    # A kill leaves what it was about to write: that never waited, and is removed later.
+    assert not [name for name in left if not name.startswith(".new.")]
