@@ -104,7 +104,7 @@ class FileSearch:
         """
         await self._engine.in_thread(self._index.discard)
         unread: set[Located] = set()
-        before: tuple[object, ...] = ()
+        before = None
         while not await self._upkeep.catch_up(
             _STEP_SECONDS,
             pause_seconds=_PAUSE_SECONDS,
@@ -112,8 +112,10 @@ class FileSearch:
             unread=unread,
         ):
             done, total = await self._engine.in_thread(self._upkeep.measure)
-            if before == (before := (done, total, len(unread))):
+            come_to = (done, total, len(unread))
+            if come_to == before:  # what is left can't be read
                 return
+            before = come_to
             tell(done, total)
 
     async def catch_up(self, seconds: float) -> None:
